@@ -1,0 +1,217 @@
+"""What a run is: dataclasses without defaults, the range of every value, and one-line errors.
+
+Types and ranges live here, values live in `configs/*.yaml` and nowhere else: a value that a YAML file forgets is
+an error, not a silent default. Neither torch nor Hydra is imported, so a wrong option is answered at once.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run. Its text is one line: the rule, what was given, the fix."""
+
+
+class Device(Enum):
+    """Where the tensors live. `auto` takes CUDA, then MPS, then the CPU."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Precision(Enum):
+    """The number format of the networks' products; the rate, the likelihood and Adam are always fp32."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+class Binarisation(Enum):
+    """How grey pixels become the 0 and 1 of a Bernoulli likelihood."""
+
+    dynamic = "dynamic"  # training pixels are drawn anew at every use, validation and test once
+    static = "static"  # every pixel is drawn once
+    none = "none"  # grey values as they are: no Bernoulli bound, but what many tutorials train on
+
+
+class Dataset(Enum):
+    """The data sets, by torchvision's names."""
+
+    MNIST = "MNIST"
+    FashionMNIST = "FashionMNIST"
+    KMNIST = "KMNIST"
+
+
+class Activation(Enum):
+    """The non-linearity between the layers."""
+
+    relu = "relu"
+    tanh = "tanh"
+    silu = "silu"
+    gelu = "gelu"
+
+
+def between(low: float, high: float, *, above: bool = False) -> Mapping[str, Any]:
+    """The metadata of a field whose value, or each of whose values, lies in [low, high], or (low, high] if above."""
+    return {"low": low, "high": high, "above": above}
+
+
+@dataclass
+class MLPConfig:
+    """Fully connected encoder, and its mirror as the decoder."""
+
+    latent_dim: int = field(metadata=between(1, 10_000))
+    hidden: list[int] = field(metadata=between(1, 100_000))
+    activation: Activation
+
+
+@dataclass
+class ConvConfig:
+    """The convolutions of Burgess et al. (2018), with as many as the image's side takes."""
+
+    latent_dim: int = field(metadata=between(1, 10_000))
+    channels: int = field(metadata=between(1, 4_096))
+    width: int = field(metadata=between(1, 100_000))
+    activation: Activation
+
+
+@dataclass
+class BernoulliConfig:
+    """Pixels are 0 or 1."""
+
+
+@dataclass
+class GaussianConfig:
+    """Pixels are real numbers around the decoder's mean; one variance for all of them."""
+
+    variance: float = field(metadata=between(1e-6, 1e6))
+    learned: bool
+
+
+@dataclass
+class DataConfig:
+    """Which images, from where, split and binarised how."""
+
+    name: Dataset
+    root: str
+    download: bool
+    timeout_seconds: float = field(metadata=between(0, 3_600, above=True))
+    validation_size: int = field(metadata=between(0, 50_000))
+    binarisation: Binarisation
+
+
+@dataclass
+class TrackingConfig:
+    """What is shown and written while a run goes on."""
+
+    tensorboard: bool
+    progress: bool
+    log_every_steps: int = field(metadata=between(1, 10**9))
+
+
+@dataclass
+class Config:
+    """A whole run."""
+
+    beta: float = field(metadata=between(0, 1e6))
+    beta_warmup_steps: int = field(metadata=between(0, 10**9))
+    seed: int = field(metadata=between(0, 2**31 - 1))
+    epochs: int = field(metadata=between(1, 1_000_000))
+    batch_size: int = field(metadata=between(1, 60_000))
+    learning_rate: float = field(metadata=between(0, 10, above=True))
+    gradient_norm_limit: float | None = field(metadata=between(0, 1e9, above=True))
+    early_stopping_epochs: int | None = field(metadata=between(1, 1_000_000))
+    logvar_min: float = field(metadata=between(-80, 80))
+    logvar_max: float = field(metadata=between(-80, 80))
+    device: Device
+    threads: int | None = field(metadata=between(1, 1_024))
+    precision: Precision
+    compile: bool
+    resume: str | None
+    tracking: TrackingConfig
+    data: DataConfig
+    likelihood: Any  # BernoulliConfig or GaussianConfig
+    model: Any  # MLPConfig or ConvConfig
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could mean.
+
+        Raises:
+            ConfigError: a value outside its range, or two values that contradict each other.
+        """
+        check_ranges(self)
+        if self.logvar_min >= self.logvar_max:
+            raise ConfigError(
+                f"logvar_min must be below logvar_max, got {self.logvar_min:g} and {self.logvar_max:g}. "
+                "The defaults are -10 and 10"
+            )
+        gaussian = isinstance(self.likelihood, GaussianConfig)
+        if gaussian and self.data.binarisation is not Binarisation.none:
+            raise ConfigError(
+                "likelihood=gaussian needs grey pixels, got "
+                f"data.binarisation={self.data.binarisation.value}. Add data.binarisation=none"
+            )
+        if self.early_stopping_epochs is not None and self.data.validation_size == 0:
+            raise ConfigError(
+                "early_stopping_epochs needs validation images, got data.validation_size=0. "
+                "Keep some, or set early_stopping_epochs=null"
+            )
+
+
+def rule(kind: object, metadata: Mapping[str, Any]) -> str:
+    """What a value must be, in words.
+
+    Example:
+        >>> rule(int, between(1, 10))
+        'a whole number from 1 to 10'
+        >>> rule(float, between(0, 1e6, above=True))
+        'a number above 0 and up to 1e+06'
+        >>> rule(Precision, {})
+        'one of fp32, bf16'
+    """
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return "one of " + ", ".join(member.name for member in kind)
+    if kind is bool:
+        return "true or false"
+    if kind is str:
+        return "text"
+    optional = getattr(kind, "__args__", ())
+    if type(None) in optional:
+        return rule(next(a for a in optional if a is not type(None)), metadata) + ", or null"
+    if optional and getattr(kind, "__origin__", None) is list:
+        return f"a list, each entry {rule(optional[0], metadata)}"
+    noun = "a whole number" if kind is int else "a number"
+    if not metadata:
+        return noun
+    low, high = (f"{metadata[k]:.10g}" for k in ("low", "high"))
+    return f"{noun} above {low} and up to {high}" if metadata["above"] else f"{noun} from {low} to {high}"
+
+
+def check_ranges(section: Any, prefix: str = "") -> None:
+    """Refuse the first value below `section`, a dataclass, that lies outside its field's range.
+
+    Raises:
+        ConfigError: names the key, the range and the value.
+    """
+    for f in fields(section):
+        value, key = getattr(section, f.name), prefix + f.name
+        if is_dataclass(value):
+            check_ranges(value, key + ".")
+        elif f.metadata and not _inside(value, f.metadata):
+            raise ConfigError(f"{key} must be {rule(f.type, f.metadata)}, got {value}")
+
+
+def _inside(value: Any, metadata: Mapping[str, Any]) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, list):
+        return len(value) > 0 and all(_inside(entry, metadata) for entry in value)
+    if not math.isfinite(value):
+        return False
+    low, high, above = metadata["low"], metadata["high"], metadata["above"]
+    return bool(low < value <= high if above else low <= value <= high)
