@@ -1,0 +1,58 @@
+"""What several test files stand on."""
+
+import math
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from data_files import filled, write_good
+
+from vae.config import Dataset
+from vae.data import ImageSet, ensure_files, fetch
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> Path:
+    """The default root, with the real MNIST in it; fetched the first time."""
+    root = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "beta-vae"
+    ensure_files(Dataset.MNIST, root, download=True, timeout_seconds=60.0)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_images() -> ImageSet:
+    """256 grey images of a soft bar, 1 x 28 x 28, the same at every call; the label is the bar's angle."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(256) % 10
+    angle = labels * math.pi / 10
+    centre = 13.5 + 3 * torch.randn(256, 2, generator=generator)
+    y, x = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
+    dy, dx = y - centre[:, 0, None, None], x - centre[:, 1, None, None]
+    cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
+    along, across = dx * cos + dy * sin, dy * cos - dx * sin
+    pixels = 255 * torch.exp(-((along / 7) ** 4) - (across / 1.5) ** 2)
+    return ImageSet(pixels=pixels.byte().unsqueeze(1), labels=labels, redrawn=False)
+
+
+@pytest.fixture(scope="session")
+def kmnist_files(tmp_path_factory) -> Path:
+    """A folder with four files of KMNIST's structure, and their .gz."""
+    folder = tmp_path_factory.mktemp("kmnist")
+    write_good(folder)
+    return folder
+
+
+@pytest.fixture
+def kmnist_folder(tmp_path, kmnist_files) -> Path:
+    """<root>/KMNIST/raw with the four files; as links, so that a test may replace them at no cost."""
+    return filled(tmp_path / "root" / "KMNIST" / "raw", kmnist_files)
+
+
+@pytest.fixture
+def offline(monkeypatch) -> None:
+    """Both sources of files fail at once, as without a network."""
+    command = [sys.executable, "-ISc", "import sys; sys.exit('OSError: Name or service not known')"]
+    monkeypatch.setattr(fetch, "mirrors_command", lambda *_: command)
+    monkeypatch.setattr(fetch, "package_command", lambda *_: command)

@@ -1,0 +1,260 @@
+"""Images and batches: the laws of drawing, orders that depend on (seed, epoch) only, and the real MNIST."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vae.config import Binarisation, Dataset
+from vae.data import DataError, ImageSet, epoch_order, load_splits
+from vae.data.images import CHUNK_IMAGES, draw, drawn_once
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def every_grey(redrawn: bool, copies: int = 1) -> ImageSet:
+    """Images of 16 x 16 that hold each of the 256 grey values once."""
+    pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).repeat(copies, 1, 1, 1)
+    return ImageSet(pixels=pixels, labels=torch.zeros(copies, dtype=torch.int64), redrawn=redrawn)
+
+
+@pytest.fixture(scope="module")
+def grey(mnist_root):
+    return splits_of(mnist_root, Binarisation.none)
+
+
+@pytest.fixture(scope="module")
+def dynamic(mnist_root):
+    return splits_of(mnist_root, Binarisation.dynamic)
+
+
+@pytest.fixture(scope="module")
+def static(mnist_root):
+    return splits_of(mnist_root, Binarisation.static)
+
+
+def splits_of(root, binarisation, validation_size=10_000):
+    return load_splits(
+        Dataset.MNIST,
+        root,
+        download=False,
+        timeout_seconds=1.0,
+        validation_size=validation_size,
+        binarisation=binarisation,
+    )
+
+
+# Drawing
+
+
+def test_the_mean_of_the_draws_is_the_pixel():
+    draws = 40_000
+    images = every_grey(redrawn=True, copies=draws)
+    mean = images.batch(torch.arange(draws), seeded(0)).double().mean(0).flatten()
+    p = torch.arange(256, dtype=torch.float64) / 255
+    # Four standard errors: the chance that one of 254 leaves them is 1.6 %, and the seed is fixed.
+    assert ((mean - p).abs() <= 4 * (p * (1 - p) / draws).sqrt()).all()
+
+
+def test_black_is_never_drawn_and_white_always():
+    pixels = torch.tensor([0, 255], dtype=torch.uint8).repeat(500_000, 1)
+    assert draw(pixels, seeded(0)).sum(0).tolist() == [0, 500_000]
+
+
+def test_draws_differ_between_batches_and_repeat_with_the_seed():
+    images = every_grey(redrawn=True, copies=8)
+    index, generator = torch.arange(8), seeded(3)
+    first, second = images.batch(index, generator), images.batch(index, generator)
+    assert not torch.equal(first, second)
+    assert torch.equal(images.batch(index, seeded(3)), first)
+
+
+def test_the_draws_of_two_pixels_are_uncorrelated():
+    pixels = torch.full((100_000, 2), 128, dtype=torch.uint8)
+    x = draw(pixels, seeded(0)).double()
+    assert abs(torch.corrcoef(x.T)[0, 1].item()) < 4 / math.sqrt(100_000)
+
+
+def test_what_is_drawn_once_stays():
+    images = drawn_once(every_grey(redrawn=True, copies=4), seeded(0))
+    index = torch.tensor([2, 0])
+    assert set(images.pixels.unique().tolist()) == {0, 255}
+    assert torch.equal(images.batch(index, seeded(1)), images.batch(index, seeded(2)))
+    assert torch.equal(images.batch(index, seeded(1)), images.pixels[index] / 255)
+
+
+# Batches
+
+
+def test_a_grey_batch_is_the_pixels_over_255_and_leaves_the_generator_alone(tiny_images):
+    generator, index = seeded(0), torch.tensor([5, 0, 5])
+    before = generator.get_state()
+    batch = tiny_images.batch(index, generator)
+    assert batch.dtype == torch.float32
+    assert torch.equal(batch, tiny_images.pixels[index].float() / 255)
+    assert torch.equal(generator.get_state(), before)
+
+
+@given(order=st.permutations(range(12)))
+@settings(max_examples=20)
+def test_an_image_in_a_batch_does_not_depend_on_the_order(tiny_images, order):
+    index = torch.tensor(order)
+    whole = tiny_images.batch(torch.arange(12), seeded(0))
+    assert torch.equal(tiny_images.batch(index, seeded(0)), whole[index])
+
+
+def test_a_batch_does_not_change_the_images(tiny_images):
+    before = tiny_images.pixels.clone()
+    for images in (tiny_images, replace(tiny_images, redrawn=True)):
+        images.batch(torch.arange(9), seeded(0)).fill_(7)
+    assert torch.equal(tiny_images.pixels, before)
+
+
+def test_an_image_that_is_not_there_is_an_error(tiny_images):
+    with pytest.raises(IndexError, match="out of range"):
+        tiny_images.batch(torch.tensor([256]), seeded(0))
+
+
+def test_an_image_set_knows_its_size_and_gives_its_first_images(tiny_images):
+    assert len(tiny_images) == 256
+    assert tiny_images.shape == (1, 28, 28)
+    assert len(tiny_images.first(1_000)) == 256
+    few = replace(tiny_images, redrawn=True).first(3)
+    assert torch.equal(few.pixels, tiny_images.pixels[:3])
+    assert torch.equal(few.labels, tiny_images.labels[:3])
+    assert few.redrawn
+
+
+def test_an_image_set_moves_with_its_labels(tiny_images):
+    moved = tiny_images.to("meta")
+    assert moved.pixels.device.type == moved.labels.device.type == "meta"
+    assert moved.redrawn == tiny_images.redrawn
+
+
+# Mean and variance
+
+
+@pytest.mark.parametrize("n", [1, CHUNK_IMAGES - 1, CHUNK_IMAGES, 2 * CHUNK_IMAGES + 1])
+def test_mean_and_variance_are_those_of_the_float_images(n):
+    pixels = torch.randint(0, 256, (n, 2, 3, 5), dtype=torch.uint8, generator=seeded(n))
+    images = ImageSet(pixels=pixels, labels=torch.zeros(n, dtype=torch.int64), redrawn=False)
+    x = pixels.double() / 255
+    torch.testing.assert_close(images.mean().double(), x.mean(0), rtol=1e-6, atol=0)
+    assert images.variance() == pytest.approx(x.var(0, correction=0).mean().item(), rel=1e-6)
+
+
+def test_a_variance_keeps_its_digits_where_a_mean_is_large():
+    pixels = torch.full((60_000, 1, 1, 1), 255, dtype=torch.uint8)
+    pixels[0] = 254
+    images = ImageSet(pixels=pixels, labels=torch.zeros(60_000, dtype=torch.int64), redrawn=False)
+    p = 1 / 60_000
+    assert images.variance() == pytest.approx(p * (1 - p) / 255**2, rel=1e-6)
+
+
+def test_the_variance_of_a_redrawn_set_is_that_of_its_draws():
+    images = every_grey(redrawn=True, copies=5_000)
+    x = images.batch(torch.arange(5_000), seeded(0)).double()
+    assert x.var(0).mean().item() == pytest.approx(images.variance(), abs=1e-3)
+    p = torch.arange(256, dtype=torch.float64) / 255
+    torch.testing.assert_close(images.mean().flatten().double(), p, rtol=1e-6, atol=0)
+    assert images.variance() == pytest.approx((p * (1 - p)).mean().item(), rel=1e-6)
+
+
+# Orders
+
+
+@given(length=st.integers(0, 300), seed=st.integers(0, 2**31 - 1), epoch=st.integers(0, 10**6))
+def test_an_order_is_a_permutation_and_a_function_of_seed_and_epoch(length, seed, epoch):
+    order = epoch_order(length, seed, epoch)
+    assert order.dtype == torch.int64
+    assert sorted(order.tolist()) == list(range(length))
+    torch.rand(3)  # the global generator has no part in it
+    assert torch.equal(epoch_order(length, seed, epoch), order)
+
+
+def test_orders_of_other_seeds_and_epochs_differ():
+    orders = {tuple(epoch_order(50, seed, epoch).tolist()) for seed in range(30) for epoch in range(30)}
+    assert len(orders) == 900
+    # Seeds that a generator of 32 bits could confuse.
+    assert not torch.equal(epoch_order(50, 0, 1), epoch_order(50, 1, 0))
+    assert not torch.equal(epoch_order(50, 1, 0), epoch_order(50, 2, 0))
+
+
+def test_an_order_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    epoch_order(100, 0, 0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# Real MNIST
+
+
+def test_mnist_is_the_mnist_of_the_papers(grey):
+    train_labels = torch.cat([grey.train.labels, grey.validation.labels])
+    assert train_labels.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert grey.test.labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert grey.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    pixels = torch.cat([grey.train.pixels, grey.validation.pixels])
+    whole = ImageSet(pixels=pixels, labels=train_labels, redrawn=False)
+    # The mean 0.1307 and deviation 0.3081 that every tutorial normalises by.
+    mean = whole.mean()
+    assert mean.mean().item() == pytest.approx(0.1307, abs=5e-5)
+    over_all = whole.variance() + mean.var(correction=0).item()
+    assert math.sqrt(over_all) == pytest.approx(0.3081, abs=5e-5)
+
+
+def test_the_splits_have_their_sizes_and_validation_is_the_end_of_training(mnist_root, grey):
+    assert [len(s) for s in (grey.train, grey.validation, grey.test)] == [50_000, 10_000, 10_000]
+    whole = splits_of(mnist_root, Binarisation.none, validation_size=0)
+    assert [len(s) for s in (whole.train, whole.validation, whole.test)] == [60_000, 0, 10_000]
+    assert torch.equal(whole.train.pixels[50_000:], grey.validation.pixels)
+    assert torch.equal(whole.train.labels[50_000:], grey.validation.labels)
+    assert torch.equal(whole.train.pixels[:50_000], grey.train.pixels)
+    assert whole.train.labels.dtype == torch.int64
+
+
+def test_grey_images_are_not_drawn(grey):
+    assert not any(images.redrawn for images in (grey.train, grey.validation, grey.test))
+    assert len(grey.test.pixels.unique()) == 256
+
+
+def test_dynamic_draws_training_anew_and_the_rest_once(dynamic, grey):
+    assert dynamic.train.redrawn
+    assert torch.equal(dynamic.train.pixels, grey.train.pixels)
+    for images in (dynamic.validation, dynamic.test):
+        assert not images.redrawn
+        assert images.pixels.unique().tolist() == [0, 255]
+    batch = dynamic.train.batch(torch.arange(100), seeded(0))
+    assert batch.unique().tolist() == [0.0, 1.0]
+
+
+def test_the_drawn_test_images_are_draws_of_the_grey_ones(dynamic, grey):
+    p = grey.test.pixels.double() / 255
+    standard_error = (p * (1 - p)).sum().sqrt()
+    assert abs((dynamic.test.pixels.double() / 255 - p).sum()) < 4 * standard_error
+    assert (dynamic.test.pixels[grey.test.pixels == 0] == 0).all()
+    assert (dynamic.test.pixels[grey.test.pixels == 255] == 255).all()
+
+
+def test_all_runs_are_tested_on_the_same_images(mnist_root, dynamic, static):
+    assert torch.equal(static.test.pixels, dynamic.test.pixels)
+    assert torch.equal(static.validation.pixels, dynamic.validation.pixels)
+    torch.manual_seed(12345)
+    other = splits_of(mnist_root, Binarisation.dynamic, validation_size=0)
+    assert torch.equal(other.test.pixels, dynamic.test.pixels)
+
+
+def test_static_draws_training_once(static):
+    assert not static.train.redrawn
+    assert static.train.first(1_000).pixels.unique().tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("validation_size", [60_000, 60_001])
+def test_validation_must_leave_training_images(mnist_root, validation_size):
+    with pytest.raises(DataError, match=f"validation_size must be below 60000, .* got {validation_size}"):
+        splits_of(mnist_root, Binarisation.none, validation_size)
