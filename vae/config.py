@@ -56,7 +56,7 @@ class Activation(Enum):
     gelu = "gelu"
 
 
-def between(low: float, high: float, *, above: bool = False) -> Mapping[str, Any]:
+def between(low: int | float, high: int | float, *, above: bool = False) -> Mapping[str, Any]:
     """The metadata of a field whose value, or each of whose values, lies in [low, high], or (low, high] if above."""
     return {"low": low, "high": high, "above": above}
 
@@ -91,6 +91,10 @@ class GaussianConfig:
 
     variance: float = field(metadata=between(1e-6, 1e6))
     learned: bool
+
+
+LikelihoodConfig = BernoulliConfig | GaussianConfig
+ModelConfig = MLPConfig | ConvConfig
 
 
 @dataclass
@@ -210,8 +214,9 @@ def _inside(value: Any, metadata: Mapping[str, Any]) -> bool:
     if value is None:
         return True
     if isinstance(value, list):
-        return len(value) > 0 and all(_inside(entry, metadata) for entry in value)
-    if not math.isfinite(value):
+        numbers = all(isinstance(entry, int | float) for entry in value)  # OmegaConf lets [[1]] pass
+        return len(value) > 0 and numbers and all(_inside(entry, metadata) for entry in value)
+    if isinstance(value, float) and not math.isfinite(value):
         return False
     low, high, above = metadata["low"], metadata["high"], metadata["above"]
     return bool(low < value <= high if above else low <= value <= high)

@@ -1,0 +1,164 @@
+"""Encoders and decoders: tensors in, tensors out. What the numbers mean is `model`'s business.
+
+An encoder takes images (batch, channels, height, width) to (batch, 2 * latent): means, then log-variances. A decoder
+takes latents (batch, latent) to one number a pixel, and calls the layer that ends it `output`.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Activation = Callable[[], nn.Module]
+
+
+def mlp(widths: Sequence[int], activation: Activation) -> nn.Sequential:
+    """Linear layers of these widths, input and output included, with the activation between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+class MLPEncoder(nn.Module):
+    """A fully connected encoder (Kingma & Welling, 2014, Appendix C.2).
+
+    Args:
+        image: (channels, height, width).
+        latent_dim: the number of latents.
+        hidden: widths of the hidden layers, from the image on.
+        activation: makes the non-linearity.
+    """
+
+    def __init__(
+        self,
+        image: tuple[int, int, int],
+        latent_dim: int,
+        hidden: Sequence[int],
+        activation: Activation = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        channels, height, width = image
+        self.layers = mlp([channels * height * width, *hidden, 2 * latent_dim], activation)
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch two_latents"]:
+        """Means, then log-variances."""
+        out: Tensor = self.layers(x.flatten(1))
+        return out
+
+
+class MLPDecoder(nn.Module):
+    """The mirror of `MLPEncoder`, with the same arguments."""
+
+    def __init__(
+        self,
+        image: tuple[int, int, int],
+        latent_dim: int,
+        hidden: Sequence[int],
+        activation: Activation = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        self.image = image
+        channels, height, width = image
+        backwards = list(reversed(hidden))
+        self.layers = nn.Sequential(mlp([latent_dim, *backwards], activation), activation())
+        self.output = nn.Linear(backwards[-1], channels * height * width)
+
+    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channels height width"]:
+        """One number a pixel."""
+        out: Tensor = self.output(self.layers(z))
+        return out.view(-1, *self.image)
+
+
+def halvings(side: int) -> list[int]:
+    """The sides of the maps of 4x4 stride-2 convolutions, from `side` until it is at most 4.
+
+    Example:
+        >>> halvings(64), halvings(28)
+        ([64, 32, 16, 8, 4], [28, 14, 7, 3])
+    """
+    sides = [side]
+    while sides[-1] > 4:
+        sides.append(sides[-1] // 2)
+    return sides
+
+
+class ConvEncoder(nn.Module):
+    """The encoder of Burgess et al. (2018), "Understanding disentangling in beta-VAE", Appendix A.1.
+
+    4x4 convolutions of stride 2 until the map's side is at most 4 (four for 64x64), then two fully connected layers.
+
+    Args:
+        image: (channels, height, width), the image square.
+        latent_dim: the number of latents.
+        channels: of every convolution.
+        width: of the two fully connected layers.
+        activation: makes the non-linearity.
+    """
+
+    def __init__(
+        self,
+        image: tuple[int, int, int],
+        latent_dim: int,
+        channels: int = 32,
+        width: int = 256,
+        activation: Activation = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        sides = _square_sides(image)
+        inputs = [image[0]] + [channels] * (len(sides) - 2)
+        convolutions = [nn.Sequential(nn.Conv2d(i, channels, 4, stride=2, padding=1), activation()) for i in inputs]
+        self.convolutions = nn.Sequential(*convolutions)
+        self.layers = mlp([channels * sides[-1] ** 2, width, width, 2 * latent_dim], activation)
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch two_latents"]:
+        """Means, then log-variances."""
+        out: Tensor = self.layers(self.convolutions(x).flatten(1))
+        return out
+
+
+class ConvDecoder(nn.Module):
+    """The mirror of `ConvEncoder`, with the same arguments."""
+
+    def __init__(
+        self,
+        image: tuple[int, int, int],
+        latent_dim: int,
+        channels: int = 32,
+        width: int = 256,
+        activation: Activation = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        sides = _square_sides(image)
+        smallest = (channels, sides[-1], sides[-1])
+        self.layers = nn.Sequential(
+            mlp([latent_dim, width, width, channels * sides[-1] ** 2], activation),
+            activation(),
+            nn.Unflatten(1, smallest),
+        )
+        # A side of 2n and one of 2n + 1 both halve to n: the remainder says which one to come back to.
+        remainders = [side % 2 for side in reversed(sides[:-1])]
+        self.deconvolutions = nn.Sequential(
+            *(nn.Sequential(_double(channels, channels, remainder), activation()) for remainder in remainders[:-1])
+        )
+        self.output = _double(channels, image[0], remainders[-1])
+
+    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channels height width"]:
+        """One number a pixel."""
+        out: Tensor = self.output(self.deconvolutions(self.layers(z)))
+        return out
+
+
+def _double(inputs: int, outputs: int, remainder: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, output_padding=remainder)
+
+
+def _square_sides(image: tuple[int, int, int]) -> list[int]:
+    _, height, width = image
+    if height != width or height < 8:
+        raise ValueError(
+            f"the convolutional networks need square images of side 8 or more, got {height}x{width}. "
+            "Resize the images or use model=mlp"
+        )
+    return halvings(height)
