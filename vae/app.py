@@ -1,0 +1,256 @@
+"""A run from Hydra's configuration to `summary.json`, and how it ends."""
+
+import errno
+import json
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from vae import checkpoint
+from vae.build import (
+    build_objective,
+    build_options,
+    build_vae,
+    data_root,
+    new_state,
+    prepare_torch,
+    read_data,
+)
+from vae.config import Config
+from vae.data.sources import DataError, checksums, ensure_files
+from vae.divergences import NonFiniteError
+from vae.evaluation import final_numbers
+from vae.monitoring import CHARTS
+from vae.objectives import normalised_beta
+from vae.provenance import device_name, provenance
+from vae.signals import StopRequest
+from vae.tracking import Progress, Tracker, write_json
+from vae.training import Training, TrainState, fit
+
+log = logging.getLogger(__name__)
+
+RUN = "run.json"
+SUMMARY = "summary.json"
+
+
+class RunExistsError(Exception):
+    """A directory that already holds a run. Its text is one line."""
+
+
+# What ends a run with one line, and with which exit code. An OSError is judged by its number.
+EXIT_CODES: dict[type[Exception], int] = {
+    RunExistsError: 1,
+    NonFiniteError: 3,
+    DataError: 4,
+    checkpoint.CheckpointError: 5,
+}
+DISK_FULL = 6
+
+
+def run(composed: DictConfig) -> int:
+    """One run of `train.py`. Returns its exit code.
+
+    Raises:
+        SystemExit: a signal asked the run to stop; it has been saved.
+    """
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    config = cast("Config", OmegaConf.to_object(composed))
+    with logging_redirect_tqdm(), StopRequest() as stop:
+        try:
+            train(config, directory, stop)
+        except (*EXIT_CODES, OSError) as error:
+            code = exit_code(error)
+            if code is None:
+                raise
+            log.error(f"error: {error}")
+            if not isinstance(error, RunExistsError):
+                note_failure(directory, config, error, code)
+            return code
+    if stop():
+        # Not a return value: in a sweep it would only end one member.
+        raise SystemExit(stop.exit_code)
+    return 0
+
+
+def exit_code(error: Exception) -> int | None:
+    """The code that `error` ends a run with, or None where only its traceback helps."""
+    if isinstance(error, OSError):
+        return DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else None
+    return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+
+
+def note_failure(directory: Path, config: Config, error: Exception, code: int) -> None:
+    """Say in `summary.json` how the run ended, if the disk still takes it."""
+    summary = {"status": "failed", "code": code, "error": str(error), "beta": config.beta, "seed": config.seed}
+    try:
+        write_json(directory / SUMMARY, summary)
+    except OSError as second:
+        log.error(f"error: {SUMMARY} could not be written: {second.strerror}")
+
+
+def train(config: Config, directory: Path, stop: StopRequest) -> None:
+    """Train and test as configured, and leave the run in `directory`."""
+    if config.resume is None:
+        claim(directory)
+    device = prepare_torch(config)
+    splits = read_data(config).to(device)
+    vae = build_vae(config, splits.train.shape).to(device)
+    vae.start_at(splits.train.mean(), splits.train.variance())
+    state = new_state(config, vae, device)
+    if config.resume is not None:
+        state.load_state_dict(checkpoint.load(directory / "checkpoints" / "last", device))
+    if config.compile:  # in place, so that the names in a checkpoint stay the same
+        vae.encoder.compile()
+        vae.decoder.compile()
+    origin = record_origin(config, directory, device)
+
+    steps = config.epochs * -(-len(splits.train) // config.batch_size)
+    tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
+    progress = Progress(steps, state.step, shown=config.tracking.progress)
+    training = Training(
+        state, splits, build_objective(config), build_options(config), tracker, progress, directory, stop
+    )
+    try:
+        introduce(config, training, device)
+        if state.step == 0:
+            tracker.chart_latents(CHARTS)
+        tracker.text("configuration", as_code(OmegaConf.to_yaml(OmegaConf.structured(config))), state.step)
+        tracker.text("environment", as_code(json.dumps(origin, indent=2)), state.step)
+        if fit(training):
+            conclude(config, training)
+        else:
+            log.info(
+                f"stopped  at step {state.step}, saved. To continue: python train.py \"resume='{shown(directory)}'\""
+            )
+    finally:
+        progress.close()
+        tracker.close()
+
+
+def claim(directory: Path) -> None:
+    """Make `directory` this run's.
+
+    Raises:
+        RunExistsError: it is another's.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with (directory / RUN).open("x") as file:
+            file.write("{}")
+    except FileExistsError:
+        raise RunExistsError(
+            f"{shown(directory)} already holds a run. Continue it with resume={shown(directory)}, "
+            "or leave hydra.run.dir alone to get a new directory"
+        ) from None
+
+
+def record_origin(config: Config, directory: Path, device: torch.device) -> dict[str, Any]:
+    """Write `run.json`; what a continued run was made by before is kept."""
+    folder = ensure_files(
+        config.data.name,
+        data_root(config),
+        download=config.data.download,
+        timeout_seconds=config.data.timeout_seconds,
+    )
+    origin = provenance(device, checksums(folder))
+    if config.resume is not None:
+        before = json.loads((directory / RUN).read_text())
+        origin = before | {"continued": [*before.get("continued", []), origin]}
+    write_json(directory / RUN, origin)
+    return origin
+
+
+def introduce(config: Config, training: Training, device: torch.device) -> None:
+    """What is about to happen, in a few lines."""
+    state, splits = training.state, training.splits
+    sizes = " / ".join(
+        f"{len(images):,}".replace(",", " ") for images in (splits.train, splits.validation, splits.test)
+    )
+    channels, height, width = splits.train.shape
+    model = type(config.model).__name__.removesuffix("Config").lower()
+    likelihood = type(config.likelihood).__name__.removesuffix("Config")
+    latent_dim = state.vae.latent_dim
+    normalised = normalised_beta(config.beta, latent_dim, channels * height * width)
+    steps = training.options.epochs * training.steps_per_epoch
+    for line in (
+        f"data   {config.data.name.value}, {sizes} images (train / validation / test), {channels}x{height}x{width}, "
+        f"binarisation {config.data.binarisation.value}",
+        f"model  {model}, {latent_dim} latents, {parameters(state):,} parameters, {likelihood} likelihood",
+        f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
+        f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"
+        + (f", warmed up over {config.beta_warmup_steps} steps" if config.beta_warmup_steps else ""),
+        f"steps  {steps:,} of {config.batch_size} images, {config.epochs} epochs"
+        + (f", continued at step {state.step}" if state.step else ""),
+    ):
+        log.info(line)
+
+
+def conclude(config: Config, training: Training) -> None:
+    """Test the model, write `summary.json` and the HParams row, and say where to look."""
+    state, directory = training.state, training.directory
+    test = final_numbers(state.vae, training.splits.test, training.splits.train.mean(), config.beta)
+    summary = {
+        "status": "done",
+        "beta": config.beta,
+        "normalised_beta": normalised_beta(config.beta, state.vae.latent_dim, training.splits.train.mean().numel()),
+        "seed": config.seed,
+        "epochs": state.step // training.steps_per_epoch,
+        "steps": state.step,
+        "seconds": state.seconds,
+        "images_per_second": state.step * len(training.splits.train) / training.steps_per_epoch / state.seconds,
+        "parameters": parameters(state),
+        "best": {"epoch": state.best_epoch, f"{training.watched[0]}_elbo": state.best_elbo},
+        "test": test,
+    }
+    write_json(directory / SUMMARY, summary)
+    scalars = {f"test/{name}": value for name, value in test.items() if isinstance(value, float)}
+    training.tracker.scalars(scalars, state.step)
+    training.tracker.hyperparameters(flat(config), scalars, state.step)
+    bound = test["importance_weighted_bound"]
+    latents = state.vae.latent_dim
+    for line in (
+        f"test   ELBO {test['elbo']:.2f} = -(distortion {test['distortion']:.2f} + rate {test['rate']:.2f}) nats "
+        f"per image; loss {test['loss']:.2f} at beta {config.beta:g}",
+        f"       {test['active_units']:.0f} of {latents} latents active; ln p(x) >= {bound['bound']:.2f} "
+        f"({bound['samples']} samples, {bound['images']} images)",
+        f"time   {state.seconds:.0f} s of training, {summary['images_per_second']:,.0f} images a second",
+        f"run    {shown(directory)}",
+        f"look   tensorboard --logdir {shown(directory.parent)}",
+    ):
+        log.info(line)
+
+
+def parameters(state: TrainState) -> int:
+    """How many numbers are trained."""
+    return sum(parameter.numel() for parameter in state.vae.parameters())
+
+
+def flat(config: Config) -> dict[str, str | float]:
+    """Every value of the configuration by its dotted key, as the HParams table takes them: numbers and texts."""
+    numbers: dict[str, str | float] = {}
+
+    def visit(node: Any, prefix: str) -> None:
+        for key, value in node.items():
+            if isinstance(value, dict):
+                visit(value, f"{prefix}{key}.")
+            else:
+                plain = isinstance(value, int | float) and not isinstance(value, bool)
+                numbers[prefix + key] = value if plain else str(getattr(value, "value", value))
+
+    visit(OmegaConf.to_container(OmegaConf.structured(config)), "")
+    return numbers
+
+
+def as_code(text: str) -> str:
+    """A text for TensorBoard, whose lines stay lines."""
+    return "\n".join("    " + line for line in text.splitlines())
+
+
+def shown(path: Path) -> Path:
+    """The path from here, if it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,126 @@
+"""Configuration -> objects. What an option's name stands for is decided here, once, by a `match` on its dataclass."""
+
+from pathlib import Path
+from typing import assert_never
+
+import torch
+from torch import nn
+
+from vae.config import (
+    Activation,
+    BernoulliConfig,
+    Config,
+    ConvConfig,
+    Device,
+    GaussianConfig,
+    LikelihoodConfig,
+    MLPConfig,
+    Precision,
+)
+from vae.data.images import Splits, load_splits
+from vae.distributions import LogvarBounds
+from vae.model import VAE, BernoulliHead, GaussianHead, conv_vae, mlp_vae
+from vae.objectives import BetaObjective
+from vae.schedules import LinearWarmup
+from vae.training import Options, TrainState
+
+ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    Activation.relu: nn.ReLU,
+    Activation.tanh: nn.Tanh,
+    Activation.silu: nn.SiLU,
+    Activation.gelu: nn.GELU,
+}
+
+
+def prepare_torch(config: Config) -> torch.device:
+    """Set threads and seed, and choose the device."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    # Adam's moments of pixels that are hardly ever lit decay into denormals, which a CPU multiplies slowly.
+    torch.set_flush_denormal(True)
+    torch.manual_seed(config.seed)  # of the initial weights; training has a generator of its own
+    return choose_device(config.device)
+
+
+def choose_device(device: Device) -> torch.device:
+    """The device that `auto` stands for, or the one that was named."""
+    if device is not Device.auto:
+        return torch.device(device.value)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def read_data(config: Config) -> Splits:
+    """The images, fetched if need be, binarised as configured.
+
+    Raises:
+        DataError: they cannot be had, or are not what they should be.
+    """
+    data = config.data
+    return load_splits(
+        data.name,
+        data_root(config),
+        download=data.download,
+        timeout_seconds=data.timeout_seconds,
+        validation_size=data.validation_size,
+        binarisation=data.binarisation,
+    )
+
+
+def data_root(config: Config) -> Path:
+    """The folder that all runs share."""
+    return Path(config.data.root).expanduser()
+
+
+def build_vae(config: Config, image: tuple[int, int, int]) -> VAE:
+    """The model for images of (channels, height, width)."""
+    bounds = LogvarBounds(config.logvar_min, config.logvar_max)
+    head = build_head(config.likelihood, bounds)
+    match config.model:
+        case MLPConfig(latent_dim, hidden, activation):
+            return mlp_vae(image, latent_dim, hidden, ACTIVATIONS[activation], head, bounds)
+        case ConvConfig(latent_dim, channels, width, activation):
+            return conv_vae(image, latent_dim, channels, width, ACTIVATIONS[activation], head, bounds)
+        case _:
+            assert_never(config.model)
+
+
+def build_head(likelihood: LikelihoodConfig, bounds: LogvarBounds) -> BernoulliHead | GaussianHead:
+    """What reads the decoder's numbers."""
+    match likelihood:
+        case BernoulliConfig():
+            return BernoulliHead()
+        case GaussianConfig(variance, learned):
+            return GaussianHead(variance, learned, bounds)
+        case _:
+            assert_never(likelihood)
+
+
+def new_state(config: Config, vae: VAE, device: torch.device) -> TrainState:
+    """The state at step 0."""
+    return TrainState(
+        vae=vae,
+        # fused: one pass over the parameters instead of a dozen
+        optimizer=torch.optim.Adam(vae.parameters(), lr=config.learning_rate, fused=True),
+        generator=torch.Generator(device).manual_seed(config.seed),
+        interval=torch.zeros(4, device=device),
+    )
+
+
+def build_objective(config: Config) -> BetaObjective:
+    """The loss: beta on the command line is this number."""
+    return BetaObjective(LinearWarmup(config.beta, config.beta_warmup_steps))
+
+
+def build_options(config: Config) -> Options:
+    """How to train."""
+    return Options(
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        gradient_norm_limit=config.gradient_norm_limit,
+        early_stopping_epochs=config.early_stopping_epochs,
+        log_every_steps=config.tracking.log_every_steps,
+        bf16=config.precision is Precision.bf16,
+    )

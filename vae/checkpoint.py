@@ -1,0 +1,74 @@
+"""The state of a run on disk: atomic, checksummed, and read without running anything it holds.
+
+A file is one line, `beta-vae 1 <sha256 of the rest>`, then what `torch.save` gives. torch alone notices a truncation
+but no flipped bit; the checksum notices both.
+"""
+
+import hashlib
+import io
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+MAGIC = b"beta-vae 1 "
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used. Its text is one line: what is wrong, and the fix."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path` so that a reader, or a kill at any moment, finds the old file or the new one, whole.
+
+    Raises:
+        OSError: the disk is full or cannot be written; the old file is untouched.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write `state`, a tree of tensors, numbers and texts.
+
+    Raises:
+        OSError: the disk is full or cannot be written; an older checkpoint at `path` is untouched.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    payload = buffer.getvalue()
+    write_atomically(path, MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+
+
+def load(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read what `save` wrote, its tensors on `device`.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or not one of ours.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read {path}: {error.strerror}. Name a run that has saved a checkpoint"
+        ) from None
+    header, _, payload = content.partition(b"\n")
+    if not header.startswith(MAGIC):
+        raise CheckpointError(f"{path} is not a checkpoint of this version of beta-vae. Use another checkpoint")
+    if header[len(MAGIC) :] != hashlib.sha256(payload).hexdigest().encode():
+        raise CheckpointError(f"{path} is damaged: its checksum does not match. Use another checkpoint")
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} cannot be read: {reason}. Use another checkpoint") from None
+    return state

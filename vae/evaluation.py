@@ -1,0 +1,153 @@
+"""A model and a set of images -> numbers. Randomness has its own seed here, so that evaluating never changes training."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from vae.data.images import ImageSet
+from vae.divergences import kl_to_standard_normal_terms
+from vae.estimators import (
+    active_by_rate,
+    active_by_variance,
+    aggregate_kl,
+    aggregate_posterior,
+    baseline_distortion,
+    effective_latents,
+    gaussian_total_correlation,
+    importance_weighted_bound,
+    label_information,
+)
+from vae.model import VAE
+
+EVALUATION_SEED = 20140414  # one noise for every evaluation of every run, so that their numbers can be compared
+BATCH = 1_000  # images at a time
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Every image of a set, once through the model, on the CPU. Nats."""
+
+    distortion: Float[Tensor, " images"]
+    rate: Float[Tensor, "images latent"]
+    mean: Float[Tensor, "images latent"]
+    logvar: Float[Tensor, "images latent"]
+    z: Float[Tensor, "images latent"]
+    saturated: Bool[Tensor, "images latent"]
+    labels: Int64[Tensor, " images"]
+
+    @property
+    def rate_per_latent(self) -> Float[Tensor, " latent"]:
+        """The mean rate of each latent, in nats."""
+        return self.rate.mean(0)
+
+    @property
+    def by_rate(self) -> list[int]:
+        """The latents, the one with the highest rate first."""
+        order: list[int] = self.rate_per_latent.argsort(descending=True).tolist()
+        return order
+
+
+@torch.inference_mode()
+def encode_images(vae: VAE, images: ImageSet) -> Encoding:
+    """One sample of the posterior of every image, with the terms it costs."""
+    vae.eval()
+    device = images.pixels.device
+    generator = torch.Generator(device).manual_seed(EVALUATION_SEED)
+    batches = []
+    for index in torch.arange(len(images), device=device).split(BATCH):
+        x = images.batch(index, generator)
+        posterior = vae.encode(x)
+        z = posterior.rsample(torch.randn(posterior.mean.shape, generator=generator, device=device))
+        distortion = -vae.decode(z).log_prob(x)
+        rate = posterior.kl_to_standard()
+        row = (distortion, rate, posterior.mean, posterior.logvar, z, posterior.saturated(), images.labels[index])
+        batches.append([tensor.cpu() for tensor in row])
+    return Encoding(*(torch.cat(column) for column in zip(*batches, strict=True)))
+
+
+def elbo_numbers(encoding: Encoding) -> dict[str, float]:
+    """Distortion, rate and ELBO, means over the images in nats."""
+    # float64: a mean over ten thousand images would lose the digits that two runs are compared by.
+    distortion = float(encoding.distortion.double().mean())
+    rate = float(encoding.rate.double().sum(1).mean())
+    return {"distortion": distortion, "rate": rate, "elbo": -(distortion + rate)}
+
+
+def latent_numbers(encoding: Encoding) -> dict[str, float]:
+    """How the latents are used: counts and fractions over the images."""
+    return {
+        "active_units": float(active_by_variance(encoding.mean).sum()),
+        "active_units_by_rate": float(active_by_rate(encoding.rate).sum()),
+        "effective_latents": effective_latents(encoding.rate_per_latent),
+        "saturated_fraction": float(encoding.saturated.float().mean()),
+    }
+
+
+def per_latent(encoding: Encoding) -> dict[str, Float[Tensor, " latent"]]:
+    """Statistics of each latent over the images: its KL and the KL's three terms in nats, and its moments."""
+    terms = kl_to_standard_normal_terms(encoding.mean, encoding.logvar)
+    return {
+        "kl": encoding.rate_per_latent,
+        "kl_variance_term": terms.variance.mean(0),
+        "kl_mean_term": terms.mean.mean(0),
+        "kl_logvar_term": terms.logvar.mean(0),
+        "mean_of_posterior_mean": encoding.mean.mean(0),
+        "variance_of_posterior_mean": encoding.mean.var(0, unbiased=False),
+        "mean_posterior_variance": encoding.logvar.exp().mean(0),
+    }
+
+
+def aggregate_numbers(encoding: Encoding) -> dict[str, float]:
+    """How far the aggregate posterior lies from the prior, as a Gaussian, in nats."""
+    mean, covariance = aggregate_posterior(encoding.mean, encoding.logvar)
+    return {
+        "aggregate_posterior_kl": aggregate_kl(mean, covariance),
+        "gaussian_total_correlation": gaussian_total_correlation(covariance),
+    }
+
+
+def correlation(encoding: Encoding) -> Float[Tensor, "latent latent"]:
+    """The correlation matrix of the aggregate posterior q(z)."""
+    _, covariance = aggregate_posterior(encoding.mean, encoding.logvar)
+    scale = covariance.diagonal().rsqrt()
+    return (covariance * scale[:, None] * scale).float()
+
+
+def final_numbers(vae: VAE, images: ImageSet, train_mean: Tensor, beta: float) -> dict[str, Any]:
+    """All numbers of a trained model on a set of images, as `summary.json` holds them.
+
+    Args:
+        vae: the model.
+        images: usually the test set.
+        train_mean: (channels, height, width), the mean training image, which a decoder without latents would give.
+        beta: the weight of the rate in the loss.
+    """
+    encoding = encode_images(vae, images)
+    numbers = elbo_numbers(encoding)
+    return {
+        "images": len(images),
+        **numbers,
+        "loss": numbers["distortion"] + beta * numbers["rate"],
+        "importance_weighted_bound": tight_bound(vae, images),
+        "baseline_distortion": baseline_distortion(images.mean(), train_mean),
+        **latent_numbers(encoding),
+        **aggregate_numbers(encoding),
+        "rate_per_latent": encoding.rate_per_latent.tolist(),
+        "label_information_per_latent": label_information(encoding.mean, encoding.labels).tolist(),
+    }
+
+
+def tight_bound(vae: VAE, images: ImageSet, limit: int = 1_000, samples: int = 100) -> dict[str, float]:
+    """The importance-weighted bound over the first `limit` images, beside the ELBO of the same images, in nats."""
+    device = images.pixels.device
+    generator = torch.Generator(device).manual_seed(EVALUATION_SEED)
+    few = images.first(limit)
+    bounds = []
+    for index in torch.arange(len(few), device=device).split(BATCH):
+        x = few.batch(index, generator)
+        noise = torch.randn(samples, len(x), vae.latent_dim, generator=generator, device=device)
+        bounds.append(importance_weighted_bound(vae, x, noise).double())
+    return {"images": len(few), "samples": samples, "bound": float(torch.cat(bounds).mean())}

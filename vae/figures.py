@@ -1,0 +1,151 @@
+"""Reconstructions, samples, traversals and plots. Tensors in, images out, as (height, width, 3) bytes; no files."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from vae.model import VAE
+
+Picture = UInt8[Tensor, "height width 3"]
+Images = Float[Tensor, "rows columns channels height width"]
+
+BACKGROUND = 255
+GAP = 2  # pixels between images
+TEXT_SIZE = 13
+
+
+def grid(images: Images, labels: Sequence[str] = (), title: str = "", scale: int = 2) -> Picture:
+    """Rows of images in [0, 1] on white, each row with its label on the left.
+
+    Args:
+        images: grey (one channel) or colour (three).
+        labels: one a row, or none at all.
+        title: above the grid.
+        scale: each pixel becomes a square of this side.
+    """
+    rows, columns, _, height, width = images.shape
+    bytes_ = (images.clamp(0, 1) * 255).round().byte().expand(-1, -1, 3, -1, -1)
+    bytes_ = bytes_.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
+    step_y, step_x = height * scale + GAP, width * scale + GAP
+    font = ImageFont.load_default(size=TEXT_SIZE)
+    left = max((int(font.getlength(label)) for label in labels), default=-GAP) + 2 * GAP
+    top = TEXT_SIZE + 4 * GAP if title else GAP
+    needed = max(left + columns * step_x, int(font.getlength(title)) + 2 * GAP)
+    canvas = torch.full((top + rows * step_y, needed, 3), BACKGROUND, dtype=torch.uint8)
+    for row in range(rows):
+        y = top + row * step_y
+        for column in range(columns):
+            x = left + column * step_x
+            canvas[y : y + height * scale, x : x + width * scale] = bytes_[row, column].permute(1, 2, 0)
+    picture = Image.fromarray(canvas.numpy())
+    draw = ImageDraw.Draw(picture)
+    draw.text((GAP, GAP), title, fill=0, font=font)
+    for row, label in enumerate(labels):
+        draw.text((GAP, top + row * step_y + height * scale // 2), label, fill=0, font=font, anchor="lm")
+    return torch.from_numpy(np.array(picture))
+
+
+def reconstructions(
+    x: Float[Tensor, "images channels height width"], means: Float[Tensor, "images channels height width"]
+) -> Picture:
+    """Inputs above the means of their reconstructions, in pairs of rows of at most ten."""
+    rows = [part[start : start + 10] for start in range(0, len(x) - len(x) % 10 or len(x), 10) for part in (x, means)]
+    return grid(torch.stack(rows), ["input", "output"] * (len(rows) // 2))
+
+
+@torch.inference_mode()
+def samples(vae: VAE, noise: Float[Tensor, "images latent"], columns: int = 10) -> Picture:
+    """Mean images of latents drawn from the prior, which `noise` is."""
+    return grid(vae.sample(noise).cpu().unflatten(0, (-1, columns)))
+
+
+@torch.inference_mode()
+def traversals(
+    vae: VAE,
+    z: Float[Tensor, " latent"],
+    rate_per_latent: Float[Tensor, " latent"],
+    rows: int = 10,
+    columns: int = 11,
+    reach: float = 3.0,
+    title: str = "",
+) -> Picture:
+    """One latent a row moved from -reach to reach while the others stay at `z`; the highest rate first.
+
+    As in Higgins et al. (2017), Figure 2. Each row is labelled with its latent and that latent's rate in nats.
+    """
+    order = rate_per_latent.argsort(descending=True)[:rows].tolist()
+    values = torch.linspace(-reach, reach, columns, device=z.device)
+    moved = z.expand(len(order), columns, -1).clone()
+    for row, latent in enumerate(order):
+        moved[row, :, latent] = values
+    images = vae.decode(moved.flatten(0, 1)).mean.cpu().unflatten(0, (len(order), columns))
+    labels = [f"z{latent:02d}  {float(rate_per_latent[latent]):.2f}" for latent in order]
+    return grid(images, labels, title)
+
+
+@torch.inference_mode()
+def manifold(vae: VAE, device: torch.device, side: int = 20) -> Picture:
+    """The image plane of a model with two latents, at equal steps of the prior's probability.
+
+    Kingma & Welling (2014), Figure 4.
+    """
+    steps = (torch.arange(side, device=device) + 0.5) / side
+    quantiles = torch.special.ndtri(steps)
+    z = torch.stack(torch.meshgrid(quantiles, quantiles, indexing="xy"), -1).flip(0)  # upwards, as axes go
+    return grid(vae.decode(z.flatten(0, 1)).mean.cpu().unflatten(0, (side, side)), scale=1)
+
+
+def scatter(
+    mean: Float[Tensor, "images latent"], labels: Int64[Tensor, " images"], latents: tuple[int, int]
+) -> Picture:
+    """Posterior means in the plane of two latents, coloured by label."""
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.add_subplot()
+    across, up = latents
+    points = axes.scatter(mean[:, across], mean[:, up], c=labels, s=4, cmap="tab10", vmin=-0.5, vmax=9.5, alpha=0.7)
+    figure.colorbar(points, ticks=range(10), label="label")
+    axes.set(xlabel=f"posterior mean of z{across:02d}", ylabel=f"posterior mean of z{up:02d}", aspect="equal")
+    return render(figure)
+
+
+def correlation_matrix(correlation: Float[Tensor, "latent latent"], order: Sequence[int]) -> Picture:
+    """Correlation of the latents under the aggregate posterior, in `order`."""
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.add_subplot()
+    index = torch.tensor(list(order))
+    image = axes.imshow(correlation[index][:, index], cmap="RdBu_r", vmin=-1, vmax=1)
+    names = [f"z{latent:02d}" for latent in order]
+    every = max(1, len(names) // 20)
+    ticks = range(0, len(names), every)
+    axes.set_xticks(ticks, names[::every], rotation=90, fontsize=7)
+    axes.set_yticks(ticks, names[::every], fontsize=7)
+    axes.set_title("correlation of q(z), latents by rate")
+    figure.colorbar(image)
+    return render(figure)
+
+
+def rate_spectrum(rate_per_latent: Float[Tensor, " latent"], order: Sequence[int]) -> Picture:
+    """The mean rate of each latent in nats, in `order`."""
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    positions = range(len(order))
+    axes.bar(positions, [float(rate_per_latent[latent]) for latent in order], color="#31688e")
+    every = max(1, len(order) // 20)
+    axes.set_xticks(positions[::every], [f"z{latent:02d}" for latent in order][::every], rotation=90, fontsize=7)
+    axes.set(ylabel="rate, nats", title=f"rate per latent, {float(rate_per_latent.sum()):.1f} nats in all")
+    axes.spines[["top", "right"]].set_visible(False)
+    return render(figure)
+
+
+def render(figure: Figure, dpi: int = 100) -> Picture:
+    """A matplotlib figure as bytes."""
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return torch.from_numpy(np.asarray(canvas.buffer_rgba())[..., :3].copy())

@@ -1,0 +1,104 @@
+"""What a run shows of itself: numbers each epoch, pictures as training slows down, everything at the end."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from vae import figures
+from vae.data.images import ImageSet
+from vae.evaluation import Encoding, correlation, elbo_numbers, latent_numbers, per_latent
+from vae.model import VAE
+from vae.tracking import Tracker
+
+CHARTS = {
+    "kl": "KL of each latent, nats",
+    "kl_variance_term": "variance term of the KL, nats",
+    "kl_mean_term": "mean term of the KL, nats",
+    "kl_logvar_term": "log-variance term of the KL, nats",
+    "mean_of_posterior_mean": "mean of the posterior mean",
+    "variance_of_posterior_mean": "variance of the posterior mean",
+    "mean_posterior_variance": "mean posterior variance",
+}
+HISTOGRAM_IMAGES = 1_000  # of the images, whose latents make the histograms and the projector
+SCATTER_IMAGES = 2_000
+RECONSTRUCTED = 50
+PICTURE_SEED = 1
+
+
+def report_numbers(tracker: Tracker, split: str, encoding: Encoding, beta: float, step: int) -> None:
+    """The scalars and histograms of an epoch.
+
+    Args:
+        tracker: where they go.
+        split: the name of the images, which begins the tags.
+        encoding: of those images.
+        beta: of the loss at this step.
+        step: steps trained so far.
+    """
+    numbers = elbo_numbers(encoding)
+    numbers["loss"] = numbers["distortion"] + beta * numbers["rate"]
+    numbers |= latent_numbers(encoding)
+    tracker.scalars({f"{split}/{name}": value for name, value in numbers.items()}, step)
+    tracker.latents(per_latent(encoding), step)
+    few = slice(HISTOGRAM_IMAGES)
+    tracker.histograms(
+        {
+            "posterior/mean": encoding.mean[few],
+            "posterior/logvar": encoding.logvar[few],
+            "posterior/z": encoding.z[few],
+            "posterior/kl_per_latent": encoding.rate_per_latent,
+        },
+        step,
+    )
+    if numbers["active_units_by_rate"] == 0:
+        tracker.text("alarm", collapse_alarm(beta, numbers["rate"]), step)
+
+
+def collapse_alarm(beta: float, rate: float) -> str:
+    """What to say when no latent carries information."""
+    return (
+        f"**All latents have collapsed**: the rate is {rate:.4f} nats and no latent's KL is above 0.01 nats, so the "
+        f"decoder ignores z. beta is {beta:g}; lower it, or warm it up: `beta_warmup_steps=5000`."
+    )
+
+
+def show_pictures(tracker: Tracker, vae: VAE, images: ImageSet, encoding: Encoding, beta: float, step: int) -> None:
+    """The figures of a model and the images whose encoding is given."""
+    for name, picture in draw(vae, images, encoding, beta).items():
+        tracker.picture(name, picture, step)
+
+
+@torch.inference_mode()
+def draw(vae: VAE, images: ImageSet, encoding: Encoding, beta: float) -> Mapping[str, figures.Picture]:
+    """All figures by name."""
+    device = images.pixels.device
+    generator = torch.Generator(device).manual_seed(PICTURE_SEED)
+    few = images.first(RECONSTRUCTED)
+    x = few.batch(torch.arange(len(few), device=device), generator)
+    posterior = vae.encode(x)
+    prior_noise = torch.randn(100, vae.latent_dim, generator=generator, device=device)
+    order = encoding.by_rate
+    pictures = {
+        "reconstructions": figures.reconstructions(x.cpu(), vae.decode(posterior.mean).mean.cpu()),
+        "samples": figures.samples(vae, prior_noise),
+        "traversals": figures.traversals(
+            vae, posterior.mean[0], encoding.rate_per_latent, title=f"beta {beta:g}, latents by rate in nats"
+        ),
+        "rate_per_latent": figures.rate_spectrum(encoding.rate_per_latent, order),
+        "correlation": figures.correlation_matrix(correlation(encoding), order),
+    }
+    if vae.latent_dim >= 2:
+        plane = (0, 1) if vae.latent_dim == 2 else (order[0], order[1])
+        part = slice(SCATTER_IMAGES)
+        pictures["latent_scatter"] = figures.scatter(encoding.mean[part], encoding.labels[part], plane)
+    if vae.latent_dim == 2:
+        pictures["manifold"] = figures.manifold(vae, device)
+    return pictures
+
+
+def show_embedding(tracker: Tracker, images: ImageSet, encoding: Encoding) -> None:
+    """The posterior means for TensorBoard's projector."""
+    few = images.first(HISTOGRAM_IMAGES)
+    thumbnails: Tensor = few.pixels.cpu() / 255
+    tracker.embedding(encoding.mean[: len(few)], few.labels.tolist(), thumbnails)

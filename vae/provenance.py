@@ -1,0 +1,43 @@
+"""Where a run's numbers come from: command, revision, versions, device, threads and data."""
+
+import platform
+import subprocess
+import sys
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "tensorboard")
+
+
+def provenance(device: torch.device, data_checksums: dict[str, str]) -> dict[str, Any]:
+    """What `run.json` holds."""
+    return {
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": ["python", *sys.argv],
+        "revision": revision(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "data_sha256": data_checksums,
+    }
+
+
+def revision() -> str | None:
+    """The commit of the code, with "-dirty" if it was changed since; None outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        answer = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def device_name(device: torch.device) -> str:
+    """The device as people call it."""
+    return f"cuda, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type

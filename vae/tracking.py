@@ -1,0 +1,178 @@
+"""Where the numbers and pictures of a run go: `metrics.jsonl`, TensorBoard event files and `figures/`.
+
+`metrics.jsonl` is the truth that scripts read; TensorBoard is a view of it, and a damaged event file loses nothing else.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+from tqdm import tqdm
+
+from vae.checkpoint import write_atomically
+from vae.figures import Picture
+
+log = logging.getLogger(__name__)
+
+METRICS = "metrics.jsonl"
+
+
+class Tracker:
+    """Writes what a run measures into its directory.
+
+    Args:
+        directory: of the run.
+        first_step: 0, or the step a run is continued from: what an earlier process wrote of later steps is dropped.
+        tensorboard: also write event files and figures.
+    """
+
+    def __init__(self, directory: Path, first_step: int, *, tensorboard: bool) -> None:
+        self.directory = directory
+        _drop_later_lines(directory / METRICS, first_step)
+        self.metrics = (directory / METRICS).open("a", encoding="utf-8")
+        # Without purge_step, readers would show the steps of a continued run twice; max_queue bounds what a kill loses.
+        self.writer = SummaryWriter(directory, purge_step=first_step, max_queue=100) if tensorboard else None
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Numbers at a step. Steps never go back."""
+        self.metrics.write(json.dumps({"step": step, **values}) + "\n")
+        if self.writer:
+            for tag, value in values.items():
+                self.writer.add_scalar(tag, value, step)
+
+    def latents(self, values: Mapping[str, Float[Tensor, " latent"]], step: int) -> None:
+        """Numbers of each latent, tagged `latent/<name>/<zero-padded index>`."""
+        self.scalars(
+            {
+                latent_tag(name, latent, len(numbers)): number
+                for name, numbers in values.items()
+                for latent, number in enumerate(numbers.tolist())
+            },
+            step,
+        )
+
+    def histograms(self, values: Mapping[str, Tensor], step: int) -> None:
+        """Distributions at a step."""
+        if self.writer:
+            for tag, value in values.items():
+                self.writer.add_histogram(tag, value.numpy(), step)
+
+    def picture(self, name: str, picture: Picture, step: int) -> None:
+        """A picture, shown in TensorBoard and kept as `figures/<name>.png`, where the newest replaces the older."""
+        if self.writer:
+            self.writer.add_image(f"figures/{name}", picture.numpy(), step, dataformats="HWC")
+            folder = self.directory / "figures"
+            folder.mkdir(exist_ok=True)
+            Image.fromarray(picture.numpy()).save(folder / f"{name}.png")
+
+    def text(self, tag: str, text: str, step: int) -> None:
+        """Markdown."""
+        if self.writer:
+            self.writer.add_text(tag, text, step)
+
+    def chart_latents(self, titles: Mapping[str, str]) -> None:
+        """For each name in `titles`, one custom-scalars chart with `latent/<name>/*` of all latents. Once a run."""
+        if self.writer:
+            # The tags are regular expressions. add_scalars would open a run for each latent instead.
+            charts = {title: ["Multiline", [rf"latent/{name}/\d+"]] for name, title in titles.items()}
+            self.writer.add_custom_scalars({"latents": charts})
+
+    def embedding(self, points: Float[Tensor, "images latent"], labels: Sequence[int], thumbnails: Tensor) -> None:
+        """Points for the embedding projector, with labels and thumbnails (images, channels, height, width)."""
+        if self.writer:
+            # The "step" only names the folder: a continued run replaces its points.
+            self.writer.add_embedding(
+                points, metadata=list(labels), label_img=thumbnails, global_step="projector", tag="posterior_mean"
+            )
+
+    def hyperparameters(self, values: Mapping[str, str | float], metrics: Mapping[str, float], step: int) -> None:
+        """The row of this run in the HParams table, beside its scalars `metrics`."""
+        if self.writer:
+            # add_hparams would open a run below this one, and an `exp` proto would hide those of other runs.
+            _, session_start, session_end = hparams(dict(values), dict(metrics))
+            file = self.writer._get_file_writer()
+            file.add_summary(session_start, step)
+            file.add_summary(session_end, step)
+
+    def flush(self) -> None:
+        """Hand everything to the operating system: a kill loses nothing that came before."""
+        self.metrics.flush()
+        if self.writer:
+            self.writer.flush()
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        self.metrics.close()
+        if self.writer:
+            self.writer.close()
+
+
+def latent_tag(name: str, latent: int, latent_dim: int) -> str:
+    """The tag of a latent's number, zero-padded so that sorting by name sorts by index.
+
+    Example:
+        >>> latent_tag("kl", 7, latent_dim=20)
+        'latent/kl/07'
+    """
+    return f"latent/{name}/{latent:0{max(2, len(str(latent_dim - 1)))}d}"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` for people and programs, atomically."""
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _drop_later_lines(path: Path, first_step: int) -> None:
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            earlier = json.loads(line)["step"] <= first_step
+        except (ValueError, KeyError):  # the line that a kill cut short
+            continue
+        if earlier:
+            kept.append(line + "\n")
+    write_atomically(path, "".join(kept).encode())
+
+
+class Progress:
+    """A bar where there is a terminal; a line an epoch everywhere.
+
+    Args:
+        steps: of the whole run.
+        done: steps of it that an earlier process made.
+        shown: False hides the bar.
+    """
+
+    def __init__(self, steps: int, done: int, *, shown: bool) -> None:
+        # disable=None: no bar where stderr is no terminal.
+        self.bar = tqdm(total=steps, initial=done, disable=None if shown else True, unit="step", dynamic_ncols=True)
+
+    def advance(self) -> None:
+        """One step further."""
+        self.bar.update()
+
+    def show(self, means: Mapping[str, float]) -> None:
+        """ELBO, distortion and rate behind the bar, in nats per image."""
+        self.bar.set_postfix_str(
+            f"elbo {means['elbo']:.2f}, distortion {means['distortion']:.2f}, rate {means['rate']:.2f}", refresh=False
+        )
+
+    def epoch(self, epoch: int, epochs: int, split: str, numbers: Mapping[str, float]) -> None:
+        """The line of an epoch."""
+        log.info(
+            f"epoch {epoch:{len(str(epochs))}d}/{epochs}  {split} elbo {numbers['elbo']:8.2f}  "
+            f"distortion {numbers['distortion']:7.2f}  rate {numbers['rate']:6.2f} nats"
+        )
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self.bar.close()

@@ -1,0 +1,288 @@
+"""The training loop, top to bottom, readable as the algorithm."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+
+from vae import checkpoint, monitoring
+from vae.data.images import ImageSet, Splits, epoch_order
+from vae.divergences import NonFiniteError
+from vae.evaluation import Encoding, elbo_numbers, encode_images
+from vae.model import VAE
+from vae.objectives import BetaObjective, Terms, elbo_terms
+from vae.tracking import Progress, Tracker
+
+log = logging.getLogger(__name__)
+
+UNVALIDATED_IMAGES = 10_000  # training images that are watched where no validation images were set aside
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train; what to train is in `TrainState`."""
+
+    epochs: int
+    batch_size: int
+    seed: int
+    gradient_norm_limit: float | None
+    early_stopping_epochs: int | None
+    log_every_steps: int
+    bf16: bool
+
+
+@dataclass
+class TrainState:
+    """Everything that changes as training goes on, and so everything a checkpoint holds."""
+
+    vae: VAE
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator  # of the posterior's noise and of the binarisation
+    interval: Float[Tensor, "4"]  # sums since the last logged step: loss, distortion, rate, images
+    step: int = 0
+    seconds: float = 0.0  # of training, without evaluation
+    best_elbo: float = -math.inf  # on the validation images, nats
+    best_epoch: int = 0
+    epochs_without_better: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `checkpoint.save` takes."""
+        return {
+            "vae": self.vae.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "interval": self.interval,
+            **{name: getattr(self, name) for name in _NUMBERS},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `checkpoint.load` gave.
+
+        Raises:
+            CheckpointError: it belongs to another model.
+        """
+        try:
+            self.vae.load_state_dict(state["vae"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.generator.set_state(state["generator"].cpu())
+            self.interval.copy_(state["interval"])
+            for name in _NUMBERS:
+                setattr(self, name, state[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise checkpoint.CheckpointError(
+                f"the checkpoint does not fit this model: {reason}. Resume the run it came from"
+            ) from None
+
+
+_NUMBERS = ("step", "seconds", "best_elbo", "best_epoch", "epochs_without_better")
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run in progress: what is trained, on what, for what, and who listens."""
+
+    state: TrainState
+    splits: Splits
+    objective: BetaObjective
+    options: Options
+    tracker: Tracker
+    progress: Progress
+    directory: Path
+    stop_asked: Callable[[], bool] = field(default=lambda: False)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The last step of an epoch may see a smaller batch; no image is left out."""
+        return math.ceil(len(self.splits.train) / self.options.batch_size)
+
+    @property
+    def watched(self) -> tuple[str, ImageSet]:
+        """The images that each epoch's numbers are of, and their name: validation, or training where there is none."""
+        if len(self.splits.validation) > 0:
+            return "validation", self.splits.validation
+        return "train_images", self.splits.train.first(UNVALIDATED_IMAGES)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or early stopping says so."""
+        patience = self.options.early_stopping_epochs
+        exhausted = patience is not None and self.state.epochs_without_better >= patience
+        return exhausted or self.state.step >= self.options.epochs * self.steps_per_epoch
+
+
+def fit(training: Training) -> bool:
+    """Train to the end, or until asked to stop: then the state is saved and False is returned.
+
+    Raises:
+        NonFiniteError: the loss or a parameter is no longer a number; the last checkpoint is from before.
+    """
+    pictured_step = None
+    encoding = None
+    while not training.finished:
+        if not train_epoch(training):
+            save(training, "last")
+            return False
+        encoding = end_epoch(training)
+        epoch = training.state.step // training.steps_per_epoch
+        # At epochs 1, 2, 4, 8, ...: training changes ever more slowly, and pictures cost time.
+        if epoch & (epoch - 1) == 0:
+            show_pictures(training, encoding)
+            pictured_step = training.state.step
+    if encoding is None:  # a finished run, continued
+        encoding = encode_images(training.state.vae, training.watched[1])
+    if pictured_step != training.state.step:
+        show_pictures(training, encoding)
+    monitoring.show_embedding(training.tracker, training.watched[1], encoding)
+    training.tracker.flush()
+    return True
+
+
+def train_epoch(training: Training) -> bool:
+    """Every training image once, in an order that is a function of seed and epoch. False if asked to stop midway."""
+    state, options, images = training.state, training.options, training.splits.train
+    epoch, steps_done = divmod(state.step, training.steps_per_epoch)
+    state.vae.train()
+    order = epoch_order(len(images), options.seed, epoch).to(images.pixels.device)
+    started = time.perf_counter()
+    for index in order.split(options.batch_size)[steps_done:]:
+        x = images.batch(index, state.generator)
+        loss, terms = train_step(state, x, training.objective, options)
+        state.step += 1
+        _add(state.interval, loss, terms)
+        log_due = state.step % options.log_every_steps == 0 or state.step % training.steps_per_epoch == 0
+        if log_due or x.device.type == "cpu":  # asking an accelerator at every step would stall it
+            refuse_non_finite(loss, terms, state.step)
+        training.progress.advance()
+        if log_due:
+            elapsed = time.perf_counter() - started
+            log_interval(training, elapsed)
+            started = time.perf_counter()
+        if training.stop_asked():
+            state.seconds += time.perf_counter() - started
+            return False
+    return True
+
+
+def train_step(
+    state: TrainState, x: Float[Tensor, "batch channels height width"], objective: BetaObjective, options: Options
+) -> tuple[Float[Tensor, ""], Terms]:
+    """One step of Adam down the gradient of the loss, which is returned in nats per image with its terms."""
+    noise = torch.randn(len(x), state.vae.latent_dim, generator=state.generator, device=x.device)
+    with products_in_bf16(x.device) if options.bf16 else nullcontext():
+        terms = elbo_terms(state.vae, x, noise)
+    loss = objective(terms, state.step)
+    state.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    if options.gradient_norm_limit is not None:
+        clip_grad_norm_(state.vae.parameters(), options.gradient_norm_limit)
+    state.optimizer.step()
+    return loss.detach(), Terms(terms.distortion.detach(), terms.rate.detach())
+
+
+def products_in_bf16(device: torch.device) -> AbstractContextManager[Any]:
+    """Matrix products and convolutions in bfloat16; the posterior and the likelihood make fp32 of what comes out."""
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def end_epoch(training: Training) -> Encoding:
+    """Measure, log, and save what the epoch left."""
+    state = training.state
+    name, images = training.watched
+    beta = training.objective.beta(state.step)
+    encoding = encode_images(state.vae, images)
+    numbers = elbo_numbers(encoding)
+    if not math.isfinite(numbers["elbo"]):
+        raise NonFiniteError(f"the {name} ELBO is {numbers['elbo']} after step {state.step}. {REMEDY}")
+    epoch = state.step // training.steps_per_epoch
+    monitoring.report_numbers(training.tracker, name, encoding, beta, state.step)
+    training.progress.epoch(epoch, training.options.epochs, name, numbers)
+    better = judge(training, numbers["elbo"], epoch)
+    save(training, "last")
+    if better:
+        save(training, "best")
+    training.tracker.flush()
+    return encoding
+
+
+def judge(training: Training, elbo: float, epoch: int) -> bool:
+    """Whether this epoch's model is the best so far, by validation ELBO; without validation images the newest is.
+
+    While beta warms up no epoch counts: a smaller beta has a better ELBO and is not the model that was asked for.
+    """
+    state = training.state
+    if state.step < training.objective.beta.steps:
+        return False
+    better = elbo > state.best_elbo or len(training.splits.validation) == 0
+    if better:
+        state.best_elbo, state.best_epoch = elbo, epoch
+    state.epochs_without_better = 0 if better else state.epochs_without_better + 1
+    return better
+
+
+def save(training: Training, name: str) -> None:
+    """Write `checkpoints/<name>`."""
+    folder = training.directory / "checkpoints"
+    folder.mkdir(exist_ok=True)
+    checkpoint.save(folder / name, training.state.state_dict())
+
+
+def show_pictures(training: Training, encoding: Encoding) -> None:
+    """The figures of the watched images."""
+    state = training.state
+    beta = training.objective.beta(state.step)
+    monitoring.show_pictures(training.tracker, state.vae, training.watched[1], encoding, beta, state.step)
+
+
+REMEDY = "Lower learning_rate, set gradient_norm_limit, or warm beta up; the last checkpoint is from before"
+
+
+def refuse_non_finite(loss: Float[Tensor, ""], terms: Terms, step: int) -> None:
+    """Stop at the step that went wrong.
+
+    Raises:
+        NonFiniteError: names the step and the terms.
+    """
+    if not math.isfinite(loss):
+        raise NonFiniteError(
+            f"the loss is {float(loss)} at step {step}: distortion {float(terms.distortion.mean()):g}, "
+            f"rate {float(terms.rate.sum(1).mean()):g} nats. {REMEDY}"
+        )
+
+
+def log_interval(training: Training, elapsed: float) -> None:
+    """Means since the last logged step, in nats per image; `elapsed` is in seconds."""
+    state = training.state
+    loss, distortion, rate, images = state.interval.tolist()
+    state.interval.zero_()
+    state.seconds += elapsed
+    numbers = {"loss": loss, "distortion": distortion, "rate": rate}
+    means = {name: total / images for name, total in numbers.items()}
+    means["elbo"] = -(means["distortion"] + means["rate"])
+    gradients = [p.grad for p in state.vae.parameters() if p.grad is not None]
+    training.tracker.scalars(
+        {f"train/{name}": value for name, value in means.items()}
+        | {
+            "train/beta": training.objective.beta(state.step - 1),
+            "train/learning_rate": state.optimizer.param_groups[0]["lr"],
+            "train/gradient_norm": float(get_total_norm(gradients)),
+            "train/images_per_second": images / elapsed,
+        },
+        state.step,
+    )
+    training.progress.show(means)
+
+
+def _add(interval: Float[Tensor, "4"], loss: Float[Tensor, ""], terms: Terms) -> None:
+    images = len(terms.distortion)
+    count = torch.full_like(loss, images)
+    interval += torch.stack([loss * images, terms.distortion.sum(), terms.rate.sum(), count])
