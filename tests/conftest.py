@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command import SMALL, run_train
 from data_files import filled, write_good
 
 from vae.config import Dataset
@@ -56,3 +57,12 @@ def offline(monkeypatch) -> None:
     command = [sys.executable, "-ISc", "import sys; sys.exit('OSError: Name or service not known')"]
     monkeypatch.setattr(fetch, "mirrors_command", lambda *_: command)
     monkeypatch.setattr(fetch, "package_command", lambda *_: command)
+
+
+@pytest.fixture(scope="session")
+def finished_run(mnist_root, tmp_path_factory):
+    """The directory of a small run that the real command line made on real MNIST: two latents, two epochs, beta 4."""
+    directory = tmp_path_factory.mktemp("runs") / "beta=4"
+    done = run_train("beta=4", *SMALL, directory=directory)
+    assert done.returncode == 0, done.stderr
+    return directory

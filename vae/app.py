@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,8 +22,8 @@ from vae.build import (
     prepare_torch,
     read_data,
 )
-from vae.config import Config
-from vae.data.sources import DataError, checksums, ensure_files
+from vae.config import Config, ConfigError
+from vae.data import DataError, checksums, ensure_files
 from vae.divergences import NonFiniteError
 from vae.evaluation import final_numbers
 from vae.monitoring import CHARTS
@@ -42,13 +43,15 @@ class RunExistsError(Exception):
     """A directory that already holds a run. Its text is one line."""
 
 
-# What ends a run with one line, and with which exit code. An OSError is judged by its number.
+# What ends a program with one line, and with which exit code.
 EXIT_CODES: dict[type[Exception], int] = {
+    ConfigError: 1,
     RunExistsError: 1,
     NonFiniteError: 3,
     DataError: 4,
     checkpoint.CheckpointError: 5,
 }
+EXPECTED: tuple[type[Exception], ...] = (*EXIT_CODES, OSError)
 DISK_FULL = 6
 
 
@@ -63,7 +66,7 @@ def run(composed: DictConfig) -> int:
     with logging_redirect_tqdm(), StopRequest() as stop:
         try:
             train(config, directory, stop)
-        except (*EXIT_CODES, OSError) as error:
+        except EXPECTED as error:
             code = exit_code(error)
             if code is None:
                 raise
@@ -197,7 +200,7 @@ def conclude(config: Config, training: Training) -> None:
     summary = {
         "status": "done",
         "beta": config.beta,
-        "normalised_beta": normalised_beta(config.beta, state.vae.latent_dim, training.splits.train.mean().numel()),
+        "normalised_beta": normalised_beta(config.beta, state.vae.latent_dim, math.prod(training.splits.train.shape)),
         "seed": config.seed,
         "epochs": state.step // training.steps_per_epoch,
         "steps": state.step,

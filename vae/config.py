@@ -174,7 +174,7 @@ def rule(kind: object, metadata: Mapping[str, Any]) -> str:
         >>> rule(int, between(1, 10))
         'a whole number from 1 to 10'
         >>> rule(float, between(0, 1e6, above=True))
-        'a number above 0 and up to 1e+06'
+        'a number above 0 and up to 1000000'
         >>> rule(Precision, {})
         'one of fp32, bf16'
     """

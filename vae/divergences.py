@@ -97,7 +97,8 @@ def kl_normal(
     trace = scaled_root.square().sum((-2, -1))
     distance = scaled_step.square().sum((-2, -1))
     half_logdet_ratio = (_log_diagonal(root_p) - _log_diagonal(root_q)).sum(-1)
-    return 0.5 * (trace + distance - mean_q.shape[-1]) + half_logdet_ratio
+    kl: Tensor = 0.5 * (trace + distance - mean_q.shape[-1]) + half_logdet_ratio
+    return kl
 
 
 def kl_to_standard_normal(

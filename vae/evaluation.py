@@ -1,4 +1,4 @@
-"""A model and a set of images -> numbers. Randomness has its own seed here, so that evaluating never changes training."""
+"""A model and a set of images -> numbers. Chance has a seed of its own here: evaluating never changes training."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -8,7 +8,6 @@ Distortion is summed over pixels, rate over latents, and nothing is ever average
 Alemi et al. (2018), "Fixing a Broken ELBO".
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae.model import VAE
+from vae.schedules import LinearWarmup
 
 
 class Terms(NamedTuple):
@@ -56,7 +56,7 @@ class BetaObjective:
         beta: the weight of the rate as a function of the step.
     """
 
-    beta: Callable[[int], float]
+    beta: LinearWarmup
 
     def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
         """The mean loss of a batch, in nats per image."""

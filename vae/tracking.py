@@ -1,6 +1,6 @@
 """Where the numbers and pictures of a run go: `metrics.jsonl`, TensorBoard event files and `figures/`.
 
-`metrics.jsonl` is the truth that scripts read; TensorBoard is a view of it, and a damaged event file loses nothing else.
+`metrics.jsonl` is the truth that scripts read. TensorBoard is a view of it: a damaged event file loses nothing else.
 """
 
 import json
@@ -37,7 +37,7 @@ class Tracker:
         self.directory = directory
         _drop_later_lines(directory / METRICS, first_step)
         self.metrics = (directory / METRICS).open("a", encoding="utf-8")
-        # Without purge_step, readers would show the steps of a continued run twice; max_queue bounds what a kill loses.
+        # Without purge_step readers show the steps of a continued run twice; max_queue bounds what a kill loses.
         self.writer = SummaryWriter(directory, purge_step=first_step, max_queue=100) if tensorboard else None
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:

@@ -182,7 +182,7 @@ def train_step(
         terms = elbo_terms(state.vae, x, noise)
     loss = objective(terms, state.step)
     state.optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     if options.gradient_norm_limit is not None:
         clip_grad_norm_(state.vae.parameters(), options.gradient_norm_limit)
     state.optimizer.step()

@@ -1,0 +1,64 @@
+# `make help` says what can be made. The environment is .venv; the data are shared by all checkouts.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p) 2>/dev/null)))
+ARGS ?= beta=4
+TORCH ?= default
+BIN := .venv/bin
+torch_index_cpu := --index-url https://download.pytorch.org/whl/cpu
+
+.PHONY: help train test check bench board sweep clean
+
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+train: .venv/app ## environment, data, and a run: make train ARGS="beta=4 model=conv"; TORCH=cpu for the small torch
+	$(BIN)/python train.py $(ARGS)
+	@echo
+	@echo "next: make board                           the run in TensorBoard"
+	@echo "      ls -t outputs                        the run's directory, its figures in figures/"
+	@echo "      source .venv/bin/activate            then: python train.py beta=1 model=conv epochs=10"
+
+test: .venv/dev ## environment and all tests
+	$(BIN)/python -m pytest -q
+
+check: .venv/dev ## format, lint, types, import direction
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/app ## speed and memory beside a plain DataLoader loop, in one run
+	$(BIN)/python scripts/benchmark.py
+
+board: .venv/app ## TensorBoard on all runs
+	$(BIN)/tensorboard --logdir outputs
+
+sweep: .venv/app ## beta = 1, 2, 4, 8 and the table of what they cost
+	$(BIN)/python train.py -m beta=1,2,4,8
+	$(BIN)/python scripts/tabulate.py "$$(ls -td outputs/sweep_* | head -1)"
+
+clean: ## remove the environment and caches; runs and data stay
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/python: # the interpreter, checked once
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 is needed, none was found. Set PYTHON=<path>" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "error: Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is another. Set PYTHON=<path>" >&2; exit 1; }
+	"$(PYTHON)" -m venv .venv
+	touch $@
+
+.venv/torch: .venv/python
+	$(BIN)/python -m pip install --quiet $(if $(filter cpu,$(TORCH)),$(torch_index_cpu)) torch torchvision
+	touch $@
+
+.venv/app: .venv/torch pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/dev: .venv/app
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@

@@ -1,0 +1,60 @@
+"""Recompute a run's test numbers from a checkpoint: `python scripts/evaluate.py outputs/RUN`.
+
+Those of the last checkpoint must agree with what the run wrote into summary.json; the exit code is 1 if they do not.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vae.app import EXPECTED, SUMMARY, exit_code
+from vae.evaluation import final_numbers
+from vae.runs import load_run
+
+TOLERANCE = 1e-5  # relative, for another machine or thread count; the same one agrees to the last digit
+
+
+def main() -> int:
+    """Print the numbers as JSON on stdout and the verdict on stderr."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="the directory of a run")
+    parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    arguments = parser.parse_args()
+    try:
+        run = load_run(arguments.run, arguments.checkpoint)
+    except EXPECTED as error:
+        print(f"error: {error}", file=sys.stderr)
+        return exit_code(error) or 1
+    numbers = final_numbers(run.vae, run.splits.test, run.splits.train.mean(), run.config.beta)
+    print(json.dumps(numbers, indent=2))
+    return 0 if arguments.checkpoint == "best" else compare(numbers, arguments.run / SUMMARY)
+
+
+def compare(numbers: Mapping[str, Any], summary: Path) -> int:
+    """0 if `numbers` are those that `summary` records of the test, else 1."""
+    if not summary.exists():
+        print(f"{summary} does not exist: the run has not ended", file=sys.stderr)
+        return 1
+    recorded = json.loads(summary.read_text()).get("test", {})
+    apart = [name for name, value in numbers.items() if not agree(value, recorded.get(name))]
+    print(f"differs from {summary} in {', '.join(apart)}" if apart else f"agrees with {summary}", file=sys.stderr)
+    return 1 if apart else 0
+
+
+def agree(one: Any, other: Any) -> bool:
+    """Whether two numbers, or all numbers of two lists or tables, are the same but for rounding."""
+    match one:
+        case dict():
+            return isinstance(other, dict) and all(agree(value, other.get(key)) for key, value in one.items())
+        case list():
+            return isinstance(other, list) and len(one) == len(other) and all(map(agree, one, other))
+        case _:
+            return other is not None and math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

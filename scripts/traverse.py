@@ -1,0 +1,74 @@
+"""Draw a run's latent traversals: `python scripts/traverse.py outputs/RUN`, or of several runs side by side.
+
+Each row moves one latent while the others stay at the posterior mean of one test image; the latent with the highest
+rate comes first. Of several runs, the same image is taken.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from vae import figures
+from vae.app import EXPECTED, exit_code
+from vae.evaluation import encode_images
+from vae.runs import load_run
+
+MARGIN = 24  # pixels between runs
+
+
+def main() -> int:
+    """Write the figure and print where."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="run", help="the directory of a run")
+    parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    parser.add_argument("--image", type=int, default=0, help="number of the test image to start from (0)")
+    parser.add_argument("--rows", type=int, default=10, help="latents to show (10)")
+    parser.add_argument("--reach", type=float, default=3.0, help="move each latent from -reach to reach (3)")
+    parser.add_argument("--output", type=Path, help="the PNG file (<run>/figures/traversals_test.png)")
+    arguments = parser.parse_args()
+    if arguments.image < 0 or arguments.rows < 1:
+        parser.error("--image must be 0 or more and --rows 1 or more")
+    pictures = []
+    for directory in arguments.runs:
+        try:
+            run = load_run(directory, arguments.checkpoint)
+        except EXPECTED as error:
+            print(f"error: {error}", file=sys.stderr)
+            return exit_code(error) or 1
+        if arguments.image >= len(run.splits.test):
+            parser.error(f"--image must be below {len(run.splits.test)}, got {arguments.image}")
+        encoding = encode_images(run.vae, run.splits.test)
+        pictures.append(
+            figures.traversals(
+                run.vae,
+                encoding.mean[arguments.image].to(run.device),
+                encoding.rate_per_latent,
+                rows=arguments.rows,
+                reach=arguments.reach,
+                title=f"beta {run.config.beta:g}, latents by rate in nats",
+            )
+        )
+    output = arguments.output or arguments.runs[0] / "figures" / "traversals_test.png"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(beside(pictures).numpy()).save(output)
+    print(output)
+    return 0
+
+
+def beside(pictures: list[figures.Picture]) -> figures.Picture:
+    """Pictures from left to right, on white."""
+    height = max(picture.shape[0] for picture in pictures)
+    width = sum(picture.shape[1] for picture in pictures) + MARGIN * (len(pictures) - 1)
+    canvas = torch.full((height, width, 3), figures.BACKGROUND, dtype=torch.uint8)
+    left = 0
+    for picture in pictures:
+        canvas[: picture.shape[0], left : left + picture.shape[1]] = picture
+        left += picture.shape[1] + MARGIN
+    return canvas
+
+
+if __name__ == "__main__":
+    sys.exit(main())

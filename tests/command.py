@@ -1,0 +1,23 @@
+"""The real command line, as a user starts it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A run of a few seconds on real MNIST.
+SMALL = ("epochs=2", "batch_size=500", "model.hidden=[64]", "model.latent_dim=2", "tracking.log_every_steps=20")
+
+
+def run_train(
+    *overrides: str, directory: Path | None = None, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """`python train.py` from the top of the checkout, its run in `directory` if one is given."""
+    where = [] if directory is None else [f"hydra.run.dir='{directory}'"]
+    return run("train.py", *overrides, *where, timeout=timeout)
+
+
+def run(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """`python WORDS` from the top of the checkout."""
+    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=timeout)

@@ -1,0 +1,281 @@
+"""Every wrong command line is answered by one line, an exit code and nothing else."""
+
+import io
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from vae.command_line import checked
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "configs"
+COMMAND = [sys.executable, str(ROOT / "train.py")]
+
+BETA = "beta must be a number from 0 to 1000000"
+HIDDEN = "model.hidden must be a list, each entry a whole number from 1 to 100000"
+MODEL = "model must be one of conv, mlp"
+EXPERIMENT = "experiment must be one of latent2d, pytorch_example, smoke"
+SEED = "seed must be a whole number from 0 to 2147483647"
+EPOCHS = "epochs must be a whole number from 1 to 1000000"
+DEVICE = "device must be one of auto, cpu, cuda, mps"
+TRACKING = "Set tracking.tensorboard, tracking.progress, tracking.log_every_steps"
+ONLY_MLP = "model.hidden is a key of model=mlp only. Choose that, or leave model.hidden out"
+
+# The words, and how the line of the answer begins.
+CONFIGURATION = [
+    # keys
+    ("beat=4", "unknown key beat. Did you mean beta?"),
+    ("+beat=4", "unknown key beat. Did you mean beta?"),
+    ("++beat=4", "unknown key beat. Did you mean beta?"),
+    ("~beat", "unknown key beat. Did you mean beta?"),
+    ("BETA=4", "unknown key BETA. Did you mean beta?"),
+    ("batchsize=3", "unknown key batchsize. Did you mean batch_size?"),
+    ("xyzzy=4", "unknown key xyzzy. --cfg job lists the known ones"),
+    ("+xyzzy=4", "unknown key xyzzy. --cfg job lists the known ones"),
+    ("=4", "unknown key ''."),
+    ("~", "unknown key ''."),
+    ("hydra=4", "unknown key hydra."),
+    ("latent_dim=5", "unknown key latent_dim. Did you mean model.latent_dim?"),
+    ("latent_dm=5", "unknown key latent_dm. Did you mean model.latent_dim?"),
+    ("channels=5", "unknown key channels. Did you mean model.channels?"),
+    ("model.latent_dm=3", "unknown key model.latent_dm. Did you mean model.latent_dim?"),
+    ("model/latent_dim=3", "unknown key model/latent_dim. Did you mean model.latent_dim?"),
+    ("model.hidden.0=3", "unknown key model.hidden.0. Did you mean model.hidden?"),
+    ("model@x=conv", "unknown key model@x. Did you mean model?"),
+    ("beta.foo=1", "unknown key beta.foo. Did you mean beta?"),
+    ("tracking={progres:false}", "unknown key tracking.progres. Did you mean tracking.progress?"),
+    ("model=conv model.hidden=[3]", ONLY_MLP),
+    ("experiment=pytorch_example model=conv", f"experiment/pytorch_example.yaml: {ONLY_MLP}"),
+    ("model.channels=3", "model.channels is a key of model=conv only."),
+    ("likelihood.variance=1", "likelihood.variance is a key of likelihood=gaussian only."),
+    ("+beta=4", "beta needs no '+', got +beta=4. Write beta=4"),
+    ("++beta=4", "beta needs no '+', got ++beta=4. Write beta=4"),
+    ("+model=conv", "model needs no '+', got +model=conv. Write model=conv"),
+    ("+experiment=smoke", "experiment needs no '+', got +experiment=smoke. Write experiment=smoke"),
+    ("~beta", f"beta cannot be removed, it {BETA[5:]}. Set it instead"),
+    ("~threads", "threads cannot be removed, it must be a whole number from 1 to 1024, or null. Set it instead"),
+    ("~model", f"model cannot be removed, it {MODEL[6:]}. Set it instead"),
+    ("~experiment", f"experiment cannot be removed, it {EXPERIMENT[11:]}. Leave it out for none"),
+    ("tracking=5", f"tracking is a section, got tracking=5. {TRACKING}"),
+    ("tracking=null", f"tracking is a section, got tracking=null. {TRACKING}"),
+    ("~tracking", f"tracking is a section, got ~tracking. {TRACKING}"),
+    # choices
+    ("model=transformer", f"{MODEL}, got transformer"),
+    ("model=con", f"{MODEL}, got con. Did you mean conv?"),
+    ("model=conv_schema", f"{MODEL}, got conv_schema"),
+    ("model=null", f"{MODEL}, got null"),
+    ("model=", f"{MODEL}, got nothing"),
+    ("model=[mlp,conv]", f"{MODEL}, got [mlp,conv]"),
+    ("model={latent_dim:3}", f"{MODEL}, got {{latent_dim:3}}"),
+    ("data=x", "data must be one of fashion_mnist, kmnist, mnist, got x"),
+    ("experiment=lattent2d", f"{EXPERIMENT}, got lattent2d. Did you mean latent2d?"),
+    ("experiment=null", f"{EXPERIMENT}, got null. Leave it out for none"),
+    # values
+    ("beta=abc", f"{BETA}, got abc"),
+    ("beta=", f"{BETA}, got nothing"),
+    ("beta=null", f"{BETA}, got null"),
+    ("beta=true", f"{BETA}, got true"),
+    ("beta=[1]", f"{BETA}, got [1]"),
+    ("beta={a:1}", f"{BETA}, got {{a:1}}"),
+    ("beta=???", f"{BETA}, got ???"),
+    ("beta=nan", f"{BETA}, got nan"),
+    ("beta=inf", f"{BETA}, got inf"),
+    ("beta=-inf", f"{BETA}, got -inf"),
+    ("beta=1e400", f"{BETA}, got inf"),
+    ("beta=-1", f"{BETA}, got -1"),
+    ("beta=${foo}", f"{BETA}: Interpolation key 'foo' not found"),
+    ("beta=${oc.env:NO_SUCH_NAME}", f"{BETA}: "),
+    ("beta=${device}", f"{BETA}: While dereferencing"),
+    ("beta=${beta}", f"{BETA}: Recursive interpolation detected"),
+    ("device=gpu", f"{DEVICE}, got gpu"),
+    ("device=", f"{DEVICE}, got nothing"),
+    ("precision=fp16", "precision must be one of fp32, bf16, got fp16"),
+    ("data.name=X", "data.name must be one of MNIST, FashionMNIST, KMNIST, got X"),
+    ("seed=1" + 400 * "0", f"{SEED}, got 1"),
+    ("seed=-1", f"{SEED}, got -1"),
+    ("epochs=1.5", f"{EPOCHS}, got 1.5"),
+    ("epochs=true", f"{EPOCHS}, got true"),
+    ("epochs=0", f"{EPOCHS}, got 0"),
+    ("threads=0", "threads must be a whole number from 1 to 1024, or null, got 0"),
+    ("learning_rate=0", "learning_rate must be a number above 0 and up to 10, got 0"),
+    ("compile=maybe", "compile must be true or false, got maybe"),
+    ("tracking={progress:maybe}", "tracking.progress must be true or false, got maybe"),
+    ("data.root=null", "data.root must be text, got null"),
+    ("model.hidden=5", f"{HIDDEN}, got 5"),
+    ("model.hidden=[]", f"{HIDDEN}, got []"),
+    ("model.hidden=[a]", f"{HIDDEN}, got [a]"),
+    ("model.hidden=[null]", f"{HIDDEN}, got [null]"),
+    ("model.hidden=[0]", f"{HIDDEN}, got [0]"),
+    ("model.hidden=[${foo}]", f"{HIDDEN}: Interpolation key 'foo' not found"),
+    ("logvar_min=5 logvar_max=-5", "logvar_min must be below logvar_max, got 5 and -5"),
+    ("likelihood=gaussian", "likelihood=gaussian needs grey pixels, got data.binarisation=dynamic"),
+    # sweeps
+    ("beta=1,2", "one run takes one value of beta, got beta=1,2. Add -m for a sweep, [] for a list"),
+    ("model=mlp,conv", "one run takes one value of model, got model=mlp,conv. Add -m"),
+    ("seed=range(0,5)", "one run takes one value of seed, got seed=range(0,5). Add -m"),
+    ("beta=1,2 --cfg job", "one run takes one value of beta, got beta=1,2. Add -m"),
+    ("-m beta=1,x", f"{BETA}, got x"),
+    ("-m beta=1,4 beat=1,4", "unknown key beat. Did you mean beta?"),
+    ("-m model=mlp,transformer", f"{MODEL}, got transformer"),
+    ("-m model=mlp,conv model.hidden=[1],[2]", ONLY_MLP),
+    ("-m beta=range(5,1)", "a sweep needs at least one value, got beta=range(5,1)"),
+    ("-m beta=range(1,5,0)", "a sweep needs values to count, got beta=range(1,5,0)"),
+    ("-m beta=interval(0,1)", "a sweep is a list or a range, got beta=interval(0,1). Use choice or range"),
+    ("-m beta=glob(*)", "a sweep needs at least one value, got beta=glob(*)"),
+    ("-m seed=range(0,1000000000)", "a sweep may have 10000 members, got more. Run it in parts"),
+    ("-m hydra.verbose=true,false", "a sweep cannot vary Hydra's own keys"),
+    # grammar
+    ("beta=[1", "cannot read beta=[1 (no viable alternative at input '[1')."),
+    ("model.hidden=[1,", "cannot read model.hidden=[1,"),
+    ("beta==4", "cannot read beta==4"),
+    ("beta=a(b)", "cannot read beta=a(b) (HydraException while evaluating 'a(b)': Unknown function 'a'"),
+    ("beta='", "cannot read beta='"),
+    ("βeta=4", "cannot read βeta=4. A key has letters, digits, _ and dots"),
+    ("beta=４", "cannot read beta=４"),
+    ("beta=\x1b[31m", "cannot read beta=\\x1b[31m"),
+    ("a..b=3", "cannot read a..b=3"),
+    # Hydra's own keys, and files
+    ("hydra.x=1", "Could not override 'hydra.x': Key 'x' not in 'HydraConf'"),
+    ("hydra.job.num=abc", "Error merging override hydra.job.num=abc: Value 'abc'"),
+    ("hydra/launcher=nope", "In 'hydra/config': Could not find 'hydra/launcher/nope' Available options"),
+    ("hydra.run.dir=${nope}", "Interpolation key 'nope' not found (key hydra.run.dir)"),
+    ("hydra.searchpath=3", "hydra.searchpath must be a list of strings. Got: 3"),
+    (f"hydra.run.dir={Path(__file__).name}/x --config-dir nope", "--config-dir must be a directory, got nope"),
+    ("--config-name nope", "Cannot find primary config 'nope'."),
+    ("--config-path nope", "Primary config directory not found."),
+    ("--cfg job beat=4", "unknown key beat. Did you mean beta?"),
+    # resuming
+    ("resume=nowhere", "resume must be the directory of a run, got nowhere, which is none"),
+    ("resume=a=b,(c", "resume must be the directory of a run, got a=b,(c, which is none"),
+    ("resume=", "resume must be the directory of a run, got nothing"),
+    ("resume=.", "resume needs a run with a checkpoint, got . without .hydra/config.yaml"),
+    ("-m resume=.", "resume continues one run, got a sweep. Resume each member by itself, without -m"),
+]
+USAGE = [
+    ("beta", "every override is key=value without spaces, got beta"),
+    ("beta = 4", "every override is key=value without spaces, got beta"),
+    ("seed=0 -m beta=1,4", "put -m before the overrides, got beta=1,4 after both"),
+    ("seed=0 --cfg job beta=1", "put --cfg before the overrides, got beta=1 after both"),
+    ("--multrun beta=1", "unknown option --multrun. Did you mean --multirun?"),
+    ("-x", "unknown option -x."),
+    ("-beta=4", "unknown option -beta=4."),
+    ("--cfg jobs", "argument --cfg/-c: invalid choice: 'jobs'"),
+    ("--cfg", "argument --cfg/-c: expected one argument"),
+    ("--config-name", "argument --config-name/-cn: expected one argument"),
+    ("-m --cfg job", "--run, --multirun, --cfg, --info and --shell-completion exclude each other"),
+    ("--resolve", "--resolve needs --cfg or --help"),
+    ("--experimental-rerun x", "--experimental-rerun skips every check."),
+]
+TABLE = [(words, 1, line) for words, line in CONFIGURATION] + [(words, 2, line) for words, line in USAGE]
+
+
+@pytest.mark.parametrize(("words", "code", "line"), TABLE)
+def test_a_bad_command_line_is_answered_by_one_line(words, code, line, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=rf"^{code}$"):
+        checked(words.split(" "), CONFIGS)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: {line}")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_accelerator_that_is_not_there_is_refused(capsys):
+    with pytest.raises(SystemExit, match=r"^1$"):
+        checked(["-m", "device=cpu,mps"], CONFIGS)
+    line = "device=mps needs an Apple GPU that torch can see, found none. Use device=auto or device=cpu"
+    assert capsys.readouterr().err == f"error: {line}\n"
+
+
+def test_an_output_that_cannot_be_written_is_refused(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs").touch()
+    for arguments in (["beta=4"], ["-m", "beta=1,4"]):
+        with pytest.raises(SystemExit, match=r"^1$"):
+            checked(arguments, CONFIGS)
+        assert "/outputs cannot be written. Set hydra." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [row for row in TABLE if row[0] in {"+beat=4", "model=con", "beta=[1", "-m beta=1,x", "beta=1,2", "beta=${foo}"}]
+    + [row for row in TABLE if row[0] in {"seed=0 -m beta=1,4", "--config-name nope"}]
+    + [("model.hidden=[[1]]", 1, f"{HIDDEN}, got [[1]]")],  # in this process the type checker would be first
+)
+def test_train_answers_a_bad_command_line_itself(words, code, line, tmp_path):
+    done = subprocess.run([*COMMAND, *words.split(" ")], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"error: {line}")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+# --------------------------------------------------------------------------------------------- mutations
+
+VALID = [
+    ["beta=4", "seed=1"],
+    ["-m", "beta=1,2,4", "seed=range(0,3)"],
+    ["model=conv", "model.channels=8", "experiment=smoke"],
+    ["model.hidden=[400,300]", "tracking={progress:false}"],
+    ["data.root='a b'", "learning_rate=1e-3", "threads=null"],
+    ["--cfg", "job", "beta=${seed}", "hydra.run.dir=x"],
+    ["resume=outputs/x_beta=4.0", "epochs=3"],
+]
+CHARACTERS = st.sampled_from(list("=,.[]{}()'\"\\$:~+-@/ *?%#\n\t\x00\x1b0e_aβ\ud800😀"))
+
+
+@st.composite
+def mutated(draw):
+    """A valid command line after some slips of the fingers."""
+    words = list(draw(st.sampled_from(VALID)))
+    for _ in range(draw(st.integers(1, 4))):
+        if not words:
+            break
+        i = draw(st.integers(0, len(words) - 1))
+        word = words[i]
+        at = draw(st.integers(0, len(word)))
+        slip = draw(st.sampled_from(["insert", "delete", "repeat", "cut", "drop", "swap", "prefix"]))
+        match slip:
+            case "insert":
+                words[i] = word[:at] + draw(CHARACTERS) + word[at:]
+            case "delete":
+                words[i] = word[:at] + word[at + 1 :]
+            case "repeat":
+                words[i] = word[:at] + word[at - 1 : at] + word[at:]
+            case "cut":
+                words[i] = word[:at]
+            case "drop":
+                del words[i]
+            case "swap":
+                words.insert(0, words.pop(i))
+            case "prefix":
+                words[i] = draw(st.sampled_from(["+", "++", "~", "-", "--", "hydra.", "model."])) + word
+    return words
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(mutated())
+@example(["beta=4\n"])
+@example(["beta=\x00"])
+@example(["resume=\x00"])
+@example(["resume=" + 5000 * "x"])
+@example(["hydra.run.dir=" + 5000 * "x"])
+@example(["beta=" + 3000 * "["])
+@example(["seed=1" + 5000 * "0"])
+@example(["\ud800=4"])
+def test_slips_of_the_fingers_are_answered_by_at_most_one_line(words):
+    with redirect_stderr(io.StringIO()) as err, redirect_stdout(io.StringIO()):
+        try:
+            code = 0 if checked(words, CONFIGS) is not None else None
+        except SystemExit as stop:
+            code = stop.code
+    assert code in {0, 1, 2}
+    assert len(err.getvalue().splitlines()) == (code != 0)

@@ -1,0 +1,295 @@
+"""Hydra's composition of a configuration, with the errors it lacks: every one a line that says how to go on."""
+
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import Field, fields, is_dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString, RangeSweep
+from hydra.core.utils import JobRuntime, setup_globals
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from vae.command_line.wording import near, near_key, said_by
+from vae.config import (
+    BernoulliConfig,
+    Config,
+    ConfigError,
+    ConvConfig,
+    DataConfig,
+    GaussianConfig,
+    MLPConfig,
+    rule,
+)
+
+OPTIONS: Mapping[str, Mapping[str, type]] = {
+    "model": {"mlp": MLPConfig, "conv": ConvConfig},
+    "likelihood": {"bernoulli": BernoulliConfig, "gaussian": GaussianConfig},
+}
+LARGEST_SWEEP = 10_000  # members
+
+
+def register_schema() -> None:
+    """Tell Hydra the types that the files of `configs/` name in their defaults lists."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    store.store(group="data", name="data_schema", node=DataConfig)
+    for group, options in OPTIONS.items():
+        for option, node in options.items():
+            store.store(group=group, name=f"{option}_schema", node=node)
+
+
+def compose(overrides: Sequence[str], configs: Path) -> Config:
+    """The configuration of one run.
+
+    Args:
+        overrides: Hydra's, as in `["beta=4", "model=conv"]`.
+        configs: the directory of `config.yaml`.
+
+    Raises:
+        ConfigError: one line, whatever is wrong.
+    """
+    register_schema()
+    composer = Composer(str(configs.resolve()))
+    return composer.compose(composer.parse(overrides))
+
+
+class Composer:
+    """Hydra's composition of one directory of files, in two steps so that each error is found where it is made.
+
+    Hydra merges the files that the groups choose; the values are then set one by one, in Hydra's order and with
+    Hydra's rules. Members of a sweep that choose the same files share the first step, which is the slow one.
+
+    Args:
+        directory: of the configuration files, absolute or a URL of Hydra's.
+        name: of the primary file.
+        extra: one more directory to look in, as `--config-dir` has it.
+    """
+
+    def __init__(self, directory: str, name: str = "config", extra: str | None = None) -> None:
+        version.setbase("1.3")
+        setup_globals()
+        JobRuntime.instance().set("name", "train")
+        path = create_config_search_path(directory)
+        if extra is not None:
+            if not Path(extra).is_dir():
+                raise ConfigError(f"--config-dir must be a directory, got {extra}")
+            path.prepend("command-line", f"file://{Path(extra).absolute()}", SearchPathQuery(provider="schema"))
+        self.name = name
+        self.loader = ConfigLoaderImpl(path)
+        self.parser = OverridesParser.create(self.loader)
+        self.groups = {g: self._options(g) for g in self.loader.list_groups("") if g != "hydra"}
+        self._parsed: dict[str, Override] = {}
+        self._merged: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = {}
+
+    def _options(self, group: str, overrides: Sequence[str] = ()) -> list[str]:
+        if overrides:  # one of them may be hydra.searchpath
+            found = self.loader.get_group_options(group, ObjectType.CONFIG, self.name, list(overrides))
+        else:
+            found = self.loader.repository.get_group_options(group, ObjectType.CONFIG)
+        return sorted({option for option in found if not option.endswith("_schema")})
+
+    def parse(self, texts: Iterable[str]) -> list[Override]:
+        """What Hydra's grammar reads in `texts`."""
+        return [self._parsed.get(text) or self._parsed.setdefault(text, self._read(text)) for text in texts]
+
+    def _read(self, text: str) -> Override:
+        try:
+            return self.parser.parse_overrides([text])[0]
+        except Exception as error:
+            parser_talk = rf"LexerNoViableAltException: .*|Error parsing override '{re.escape(text)}'| expecting .*"
+            why = re.sub(parser_talk, "", said_by(error)).strip()
+            key, _, value = text.partition("=")
+            raise ConfigError(
+                f"cannot read {text}{f' ({why})' if why else ''}. A key has letters, digits, _ and dots; "
+                f'quote an unusual value: "{key}={QuotedString(value, Quote.single).with_quotes()}"'
+            ) from None
+
+    def members(self, overrides: Sequence[Override]) -> list[list[Override]]:
+        """The overrides of each run of a sweep, as Hydra's sweeper multiplies them out."""
+        size = 1
+        for sweep in (o for o in overrides if o.is_sweep_override()):
+            if not sweep.is_discrete_sweep():
+                raise ConfigError(f"a sweep is a list or a range, got {sweep.input_line}. Use choice or range")
+            value = sweep.value()
+            try:
+                values: Iterable[Any] = value.range() if isinstance(value, RangeSweep) else sweep.sweep_iterator()
+                size *= sum(1 for _ in islice(values, LARGEST_SWEEP + 1))
+            except Exception as error:
+                raise ConfigError(f"a sweep needs values to count, got {sweep.input_line}: {said_by(error)}") from None
+            if size == 0:
+                raise ConfigError(f"a sweep needs at least one value, got {sweep.input_line}")
+        if size > LARGEST_SWEEP:
+            raise ConfigError(f"a sweep may have {LARGEST_SWEEP} members, got more. Run it in parts")
+        return [self.parse(member) for member in BasicSweeper.split_arguments(list(overrides), None)[0]]
+
+    def compose(self, overrides: Sequence[Override]) -> Config:
+        """The configuration of one run, every value in its range."""
+        config = self.configured(overrides)
+        try:
+            return cast(Config, OmegaConf.to_object(config))
+        except OmegaConfBaseException as error:  # an interpolation without a value, or a value nobody gave
+            key = (error.full_key or "").partition("[")[0]
+            known = _leaves(config)
+            must = f"{key} {_must(known[key])}: " if key in known else ""
+            raise ConfigError(must + said_by(error).removesuffix(f" (key {error.full_key})")) from None
+
+    def configured(self, overrides: Sequence[Override]) -> DictConfig:
+        """The files and the values as Hydra merges them, without Hydra's own section."""
+        config = deepcopy(self._files(overrides)[1])
+        known = _leaves(config)
+        for o in overrides:
+            if not o.is_hydra_override() and _bare(o) not in self.groups:
+                self._set(config, known, o)
+        return config
+
+    def hydra(self, overrides: Iterable[Override]) -> DictConfig:
+        """Hydra's own section."""
+        return self._files(overrides)[0]
+
+    def directory(self, overrides: Sequence[Override], key: str) -> Path:
+        """Where the output goes; `key` is `hydra.run.dir` or `hydra.sweep.dir`."""
+        config = self.configured(overrides)
+        with open_dict(config):
+            config.hydra = self.hydra(overrides)
+        singleton = HydraConfig.instance()
+        before = singleton.cfg
+        singleton.set_config(config)  # the name asks it for the choices of the groups
+        try:
+            return Path(str(OmegaConf.select(config, key))).absolute()
+        finally:
+            singleton.cfg = before
+
+    def _files(self, overrides: Iterable[Override]) -> tuple[DictConfig, DictConfig]:
+        choices = tuple(self._choices(overrides))
+        if choices not in self._merged:
+            self._merged[choices] = self._merge(choices)
+        return self._merged[choices]
+
+    def _choices(self, overrides: Iterable[Override]) -> Iterator[str]:
+        """The overrides that Hydra needs to find the files, once they are known to be right."""
+        given = list(overrides)
+        for o in given:
+            key, text = _bare(o), str(o.input_line)
+            if o.is_sweep_override():
+                if o.is_hydra_override():
+                    raise ConfigError(f"a sweep cannot vary Hydra's own keys, got {text}")
+                raise ConfigError(f"one run takes one value of {key}, got {text}. Add -m for a sweep, [] for a list")
+            if not o.is_hydra_override() and key in self.groups:
+                options = self.groups[key]
+                if o.value() not in options:
+                    options = self._options(
+                        key, [str(other.input_line) for other in given if other.is_hydra_override()]
+                    )
+                must = f"must be one of {', '.join(options)}"
+                optional = key not in Config.__dataclass_fields__
+                _refuse_prefix(o, must, "Leave it out for none" if optional else "Set it instead")
+                if o.value() not in options:
+                    hint = near(o.get_value_string(), options) or " Leave it out for none" * optional
+                    raise ConfigError(f"{key} {must}, got {o.get_value_string() or 'nothing'}.{hint}")
+            if o.is_hydra_override() or key in self.groups:
+                yield text
+
+    def _merge(self, choices: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
+        try:
+            with warnings.catch_warnings():  # Hydra will say them again
+                warnings.simplefilter("ignore")
+                config = self.loader.load_configuration(self.name, list(choices), RunMode.RUN)
+        except Exception as error:
+            said = said_by(error)
+            if choices and (found := re.match(r"In '(.+?)': .*: Key '.*' not in .* \(key (\S+)\)$", said)):
+                raise ConfigError(
+                    f"{found[1]}.yaml: {self._unknown(found[2], _leaves(self.configured([])))}"
+                ) from None
+            raise ConfigError(said) from None
+        with open_dict(config):
+            hydra = config.pop("hydra")
+        if OmegaConf.get_type(config) is not Config:
+            raise ConfigError(f"{self.name}.yaml must name the types. Begin its defaults list with schema")
+        for group in ("data", "likelihood", "model"):
+            if not is_dataclass(OmegaConf.get_type(config, group)):
+                raise ConfigError(f"{group} must be chosen in a defaults list, as in `override /{group}: ...`")
+        return hydra, config
+
+    def _set(self, config: DictConfig, known: Mapping[str, Field[Any]], o: Override) -> None:
+        key, value = _bare(o), o.value()
+        below = [name for name in known if name.startswith(f"{key}.")]
+        if key in known:
+            _refuse_prefix(o, _must(known[key]), "Set it instead")
+            _update(config, known[key], key, value, o.get_value_string())
+        elif not below:
+            raise ConfigError(self._unknown(key, known))
+        elif not isinstance(value, dict) or o.type is not OverrideType.CHANGE:
+            raise ConfigError(f"{key} is a section, got {o.input_line}. Set {', '.join(below)}")
+        else:
+            for name, entry in value.items():
+                dotted = f"{key}.{name}"
+                if dotted not in known:
+                    raise ConfigError(self._unknown(dotted, known))
+                _update(config, known[dotted], dotted, entry, str(entry))
+
+    def _unknown(self, key: str, known: Iterable[str]) -> str:
+        owners = {
+            f"{group}.{f.name}": f"{group}={option}"
+            for group, options in OPTIONS.items()
+            for option, kind in options.items()
+            for f in fields(kind)
+        }
+        if key in owners:
+            return f"{key} is a key of {owners[key]} only. Choose that, or leave {key} out"
+        hint = near_key(key, [*owners, *known, *self.groups])
+        return f"unknown key {key or repr(key)}.{hint or ' --cfg job lists the known ones'}"
+
+
+def _leaves(section: DictConfig, prefix: str = "") -> dict[str, Field[Any]]:
+    """The dotted key of every value below `section`, with its field."""
+    found: dict[str, Field[Any]] = {}
+    for f in fields(cast(Any, OmegaConf.get_type(section))):
+        if is_dataclass(OmegaConf.get_type(section, f.name)):
+            found |= _leaves(section[f.name], f"{prefix}{f.name}.")
+        else:
+            found[prefix + f.name] = f
+    return found
+
+
+def _bare(o: Override) -> str:
+    """The key without the `+`, `++` or `~` before it."""
+    return o.get_key_element().lstrip("+~")
+
+
+def _must(leaf: Field[Any]) -> str:
+    return f"must be {rule(leaf.type, leaf.metadata)}"
+
+
+def _update(config: DictConfig, leaf: Field[Any], key: str, value: Any, text: str) -> None:
+    """Set one value as Hydra does; `text` is what was written for it."""
+    try:
+        if value == "???":  # OmegaConf's mark of a value that nobody gave
+            raise ValueError
+        OmegaConf.update(config, key, value, merge=True)
+    except Exception:
+        raise ConfigError(f"{key} {_must(leaf)}, got {text or 'nothing'}") from None
+
+
+def _refuse_prefix(o: Override, must: str, instead: str) -> None:
+    """Hydra's `+`, `++` and `~` add and remove keys; a run has the keys it has."""
+    key = _bare(o)
+    if o.is_delete():
+        raise ConfigError(f"{key} cannot be removed, it {must}. {instead}")
+    if o.is_add() or o.is_force_add():
+        text = str(o.input_line)
+        raise ConfigError(f"{key} needs no '+', got {text}. Write {text.lstrip('+')}")
