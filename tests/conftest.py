@@ -60,8 +60,9 @@ def offline(monkeypatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def finished_run(mnist_root, tmp_path_factory):
+def finished_run(request, tmp_path_factory):
     """The directory of a small run that the real command line made on real MNIST: two latents, two epochs, beta 4."""
+    request.getfixturevalue("mnist_root")  # a first start fetches it under its own time limit
     directory = tmp_path_factory.mktemp("runs") / "beta=4"
     done = run_train("beta=4", *SMALL, directory=directory)
     assert done.returncode == 0, done.stderr

@@ -41,7 +41,7 @@ class Encoding:
     @property
     def rate_per_latent(self) -> Float[Tensor, " latent"]:
         """The mean rate of each latent, in nats."""
-        return self.rate.mean(0)
+        return self.rate.double().mean(0).to(self.rate)  # a diverged model may need the range on the way
 
     @property
     def by_rate(self) -> list[int]:

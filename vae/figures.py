@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vae.model import VAE
 
-Picture = UInt8[Tensor, "height width 3"]
+Picture = UInt8[Tensor, "down across 3"]
 Images = Float[Tensor, "rows columns channels height width"]
 
 BACKGROUND = 255

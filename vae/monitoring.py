@@ -64,7 +64,9 @@ def collapse_alarm(beta: float, rate: float) -> str:
 
 
 def show_pictures(tracker: Tracker, vae: VAE, images: ImageSet, encoding: Encoding, beta: float, step: int) -> None:
-    """The figures of a model and the images whose encoding is given."""
+    """The figures of a model and the images whose encoding is given, if anybody looks."""
+    if not tracker.takes_pictures:
+        return
     for name, picture in draw(vae, images, encoding, beta).items():
         tracker.picture(name, picture, step)
 

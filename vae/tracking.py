@@ -37,8 +37,15 @@ class Tracker:
         self.directory = directory
         _drop_later_lines(directory / METRICS, first_step)
         self.metrics = (directory / METRICS).open("a", encoding="utf-8")
-        # Without purge_step readers show the steps of a continued run twice; max_queue bounds what a kill loses.
-        self.writer = SummaryWriter(directory, purge_step=first_step, max_queue=100) if tensorboard else None
+        # Without purge_step readers show the steps of a continued run twice; what is at first_step is not written
+        # again, so it stays. max_queue bounds what a kill loses.
+        purge_step = first_step + 1 if first_step else 0
+        self.writer = SummaryWriter(directory, purge_step=purge_step, max_queue=100) if tensorboard else None
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether pictures go anywhere; drawing them costs time."""
+        return self.writer is not None
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Numbers at a step. Steps never go back."""

@@ -155,6 +155,9 @@ def train_epoch(training: Training) -> bool:
     order = epoch_order(len(images), options.seed, epoch).to(images.pixels.device)
     started = time.perf_counter()
     for index in order.split(options.batch_size)[steps_done:]:
+        if training.stop_asked():
+            state.seconds += time.perf_counter() - started
+            return False
         x = images.batch(index, state.generator)
         loss, terms = train_step(state, x, training.objective, options)
         state.step += 1
@@ -167,9 +170,6 @@ def train_epoch(training: Training) -> bool:
             elapsed = time.perf_counter() - started
             log_interval(training, elapsed)
             started = time.perf_counter()
-        if training.stop_asked():
-            state.seconds += time.perf_counter() - started
-            return False
     return True
 
 

@@ -1,0 +1,235 @@
+"""Whole runs by the real command line, on real MNIST."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from command import ROOT, SMALL, run_train
+
+from vae import checkpoint
+
+pytestmark = pytest.mark.usefixtures("mnist_root")
+
+CPU = torch.device("cpu")
+QUICK = (*SMALL, "tracking.tensorboard=false")
+
+
+def summary(directory):
+    return json.loads((directory / "summary.json").read_text())
+
+
+def weights(directory):
+    return checkpoint.load(directory / "checkpoints" / "last", CPU)["vae"]
+
+
+def test_a_run_leaves_what_the_readme_says(finished_run):
+    names = {path.name for path in finished_run.iterdir() if not path.name.startswith("events.out.tfevents.")}
+    logs = {".hydra", "train.log", "run.json", "metrics.jsonl", "summary.json", "projector_config.pbtxt"}
+    assert names == logs | {"checkpoints", "figures", "projector"}
+    assert {p.name for p in (finished_run / "checkpoints").iterdir()} == {"last", "best"}
+    pictures = {p.name for p in (finished_run / "figures").iterdir()}
+    assert pictures == {
+        f"{name}.png"
+        for name in [
+            "reconstructions",
+            "samples",
+            "traversals",
+            "rate_per_latent",
+            "correlation",
+            "latent_scatter",
+            "manifold",
+        ]
+    }
+    origin = json.loads((finished_run / "run.json").read_text())
+    assert origin["command"][1:3] == ["train.py", "beta=4"]
+    assert torch.__version__.startswith(origin["versions"]["torch"])
+    assert len(origin["data_sha256"]) == 4
+
+
+def test_the_summary_holds_the_numbers_of_the_test(finished_run):
+    found = summary(finished_run)
+    assert (found["status"], found["beta"], found["seed"]) == ("done", 4.0, 0)
+    assert (found["epochs"], found["steps"]) == (2, 200)
+    assert found["normalised_beta"] == pytest.approx(4 * 2 / 784)
+    test = found["test"]
+    assert test["images"] == 10_000
+    assert test["elbo"] == pytest.approx(-test["distortion"] - test["rate"])
+    assert test["loss"] == pytest.approx(test["distortion"] + 4 * test["rate"])
+    assert sum(test["rate_per_latent"]) == pytest.approx(test["rate"], rel=1e-5)
+    assert test["importance_weighted_bound"]["bound"] > test["elbo"]
+    # Two epochs do better than a decoder that ignores z, and worse than the best of models.
+    assert 85 < -test["elbo"] < test["baseline_distortion"] < 210
+
+
+def test_beta_on_the_command_line_is_the_factor_of_the_rate(finished_run):
+    lines = [json.loads(line) for line in (finished_run / "metrics.jsonl").read_text().splitlines()]
+    training = [line for line in lines if "train/loss" in line]
+    assert len(training) == 10
+    for line in training:
+        factor = (line["train/loss"] - line["train/distortion"]) / line["train/rate"]
+        assert factor == pytest.approx(4.0, rel=1e-3)
+
+
+def test_the_log_says_what_was_trained_and_where_to_look(finished_run):
+    log = (finished_run / "train.log").read_text()
+    assert "data   MNIST, 50 000 / 10 000 / 10 000 images" in log
+    assert "beta   4, normalised beta*M/N 0.0102" in log
+    assert "epoch 2/2  validation elbo" in log
+    assert f"run    {finished_run}" in log
+    assert "look   tensorboard --logdir" in log
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["model=conv", "model.channels=4", "model.width=16", "data.binarisation=static"],
+        ["likelihood=gaussian", "likelihood.learned=true", "data.binarisation=none", "model.latent_dim=1"],
+        ["precision=bf16", "gradient_norm_limit=10", "early_stopping_epochs=3", "beta_warmup_steps=50"],
+        ["experiment=latent2d", "threads=1", "data.validation_size=0", "logvar_min=-4", "logvar_max=4"],
+    ],
+    ids=["conv", "gaussian", "bf16", "latent2d"],
+)
+def test_every_part_can_be_chosen(tmp_path, options):
+    done = run_train("epochs=1", "batch_size=2000", "tracking.progress=false", *options, directory=tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    found = summary(tmp_path / "run")
+    assert found["status"] == "done"
+    assert found["test"]["rate"] >= 0
+
+
+def test_a_compiled_run_learns_the_same(tmp_path, finished_run):
+    done = run_train("beta=4", *QUICK, "compile=true", directory=tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert weights(tmp_path / "run").keys() == weights(finished_run).keys()
+    assert summary(tmp_path / "run")["test"]["elbo"] == pytest.approx(summary(finished_run)["test"]["elbo"], rel=0.01)
+
+
+def test_the_same_command_gives_the_same_numbers_whatever_is_logged(tmp_path, finished_run):
+    done = run_train("beta=4", *QUICK, directory=tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "run" / "figures").exists()
+    assert summary(tmp_path / "run")["test"] == summary(finished_run)["test"]
+
+
+def test_a_finished_run_continues_as_one_that_was_longer_from_the_start(tmp_path, finished_run):
+    short = tmp_path / "short=1"
+    for words in (["epochs=1"], [f"resume={short}", "epochs=2"]):
+        first = ["beta=4", *QUICK] if words == ["epochs=1"] else []
+        done = run_train(*first, *words, directory=short if first else None)
+        assert done.returncode == 0, done.stderr
+    assert "continued at step 100" in (short / "train.log").read_text()
+    assert summary(short)["test"] == summary(finished_run)["test"]
+    assert all(torch.equal(value, weights(finished_run)[name]) for name, value in weights(short).items())
+    assert len(json.loads((short / "run.json").read_text())["continued"]) == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_the_run_continues_to_the_same_end(tmp_path, finished_run, number, code):
+    directory = tmp_path / "run"
+    words = ["beta=4", *QUICK, f"hydra.run.dir={directory}"]
+    process = subprocess.Popen([sys.executable, "train.py", *words], cwd=ROOT, stderr=subprocess.PIPE)
+    metrics = directory / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (directory / "checkpoints" / "last").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)  # the first epoch is over, the second has begun
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == code, said
+    stopped = checkpoint.load(directory / "checkpoints" / "last", CPU)["step"]
+    assert 100 <= stopped < 200
+    done = run_train(f"resume={directory}")
+    assert done.returncode == 0, done.stderr
+    assert summary(directory)["test"] == summary(finished_run)["test"]
+    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    assert steps == sorted(steps)
+
+
+def test_a_directory_that_holds_a_run_is_not_used_again(finished_run):
+    before = {path: path.read_bytes() for path in finished_run.rglob("*") if path.name in ("summary.json", "last")}
+    done = run_train("beta=4", *QUICK, directory=finished_run)
+    assert done.returncode == 1
+    assert "already holds a run" in done.stdout + done.stderr
+    assert all(p.read_bytes() == content for p, content in before.items())
+
+
+def one_error_line(done):
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error:")]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_missing_data_is_one_line_and_code_4(tmp_path):
+    done = run_train(*QUICK, f"data.root={tmp_path}/none", "data.download=false", directory=tmp_path / "run")
+    assert done.returncode == 4
+    line = one_error_line(done)
+    assert "train-images-idx3-ubyte" in line
+    assert f"{tmp_path}/none/MNIST/raw" in line
+    assert summary(tmp_path / "run")["status"] == "failed"
+
+
+def test_a_loss_that_diverges_is_one_line_and_code_3(tmp_path):
+    wild = ("learning_rate=10", "model.hidden=[64,64,64,64,64,64]", "logvar_max=80", "beta=1e6", "epochs=30")
+    done = run_train(*QUICK, *wild, directory=tmp_path / "run")
+    assert done.returncode == 3, done.stderr
+    assert "at step" in one_error_line(done)
+    assert (summary(tmp_path / "run")["status"], summary(tmp_path / "run")["code"]) == ("failed", 3)
+
+
+def test_a_damaged_checkpoint_is_one_line_and_code_5(tmp_path, finished_run):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    last = run / "checkpoints" / "last"
+    last.write_bytes(last.read_bytes()[:-1])
+    done = run_train(f"resume={run}", "epochs=3")
+    assert done.returncode == 5
+    assert "its checksum does not match" in one_error_line(done)
+
+
+def test_a_full_disk_is_one_line_and_code_6(tmp_path):
+    # A limit on the size of files is the full disk that a test can make; the checkpoint is the first file above it.
+    code = (
+        "import resource, signal, sys, runpy; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); sys.argv = ['train.py', *sys.argv[1:]]\n"
+        "runpy.run_path('train.py', run_name='__main__')"
+    )
+    words = [*QUICK, f"hydra.run.dir={tmp_path}/run"]
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 6, done.stderr
+    assert "File too large" in one_error_line(done)
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_a_sweep_trains_each_member_and_a_failing_one_leaves_the_rest(tmp_path, mnist_root):
+    roots = f"data.root={mnist_root},{tmp_path}/none"
+    sweep = f"hydra.sweep.dir={tmp_path}/sweep"
+    done = run_train("-m", *QUICK, "epochs=1", "beta=1,8", "data.download=false", roots, sweep)
+    assert done.returncode == 4, done.stderr
+    status = {}
+    for path in (tmp_path / "sweep").glob("*/summary.json"):
+        number, beta, _ = path.parent.name.split("_")
+        found = json.loads(path.read_text())
+        status[int(number)] = (beta, found["status"])
+    expected = [("beta=1.0", "done"), ("beta=1.0", "failed"), ("beta=8.0", "done"), ("beta=8.0", "failed")]
+    assert [status[i] for i in range(4)] == expected
+
+
+def test_two_runs_of_one_moment_have_two_directories(tmp_path):
+    place = tmp_path / "copy"  # of the checkout, so that outputs/ is the test's own
+    shutil.copytree(ROOT, place, ignore=shutil.ignore_patterns(".git", ".venv", "outputs", ".*_cache", ".hypothesis"))
+    command = [sys.executable, "train.py", *QUICK, "epochs=1", "threads=1"]
+    environment = os.environ | {"PYTHONPATH": str(place)}
+    both = [
+        subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    assert [(process.communicate(timeout=200), process.returncode)[1] for process in both] == [0, 0]
+    runs = list((place / "outputs").iterdir())
+    assert len(runs) == 2
+    assert all(run.name.startswith("mnist_mlp_beta=1.0_seed=0_") for run in runs)

@@ -1,0 +1,93 @@
+import pytest
+import torch
+from command import ROOT
+from torch import nn
+
+from vae.build import build_objective, build_options, build_vae, choose_device, new_state, prepare_torch
+from vae.command_line import compose
+from vae.config import Device
+from vae.distributions import LogvarBounds
+from vae.model import BernoulliHead, GaussianHead
+from vae.networks import ConvEncoder, MLPEncoder
+
+IMAGE = (1, 28, 28)
+
+
+def config(*overrides):
+    return compose(list(overrides), ROOT / "configs")
+
+
+def test_the_default_network_is_784_400_20_and_back():
+    vae = build_vae(config(), IMAGE)
+    widths = [tuple(layer.weight.shape) for layer in vae.modules() if isinstance(layer, nn.Linear)]
+    assert widths == [(400, 784), (40, 400), (400, 20), (784, 400)]
+
+
+def test_width_depth_and_activation_of_the_mlp_are_the_configurations():
+    vae = build_vae(config("model.hidden=[30,10]", "model.activation=tanh", "model.latent_dim=3"), IMAGE)
+    widths = [tuple(layer.weight.shape) for layer in vae.modules() if isinstance(layer, nn.Linear)]
+    assert widths == [(30, 784), (10, 30), (6, 10), (10, 3), (30, 10), (784, 30)]
+    assert sum(isinstance(layer, nn.Tanh) for layer in vae.modules()) == 4
+
+
+def test_the_networks_of_burgess_have_their_published_shapes():
+    vae = build_vae(config("model=conv"), (1, 64, 64))
+    convolutions = [tuple(m.weight.shape) for m in vae.encoder.modules() if isinstance(m, nn.Conv2d)]
+    linear = [tuple(m.weight.shape) for m in vae.encoder.modules() if isinstance(m, nn.Linear)]
+    assert convolutions == [(32, 1, 4, 4)] + [(32, 32, 4, 4)] * 3
+    assert linear == [(256, 512), (256, 256), (20, 256)]
+
+
+@pytest.mark.parametrize(("model", "encoder"), [("mlp", MLPEncoder), ("conv", ConvEncoder)])
+@pytest.mark.parametrize(
+    ("words", "head"),
+    [
+        (["likelihood=bernoulli"], BernoulliHead),
+        (["likelihood=gaussian", "data.binarisation=none"], GaussianHead),
+    ],
+)
+def test_model_and_likelihood_are_those_that_were_named(model, encoder, words, head):
+    vae = build_vae(config(f"model={model}", *words), IMAGE)
+    assert isinstance(vae.encoder, encoder)
+    assert isinstance(vae.head, head)
+
+
+def test_a_fixed_variance_is_no_parameter_and_a_learned_one_is():
+    words = ["likelihood=gaussian", "data.binarisation=none", "likelihood.variance=0.25"]
+    fixed, learned = (build_vae(config(*words, f"likelihood.learned={flag}"), IMAGE) for flag in ("false", "true"))
+    assert "head.logvar" not in dict(fixed.named_parameters())
+    assert "head.logvar" in dict(learned.named_parameters())
+    assert float(fixed.head.logvar.exp()) == pytest.approx(0.25)
+
+
+def test_the_bounds_of_the_configuration_are_the_posteriors():
+    assert build_vae(config("logvar_min=-3", "logvar_max=2"), IMAGE).bounds == LogvarBounds(-3.0, 2.0)
+
+
+@pytest.mark.parametrize("step", [0, 25, 50, 100])
+def test_beta_and_its_warm_up_reach_the_objective(step):
+    objective = build_objective(config("beta=4", "beta_warmup_steps=50"))
+    assert objective.beta(step) == min(4.0, 4 * step / 50)
+
+
+def test_the_learning_rate_reaches_adam_and_the_options_the_loop():
+    chosen = config("learning_rate=0.02", "batch_size=7", "epochs=3", "gradient_norm_limit=5", "precision=bf16")
+    state = new_state(chosen, build_vae(chosen, IMAGE), torch.device("cpu"))
+    options = build_options(chosen)
+    assert state.optimizer.param_groups[0]["lr"] == 0.02
+    assert (options.batch_size, options.epochs, options.gradient_norm_limit, options.bf16) == (7, 3, 5.0, True)
+
+
+def test_the_seed_decides_the_weights():
+    first, again, other = (
+        (prepare_torch(config(f"seed={seed}", "device=cpu")), build_vae(config(), IMAGE))[1] for seed in (0, 0, 1)
+    )
+    same = [torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True)]
+    assert all(same)
+    assert not torch.equal(first.encoder.layers[0].weight, other.encoder.layers[0].weight)
+
+
+def test_auto_takes_an_accelerator_where_there_is_one():
+    expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    assert choose_device(Device.auto).type == expected
+    assert choose_device(Device.cpu).type == "cpu"

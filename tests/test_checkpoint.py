@@ -1,0 +1,91 @@
+import os
+import pickle
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from vae.checkpoint import CheckpointError, load, save, write_atomically
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def state():
+    generator = torch.Generator().manual_seed(0)
+    return {"weights": torch.randn(50, generator=generator), "step": 7, "best": -1.5, "nested": {"name": "a"}}
+
+
+def test_what_was_saved_is_loaded(tmp_path, state):
+    save(tmp_path / "last", state)
+    loaded = load(tmp_path / "last", CPU)
+    assert torch.equal(loaded.pop("weights"), state.pop("weights"))
+    assert loaded == state
+
+
+def test_every_flipped_bit_is_noticed(tmp_path, state):
+    path = tmp_path / "last"
+    save(path, state)
+    good = path.read_bytes()
+    for position in range(0, len(good), max(1, len(good) // 300)):
+        bad = bytearray(good)
+        bad[position] ^= 1 << position % 8
+        path.write_bytes(bad)
+        with pytest.raises(CheckpointError, match=r"damaged|not a checkpoint"):
+            load(path, CPU)
+
+
+def test_every_truncation_is_noticed(tmp_path, state):
+    path = tmp_path / "last"
+    save(path, state)
+    good = path.read_bytes()
+    for length in range(0, len(good), max(1, len(good) // 200)):
+        path.write_bytes(good[:length])
+        with pytest.raises(CheckpointError, match=r"damaged|not a checkpoint"):
+            load(path, CPU)
+
+
+@pytest.mark.parametrize("put", [Path.mkdir, Path.exists], ids=["a folder", "nothing"])
+def test_what_cannot_be_read_is_one_line(tmp_path, put):
+    put(tmp_path / "last")
+    with pytest.raises(CheckpointError, match="cannot read") as caught:
+        load(tmp_path / "last", CPU)
+    assert "\n" not in str(caught.value)
+
+
+class Canary:
+    def __reduce__(self):
+        return os.system, ("touch canary",)
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "last", {"weights": Canary()})
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load(tmp_path / "last", CPU)
+    (tmp_path / "bare").write_bytes(pickle.dumps(Canary()))
+    with pytest.raises(CheckpointError, match="not a checkpoint"):
+        load(tmp_path / "bare", CPU)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "last"
+    write_atomically(path, b"old")
+    # A limit on the size of files is the full disk that a test can make.
+    code = (
+        "import signal, sys; from pathlib import Path; from vae.checkpoint import write_atomically\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "try: write_atomically(Path(sys.argv[1]), bytes(100_000))\n"
+        "except OSError as error: sys.exit(error.errno)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000)),
+    )
+    assert done.returncode == 27  # EFBIG
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["last"]

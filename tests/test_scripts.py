@@ -1,0 +1,131 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from command import SMALL, run, run_train
+from PIL import Image
+
+pytestmark = pytest.mark.usefixtures("mnist_root")
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """The directory of a sweep over two betas."""
+    directory = tmp_path_factory.mktemp("sweep") / "runs"
+    words = ("-m", *SMALL, "epochs=4", "tracking.tensorboard=false", "beta=1,8", f"hydra.sweep.dir={directory}")
+    assert run_train(*words).returncode == 0
+    return directory
+
+
+def test_evaluate_recomputes_the_numbers_of_the_summary(finished_run):
+    done = run("scripts/evaluate.py", str(finished_run))
+    assert done.returncode == 0, done.stderr
+    assert "agrees with" in done.stderr
+    assert json.loads(done.stdout) == json.loads((finished_run / "summary.json").read_text())["test"]
+
+
+def test_evaluate_notices_a_number_that_is_not_the_models(tmp_path, finished_run):
+    shutil.copytree(finished_run, tmp_path / "run")
+    path = tmp_path / "run" / "summary.json"
+    content = json.loads(path.read_text())
+    content["test"]["rate_per_latent"][1] += 0.01
+    path.write_text(json.dumps(content))
+    done = run("scripts/evaluate.py", str(tmp_path / "run"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("in rate_per_latent")
+
+
+def test_evaluate_takes_the_best_checkpoint(finished_run):
+    done = run("scripts/evaluate.py", str(finished_run), "--checkpoint", "best")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["images"] == 10_000
+
+
+def test_traverse_draws_the_latents_by_rate(tmp_path, finished_run):
+    output = tmp_path / "new" / "one.png"
+    done = run("scripts/traverse.py", str(finished_run), "--output", str(output))
+    assert (done.returncode, done.stdout.strip()) == (0, str(output))
+    picture = np.array(Image.open(output))
+    assert picture.shape[1] > 11 * 2 * 28
+    assert picture.std() > 10
+
+
+def test_traverse_puts_runs_side_by_side(tmp_path, sweep):
+    runs = [str(path) for path in sorted(sweep.glob("*_beta=*"))]
+    shapes = []
+    for words in (runs[:1], runs):
+        done = run("scripts/traverse.py", *words, "--rows", "2", "--output", str(tmp_path / "out.png"))
+        assert done.returncode == 0, done.stderr
+        shapes.append(np.array(Image.open(tmp_path / "out.png")).shape)
+    assert shapes[1][1] > 2 * shapes[0][1]
+
+
+@pytest.mark.parametrize("script", ["evaluate", "traverse"])
+@pytest.mark.parametrize(
+    ("damage", "code", "line"),
+    [
+        (lambda run: shutil.rmtree(run), 1, "must be the directory of a run"),
+        (lambda run: (run / ".hydra" / "config.yaml").write_text("beta: [1"), 1, "does not hold the configuration"),
+        (lambda run: (run / "checkpoints" / "last").unlink(), 5, "cannot read"),
+        (lambda run: (run / "checkpoints" / "last").write_bytes(b"no"), 5, "is not a checkpoint"),
+    ],
+    ids=["no run", "bad configuration", "no checkpoint", "bad checkpoint"],
+)
+def test_a_damaged_run_is_one_line(tmp_path, finished_run, script, damage, code, line):
+    shutil.copytree(finished_run, tmp_path / "run")
+    damage(tmp_path / "run")
+    done = run(f"scripts/{script}.py", str(tmp_path / "run"))
+    assert done.returncode == code
+    assert line in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["--image", "10000"], ["--image", "-1"], ["--rows", "0"], ["--reach", "x"]])
+def test_traverse_refuses_what_it_cannot_draw(finished_run, words):
+    done = run("scripts/traverse.py", str(finished_run), *words)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_tabulate_shows_that_distortion_rises_and_rate_falls_with_beta(sweep):
+    done = run("scripts/tabulate.py", str(sweep))
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
+    assert [float(row[0]) for row in rows] == [1, 8]
+    assert float(rows[0][1]) < float(rows[1][1])
+    assert float(rows[0][2]) > float(rows[1][2])
+
+
+def put_run(folder, beta, distortion, rate):
+    folder.mkdir(parents=True)
+    test = {
+        "distortion": distortion,
+        "rate": rate,
+        "elbo": -distortion - rate,
+        "active_units": 2.0,
+        "rate_per_latent": [rate / 2] * 2,
+    }
+    (folder / "summary.json").write_text(json.dumps({"status": "done", "beta": beta, "seconds": 1.0, "test": test}))
+
+
+@pytest.mark.parametrize(
+    ("points", "broken"),
+    [
+        ([(1, 80, 25), (2, 88, 20), (4, 100, 16)], None),
+        ([(1, 80, 25), (2, 79, 20)], "distortion falls by 1.000 nats from beta 1 to 2"),
+        ([(1, 80, 25), (2, 88, 26)], "rate rises by 1.000 nats from beta 1 to 2"),
+        ([(1, 80, 25), (2, 83, 20)], "the slope 0.600 between beta 1 and 2 does not lie between them"),
+        ([(1, 80, 25), (2, 100, 20)], "the slope 4.000 between beta 1 and 2 does not lie between them"),
+    ],
+)
+def test_tabulate_judges_the_laws_of_the_optimum(tmp_path, points, broken):
+    for beta, distortion, rate in points:
+        put_run(tmp_path / str(beta), beta, distortion, rate)
+    done = run("scripts/tabulate.py", str(tmp_path))
+    assert done.returncode == (0 if broken is None else 1)
+    assert (broken or "laws hold") in done.stderr
+
+
+def test_tabulate_says_where_it_found_no_run(tmp_path):
+    done = run("scripts/tabulate.py", str(tmp_path))
+    assert (done.returncode, done.stderr.strip()) == (1, f"error: no finished run below {tmp_path}")

@@ -1,0 +1,294 @@
+"""Training as a function of seed, data and options, on small images and small networks."""
+
+import copy
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from vae import checkpoint
+from vae.data import ImageSet, Splits
+from vae.divergences import NonFiniteError
+from vae.model import GaussianHead, conv_vae, mlp_vae
+from vae.objectives import BetaObjective
+from vae.schedules import LinearWarmup
+from vae.tracking import METRICS, Progress, Tracker
+from vae.training import Options, Training, TrainState, fit, train_step
+
+OPTIONS = Options(
+    epochs=2,
+    batch_size=50,
+    seed=3,
+    gradient_norm_limit=None,
+    early_stopping_epochs=None,
+    log_every_steps=2,
+    bf16=False,
+)
+
+
+@pytest.fixture
+def splits(tiny_images):
+    """170 images to train on, so that the last batch is smaller, and 40 each to validate and test."""
+
+    def part(start, end, redrawn=False):
+        return ImageSet(tiny_images.pixels[start:end], tiny_images.labels[start:end], redrawn)
+
+    return Splits(part(0, 170, redrawn=True), part(170, 210), part(210, 250))
+
+
+@pytest.fixture
+def begin():
+    """A function that makes a training at step 0; what it opened is closed after the test."""
+    begun = []
+
+    def begin(
+        directory,
+        splits,
+        *,
+        beta=1.0,
+        warmup=0,
+        stop=lambda: False,
+        make=mlp_vae,
+        head=None,
+        learning_rate=1e-3,
+        resume=None,
+        **changes,
+    ):
+        directory.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(0)
+        sizes = {"hidden": [16]} if make is mlp_vae else {"channels": 4, "width": 16}
+        vae = make(splits.train.shape, 3, head=head, **sizes)
+        vae.start_at(splits.train.mean(), splits.train.variance())
+        state = TrainState(
+            vae=vae,
+            optimizer=torch.optim.Adam(vae.parameters(), lr=learning_rate, fused=True),
+            generator=torch.Generator().manual_seed(1),
+            interval=torch.zeros(4),
+        )
+        if resume is not None:
+            state.load_state_dict(checkpoint.load(resume / "checkpoints" / "last", torch.device("cpu")))
+        training = Training(
+            state=state,
+            splits=splits,
+            objective=BetaObjective(LinearWarmup(beta, warmup)),
+            options=replace(OPTIONS, **changes),
+            tracker=Tracker(directory, state.step, tensorboard=False),
+            progress=Progress(1, 0, shown=False),
+            directory=directory,
+            stop_asked=stop,
+        )
+        begun.append(training)
+        return training
+
+    yield begin
+    for training in begun:
+        training.tracker.close()
+
+
+def parameters(training):
+    return torch.cat([p.detach().flatten() for p in training.state.vae.parameters()])
+
+
+def logged(directory):
+    lines = [json.loads(line) for line in (directory / METRICS).read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "train/images_per_second"} for line in lines]
+
+
+class StopAfter:
+    """Asks to stop at the `steps`-th time it is asked."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def __call__(self):
+        self.left -= 1
+        return self.left == 0
+
+
+@pytest.mark.parametrize("make", [mlp_vae, conv_vae])
+def test_the_same_seed_gives_the_same_run(begin, tmp_path, splits, make):
+    runs = [begin(tmp_path / name, splits, make=make) for name in "ab"]
+    for run in runs:
+        assert fit(run)
+    assert torch.equal(parameters(runs[0]), parameters(runs[1]))
+    assert logged(tmp_path / "a") == logged(tmp_path / "b")
+
+
+def test_another_seed_gives_another_order(begin, tmp_path, splits):
+    runs = [begin(tmp_path / str(seed), splits, seed=seed) for seed in (0, 1)]
+    for run in runs:
+        fit(run)
+    assert not torch.equal(parameters(runs[0]), parameters(runs[1]))
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 6])  # an epoch has 4
+@pytest.mark.parametrize("make", [mlp_vae, conv_vae])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_stopped_run_continues_bit_for_bit(begin, tmp_path, splits, make, steps, bf16):
+    whole = begin(tmp_path / "whole", splits, make=make, warmup=5, bf16=bf16)
+    assert fit(whole)
+    first = begin(tmp_path / "parts", splits, make=make, warmup=5, bf16=bf16, stop=StopAfter(steps + 1))
+    assert not fit(first)
+    first.tracker.close()
+    second = begin(tmp_path / "parts", splits, make=make, warmup=5, bf16=bf16, resume=tmp_path / "parts")
+    assert second.state.step == steps
+    assert fit(second)
+    assert torch.equal(parameters(whole), parameters(second))
+    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
+    for name in ("last", "best"):
+        one, other = (
+            checkpoint.load(tmp_path / run / "checkpoints" / name, torch.device("cpu")) for run in ("whole", "parts")
+        )
+        assert same(one | {"seconds": 0}, other | {"seconds": 0})
+
+
+def same(one, other):
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def test_the_checkpoint_of_another_model_is_refused(begin, tmp_path, splits):
+    run = begin(tmp_path / "mlp", splits)
+    fit(run)
+    other = begin(tmp_path / "conv", splits, make=conv_vae)
+    stored = checkpoint.load(tmp_path / "mlp" / "checkpoints" / "last", torch.device("cpu"))
+    with pytest.raises(checkpoint.CheckpointError, match="does not fit this model"):
+        other.state.load_state_dict(stored)
+
+
+def test_an_epoch_uses_every_training_image_once(begin, tmp_path, splits, monkeypatch):
+    seen = []
+    original = ImageSet.batch
+
+    def watched(self, index, generator):
+        if self is splits.train:
+            seen.append(index)
+        return original(self, index, generator)
+
+    monkeypatch.setattr(ImageSet, "batch", watched)
+    fit(begin(tmp_path, splits, epochs=1))
+    assert [len(index) for index in seen] == [50, 50, 50, 20]
+    assert torch.cat(seen).sort().values.tolist() == list(range(170))
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 4.0])
+def test_beta_multiplies_the_rate_in_every_logged_loss(begin, tmp_path, splits, beta):
+    fit(begin(tmp_path, splits, beta=beta))
+    lines = [line for line in logged(tmp_path) if "train/loss" in line]
+    assert len(lines) == 4
+    for line in lines:
+        assert line["train/beta"] == beta
+        assert line["train/loss"] == pytest.approx(line["train/distortion"] + beta * line["train/rate"], rel=1e-5)
+        assert line["train/elbo"] == pytest.approx(-line["train/distortion"] - line["train/rate"], rel=1e-6)
+
+
+def test_beta_warms_up_over_the_steps_it_is_given(begin, tmp_path, splits):
+    fit(begin(tmp_path, splits, beta=4.0, warmup=4, log_every_steps=1))
+    assert [line["train/beta"] for line in logged(tmp_path) if "train/beta" in line] == [0, 1, 2, 3, 4, 4, 4, 4]
+
+
+def test_no_epoch_of_the_warm_up_is_the_best(begin, tmp_path, splits):
+    run = begin(tmp_path, splits, warmup=8, epochs=3)
+    fit(run)
+    assert run.state.best_epoch in (2, 3)
+
+
+def test_training_learns(begin, tmp_path, splits):
+    run = begin(tmp_path, splits, epochs=60, learning_rate=1e-2)
+    fit(run)
+    elbos = [line["validation/elbo"] for line in logged(tmp_path) if "validation/elbo" in line]
+    assert elbos[-1] > elbos[0] + 20
+
+
+def test_one_batch_can_be_overfitted(begin, tmp_path, splits):
+    run = begin(tmp_path, splits, beta=0.0, learning_rate=1e-2)
+    x = splits.test.batch(torch.arange(4), run.state.generator).round()
+    losses = [float(train_step(run.state, x, run.objective, run.options)[0]) for _ in range(400)]
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_the_gradient_norm_is_limited(begin, tmp_path, splits):
+    run = begin(tmp_path, splits, gradient_norm_limit=0.5)
+    x = splits.test.batch(torch.arange(40), run.state.generator)
+    train_step(run.state, x, run.objective, run.options)
+    assert float(nn.utils.get_total_norm([p.grad for p in run.state.vae.parameters()])) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_early_stopping_ends_after_the_epochs_without_a_better_elbo(begin, tmp_path, splits):
+    run = begin(
+        tmp_path, splits, epochs=50, early_stopping_epochs=2, learning_rate=0.5
+    )  # a rate at which nothing is learnt
+    assert fit(run)
+    assert run.state.epochs_without_better == 2
+    assert run.state.step == (run.state.best_epoch + 2) * run.steps_per_epoch
+
+
+def test_best_is_the_checkpoint_of_the_best_epoch(begin, tmp_path, splits):
+    run = begin(tmp_path, splits, epochs=12, learning_rate=0.05)
+    fit(run)
+    elbos = [line["validation/elbo"] for line in logged(tmp_path) if "validation/elbo" in line]
+    best = checkpoint.load(tmp_path / "checkpoints" / "best", torch.device("cpu"))
+    assert best["best_elbo"] == max(elbos)
+    assert best["step"] == (elbos.index(max(elbos)) + 1) * run.steps_per_epoch == run.state.best_epoch * 4
+
+
+def test_without_validation_images_the_newest_is_the_best(begin, tmp_path, splits):
+    empty = ImageSet(splits.validation.pixels[:0], splits.validation.labels[:0], redrawn=False)
+    run = begin(tmp_path, replace(splits, validation=empty))
+    fit(run)
+    assert run.state.best_epoch == 2
+    assert any("train_images/elbo" in line for line in logged(tmp_path))
+
+
+def test_bf16_stays_near_fp32(begin, tmp_path, splits):
+    runs = {bf16: begin(tmp_path / str(bf16), splits, epochs=20, bf16=bf16) for bf16 in (False, True)}
+    for run in runs.values():
+        fit(run)
+    assert not torch.equal(parameters(runs[False]), parameters(runs[True]))
+    assert runs[True].state.best_elbo == pytest.approx(runs[False].state.best_elbo, rel=0.02)
+
+
+def test_under_bf16_the_terms_and_the_parameters_are_fp32(begin, tmp_path, splits):
+    run = begin(tmp_path, splits, bf16=True)
+    x = splits.test.batch(torch.arange(40), run.state.generator)
+    dtypes = []
+    run.state.vae.encoder.register_forward_hook(lambda *given: dtypes.append(given[-1].dtype))
+    loss, terms = train_step(run.state, x, run.objective, run.options)
+    assert dtypes == [torch.bfloat16]
+    assert {t.dtype for t in (loss, *terms, *run.state.vae.parameters())} == {torch.float32}
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_gaussian_likelihood_learns_its_variance_only_if_told(begin, tmp_path, splits, learned):
+    grey = replace(splits, train=replace(splits.train, redrawn=False))
+    run = begin(tmp_path, grey, head=GaussianHead(0.05, learned), epochs=5)
+    before = copy.copy(float(run.state.vae.head.logvar.detach()))
+    fit(run)
+    assert (float(run.state.vae.head.logvar.detach()) != before) is learned
+
+
+def test_a_loss_that_is_no_number_ends_training_with_the_step_and_its_terms(begin, tmp_path, splits):
+    run = begin(tmp_path, splits, epochs=1)
+    fit(run)
+    before = (tmp_path / "checkpoints" / "last").read_bytes()
+    again = begin(tmp_path, splits, epochs=3, resume=tmp_path)
+    with torch.no_grad():
+        again.state.vae.decoder.output.bias[5] = math.inf
+    with pytest.raises(NonFiniteError, match=r"the loss is (inf|nan) at step 5: distortion .* rate") as caught:
+        fit(again)
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "checkpoints" / "last").read_bytes() == before
+
+
+def test_a_diverged_encoder_is_named(begin, tmp_path, splits):
+    run = begin(tmp_path, splits)
+    with torch.no_grad():
+        run.state.vae.encoder.layers[-1].bias[0] = math.nan
+    with pytest.raises(NonFiniteError, match="mean must not hold NaN"):
+        fit(run)
