@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vae import monitoring, training
-from vae.build import build_objective, build_options, build_vae, data_root, new_state, prepare_torch, read_data
+from vae.build import build_objective, build_options, build_vae, new_state, prepare_torch, read_data
 from vae.command_line import compose
 from vae.config import Config
 from vae.data import Splits
@@ -120,7 +120,7 @@ def plain_loop(config: Config) -> Callable[[], None]:
     from torchvision.transforms import ToTensor
 
     torch.manual_seed(config.seed)
-    images = MNIST(str(data_root(config)), train=True, transform=ToTensor())
+    images = MNIST(Path(config.data.root).expanduser(), train=True, transform=ToTensor())
     loader = torch.utils.data.DataLoader(images, batch_size=config.batch_size, shuffle=True)
     encoder = nn.Sequential(nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 40))
     decoder = nn.Sequential(nn.Linear(20, 400), nn.ReLU(), nn.Linear(400, 784), nn.Sigmoid())

@@ -17,13 +17,12 @@ from vae.build import (
     build_objective,
     build_options,
     build_vae,
-    data_root,
     new_state,
     prepare_torch,
     read_data,
 )
 from vae.config import Config, ConfigError
-from vae.data import DataError, checksums, ensure_files
+from vae.data import DataError, checksums, folder_of
 from vae.divergences import NonFiniteError
 from vae.evaluation import final_numbers
 from vae.monitoring import CHARTS
@@ -127,9 +126,7 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
         if fit(training):
             conclude(config, training)
         else:
-            log.info(
-                f"stopped  at step {state.step}, saved. To continue: python train.py \"resume='{shown(directory)}'\""
-            )
+            log.info(f"stop   at step {state.step}, saved; python train.py resume={shown(directory)} goes on")
     finally:
         progress.close()
         tracker.close()
@@ -154,13 +151,7 @@ def claim(directory: Path) -> None:
 
 def record_origin(config: Config, directory: Path, device: torch.device) -> dict[str, Any]:
     """Write `run.json`; what a continued run was made by before is kept."""
-    folder = ensure_files(
-        config.data.name,
-        data_root(config),
-        download=config.data.download,
-        timeout_seconds=config.data.timeout_seconds,
-    )
-    origin = provenance(device, checksums(folder))
+    origin = provenance(device, checksums(folder_of(config.data.name, Path(config.data.root))))
     if config.resume is not None:
         before = json.loads((directory / RUN).read_text())
         origin = before | {"continued": [*before.get("continued", []), origin]}

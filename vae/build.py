@@ -38,6 +38,7 @@ def prepare_torch(config: Config) -> torch.device:
         torch.set_num_threads(config.threads)
     # Adam's moments of pixels that are hardly ever lit decay into denormals, which a CPU multiplies slowly.
     torch.set_flush_denormal(True)
+    torch.backends.cudnn.deterministic = True  # the same seed, the same result
     torch.manual_seed(config.seed)  # of the initial weights; training has a generator of its own
     return choose_device(config.device)
 
@@ -60,17 +61,12 @@ def read_data(config: Config) -> Splits:
     data = config.data
     return load_splits(
         data.name,
-        data_root(config),
+        Path(data.root),
         download=data.download,
         timeout_seconds=data.timeout_seconds,
         validation_size=data.validation_size,
         binarisation=data.binarisation,
     )
-
-
-def data_root(config: Config) -> Path:
-    """The folder that all runs share."""
-    return Path(config.data.root).expanduser()
 
 
 def build_vae(config: Config, image: tuple[int, int, int]) -> VAE:

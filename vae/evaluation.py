@@ -132,7 +132,7 @@ def final_numbers(vae: VAE, images: ImageSet, train_mean: Tensor, beta: float) -
         **numbers,
         "loss": numbers["distortion"] + beta * numbers["rate"],
         "importance_weighted_bound": tight_bound(vae, images),
-        "baseline_distortion": baseline_distortion(images.mean(), train_mean),
+        "baseline_distortion": baseline_distortion(images.mean().cpu(), train_mean.cpu()),
         **latent_numbers(encoding),
         **aggregate_numbers(encoding),
         "rate_per_latent": encoding.rate_per_latent.tolist(),
@@ -149,5 +149,5 @@ def tight_bound(vae: VAE, images: ImageSet, limit: int = 1_000, samples: int = 1
     for index in torch.arange(len(few), device=device).split(BATCH):
         x = few.batch(index, generator)
         noise = torch.randn(samples, len(x), vae.latent_dim, generator=generator, device=device)
-        bounds.append(importance_weighted_bound(vae, x, noise).double())
+        bounds.append(importance_weighted_bound(vae, x, noise).cpu().double())
     return {"images": len(few), "samples": samples, "bound": float(torch.cat(bounds).mean())}

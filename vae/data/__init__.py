@@ -2,7 +2,7 @@
 
 from vae.data.idx import FILES, DataError, read_idx
 from vae.data.images import ImageSet, Splits, epoch_order, load_splits
-from vae.data.sources import checksums, ensure_files
+from vae.data.sources import checksums, ensure_files, folder_of
 
 __all__ = [
     "FILES",
@@ -12,6 +12,7 @@ __all__ = [
     "checksums",
     "ensure_files",
     "epoch_order",
+    "folder_of",
     "load_splits",
     "read_idx",
 ]

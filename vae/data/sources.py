@@ -40,10 +40,7 @@ def ensure_files(name: Dataset, root: Path, *, download: bool, timeout_seconds: 
     Raises:
         DataError: no source has good files, or the folder cannot be read or written.
     """
-    try:
-        folder = root.expanduser() / name.value / "raw"
-    except RuntimeError as error:
-        raise DataError(f"data.root must be a folder, got {root}: {error}") from error
+    folder = folder_of(name, root)
     faults = examine(name, folder)
     if not faults:
         return folder
@@ -65,6 +62,18 @@ def ensure_files(name: Dataset, root: Path, *, download: bool, timeout_seconds: 
             f"{folder} must be a folder that can be written: {reason(error)}. Set data.root to another"
         ) from error
     return folder
+
+
+def folder_of(name: Dataset, root: Path) -> Path:
+    """Where the files of a data set are, in torchvision's layout.
+
+    Raises:
+        DataError: `root` begins with the ~ of a user who has no home.
+    """
+    try:
+        return root.expanduser() / name.value / "raw"
+    except RuntimeError as error:
+        raise DataError(f"data.root must be a folder, got {root}: {error}") from error
 
 
 def checksums(folder: Path) -> dict[str, str]:
