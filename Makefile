@@ -3,7 +3,9 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(shell command -v $(p) 2>/dev/null)))
+supported := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+# The first that starts and is supported: a name on the PATH may be a shim that leads nowhere.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '$(supported)' 2>/dev/null && echo $$p && break; done)
 ARGS ?= beta=4
 TORCH ?= default
 BIN := .venv/bin
@@ -46,7 +48,7 @@ clean: ## remove the environment and caches; runs and data stay
 
 .venv/python: # the interpreter, checked once
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 is needed, none was found. Set PYTHON=<path>" >&2; exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	@"$(PYTHON)" -c '$(supported)' || \
 		{ echo "error: Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is another. Set PYTHON=<path>" >&2; exit 1; }
 	"$(PYTHON)" -m venv .venv
 	touch $@

@@ -131,8 +131,8 @@ def test_one_sample_of_the_bound_is_the_elbo_in_expectation():
 
 def test_more_samples_tighten_the_bound_from_below_until_it_is_the_evidence():
     exact = evidence(ONE).item()
-    means = [bounds_of_one_image(samples).mean().item() for samples in (1, 3, 10, 100)]
-    errors = [standard_error(bounds_of_one_image(samples)) for samples in (1, 3, 10, 100)]
+    means = [bounds_of_one_image(samples).mean().item() for samples in (1, 3, 10, 60)]
+    errors = [standard_error(bounds_of_one_image(samples)) for samples in (1, 3, 10, 60)]
     for k in range(3):  # every step is far larger than its Monte Carlo error
         assert means[k + 1] - means[k] > 4 * math.hypot(errors[k], errors[k + 1])
     assert means[-1] < exact + 4 * errors[-1]
