@@ -14,6 +14,12 @@ from vae.config import Dataset
 from vae.data import ImageSet, ensure_files, fetch
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Small tensors gain nothing from a second thread, and on a busy machine they wait for it."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def mnist_root() -> Path:
     """The default root, with the real MNIST in it; fetched the first time."""

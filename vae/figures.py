@@ -119,7 +119,7 @@ def correlation_matrix(correlation: Float[Tensor, "latent latent"], order: Seque
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.add_subplot()
     index = torch.tensor(list(order))
-    image = axes.imshow(correlation[index][:, index], cmap="RdBu_r", vmin=-1, vmax=1)
+    image = axes.imshow(correlation[index][:, index].numpy(), cmap="RdBu_r", vmin=-1, vmax=1)
     names = [f"z{latent:02d}" for latent in order]
     every = max(1, len(names) // 20)
     ticks = range(0, len(names), every)

@@ -74,6 +74,7 @@ def show_pictures(tracker: Tracker, vae: VAE, images: ImageSet, encoding: Encodi
 @torch.inference_mode()
 def draw(vae: VAE, images: ImageSet, encoding: Encoding, beta: float) -> Mapping[str, figures.Picture]:
     """All figures by name."""
+    vae.eval()
     device = images.pixels.device
     generator = torch.Generator(device).manual_seed(PICTURE_SEED)
     few = images.first(RECONSTRUCTED)

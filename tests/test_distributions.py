@@ -1,0 +1,244 @@
+"""Distributions: the bounded log-variance and its way back, and log-densities against torch and brute force."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.distributions import Independent, Normal
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from vae.distributions import Bernoulli, DiagonalNormal, Gaussian, LogvarBounds, bound_logvar, logvar_of
+from vae.divergences import NonFiniteError, kl_to_standard_normal
+
+laws = settings(max_examples=200, deadline=None)
+anything = st.floats(width=32, allow_nan=False)
+numbers = st.floats(-50, 50, width=32)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def gradient_of_bound(raw: float, incoming: float, bounds: LogvarBounds = LogvarBounds(), rows: int = 1) -> float:
+    leaf = torch.full((rows, 2), raw, requires_grad=True)
+    bound_logvar(leaf, bounds).backward(torch.full((rows, 2), incoming))
+    return float(leaf.grad[0, 0])
+
+
+# The bound
+
+
+@laws
+@given(anything, st.floats(-20, 0, width=32), st.floats(0, 20, width=32))
+def test_forward_the_bound_is_a_clamp(raw, low, high):
+    logvar = torch.tensor([raw])
+    assert bound_logvar(logvar, LogvarBounds(low, high)).equal(logvar.clamp(low, high))
+
+
+@laws
+@given(st.floats(-10, 10, width=32), anything)
+def test_inside_the_bounds_the_gradient_is_the_incoming_one(raw, incoming):
+    assert gradient_of_bound(raw, incoming) == incoming
+
+
+@laws
+@given(anything.filter(lambda raw: abs(raw) > 10), st.floats(width=32))
+def test_outside_the_gradient_leads_back_whatever_the_loss_says(raw, incoming):
+    gradient = gradient_of_bound(raw, incoming)  # a step goes against it
+    assert math.copysign(1, gradient) == math.copysign(1, raw)
+    assert 1 <= abs(gradient) <= 1 + 20
+
+
+@laws
+@given(st.floats(-30, 30, width=32), st.floats(-3, 0, width=32), st.floats(0.5, 3, width=32))
+def test_the_bounds_can_be_chosen(raw, low, high):
+    gradient = gradient_of_bound(raw, 7.0, LogvarBounds(low, high))
+    distance = raw - min(max(raw, low), high)
+    reach = high - low
+    pull = math.copysign(1, distance) + min(max(distance, -reach), reach)
+    assert gradient == pytest.approx(7.0 if distance == 0 else pull, rel=1e-5)
+
+
+def test_outside_the_gradient_is_divided_by_the_batch_as_that_of_a_mean_loss_is():
+    assert gradient_of_bound(15.0, 0.0, rows=8) == pytest.approx(gradient_of_bound(15.0, 0.0) / 8)
+
+
+def test_descent_brings_back_what_lies_outside_and_stays_inside():
+    raw = torch.tensor([[50.0, -50.0, 11.0, -11.0, 3.0]], requires_grad=True)
+    optimizer = torch.optim.Adam([raw], 0.1)
+    for _ in range(1_000):
+        optimizer.zero_grad()
+        DiagonalNormal(torch.zeros(1, 5), raw).kl_to_standard().sum().backward()
+        optimizer.step()
+    assert raw.abs().max() < 10
+
+
+def test_a_scalar_is_bounded_too():
+    raw = torch.tensor(50.0, requires_grad=True)
+    bounded = bound_logvar(raw)
+    bounded.backward()
+    assert bounded.item() == 10
+    assert raw.grad.item() == 21
+
+
+def test_nan_is_refused_by_the_bound():
+    with pytest.raises(NonFiniteError, match="logvar must not hold NaN, got 1 of 3"):
+        bound_logvar(torch.tensor([0.0, math.nan, 0.0]))
+
+
+def test_a_variance_of_zero_has_a_finite_logarithm():
+    assert logvar_of(0.0) == pytest.approx(math.log(1e-8))
+    assert logvar_of(1.0, epsilon=0.0) == 0
+
+
+# The posterior
+
+
+@laws
+@given(st.lists(numbers, min_size=3, max_size=3), st.lists(numbers, min_size=3, max_size=3))
+def test_sampler_density_and_kl_read_the_same_bounded_logvar(raw, noise):
+    mean = torch.tensor([[0.5, -1.0, 2.0]], dtype=torch.float64)
+    raw, noise = (torch.tensor([values], dtype=torch.float64) for values in (raw, noise))
+    posterior = DiagonalNormal(mean, raw, LogvarBounds(-4.0, 3.0))
+    logvar = raw.clamp(-4, 3)
+    z = posterior.rsample(noise)
+    oracle = Independent(Normal(mean, (logvar / 2).exp()), 1)
+    torch.testing.assert_close(z, mean + (logvar / 2).exp() * noise)
+    torch.testing.assert_close(posterior.log_prob(z), oracle.log_prob(z))
+    torch.testing.assert_close(posterior.kl_to_standard(), kl_to_standard_normal(mean, logvar))
+    torch.testing.assert_close(sum(posterior.kl_terms()), kl_to_standard_normal(mean, logvar))
+
+
+@pytest.mark.parametrize("leading", [(3,), (5, 3)])
+def test_the_density_of_the_posterior_is_that_of_torch(leading):
+    mean, logvar = torch.randn(2, 3, 4, dtype=torch.float64, generator=seeded(0))
+    z = torch.randn(*leading, 4, dtype=torch.float64, generator=seeded(1))
+    ours = DiagonalNormal(mean, logvar).log_prob(z)
+    torch.testing.assert_close(ours, Independent(Normal(mean, (logvar / 2).exp()), 1).log_prob(z))
+
+
+def test_samples_have_the_mean_and_the_variance():
+    mean, logvar = torch.tensor([[1.0, -2.0]]), torch.tensor([[-1.0, 1.5]])
+    n = 100_000
+    z = DiagonalNormal(mean, logvar).rsample(torch.randn(n, 1, 2, generator=seeded(0))).squeeze(1)
+    variance = logvar[0].exp()
+    assert ((z.mean(0) - mean[0]).abs() < 4 * (variance / n).sqrt()).all()
+    assert ((z.var(0) - variance).abs() < 4 * variance * (2 / n) ** 0.5).all()
+
+
+def test_the_kl_is_the_mean_log_ratio_of_samples():
+    mean, logvar = torch.tensor([[1.0, -0.5]]), torch.tensor([[-1.0, 0.7]])
+    posterior = DiagonalNormal(mean, logvar)
+    z = posterior.rsample(torch.randn(100_000, 1, 2, generator=seeded(0)))
+    prior = DiagonalNormal(torch.zeros(1, 2), torch.zeros(1, 2))
+    log_ratio = posterior.log_prob(z) - prior.log_prob(z)
+    error = log_ratio.mean() - posterior.kl_to_standard().sum()
+    assert abs(error) < 4 * log_ratio.std() / len(z) ** 0.5
+
+
+def test_gradients_flow_through_a_sample():
+    mean, logvar = torch.zeros(1, 2, requires_grad=True), torch.tensor([[0.0, 2.0]], requires_grad=True)
+    noise = torch.tensor([[0.3, -1.2]])
+    DiagonalNormal(mean, logvar).rsample(noise).sum().backward()
+    torch.testing.assert_close(mean.grad, torch.ones(1, 2))
+    torch.testing.assert_close(logvar.grad, 0.5 * (logvar.detach() / 2).exp() * noise)
+
+
+def test_saturation_counts_what_sits_on_a_bound_or_beyond():
+    logvar = torch.tensor([[-50.0, -10.0, -9.9, 0.0], [9.9, 10.0, 11.0, 3e38]])
+    saturated = DiagonalNormal(torch.zeros(2, 4), logvar).saturated()
+    assert saturated.tolist() == [[True, True, False, False], [False, True, True, True]]
+    narrow = DiagonalNormal(torch.zeros(2, 4), logvar, LogvarBounds(-60.0, 9.95)).saturated()
+    assert narrow.float().mean() == 3 / 8
+
+
+@pytest.mark.parametrize("name", ["mean", "logvar"])
+def test_nan_is_refused_by_the_posterior(name):
+    arguments = {"mean": torch.zeros(2, 3), "logvar": torch.zeros(2, 3)}
+    arguments[name][0, 1] = math.nan
+    with pytest.raises(NonFiniteError, match=f"{name} must not hold NaN, got 1 of 6"):
+        DiagonalNormal(**arguments)
+
+
+# Bernoulli
+
+
+@laws
+@given(st.lists(st.floats(-30, 30), min_size=3, max_size=3))
+def test_the_bernoulli_probabilities_of_all_images_sum_to_one(logits):
+    images = torch.tensor(list(itertools.product([0.0, 1.0], repeat=3)), dtype=torch.float64)
+    logits = torch.tensor(logits, dtype=torch.float64).expand(8, 3)
+    assert Bernoulli(logits).log_prob(images).exp().sum().item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.0, 5.0, 20.0])
+@pytest.mark.parametrize("kind", ["grey", "binary", "drawn"])
+def test_the_bernoulli_density_is_the_binary_cross_entropy(spread, kind):
+    logits = spread * torch.randn(50, 1, 28, 28, generator=seeded(0))
+    uniform = torch.rand(logits.shape, generator=seeded(1))
+    x = {"grey": uniform, "binary": uniform.round(), "drawn": (uniform < logits.sigmoid()).float()}[kind]
+    oracle = -binary_cross_entropy_with_logits(logits.double(), x.double(), reduction="none").flatten(1).sum(1)
+    torch.testing.assert_close(Bernoulli(logits).log_prob(x).double(), oracle, rtol=1e-6, atol=0)
+
+
+def test_sure_and_right_pixels_cost_less_than_a_millionth_of_a_nat_too_much_or_too_little():
+    logits = torch.linspace(-40, 40, 8_001).view(-1, 1)
+    x = (logits > 0).float()
+    oracle = -binary_cross_entropy_with_logits(logits.double(), x.double(), reduction="none").squeeze(1)
+    ours = Bernoulli(logits).log_prob(x)
+    assert (ours <= 0).all()
+    torch.testing.assert_close(ours.double(), oracle, rtol=0, atol=2e-6)
+
+
+def test_the_bernoulli_gradient_passes_the_numerical_check():
+    logits = (3 * torch.randn(4, 5, dtype=torch.float64, generator=seeded(0))).requires_grad_()
+    x = torch.rand(4, 5, dtype=torch.float64, generator=seeded(1))
+    assert torch.autograd.gradcheck(lambda a: Bernoulli(a).log_prob(x), (logits,))
+
+
+def test_the_bernoulli_gradient_is_that_of_the_plain_formula():
+    logits = (10 * torch.randn(4, 1, 5, 5, generator=seeded(0))).requires_grad_()
+    x = torch.rand(logits.shape, generator=seeded(1))
+    weight = torch.randn(4, generator=seeded(2))
+    plain = -binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+    expected = torch.autograd.grad((weight * plain).sum(), logits)
+    torch.testing.assert_close(torch.autograd.grad((weight * Bernoulli(logits).log_prob(x)).sum(), logits), expected)
+
+
+@pytest.mark.parametrize("target", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("logit", [-1e38, -1e4, 0.0, 1e4, 1e38])
+def test_the_bernoulli_density_stays_finite_at_any_logit(logit, target):
+    logits = torch.full((1, 2), logit, requires_grad=True)
+    log_prob = Bernoulli(logits).log_prob(torch.full((1, 2), target))
+    log_prob.sum().backward()
+    oracle = torch.full((2,), logit, dtype=torch.float64)
+    expected = -binary_cross_entropy_with_logits(oracle, torch.full_like(oracle, target), reduction="sum")
+    assert log_prob.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert logits.grad.isfinite().all()
+
+
+def test_the_bernoulli_mean_is_the_probability_of_a_one():
+    p = torch.tensor([[0.1, 0.5, 0.9]])
+    torch.testing.assert_close(Bernoulli(p.logit()).mean, p)
+
+
+# Gaussian
+
+
+def test_the_gaussian_density_is_that_of_torch_summed_over_the_pixels():
+    mean, x = torch.randn(2, 5, 2, 3, 3, dtype=torch.float64, generator=seeded(0))
+    logvar = torch.tensor(-1.7, dtype=torch.float64)
+    oracle = Independent(Normal(mean, (logvar / 2).exp()), 3).log_prob(x)
+    torch.testing.assert_close(Gaussian(mean, logvar).log_prob(x), oracle)
+
+
+def test_the_likeliest_variance_is_the_mean_square_of_the_residuals():
+    mean, x = torch.randn(2, 6, 10, dtype=torch.float64, generator=seeded(0))
+    logvar = (x - mean).square().mean().log().requires_grad_()
+    (at_best,) = torch.autograd.grad(Gaussian(mean, logvar).log_prob(x).mean(), logvar)
+    (too_wide,) = torch.autograd.grad(Gaussian(mean, logvar + 1).log_prob(x).mean(), logvar)
+    assert abs(at_best) < 1e-12
+    assert too_wide < -1
