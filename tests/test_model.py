@@ -62,7 +62,7 @@ def raw_logvar(vae: VAE, images: torch.Tensor) -> torch.Tensor:
     return vae.encoder(images)[:, vae.latent_dim :]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def images(tiny_images):
     return tiny_images.pixels.float() / 255
 
