@@ -40,7 +40,7 @@ board: .venv/app ## TensorBoard on all runs
 
 sweep: .venv/app ## beta = 1, 2, 4, 8 and the table of what they cost
 	$(BIN)/python train.py -m beta=1,2,4,8
-	$(BIN)/python scripts/tabulate.py "$$(ls -td outputs/sweep_* | head -1)"
+	$(BIN)/python scripts/rate_distortion.py "$$(ls -td outputs/sweep_* | head -1)"
 
 clean: ## remove the environment and caches; runs and data stay
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -54,6 +54,7 @@ clean: ## remove the environment and caches; runs and data stay
 	touch $@
 
 .venv/torch: .venv/python
+	@echo "installing torch: minutes, and several GB but for TORCH=cpu"
 	$(BIN)/python -m pip install --quiet $(if $(filter cpu,$(TORCH)),$(torch_index_cpu)) torch torchvision
 	touch $@
 

@@ -88,8 +88,8 @@ def test_traverse_refuses_what_it_cannot_draw(finished_run, words):
     assert "Traceback" not in done.stderr
 
 
-def test_tabulate_shows_that_distortion_rises_and_rate_falls_with_beta(sweep):
-    done = run("scripts/tabulate.py", str(sweep))
+def test_rate_distortion_shows_that_distortion_rises_and_rate_falls_with_beta(sweep):
+    done = run("scripts/rate_distortion.py", str(sweep))
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
     assert [float(row[0]) for row in rows] == [1, 8]
     assert float(rows[0][1]) < float(rows[1][1])
@@ -118,14 +118,14 @@ def put_run(folder, beta, distortion, rate):
         ([(1, 80, 25), (2, 100, 20)], "the slope 4.000 between beta 1 and 2 does not lie between them"),
     ],
 )
-def test_tabulate_judges_the_laws_of_the_optimum(tmp_path, points, broken):
+def test_rate_distortion_judges_the_laws_of_the_optimum(tmp_path, points, broken):
     for beta, distortion, rate in points:
         put_run(tmp_path / str(beta), beta, distortion, rate)
-    done = run("scripts/tabulate.py", str(tmp_path))
+    done = run("scripts/rate_distortion.py", str(tmp_path))
     assert done.returncode == (0 if broken is None else 1)
     assert (broken or "laws hold") in done.stderr
 
 
-def test_tabulate_says_where_it_found_no_run(tmp_path):
-    done = run("scripts/tabulate.py", str(tmp_path))
+def test_rate_distortion_says_where_it_found_no_run(tmp_path):
+    done = run("scripts/rate_distortion.py", str(tmp_path))
     assert (done.returncode, done.stderr.strip()) == (1, f"error: no finished run below {tmp_path}")

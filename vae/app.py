@@ -25,7 +25,7 @@ from vae.config import Config, ConfigError
 from vae.data import DataError, checksums, folder_of
 from vae.divergences import NonFiniteError
 from vae.evaluation import final_numbers
-from vae.monitoring import CHARTS
+from vae.monitoring import CHARTS, TERMS
 from vae.objectives import normalised_beta
 from vae.provenance import device_name, provenance
 from vae.signals import StopRequest
@@ -120,7 +120,7 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     try:
         introduce(config, training, device)
         if state.step == 0:
-            tracker.chart_latents(CHARTS)
+            tracker.charts(CHARTS, TERMS)
         tracker.text("configuration", as_code(OmegaConf.to_yaml(OmegaConf.structured(config))), state.step)
         tracker.text("environment", as_code(json.dumps(origin, indent=2)), state.step)
         if fit(training):

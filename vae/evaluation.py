@@ -140,8 +140,9 @@ def final_numbers(vae: VAE, images: ImageSet, train_mean: Tensor, beta: float) -
     }
 
 
-def tight_bound(vae: VAE, images: ImageSet, limit: int = 1_000, samples: int = 100) -> dict[str, float]:
+def tight_bound(vae: VAE, images: ImageSet, limit: int = 1_000, samples: int = 100) -> dict[str, int | float]:
     """The importance-weighted bound over the first `limit` images, beside the ELBO of the same images, in nats."""
+    vae.eval()
     device = images.pixels.device
     generator = torch.Generator(device).manual_seed(EVALUATION_SEED)
     few = images.first(limit)

@@ -1,5 +1,6 @@
 """Reconstructions, samples, traversals and plots. Tensors in, images out, as (height, width, 3) bytes; no files."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,8 @@ Images = Float[Tensor, "rows columns channels height width"]
 
 BACKGROUND = 255
 GAP = 2  # pixels between images
-TEXT_SIZE = 13
+TEXT_SIZE = 18
+TICKS = 10  # names on an axis: more are slow to draw and hard to read
 
 
 def grid(images: Images, labels: Sequence[str] = (), title: str = "", scale: int = 2) -> Picture:
@@ -105,26 +107,27 @@ def scatter(
     mean: Float[Tensor, "images latent"], labels: Int64[Tensor, " images"], latents: tuple[int, int]
 ) -> Picture:
     """Posterior means in the plane of two latents, coloured by label."""
-    figure = Figure(figsize=(6, 5), layout="constrained")
+    figure = Figure(figsize=(6, 5))
     axes = figure.add_subplot()
     across, up = latents
     points = axes.scatter(mean[:, across], mean[:, up], c=labels, s=4, cmap="tab10", vmin=-0.5, vmax=9.5, alpha=0.7)
-    figure.colorbar(points, ticks=range(10), label="label")
+    figure.colorbar(points, ticks=range(10))
     axes.set(xlabel=f"posterior mean of z{across:02d}", ylabel=f"posterior mean of z{up:02d}", aspect="equal")
+    axes.set_title("colour: label")
     return render(figure)
 
 
 def correlation_matrix(correlation: Float[Tensor, "latent latent"], order: Sequence[int]) -> Picture:
     """Correlation of the latents under the aggregate posterior, in `order`."""
-    figure = Figure(figsize=(6, 5), layout="constrained")
+    figure = Figure(figsize=(6, 5))
     axes = figure.add_subplot()
     index = torch.tensor(list(order))
     image = axes.imshow(correlation[index][:, index].numpy(), cmap="RdBu_r", vmin=-1, vmax=1)
     names = [f"z{latent:02d}" for latent in order]
-    every = max(1, len(names) // 20)
+    every = math.ceil(len(names) / TICKS)
     ticks = range(0, len(names), every)
-    axes.set_xticks(ticks, names[::every], rotation=90, fontsize=7)
-    axes.set_yticks(ticks, names[::every], fontsize=7)
+    axes.set_xticks(ticks, names[::every])
+    axes.set_yticks(ticks, names[::every])
     axes.set_title("correlation of q(z), latents by rate")
     figure.colorbar(image)
     return render(figure)
@@ -132,12 +135,12 @@ def correlation_matrix(correlation: Float[Tensor, "latent latent"], order: Seque
 
 def rate_spectrum(rate_per_latent: Float[Tensor, " latent"], order: Sequence[int]) -> Picture:
     """The mean rate of each latent in nats, in `order`."""
-    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    figure = Figure(figsize=(6, 3.5))
     axes = figure.add_subplot()
     positions = range(len(order))
     axes.bar(positions, [float(rate_per_latent[latent]) for latent in order], color="#31688e")
-    every = max(1, len(order) // 20)
-    axes.set_xticks(positions[::every], [f"z{latent:02d}" for latent in order][::every], rotation=90, fontsize=7)
+    every = math.ceil(len(order) / TICKS)
+    axes.set_xticks(positions[::every], [f"z{latent:02d}" for latent in order][::every])
     axes.set(ylabel="rate, nats", title=f"rate per latent, {float(rate_per_latent.sum()):.1f} nats in all")
     axes.spines[["top", "right"]].set_visible(False)
     return render(figure)

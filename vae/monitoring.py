@@ -16,13 +16,15 @@ CHARTS = {
     "kl_variance_term": "variance term of the KL, nats",
     "kl_mean_term": "mean term of the KL, nats",
     "kl_logvar_term": "log-variance term of the KL, nats",
-    "mean_of_posterior_mean": "mean of the posterior mean",
     "variance_of_posterior_mean": "variance of the posterior mean",
     "mean_posterior_variance": "mean posterior variance",
+    "mean_of_posterior_mean": "mean of the posterior mean",
 }
-HISTOGRAM_IMAGES = 1_000  # of the images, whose latents make the histograms and the projector
+TERMS = ("elbo", "distortion", "rate", "loss")
+HISTOGRAM_IMAGES = 1_000  # of the images, whose latents make the histograms
+PROJECTED_IMAGES = 500
 SCATTER_IMAGES = 2_000
-RECONSTRUCTED = 50
+RECONSTRUCTED = 30
 PICTURE_SEED = 1
 
 
@@ -47,7 +49,7 @@ def report_numbers(tracker: Tracker, split: str, encoding: Encoding, beta: float
             "posterior/mean": encoding.mean[few],
             "posterior/logvar": encoding.logvar[few],
             "posterior/z": encoding.z[few],
-            "posterior/kl_per_latent": encoding.rate_per_latent,
+            "posterior/kl": encoding.rate[few],
         },
         step,
     )
@@ -102,6 +104,6 @@ def draw(vae: VAE, images: ImageSet, encoding: Encoding, beta: float) -> Mapping
 
 def show_embedding(tracker: Tracker, images: ImageSet, encoding: Encoding) -> None:
     """The posterior means for TensorBoard's projector."""
-    few = images.first(HISTOGRAM_IMAGES)
+    few = images.first(PROJECTED_IMAGES)
     thumbnails: Tensor = few.pixels.cpu() / 255
     tracker.embedding(encoding.mean[: len(few)], few.labels.tolist(), thumbnails)

@@ -3,6 +3,7 @@
 `metrics.jsonl` is the truth that scripts read. TensorBoard is a view of it: a damaged event file loses nothing else.
 """
 
+import io
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from jaxtyping import Float
 from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
@@ -55,7 +57,7 @@ class Tracker:
                 self.writer.add_scalar(tag, value, step)
 
     def latents(self, values: Mapping[str, Float[Tensor, " latent"]], step: int) -> None:
-        """Numbers of each latent, tagged `latent/<name>/<zero-padded index>`."""
+        """Numbers of each latent, tagged `z/<name>/<zero-padded index>`."""
         self.scalars(
             {
                 latent_tag(name, latent, len(numbers)): number
@@ -74,22 +76,35 @@ class Tracker:
     def picture(self, name: str, picture: Picture, step: int) -> None:
         """A picture, shown in TensorBoard and kept as `figures/<name>.png`, where the newest replaces the older."""
         if self.writer:
-            self.writer.add_image(f"figures/{name}", picture.numpy(), step, dataformats="HWC")
+            encoded = io.BytesIO()
+            Image.fromarray(picture.numpy()).save(encoded, "png", compress_level=3)
+            png = encoded.getvalue()
             folder = self.directory / "figures"
             folder.mkdir(exist_ok=True)
-            Image.fromarray(picture.numpy()).save(folder / f"{name}.png")
+            (folder / f"{name}.png").write_bytes(png)
+            # Not add_image, which would encode it a second time.
+            height, width, channels = picture.shape
+            image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
+            value = Summary.Value(tag=f"figures/{name}", image=image)
+            self.writer._get_file_writer().add_summary(Summary(value=[value]), step)
 
     def text(self, tag: str, text: str, step: int) -> None:
         """Markdown."""
         if self.writer:
             self.writer.add_text(tag, text, step)
 
-    def chart_latents(self, titles: Mapping[str, str]) -> None:
-        """For each name in `titles`, one custom-scalars chart with `latent/<name>/*` of all latents. Once a run."""
+    def charts(self, latents: Mapping[str, str], terms: Sequence[str]) -> None:
+        """Lay out the custom-scalars page. Once a run.
+
+        Args:
+            latents: for each name, the title of a chart with `z/<name>/*` of all latents.
+            terms: for each, a chart of training and validation.
+        """
         if self.writer:
-            # The tags are regular expressions. add_scalars would open a run for each latent instead.
-            charts = {title: ["Multiline", [rf"latent/{name}/\d+"]] for name, title in titles.items()}
-            self.writer.add_custom_scalars({"latents": charts})
+            # The tags are regular expressions. add_scalars would open a run for each line instead.
+            per_latent = {title: ["Multiline", [rf"z/{name}/\d+"]] for name, title in latents.items()}
+            both = {term: ["Multiline", [rf"(train|validation|train_images)/{term}$"]] for term in terms}
+            self.writer.add_custom_scalars({"latents": per_latent, "nats per image": both})
 
     def embedding(self, points: Float[Tensor, "images latent"], labels: Sequence[int], thumbnails: Tensor) -> None:
         """Points for the embedding projector, with labels and thumbnails (images, channels, height, width)."""
@@ -126,9 +141,9 @@ def latent_tag(name: str, latent: int, latent_dim: int) -> str:
 
     Example:
         >>> latent_tag("kl", 7, latent_dim=20)
-        'latent/kl/07'
+        'z/kl/07'
     """
-    return f"latent/{name}/{latent:0{max(2, len(str(latent_dim - 1)))}d}"
+    return f"z/{name}/{latent:0{max(2, len(str(latent_dim - 1)))}d}"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ from vae.tracking import Progress, Tracker
 
 log = logging.getLogger(__name__)
 
+PICTURED_EPOCHS = {4**k for k in range(12)}  # and the last: pictures cost time, and change ever more slowly
 UNVALIDATED_IMAGES = 10_000  # training images that are watched where no validation images were set aside
 
 
@@ -134,8 +135,7 @@ def fit(training: Training) -> bool:
             return False
         encoding = end_epoch(training)
         epoch = training.state.step // training.steps_per_epoch
-        # At epochs 1, 2, 4, 8, ...: training changes ever more slowly, and pictures cost time.
-        if epoch & (epoch - 1) == 0:
+        if epoch in PICTURED_EPOCHS:
             show_pictures(training, encoding)
             pictured_step = training.state.step
     if encoding is None:  # a finished run, continued
@@ -207,10 +207,10 @@ def end_epoch(training: Training) -> Encoding:
     monitoring.report_numbers(training.tracker, name, encoding, beta, state.step)
     training.progress.epoch(epoch, training.options.epochs, name, numbers)
     better = judge(training, numbers["elbo"], epoch)
+    training.tracker.flush()  # before the state: a run continues after it, and would not write these again
     save(training, "last")
     if better:
         save(training, "best")
-    training.tracker.flush()
     return encoding
 
 

@@ -1,4 +1,4 @@
-"""The rate-distortion table of runs at several beta: `python scripts/tabulate.py outputs/SWEEP`, or single runs.
+"""The rate-distortion table of runs at several beta: `python scripts/rate_distortion.py outputs/SWEEP`, or of runs.
 
 Prints a Markdown table from their summary.json and checks two laws of the optimum of each beta: distortion rises and
 rate falls with beta, and the slope -dD/dR between two betas lies between them. The exit code is 1 if one is broken.

@@ -1,0 +1,350 @@
+"""A model and images -> numbers: the laws that hold whatever the batches, and that nothing else is touched."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vae import evaluation
+from vae.data import ImageSet
+from vae.evaluation import (
+    Encoding,
+    aggregate_numbers,
+    correlation,
+    elbo_numbers,
+    encode_images,
+    final_numbers,
+    latent_numbers,
+    per_latent,
+    tight_bound,
+)
+from vae.model import VAE, mlp_vae
+
+LATENTS = 4
+
+
+@pytest.fixture
+def vae() -> VAE:
+    """A model whose posteriors differ from image to image."""
+    torch.manual_seed(0)
+    vae = mlp_vae((1, 28, 28), LATENTS, hidden=(32,))
+    with torch.no_grad():
+        vae.encoder.layers[-1].weight.mul_(5)
+    return vae
+
+
+@pytest.fixture
+def encoding(vae, tiny_images) -> Encoding:
+    return encode_images(vae, tiny_images)
+
+
+def in_batches_of(size: int, vae: VAE, images: ImageSet, monkeypatch: pytest.MonkeyPatch) -> Encoding:
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "BATCH", size)
+        return encode_images(vae, images)
+
+
+def same(a: Encoding, b: Encoding) -> bool:
+    return all(torch.equal(getattr(a, field.name), getattr(b, field.name)) for field in fields(Encoding))
+
+
+def numbers_in(tree: Any) -> Iterator[float]:
+    if isinstance(tree, dict):
+        for value in tree.values():
+            yield from numbers_in(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from numbers_in(value)
+    else:
+        yield tree
+
+
+# Batches
+
+
+@pytest.mark.parametrize("size", [64, 100, 255, 256, 1_000])
+def test_the_posteriors_do_not_depend_on_the_batches(vae, tiny_images, monkeypatch, size):
+    whole = in_batches_of(256, vae, tiny_images, monkeypatch)
+    parts = in_batches_of(size, vae, tiny_images, monkeypatch)
+    assert torch.equal(parts.labels, whole.labels)
+    assert torch.equal(parts.saturated, whole.saturated)
+    for name in ("mean", "logvar", "rate"):
+        torch.testing.assert_close(getattr(parts, name), getattr(whole, name), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [64, 100, 1_000])
+def test_the_distortion_is_that_of_the_sample_whatever_the_batches(vae, tiny_images, monkeypatch, size):
+    # Other batches draw other noise, so z and the distortion differ; what must hold is how they belong together.
+    encoding = in_batches_of(size, vae, tiny_images, monkeypatch)
+    x = tiny_images.pixels.float() / 255
+    with torch.no_grad():
+        distortion = -vae.decode(encoding.z).log_prob(x)
+    torch.testing.assert_close(encoding.distortion, distortion, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [64, 100, 1_000])
+def test_the_sample_is_of_the_posterior_whatever_the_batches(vae, tiny_images, monkeypatch, size):
+    encoding = in_batches_of(size, vae, tiny_images, monkeypatch)
+    noise = ((encoding.z - encoding.mean) / (0.5 * encoding.logvar).exp()).double()
+    n = noise.numel()
+    # Four standard errors of the mean and of the variance of a standard normal.
+    assert abs(noise.mean()) < 4 / math.sqrt(n)
+    assert abs(noise.var() - 1) < 4 * math.sqrt(2 / n)
+    # No image has the noise of another.
+    assert len(noise.unique(dim=0)) == len(noise)
+
+
+@pytest.mark.parametrize("images", [1, 63, 64, 65, 200])
+def test_a_ragged_last_batch_counts_every_image_once(vae, tiny_images, monkeypatch, images):
+    few = tiny_images.first(images)
+    encoding = in_batches_of(64, vae, few, monkeypatch)
+    assert torch.equal(encoding.labels, few.labels)
+    assert all(len(getattr(encoding, field.name)) == images for field in fields(Encoding))
+    with torch.no_grad():
+        mean = vae.eval().encode(few.pixels.float() / 255).mean
+    torch.testing.assert_close(encoding.mean, mean, rtol=1e-5, atol=1e-5)
+
+
+def test_an_average_weighs_the_images_of_a_ragged_last_batch_like_all_others(vae, tiny_images, monkeypatch):
+    encoding = in_batches_of(250, vae, tiny_images, monkeypatch)  # a last batch of 6
+    numbers = elbo_numbers(encoding)
+    assert numbers["distortion"] == pytest.approx(sum(encoding.distortion.tolist()) / 256)
+    assert numbers["rate"] == pytest.approx(sum(encoding.rate.sum(1).tolist()) / 256)
+
+
+# Chance
+
+
+@pytest.mark.parametrize("redrawn", [False, True])
+def test_evaluating_twice_gives_the_same_numbers(vae, tiny_images, redrawn):
+    images = replace(tiny_images, redrawn=redrawn)
+    mean = images.mean()
+    first = encode_images(vae, images), final_numbers(vae, images, mean, beta=4.0)
+    torch.randn(7)
+    second = encode_images(vae, images), final_numbers(vae, images, mean, beta=4.0)
+    assert same(first[0], second[0])
+    assert first[1] == second[1]
+
+
+def test_two_models_are_measured_with_the_same_noise(vae, tiny_images):
+    torch.manual_seed(1)
+    other = mlp_vae((1, 28, 28), LATENTS, hidden=(8,))
+    noise = [
+        (encoding.z - encoding.mean) / (0.5 * encoding.logvar).exp()
+        for encoding in (encode_images(vae, tiny_images), encode_images(other, tiny_images))
+    ]
+    torch.testing.assert_close(*noise, rtol=1e-3, atol=1e-3)
+
+
+def test_evaluating_changes_neither_the_model_nor_torchs_generator(vae, tiny_images):
+    # A latent thrown out of its bounds, which a model in training would recall.
+    with torch.no_grad():
+        vae.encoder.layers[-1].bias[LATENTS] = 1_000.0
+    vae.train()
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    state = torch.get_rng_state()
+    final_numbers(vae, replace(tiny_images, redrawn=True), tiny_images.mean(), beta=4.0)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
+    assert all(parameter.grad is None for parameter in vae.parameters())
+
+
+# Numbers
+
+
+def test_the_elbo_is_minus_distortion_and_rate(encoding):
+    numbers = elbo_numbers(encoding)
+    assert numbers["elbo"] == -(numbers["distortion"] + numbers["rate"])
+    assert numbers["rate"] == pytest.approx(float(encoding.rate.sum()) / 256)
+
+
+def test_the_three_terms_of_each_latent_sum_to_its_kl(encoding):
+    statistics = per_latent(encoding)
+    total = statistics["kl_variance_term"] + statistics["kl_mean_term"] + statistics["kl_logvar_term"]
+    torch.testing.assert_close(total, statistics["kl"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(statistics["kl"].sum(), encoding.rate.sum(1).mean())
+
+
+def test_the_moments_of_each_latent_are_those_of_its_definition(encoding):
+    statistics = per_latent(encoding)
+    mean, variance = encoding.mean.double(), encoding.logvar.double().exp()
+    close = {"rtol": 1e-4, "atol": 1e-5, "check_dtype": False}
+    torch.testing.assert_close(statistics["mean_of_posterior_mean"], mean.mean(0), **close)
+    second = mean.square().mean(0) - mean.mean(0).square()
+    torch.testing.assert_close(statistics["variance_of_posterior_mean"], second, **close)
+    torch.testing.assert_close(statistics["mean_posterior_variance"], variance.mean(0), **close)
+
+
+def test_the_terms_of_a_posterior_that_is_the_prior_vanish():
+    statistics = per_latent(constant_encoding(mean=0.0, logvar=0.0))
+    assert all(not statistics[name].any() for name in statistics if name.startswith("kl"))
+
+
+def test_the_latents_are_in_the_order_of_their_rates(encoding):
+    rates = [float(encoding.rate_per_latent[latent]) for latent in encoding.by_rate]
+    assert sorted(encoding.by_rate) == list(range(LATENTS))
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_units_are_counted_as_active_above_both_thresholds():
+    encoding = constant_encoding(mean=0.0, logvar=0.0)
+    mean = torch.zeros(20, 3)
+    mean[::2, 0] = 0.21  # variance .011
+    mean[::2, 1] = 0.19  # variance .009
+    rate = torch.tensor([0.011, 0.009, 0.5]).expand(20, 3)
+    saturated = torch.tensor([True, False, False]).expand(20, 3)
+    numbers = latent_numbers(replace(encoding, mean=mean, rate=rate, saturated=saturated))
+    assert numbers["active_units"] == 1
+    assert numbers["active_units_by_rate"] == 2
+    assert numbers["saturated_fraction"] == pytest.approx(1 / 3)
+
+
+def test_final_numbers_are_those_of_the_summary(vae, tiny_images):
+    numbers = final_numbers(vae, tiny_images, tiny_images.mean(), beta=4.0)
+    assert set(numbers) == {
+        "images",
+        "distortion",
+        "rate",
+        "elbo",
+        "loss",
+        "importance_weighted_bound",
+        "baseline_distortion",
+        "active_units",
+        "active_units_by_rate",
+        "effective_latents",
+        "saturated_fraction",
+        "aggregate_posterior_kl",
+        "gaussian_total_correlation",
+        "rate_per_latent",
+        "label_information_per_latent",
+    }
+    assert numbers["images"] == 256
+    assert numbers["loss"] == pytest.approx(numbers["distortion"] + 4 * numbers["rate"])
+    assert sum(numbers["rate_per_latent"]) == pytest.approx(numbers["rate"], rel=1e-5)
+    assert len(numbers["label_information_per_latent"]) == LATENTS
+    assert json.loads(json.dumps(numbers)) == numbers
+
+
+def test_the_baseline_is_the_distortion_of_a_decoder_that_gives_the_mean_image(vae, tiny_images):
+    numbers = final_numbers(vae, tiny_images, tiny_images.mean(), beta=1.0)
+    with torch.no_grad():
+        vae.decoder.output.weight.zero_()
+    vae.start_at(tiny_images.mean(), tiny_images.variance())
+    assert elbo_numbers(encode_images(vae, tiny_images))["distortion"] == pytest.approx(
+        numbers["baseline_distortion"], rel=1e-4
+    )
+
+
+# The aggregate posterior
+
+
+def test_the_correlation_is_symmetric_with_a_unit_diagonal(encoding):
+    matrix = correlation(encoding)
+    torch.testing.assert_close(matrix, matrix.T, rtol=0, atol=1e-6)
+    torch.testing.assert_close(matrix.diagonal(), torch.ones(LATENTS), rtol=0, atol=1e-6)
+    assert (matrix.abs() <= 1 + 1e-6).all()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**31), st.integers(1, 6), st.integers(2, 40))
+def test_the_correlation_is_that_of_samples_of_the_aggregate_posterior(seed, latents, images):
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.randn(images, latents, generator=generator)
+    logvar = torch.randn(images, latents, generator=generator)
+    encoding = replace(constant_encoding(0.0, 0.0, images, latents), mean=mean, logvar=logvar)
+    draws = 4_000
+    picked = torch.arange(draws) % images
+    z = mean[picked] + (0.5 * logvar[picked]).exp() * torch.randn(draws, latents, generator=generator)
+    # `draws` is not always a multiple of `images`, and heavy tails mix: a loose bound, far below an error of formula.
+    torch.testing.assert_close(correlation(encoding), torch.corrcoef(z.T).reshape(latents, latents), rtol=0, atol=0.15)
+
+
+def test_an_aggregate_posterior_that_is_the_prior_costs_nothing():
+    mean = torch.tensor([[1.0], [-1.0]]).repeat(50, 1) * math.sqrt(0.5)
+    encoding = replace(constant_encoding(0.0, math.log(0.5), 100, 1), mean=mean)
+    numbers = aggregate_numbers(encoding)
+    assert numbers["aggregate_posterior_kl"] == pytest.approx(0, abs=1e-6)
+    assert numbers["gaussian_total_correlation"] == pytest.approx(0, abs=1e-6)
+
+
+# The tight bound
+
+
+def test_the_tight_bound_is_above_the_elbo_of_the_same_images(vae, tiny_images):
+    elbo = elbo_numbers(encode_images(vae, tiny_images))["elbo"]
+    bound = tight_bound(vae, tiny_images)
+    assert bound["images"] == 256
+    assert bound["samples"] == 100
+    assert bound["bound"] > elbo
+
+
+def test_more_samples_make_the_bound_tighter(vae, tiny_images):
+    vae.eval()
+    bounds = [tight_bound(vae, tiny_images, samples=samples)["bound"] for samples in (1, 10, 100)]
+    assert bounds == sorted(bounds)
+    # With one sample it is the ELBO, of other noise.
+    encoding = encode_images(vae, tiny_images)
+    elbo = -(encoding.distortion + encoding.rate.sum(1)).double()
+    assert bounds[0] == pytest.approx(float(elbo.mean()), abs=10 * float(elbo.std()) / math.sqrt(256))
+
+
+def test_the_tight_bound_takes_the_first_images_and_says_how_many(vae, tiny_images):
+    vae.eval()
+    assert tight_bound(vae, tiny_images, limit=10)["images"] == 10
+    assert tight_bound(vae, tiny_images, limit=10) == tight_bound(vae, tiny_images.first(10))
+
+
+# Dead latents
+
+
+def constant_encoding(mean: float, logvar: float, images: int = 20, latents: int = 3) -> Encoding:
+    """Every image with the same posterior."""
+    shape = (images, latents)
+    rate = 0.5 * (mean**2 + math.exp(logvar) - 1 - logvar)
+    return Encoding(
+        distortion=torch.full((images,), 50.0),
+        rate=torch.full(shape, rate),
+        mean=torch.full(shape, mean),
+        logvar=torch.full(shape, logvar),
+        z=torch.full(shape, mean),
+        saturated=torch.zeros(shape, dtype=torch.bool),
+        labels=torch.arange(images) % 10,
+    )
+
+
+@pytest.mark.parametrize("mean", [0.0, 5.0])
+@pytest.mark.parametrize("logvar", [0.0, -10.0, 10.0])
+@pytest.mark.parametrize("images", [1, 20])
+def test_constant_latents_give_no_nan(mean, logvar, images):
+    encoding = constant_encoding(mean, logvar, images)
+    for numbers in (elbo_numbers(encoding), latent_numbers(encoding), aggregate_numbers(encoding)):
+        assert all(math.isfinite(number) for number in numbers.values())
+    assert all(statistic.isfinite().all() for statistic in per_latent(encoding).values())
+    torch.testing.assert_close(correlation(encoding), torch.eye(3))
+
+
+@pytest.mark.parametrize("dead", [[1], list(range(LATENTS))])
+def test_a_model_with_dead_latents_gives_no_nan_anywhere(vae, tiny_images, dead):
+    with torch.no_grad():
+        for row in [row for latent in dead for row in (latent, LATENTS + latent)]:
+            vae.encoder.layers[-1].weight[row] = 0
+            vae.encoder.layers[-1].bias[row] = 0
+    numbers = final_numbers(vae, tiny_images, tiny_images.mean(), beta=4.0)
+    assert all(math.isfinite(number) for number in numbers_in(numbers))
+    assert all(numbers["rate_per_latent"][latent] == 0 for latent in dead)
+    assert all(numbers["label_information_per_latent"][latent] == pytest.approx(0, abs=1e-9) for latent in dead)
+    assert numbers["active_units"] <= LATENTS - len(dead)
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_handful_of_images_gives_no_nan(vae, tiny_images, images):
+    few = tiny_images.first(images)
+    numbers = final_numbers(vae, few, tiny_images.mean(), beta=1.0)
+    assert all(math.isfinite(number) for number in numbers_in(numbers))
+    assert correlation(encode_images(vae, few)).isfinite().all()

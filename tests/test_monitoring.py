@@ -1,0 +1,192 @@
+"""What a run shows of itself: numbers under their tags, the alarm, and the pictures that fit the model."""
+
+import json
+import math
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from vae.evaluation import Encoding, encode_images
+from vae.model import VAE, mlp_vae
+from vae.monitoring import CHARTS, collapse_alarm, draw, report_numbers, show_embedding, show_pictures
+from vae.tracking import Tracker
+
+ALWAYS = {"reconstructions", "samples", "traversals", "rate_per_latent", "correlation"}
+
+
+def seeded_vae(latent_dim: int) -> VAE:
+    torch.manual_seed(latent_dim)
+    return mlp_vae((1, 28, 28), latent_dim, hidden=(16,)).eval()
+
+
+def encoding_of(rate: torch.Tensor) -> Encoding:
+    """An encoding with these rates."""
+    images, latents = rate.shape
+    normal = torch.randn(images, latents, generator=torch.Generator().manual_seed(0))
+    return Encoding(
+        distortion=torch.full((images,), 100.0),
+        rate=rate,
+        mean=normal,
+        logvar=torch.zeros(images, latents),
+        z=normal,
+        saturated=torch.zeros(images, latents, dtype=torch.bool),
+        labels=torch.zeros(images, dtype=torch.int64),
+    )
+
+
+def report(directory, encoding: Encoding, beta: float) -> EventAccumulator:
+    with closing(Tracker(directory, 0, tensorboard=True)) as tracker:
+        report_numbers(tracker, "validation", encoding, beta, 7)
+    events = EventAccumulator(str(directory))
+    events.Reload()
+    return events
+
+
+def texts(events: EventAccumulator) -> dict[str, str]:
+    """The texts of a run by tag."""
+    return {
+        tag: events.Tensors(tag)[0].tensor_proto.string_val[0].decode()
+        for tag in events.Tags()["tensors"]
+        if tag.endswith("/text_summary")
+    }
+
+
+# Numbers
+
+
+def test_the_loss_is_distortion_plus_beta_times_rate(tmp_path):
+    report(tmp_path, encoding_of(torch.full((4, 3), 0.5)), beta=4.0)
+    numbers = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
+    assert numbers["step"] == 7
+    assert numbers["validation/distortion"] == 100.0
+    assert numbers["validation/rate"] == 1.5
+    assert numbers["validation/elbo"] == -101.5
+    assert numbers["validation/loss"] == 106.0
+
+
+def test_every_statistic_of_the_latents_that_is_logged_has_a_chart(tmp_path):
+    report(tmp_path, encoding_of(torch.ones(4, 3)), beta=1.0)
+    numbers = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[1])
+    assert set(numbers) - {"step"} == {f"z/{name}/{latent:02d}" for name in CHARTS for latent in range(3)}
+
+
+# The alarm
+
+
+@pytest.mark.parametrize("nats", [0.0, 0.009])
+def test_the_alarm_is_raised_when_no_latent_carries_information_and_names_beta(tmp_path, nats):
+    alarms = texts(report(tmp_path, encoding_of(torch.full((4, 3), nats)), beta=250.0))
+    assert list(alarms) == ["alarm/text_summary"]
+    assert "All latents have collapsed" in alarms["alarm/text_summary"]
+    assert "beta is 250;" in alarms["alarm/text_summary"]
+    assert f"{3 * nats:.4f} nats" in alarms["alarm/text_summary"]
+
+
+def test_one_latent_above_the_threshold_raises_no_alarm(tmp_path):
+    rate = torch.zeros(4, 3)
+    rate[:, 1] = 0.011
+    assert texts(report(tmp_path, encoding_of(rate), beta=250.0)) == {}
+
+
+@given(st.floats(1e-3, 1e6, allow_nan=False))
+def test_the_alarm_names_the_beta_and_a_way_out(beta):
+    assert f"beta is {beta:g}; lower it" in collapse_alarm(beta, rate=0.0)
+    assert "beta_warmup_steps=" in collapse_alarm(beta, rate=0.0)
+
+
+# Pictures
+
+
+@pytest.mark.parametrize(
+    ("latent_dim", "more"), [(1, set()), (2, {"latent_scatter", "manifold"}), (5, {"latent_scatter"})]
+)
+def test_the_pictures_are_those_that_the_number_of_latents_allows(tiny_images, latent_dim, more):
+    vae = seeded_vae(latent_dim)
+    assert set(draw(vae, tiny_images, encode_images(vae, tiny_images), beta=4.0)) == ALWAYS | more
+
+
+@pytest.mark.parametrize(("images", "pairs_of_rows"), [(1, 1), (7, 1), (10, 1), (23, 2), (49, 4), (50, 5), (256, 5)])
+def test_of_fewer_than_fifty_images_full_rows_are_reconstructed(tiny_images, images, pairs_of_rows):
+    vae, few = seeded_vae(2), tiny_images.first(images)
+    pictures = draw(vae, few, encode_images(vae, few), beta=1.0)
+    assert set(pictures) == ALWAYS | {"latent_scatter", "manifold"}
+    assert pictures["reconstructions"].shape[0] == 2 + 58 * 2 * pairs_of_rows
+
+
+def test_there_is_a_row_of_the_traversals_for_each_latent_up_to_ten(tiny_images):
+    heights = []
+    for latent_dim in (1, 5, 10, 12):
+        vae = seeded_vae(latent_dim)
+        heights.append(draw(vae, tiny_images, encode_images(vae, tiny_images), 1.0)["traversals"].shape[0])
+    title = heights[0] - 58
+    assert heights == [title + 58 * rows for rows in (1, 5, 10, 10)]
+
+
+def test_the_scatter_of_many_latents_is_of_the_two_with_the_highest_rate(tiny_images):
+    vae = seeded_vae(5)
+    encoding = encode_images(vae, tiny_images)
+    first, second = encoding.by_rate[:2]
+    moved = encoding.mean.clone()
+    others = [latent for latent in range(5) if latent not in (first, second)]
+    moved[:, others] += 10 * torch.randn(len(moved), len(others), generator=torch.Generator().manual_seed(0))
+    shown = draw(vae, tiny_images, encoding, 1.0)["latent_scatter"]
+    assert torch.equal(shown, draw(vae, tiny_images, replace(encoding, mean=moved), 1.0)["latent_scatter"])
+    moved[:, first] += 10 * torch.randn(len(moved), generator=torch.Generator().manual_seed(0))
+    assert not torch.equal(shown, draw(vae, tiny_images, replace(encoding, mean=moved), 1.0)["latent_scatter"])
+
+
+def test_the_same_model_is_drawn_the_same_twice(tiny_images):
+    vae, redrawn = seeded_vae(2), replace(tiny_images, redrawn=True)
+    encoding = encode_images(vae, redrawn)
+    first, second = (draw(vae, redrawn, encoding, beta=1.0) for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_drawing_changes_neither_the_model_nor_torchs_generator(tiny_images):
+    vae = seeded_vae(2)
+    encoding = encode_images(vae, tiny_images)
+    # A latent thrown out of its bounds, which a model in training would recall.
+    with torch.no_grad():
+        vae.encoder.layers[-1].bias[2:] = 1_000.0
+    vae.train()
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    state = torch.get_rng_state()
+    draw(vae, tiny_images, encoding, beta=1.0)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
+
+
+def test_collapsed_latents_can_be_drawn(tiny_images):
+    vae = seeded_vae(3)
+    with torch.no_grad():
+        vae.encoder.layers[-1].weight.zero_()
+        vae.encoder.layers[-1].bias.zero_()
+    encoding = encode_images(vae, tiny_images)
+    assert float(encoding.rate.abs().max()) == 0
+    assert set(draw(vae, tiny_images, encoding, beta=math.inf)) == ALWAYS | {"latent_scatter"}
+
+
+def test_pictures_go_into_figures_and_nowhere_without_tensorboard(tiny_images, tmp_path):
+    vae = seeded_vae(1)
+    encoding = encode_images(vae, tiny_images)
+    for folder, tensorboard in (("with", True), ("without", False)):
+        (tmp_path / folder).mkdir()
+        with closing(Tracker(tmp_path / folder, 0, tensorboard=tensorboard)) as tracker:
+            show_pictures(tracker, vae, tiny_images, encoding, 1.0, 0)
+    assert {path.name for path in (tmp_path / "with" / "figures").iterdir()} == {f"{name}.png" for name in ALWAYS}
+    assert [path.name for path in (tmp_path / "without").iterdir()] == ["metrics.jsonl"]
+
+
+@pytest.mark.parametrize("images", [3, 256])
+def test_the_projector_takes_fewer_images_than_it_could(tiny_images, images, tmp_path):
+    vae, few = seeded_vae(2), tiny_images.first(images)
+    with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
+        show_embedding(tracker, few, encode_images(vae, few))
+    folder = tmp_path / "projector" / "posterior_mean"
+    assert [int(line) for line in (folder / "metadata.tsv").read_text().split()] == few.labels.tolist()
+    assert len((folder / "tensors.tsv").read_text().splitlines()) == images

@@ -1,0 +1,450 @@
+"""What TensorBoard shows of a run: the real server is started on the run's folder and asked over HTTP."""
+
+import contextlib
+import functools
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import ProxyHandler, Request, build_opener
+
+import numpy as np
+import pytest
+from command import SMALL, run_train
+from PIL import Image
+
+from vae.config import Binarisation, Dataset
+from vae.data import ImageSet, load_splits
+from vae.monitoring import CHARTS, HISTOGRAM_IMAGES, RECONSTRUCTED
+
+# Of `finished_run`: 50 000 images in batches of 500, two epochs, a logged step every 20.
+RUN = "beta=4"
+LATENTS = 2
+EPOCH_STEPS = [100, 200]
+LOGGED_STEPS = list(range(20, 201, 20))
+LAST_STEP = 200
+
+HTTP = build_opener(ProxyHandler({}))  # loopback only, whatever proxy the environment names
+
+
+@dataclass(frozen=True)
+class Server:
+    """A TensorBoard server."""
+
+    address: str
+
+    def bytes(self, path: str, **query: str) -> bytes:
+        with HTTP.open(f"{self.address}data/{path}?{urlencode(query)}", timeout=20) as answer:
+            return answer.read()
+
+    def ask(self, path: str, **query: str) -> Any:
+        return json.loads(self.bytes(path, **query))
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        headers = {"Content-Type": "application/json"}
+        request = Request(f"{self.address}data/{path}", data=json.dumps(body).encode(), headers=headers)
+        with HTTP.open(request, timeout=20) as answer:
+            return json.loads(answer.read())
+
+    def tags(self, plugin: str, run: str = RUN) -> set[str]:
+        return set(self.ask(f"plugin/{plugin}/tags").get(run, ()))
+
+    @functools.cache  # noqa: B019 - servers live as long as the module
+    def series(self, tag: str) -> list[tuple[int, float]]:
+        points = self.ask("plugin/scalars/scalars", run=RUN, tag=tag)
+        return [(step, value) for _, step, value in points]
+
+    def steps(self, tag: str) -> list[int]:
+        return [step for step, _ in self.series(tag)]
+
+    def values(self, tag: str) -> list[float]:
+        return [value for _, value in self.series(tag)]
+
+    def text(self, tag: str, run: str = RUN) -> list[dict[str, Any]]:
+        return self.ask("plugin/text/text", run=run, tag=f"{tag}/text_summary")
+
+    def pictures(self, name: str) -> dict[int, np.ndarray]:
+        """The pictures of a name by step, decoded from the PNG that the page would get."""
+        found = {}
+        for entry in self.ask("plugin/images/images", run=RUN, tag=f"figures/{name}"):
+            with HTTP.open(f"{self.address}data/plugin/images/individualImage?{entry['query']}", timeout=20) as answer:
+                assert answer.headers["Content-Type"] == "image/png"
+                found[entry["step"]] = decoded(answer.read())
+        return found
+
+    def session_groups(self) -> list[dict[str, Any]]:
+        request = {
+            "startIndex": 0,
+            "sliceSize": 100,
+            "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
+            "colParams": [],
+        }
+        return self.post("plugin/hparams/session_groups", request).get("sessionGroups", [])
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the events of a run have been read up to the last."""
+        return any(
+            session.get("status") == "STATUS_SUCCESS"
+            for group in self.session_groups()
+            for session in group["sessions"]
+        )
+
+
+@contextlib.contextmanager
+def serving(folder: Path, output: Path, *flags: str) -> Iterator[Server]:
+    """The server of `python -m tensorboard.main`, up and loaded; it ends with the block."""
+    words = ["-m", "tensorboard.main", "--logdir", str(folder), "--host", "localhost", "--port", "0", *flags]
+    deadline = time.monotonic() + 120
+    with (
+        output.open("wb") as file,
+        subprocess.Popen([sys.executable, *words], stdin=subprocess.DEVNULL, stdout=file, stderr=file) as process,
+    ):
+        try:
+            while not (address := re.search(r"http://localhost:\d+/", output.read_text())):
+                assert process.poll() is None, output.read_text()
+                assert time.monotonic() < deadline, output.read_text()
+                time.sleep(0.1)
+            server = Server(address[0])
+            while not server.loaded:
+                assert time.monotonic() < deadline, output.read_text()
+                time.sleep(0.2)
+            yield server
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@pytest.fixture(scope="module", params=["--load_fast=false", "--load_fast=auto"])
+def server(request, finished_run, tmp_path_factory) -> Iterator[Server]:
+    """The server on the folder of `finished_run`, with the loader in Python and with the default one."""
+    with serving(finished_run.parent, tmp_path_factory.mktemp("server") / "output", request.param) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def collapsed(mnist_root, tmp_path_factory) -> Path:  # noqa: ARG001
+    """The directory of a run whose beta lets no information through."""
+    directory = tmp_path_factory.mktemp("collapsed") / "beta=100000"
+    done = run_train("beta=100000", *SMALL, "epochs=1", "threads=1", directory=directory)
+    assert done.returncode == 0, done.stderr
+    return directory
+
+
+@pytest.fixture(scope="module")
+def logged(finished_run) -> dict[str, list[tuple[int, float]]]:
+    """The numbers in `metrics.jsonl` by tag."""
+    numbers = defaultdict(list)
+    for line in (finished_run / "metrics.jsonl").read_text().splitlines():
+        values = json.loads(line)
+        step = values.pop("step")
+        for tag, value in values.items():
+            numbers[tag].append((step, value))
+    return dict(numbers)
+
+
+@pytest.fixture(scope="module")
+def validation(mnist_root) -> ImageSet:
+    """The images that the run's epochs were measured on."""
+    return load_splits(
+        Dataset.MNIST,
+        mnist_root,
+        download=False,
+        timeout_seconds=1.0,
+        validation_size=10_000,
+        binarisation=Binarisation.dynamic,
+    ).validation
+
+
+def decoded(png: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.format == "PNG"
+        return np.asarray(image)
+
+
+def latent_tags(name: str) -> list[str]:
+    return [f"z/{name}/{latent:02d}" for latent in range(LATENTS)]
+
+
+# The run
+
+
+def test_the_run_is_one_row_with_the_name_of_its_directory(server):
+    assert server.ask("runs") == [RUN]
+
+
+def test_every_logged_number_is_served_at_its_step_and_no_other(server, logged):
+    assert server.tags("scalars") == set(logged)
+    for tag, points in logged.items():
+        assert server.steps(tag) == [step for step, _ in points], tag
+        assert server.values(tag) == pytest.approx([value for _, value in points], rel=1e-6), tag
+
+
+# Scalars
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_loss_distortion_rate_and_elbo_are_served_and_agree(server, split):
+    loss, distortion, rate, elbo = (
+        np.array(server.values(f"{split}/{name}")) for name in ("loss", "distortion", "rate", "elbo")
+    )
+    assert elbo == pytest.approx(-(distortion + rate), rel=1e-5)
+    assert loss == pytest.approx(distortion + 4 * rate, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["loss", "distortion", "rate", "elbo"])
+def test_training_is_logged_by_steps_validation_by_epochs_and_the_test_at_the_end(server, name):
+    assert server.steps(f"train/{name}") == LOGGED_STEPS
+    assert server.steps(f"validation/{name}") == EPOCH_STEPS
+    assert server.steps(f"test/{name}") == [LAST_STEP]
+
+
+def test_beta_is_served(server):
+    assert server.series("train/beta") == [(step, 4.0) for step in LOGGED_STEPS]
+
+
+def test_the_learning_rate_is_served(server):
+    assert server.steps("train/learning_rate") == LOGGED_STEPS
+    assert server.values("train/learning_rate") == pytest.approx([1e-3] * len(LOGGED_STEPS))
+
+
+@pytest.mark.parametrize("name", ["gradient_norm", "images_per_second"])
+def test_the_gradient_norm_and_the_speed_are_served(server, name):
+    assert server.steps(f"train/{name}") == LOGGED_STEPS
+    assert all(value > 0 for value in server.values(f"train/{name}"))
+
+
+@pytest.mark.parametrize("name", ["active_units", "active_units_by_rate"])
+def test_active_units_are_counted_by_variance_and_by_rate(server, name):
+    for split, steps in (("validation", EPOCH_STEPS), ("test", [LAST_STEP])):
+        assert server.series(f"{split}/{name}") == [(step, LATENTS) for step in steps]
+
+
+def test_the_fraction_of_saturated_log_variances_is_served(server):
+    assert server.steps("validation/saturated_fraction") == EPOCH_STEPS
+    assert all(0 <= value < 1 for value in server.values("validation/saturated_fraction"))
+
+
+# Latents
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_each_latent_has_a_zero_padded_series_of_each_statistic(server, name):
+    tags = {tag for tag in server.tags("scalars") if tag.startswith(f"z/{name}/")}
+    assert tags == set(latent_tags(name))
+    for tag in tags:
+        assert server.steps(tag) == EPOCH_STEPS
+
+
+def test_the_three_terms_of_the_kl_sum_to_it(server):
+    terms = ("kl_variance_term", "kl_mean_term", "kl_logvar_term")
+    for latent in range(LATENTS):
+        kl, *parts = (np.array(server.values(latent_tags(name)[latent])) for name in ("kl", *terms))
+        assert kl == pytest.approx(sum(parts), abs=1e-4)
+
+
+def test_the_kl_of_the_latents_sums_to_the_rate(server):
+    total = sum(np.array(server.values(tag)) for tag in latent_tags("kl"))
+    assert total == pytest.approx(server.values("validation/rate"), rel=1e-4)
+
+
+def test_the_moments_of_each_latent_are_possible(server):
+    for latent in range(LATENTS):
+        assert all(value > 0.01 for value in server.values(latent_tags("variance_of_posterior_mean")[latent]))
+        assert all(0 < value < 1 for value in server.values(latent_tags("mean_posterior_variance")[latent]))
+
+
+def test_one_custom_chart_of_each_statistic_holds_a_series_of_each_latent(server):
+    layout = server.ask("plugin/custom_scalars/layout")
+    (category,) = layout["category"]
+    assert [chart["title"] for chart in category["chart"]] == list(CHARTS.values())
+    for name, chart in zip(CHARTS, category["chart"], strict=True):
+        (pattern,) = chart["multiline"]["tag"]
+        found = server.ask("plugin/custom_scalars/scalars", run=RUN, tag=pattern)
+        assert found["regex_valid"]
+        assert sorted(found["tag_to_events"]) == latent_tags(name)
+        for tag, points in found["tag_to_events"].items():
+            assert [(step, value) for _, step, value in points] == server.series(tag)
+
+
+# Histograms
+
+
+def test_histograms_are_of_mean_logvar_z_and_the_kl_of_each_latent(server):
+    assert server.tags("histograms") == {
+        "posterior/mean",
+        "posterior/logvar",
+        "posterior/z",
+        "posterior/kl",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("mean", HISTOGRAM_IMAGES * LATENTS),
+        ("logvar", HISTOGRAM_IMAGES * LATENTS),
+        ("z", HISTOGRAM_IMAGES * LATENTS),
+        ("kl_per_latent", LATENTS),
+    ],
+)
+def test_a_histogram_counts_its_numbers_at_every_epoch(server, name, count):
+    histograms = server.ask("plugin/histograms/histograms", run=RUN, tag=f"posterior/{name}")
+    assert [step for _, step, _ in histograms] == EPOCH_STEPS
+    for _, _, bins in histograms:
+        assert sum(n for _, _, n in bins) == pytest.approx(count)
+
+
+# Pictures
+
+# Of a run with two latents, with the size in pixels where images alone decide it: each is doubled, with a gap of 2.
+PICTURES = {
+    "reconstructions": None,
+    "samples": (582, 582),
+    "traversals": None,
+    "manifold": (602, 602),
+    "latent_scatter": (500, 600),
+    "correlation": (500, 600),
+    "rate_per_latent": (320, 600),
+}
+
+
+def test_every_picture_is_served(server):
+    assert server.tags("images") == {f"figures/{name}" for name in PICTURES}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_served_at_each_pictured_epoch_and_the_last_is_the_file_in_figures(server, finished_run, name):
+    pictures = server.pictures(name)
+    assert list(pictures) == EPOCH_STEPS
+    kept = decoded((finished_run / "figures" / f"{name}.png").read_bytes())
+    assert np.array_equal(pictures[LAST_STEP], kept)
+    assert not np.array_equal(*pictures.values())
+
+
+@pytest.mark.parametrize(("name", "size"), [(name, size) for name, size in PICTURES.items() if size])
+def test_a_picture_has_its_size(server, name, size):
+    assert all(picture.shape == (*size, 3) for picture in server.pictures(name).values())
+
+
+def test_reconstructions_have_the_inputs_beside_them(server, validation):
+    picture = server.pictures("reconstructions")[LAST_STEP]
+    cell = 2 * 28 + 2
+    left = picture.shape[1] - 10 * cell
+    assert picture.shape[0] == 2 + cell * 2 * RECONSTRUCTED // 10
+    for column in range(10):
+        x = left + column * cell
+        shown = picture[2 : 2 + 56 : 2, x : x + 56 : 2, 0]
+        output = picture[2 + cell : 2 + cell + 56 : 2, x : x + 56 : 2, 0]
+        image = validation.pixels[column, 0].numpy()
+        assert np.array_equal(shown, image)
+        # Two epochs are enough to tell an output from a picture that has nothing to do with the input.
+        assert np.corrcoef(output.flatten(), image.flatten())[0, 1] > 0.2
+
+
+# Projector
+
+
+@pytest.fixture
+def embedding(server) -> dict[str, Any]:
+    (info,) = server.ask("plugin/projector/info", run=RUN)["embeddings"]
+    return info
+
+
+def test_the_projector_shows_the_run_without_opening_another(server):
+    assert server.ask("plugin/projector/runs") == [RUN]
+
+
+def test_the_projector_has_a_point_for_each_image(server, embedding):
+    assert embedding["tensorShape"] == [HISTOGRAM_IMAGES, LATENTS]
+    raw = server.bytes("plugin/projector/tensor", run=RUN, name=embedding["tensorName"])
+    points = np.frombuffer(raw, dtype=np.float32).reshape(HISTOGRAM_IMAGES, LATENTS)
+    # All validation images have the moments that the scalars show; a part of them has nearly the same.
+    moments = [server.values(tag)[-1] for tag in latent_tags("variance_of_posterior_mean")]
+    assert points.var(0) == pytest.approx(moments, rel=0.2)
+
+
+def test_the_points_are_labelled(server, embedding, validation):
+    metadata = server.bytes("plugin/projector/metadata", run=RUN, name=embedding["tensorName"]).decode()
+    assert [int(label) for label in metadata.split()] == validation.labels[:HISTOGRAM_IMAGES].tolist()
+
+
+def test_the_points_have_thumbnails(server, embedding, validation):
+    assert embedding["sprite"]["singleImageDim"] == [28, 28]
+    sprite = decoded(server.bytes("plugin/projector/sprite_image", run=RUN, name=embedding["tensorName"]))
+    side = 32  # of the square that holds 1000 images
+    assert sprite.shape[:2] == (side * 28, side * 28)
+    for number in (0, 1, side, HISTOGRAM_IMAGES - 1):
+        y, x = (28 * part for part in divmod(number, side))
+        assert np.array_equal(sprite[y : y + 28, x : x + 28, 0], validation.pixels[number, 0].numpy())
+
+
+# Texts
+
+
+def test_the_configuration_is_served_as_text(server):
+    (entry,) = server.text("configuration")
+    assert "beta: 4.0" in entry["text"]
+    assert "latent_dim: 2" in entry["text"]
+
+
+def test_the_environment_is_served_as_text(server, finished_run):
+    (entry,) = server.text("environment")
+    for key in json.loads((finished_run / "run.json").read_text()):
+        assert key in entry["text"]
+
+
+def test_a_run_whose_latents_carry_information_raises_no_alarm(server):
+    assert "alarm/text_summary" not in server.tags("text")
+
+
+def test_a_run_whose_latents_have_all_collapsed_raises_the_alarm(collapsed, tmp_path):
+    with serving(collapsed.parent, tmp_path / "output") as server:
+        (entry,) = server.text("alarm", collapsed.name)
+    assert entry["step"] == 100
+    assert "All latents have collapsed" in entry["text"]
+    assert "beta is 100000" in entry["text"]
+
+
+# HParams
+
+
+def test_the_run_is_one_row_of_the_hparams_table_under_its_own_name(server):
+    (group,) = server.session_groups()
+    (session,) = group["sessions"]
+    assert session["name"] == RUN
+    assert session["status"] == "STATUS_SUCCESS"
+
+
+def test_the_row_has_the_hyperparameters_of_the_run(server):
+    (group,) = server.session_groups()
+    hyperparameters = group["hparams"]
+    assert hyperparameters["beta"] == 4.0
+    assert hyperparameters["seed"] == 0.0
+    assert hyperparameters["model.latent_dim"] == 2.0
+    assert hyperparameters["data.name"] == "MNIST"
+
+
+def test_the_row_has_the_numbers_of_the_test_set(server, finished_run):
+    (group,) = server.session_groups()
+    metrics = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
+    test = json.loads((finished_run / "summary.json").read_text())["test"]
+    for name in ("elbo", "distortion", "rate", "loss", "active_units"):
+        assert metrics[f"test/{name}"] == pytest.approx(test[name], rel=1e-6)
+
+
+def test_the_hparams_table_offers_beta_and_the_test_elbo_as_columns(server):
+    experiment = server.post("plugin/hparams/experiment", {})
+    assert {"beta", "seed", "learning_rate"} <= {info["name"] for info in experiment["hparamInfos"]}
+    assert "test/elbo" in {info["name"]["tag"] for info in experiment["metricInfos"]}

@@ -1,0 +1,283 @@
+"""What a run writes of its numbers: metrics.jsonl, event files, the progress bar, and JSON that survives a failure."""
+
+import fcntl
+import json
+import logging
+import os
+import pty
+import re
+import resource
+import subprocess
+import sys
+import termios
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import torch
+from command import ROOT, SMALL
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from vae.tracking import METRICS, Progress, Tracker, latent_tag, write_json
+
+
+def lines(directory: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (directory / METRICS).read_text().splitlines()]
+
+
+def events(directory: Path) -> EventAccumulator:
+    accumulator = EventAccumulator(str(directory), size_guidance={"scalars": 0, "images": 0, "tensors": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def points(directory: Path, tag: str) -> list[tuple[int, float]]:
+    return [(event.step, event.value) for event in events(directory).Scalars(tag)]
+
+
+def track(directory: Path, first_step: int, values: dict[int, float], *, tensorboard: bool = True) -> None:
+    with closing(Tracker(directory, first_step, tensorboard=tensorboard)) as tracker:
+        for step, value in values.items():
+            tracker.scalars({"a": value}, step)
+
+
+def everything(directory: Path, *, tensorboard: bool) -> None:
+    """A call of each of the tracker's methods."""
+    with closing(Tracker(directory, 0, tensorboard=tensorboard)) as tracker:
+        tracker.chart_latents({"kl": "KL"})
+        tracker.scalars({"a": 1.0, "b": 2.0}, 1)
+        tracker.latents({"kl": torch.tensor([0.25, 0.5])}, 1)
+        tracker.histograms({"z": torch.randn(10)}, 1)
+        tracker.picture("grey", torch.full((4, 6, 3), 128, dtype=torch.uint8), 1)
+        tracker.text("note", "text", 1)
+        tracker.embedding(torch.randn(3, 2), [0, 1, 2], torch.rand(3, 1, 4, 4))
+        tracker.hyperparameters({"beta": 4.0}, {"a": 1.0}, 1)
+        tracker.flush()
+
+
+# metrics.jsonl
+
+
+def test_each_number_is_on_the_line_of_its_step(tmp_path):
+    everything(tmp_path, tensorboard=False)
+    assert lines(tmp_path) == [
+        {"step": 1, "a": 1.0, "b": 2.0},
+        {"step": 1, "z/kl/00": 0.25, "z/kl/01": 0.5},
+    ]
+
+
+def test_a_real_run_writes_one_object_a_line_whose_steps_never_go_back(finished_run):
+    steps = [line["step"] for line in lines(finished_run)]
+    assert steps == sorted(steps)
+    assert set(steps) == set(range(20, 201, 20))
+    assert all(
+        len(line) > 1 and all(isinstance(number, int | float) for number in line.values())
+        for line in lines(finished_run)
+    )
+
+
+def test_a_real_run_logs_no_number_twice(finished_run):
+    logged = [(line["step"], tag) for line in lines(finished_run) for tag in line if tag != "step"]
+    assert len(logged) == len(set(logged))
+
+
+def test_numbers_keep_all_their_digits(tmp_path):
+    track(tmp_path, 0, {1: 1 / 3, 2: 1e-300})
+    assert [line["a"] for line in lines(tmp_path)] == [1 / 3, 1e-300]
+
+
+def test_what_was_flushed_is_on_disk_before_the_run_ends(tmp_path):
+    with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
+        tracker.scalars({"a": 1.0}, 1)
+        tracker.flush()
+        assert lines(tmp_path) == [{"step": 1, "a": 1.0}]
+        assert points(tmp_path, "a") == [(1, 1.0)]
+
+
+# A continued run
+
+
+def test_a_continued_run_drops_the_lines_of_later_steps_and_keeps_the_earlier(tmp_path):
+    track(tmp_path, 0, {10: 1.0, 20: 2.0, 30: 3.0})
+    track(tmp_path, 20, {30: 3.5})
+    assert lines(tmp_path) == [{"step": 10, "a": 1.0}, {"step": 20, "a": 2.0}, {"step": 30, "a": 3.5}]
+
+
+@pytest.mark.parametrize("cut", ['{"step": 3', '{"step": 30, "a', '{"step": 30, "a": 3.0', "{"])
+def test_a_half_written_last_line_is_dropped(tmp_path, cut):
+    track(tmp_path, 0, {10: 1.0, 20: 2.0})
+    with (tmp_path / METRICS).open("a") as file:
+        file.write(cut)
+    track(tmp_path, 20, {30: 3.5})
+    assert lines(tmp_path) == [{"step": 10, "a": 1.0}, {"step": 20, "a": 2.0}, {"step": 30, "a": 3.5}]
+
+
+def test_a_run_continued_from_its_first_step_starts_over(tmp_path):
+    track(tmp_path, 0, {10: 1.0})
+    track(tmp_path, 0, {10: 1.5})
+    assert lines(tmp_path) == [{"step": 10, "a": 1.5}]
+    assert points(tmp_path, "a") == [(10, 1.5)]
+
+
+def test_tensorboard_shows_each_step_of_a_continued_run_once_and_loses_none(tmp_path):
+    track(tmp_path, 0, {10: 1.0, 20: 2.0, 30: 3.0, 40: 4.0})
+    track(tmp_path, 20, {30: 3.5, 40: 4.5})
+    # The step that the run continues from was measured before it was saved, and is not measured again.
+    assert points(tmp_path, "a") == [(10, 1.0), (20, 2.0), (30, 3.5), (40, 4.5)]
+    assert points(tmp_path, "a") == [(line["step"], line["a"]) for line in lines(tmp_path)]
+
+
+def test_a_run_continued_twice_shows_each_step_once(tmp_path):
+    track(tmp_path, 0, {10: 1.0, 20: 2.0})
+    track(tmp_path, 10, {20: 2.5, 30: 3.5})
+    track(tmp_path, 20, {30: 3.75})
+    assert points(tmp_path, "a") == [(10, 1.0), (20, 2.5), (30, 3.75)]
+
+
+# Event files and figures
+
+
+def test_without_tensorboard_there_are_numbers_and_nothing_else(tmp_path):
+    for folder, tensorboard in (("with", True), ("without", False)):
+        (tmp_path / folder).mkdir()
+        everything(tmp_path / folder, tensorboard=tensorboard)
+    assert [path.name for path in (tmp_path / "without").iterdir()] == [METRICS]
+    assert lines(tmp_path / "without") == lines(tmp_path / "with")
+
+
+def test_with_tensorboard_the_run_has_one_event_file_and_its_figures(tmp_path):
+    everything(tmp_path, tensorboard=True)
+    assert len(list(tmp_path.rglob("events.out.tfevents.*"))) == 1
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["grey.png"]
+
+
+def test_tensorboard_holds_the_numbers_of_metrics_jsonl(tmp_path):
+    everything(tmp_path, tensorboard=True)
+    numbers = {tag: value for line in lines(tmp_path) for tag, value in line.items() if tag != "step"}
+    assert {tag: points(tmp_path, tag) for tag in events(tmp_path).Tags()["scalars"]} == {
+        tag: [(1, value)] for tag, value in numbers.items()
+    }
+
+
+def test_pictures_are_taken_only_where_they_are_shown(tmp_path):
+    for tensorboard in (True, False):
+        with closing(Tracker(tmp_path, 0, tensorboard=tensorboard)) as tracker:
+            assert tracker.takes_pictures is tensorboard
+
+
+# Tags
+
+
+@given(st.integers(1, 1000))
+def test_the_tags_of_all_latents_are_equally_long_and_sort_by_index(latent_dim):
+    tags = [latent_tag("kl", latent, latent_dim) for latent in range(latent_dim)]
+    assert len({len(tag) for tag in tags}) == 1
+    assert sorted(tags) == tags
+    assert [int(tag.rpartition("/")[2]) for tag in tags] == list(range(latent_dim))
+
+
+# JSON
+
+
+def test_json_reads_back_and_ends_with_a_newline(tmp_path):
+    content = {"beta": 4.0, "test": {"rate_per_latent": [0.1, 0.2]}, "text": "β"}
+    write_json(tmp_path / "a.json", content)
+    assert json.loads((tmp_path / "a.json").read_text()) == content
+    assert (tmp_path / "a.json").read_text().endswith("}\n")
+
+
+def test_content_that_is_no_json_leaves_the_old_file(tmp_path):
+    write_json(tmp_path / "a.json", {"old": 1})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(tmp_path / "a.json", {"new": torch.zeros(1)})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_disk_that_takes_no_more_leaves_the_old_file(tmp_path):
+    write_json(tmp_path / "a.json", {"old": 1})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_json(tmp_path / "a.json", {"new": "x" * 10_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+# Progress
+
+MEANS = {"elbo": -150.25, "distortion": 140.0, "rate": 10.25}
+
+
+def test_without_a_terminal_only_the_line_of_the_epoch_is_said(capfd, caplog):
+    progress = Progress(100, 0, shown=True)
+    with caplog.at_level(logging.INFO):
+        for _ in range(100):
+            progress.advance()
+        progress.show(MEANS)
+        progress.epoch(3, 10, "validation", MEANS)
+    progress.close()
+    assert capfd.readouterr() == ("", "")
+    assert caplog.messages == ["epoch  3/10  validation elbo  -150.25  distortion  140.00  rate  10.25 nats"]
+
+
+def on_a_terminal(*words: str) -> str:
+    """What `python WORDS` writes to a terminal of 160 columns."""
+    outer, inner = pty.openpty()
+    fcntl.ioctl(inner, termios.TIOCSWINSZ, b"\x18\x00\xa0\x00" + b"\x00" * 4)
+    said = b""
+    with subprocess.Popen([sys.executable, *words], cwd=ROOT, stdin=inner, stdout=inner, stderr=inner) as process:
+        os.close(inner)
+        try:
+            while chunk := os.read(outer, 65536):
+                said += chunk
+        except OSError:  # Linux: the other end has closed
+            pass
+        os.close(outer)
+        assert process.wait(timeout=60) == 0, said.decode()
+    return said.decode()
+
+
+@pytest.fixture(scope="module")
+def terminal(mnist_root, tmp_path_factory) -> str:  # noqa: ARG001
+    """What a run of one epoch shows at a terminal."""
+    directory = tmp_path_factory.mktemp("terminal") / "run"
+    return on_a_terminal("train.py", *SMALL, "epochs=1", "threads=1", f"hydra.run.dir='{directory}'")
+
+
+def test_on_a_terminal_a_bar_shows_the_elbo_and_its_two_parts(terminal):
+    bars = re.findall(r"(\d+)%\|.*?\| (\d+)/100 \[.*?elbo (\S+), distortion (\S+), rate (\S+)\]", terminal)
+    assert bars
+    for percent, step, elbo, distortion, rate in bars:
+        assert percent == step
+        assert float(elbo) == pytest.approx(-(float(distortion) + float(rate)), abs=0.02)
+    assert terminal.count("100/100") >= 1
+
+
+def test_the_line_of_the_epoch_is_not_mixed_with_the_bar(terminal):
+    assert len(re.findall(r"^\r?epoch 1/1  validation elbo .* nats\r?$", last_of_each_line(terminal), re.M)) == 1
+
+
+def last_of_each_line(text: str) -> str:
+    """What stays of each line: a bar writes over its line after every carriage return."""
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+
+
+def test_on_a_terminal_the_bar_can_be_hidden():
+    script = (
+        "from vae.tracking import Progress\n"
+        "progress = Progress(2, 0, shown=False)\n"
+        "progress.advance(); progress.show({'elbo': -1.0, 'distortion': 1.0, 'rate': 0.0}); progress.close()\n"
+        "print('done')"
+    )
+    assert on_a_terminal("-c", script).split() == ["done"]
+
+
+def test_the_bar_of_a_continued_run_starts_where_it_was():
+    script = "from vae.tracking import Progress\nProgress(100, 40, shown=True).close()"
+    assert "40/100" in on_a_terminal("-c", script)
