@@ -129,6 +129,14 @@ def test_a_finished_run_continues_as_one_that_was_longer_from_the_start(tmp_path
     assert len(json.loads((short / "run.json").read_text())["continued"]) == 1
 
 
+def test_a_run_that_has_ended_is_left_as_it_is(finished_run):
+    before = (finished_run / "metrics.jsonl").read_bytes(), (finished_run / "summary.json").read_bytes()
+    done = run_train(f"resume={finished_run}")
+    assert done.returncode == 0, done.stderr
+    assert "has all its 2 epochs" in done.stdout + done.stderr
+    assert before == ((finished_run / "metrics.jsonl").read_bytes(), (finished_run / "summary.json").read_bytes())
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_the_run_continues_to_the_same_end(tmp_path, finished_run, number, code):
     directory = tmp_path / "run"

@@ -110,8 +110,8 @@ def test_the_pictures_are_those_that_the_number_of_latents_allows(tiny_images, l
     assert set(draw(vae, tiny_images, encode_images(vae, tiny_images), beta=4.0)) == ALWAYS | more
 
 
-@pytest.mark.parametrize(("images", "pairs_of_rows"), [(1, 1), (7, 1), (10, 1), (23, 2), (49, 4), (50, 5), (256, 5)])
-def test_of_fewer_than_fifty_images_full_rows_are_reconstructed(tiny_images, images, pairs_of_rows):
+@pytest.mark.parametrize(("images", "pairs_of_rows"), [(1, 1), (7, 1), (10, 1), (23, 2), (29, 2), (30, 3), (256, 3)])
+def test_of_fewer_than_thirty_images_full_rows_are_reconstructed(tiny_images, images, pairs_of_rows):
     vae, few = seeded_vae(2), tiny_images.first(images)
     pictures = draw(vae, few, encode_images(vae, few), beta=1.0)
     assert set(pictures) == ALWAYS | {"latent_scatter", "manifold"}

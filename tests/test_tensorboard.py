@@ -23,7 +23,7 @@ from PIL import Image
 
 from vae.config import Binarisation, Dataset
 from vae.data import ImageSet, load_splits
-from vae.monitoring import CHARTS, HISTOGRAM_IMAGES, RECONSTRUCTED
+from vae.monitoring import CHARTS, HISTOGRAM_IMAGES, PROJECTED_IMAGES, RECONSTRUCTED, TERMS
 
 # Of `finished_run`: 50 000 images in batches of 500, two epochs, a logged step every 20.
 RUN = "beta=4"
@@ -267,7 +267,7 @@ def test_the_moments_of_each_latent_are_possible(server):
 
 def test_one_custom_chart_of_each_statistic_holds_a_series_of_each_latent(server):
     layout = server.ask("plugin/custom_scalars/layout")
-    (category,) = layout["category"]
+    category = next(category for category in layout["category"] if category["title"] == "latents")
     assert [chart["title"] for chart in category["chart"]] == list(CHARTS.values())
     for name, chart in zip(CHARTS, category["chart"], strict=True):
         (pattern,) = chart["multiline"]["tag"]
@@ -276,6 +276,16 @@ def test_one_custom_chart_of_each_statistic_holds_a_series_of_each_latent(server
         assert sorted(found["tag_to_events"]) == latent_tags(name)
         for tag, points in found["tag_to_events"].items():
             assert [(step, value) for _, step, value in points] == server.series(tag)
+
+
+def test_custom_charts_show_training_beside_validation(server):
+    layout = server.ask("plugin/custom_scalars/layout")
+    category = next(category for category in layout["category"] if category["title"] == "nats per image")
+    assert [chart["title"] for chart in category["chart"]] == list(TERMS)
+    for term, chart in zip(TERMS, category["chart"], strict=True):
+        (pattern,) = chart["multiline"]["tag"]
+        found = server.ask("plugin/custom_scalars/scalars", run=RUN, tag=pattern)
+        assert sorted(found["tag_to_events"]) == [f"train/{term}", f"validation/{term}"]
 
 
 # Histograms
@@ -296,7 +306,7 @@ def test_histograms_are_of_mean_logvar_z_and_the_kl_of_each_latent(server):
         ("mean", HISTOGRAM_IMAGES * LATENTS),
         ("logvar", HISTOGRAM_IMAGES * LATENTS),
         ("z", HISTOGRAM_IMAGES * LATENTS),
-        ("kl_per_latent", LATENTS),
+        ("kl", HISTOGRAM_IMAGES * LATENTS),
     ],
 )
 def test_a_histogram_counts_its_numbers_at_every_epoch(server, name, count):
@@ -316,7 +326,7 @@ PICTURES = {
     "manifold": (602, 602),
     "latent_scatter": (500, 600),
     "correlation": (500, 600),
-    "rate_per_latent": (320, 600),
+    "rate_per_latent": (350, 600),
 }
 
 
@@ -367,9 +377,9 @@ def test_the_projector_shows_the_run_without_opening_another(server):
 
 
 def test_the_projector_has_a_point_for_each_image(server, embedding):
-    assert embedding["tensorShape"] == [HISTOGRAM_IMAGES, LATENTS]
+    assert embedding["tensorShape"] == [PROJECTED_IMAGES, LATENTS]
     raw = server.bytes("plugin/projector/tensor", run=RUN, name=embedding["tensorName"])
-    points = np.frombuffer(raw, dtype=np.float32).reshape(HISTOGRAM_IMAGES, LATENTS)
+    points = np.frombuffer(raw, dtype=np.float32).reshape(PROJECTED_IMAGES, LATENTS)
     # All validation images have the moments that the scalars show; a part of them has nearly the same.
     moments = [server.values(tag)[-1] for tag in latent_tags("variance_of_posterior_mean")]
     assert points.var(0) == pytest.approx(moments, rel=0.2)
@@ -377,15 +387,15 @@ def test_the_projector_has_a_point_for_each_image(server, embedding):
 
 def test_the_points_are_labelled(server, embedding, validation):
     metadata = server.bytes("plugin/projector/metadata", run=RUN, name=embedding["tensorName"]).decode()
-    assert [int(label) for label in metadata.split()] == validation.labels[:HISTOGRAM_IMAGES].tolist()
+    assert [int(label) for label in metadata.split()] == validation.labels[:PROJECTED_IMAGES].tolist()
 
 
 def test_the_points_have_thumbnails(server, embedding, validation):
     assert embedding["sprite"]["singleImageDim"] == [28, 28]
     sprite = decoded(server.bytes("plugin/projector/sprite_image", run=RUN, name=embedding["tensorName"]))
-    side = 32  # of the square that holds 1000 images
+    side = 23  # of the square that holds 500 images
     assert sprite.shape[:2] == (side * 28, side * 28)
-    for number in (0, 1, side, HISTOGRAM_IMAGES - 1):
+    for number in (0, 1, side, PROJECTED_IMAGES - 1):
         y, x = (28 * part for part in divmod(number, side))
         assert np.array_equal(sprite[y : y + 28, x : x + 28, 0], validation.pixels[number, 0].numpy())
 

@@ -46,7 +46,7 @@ def track(directory: Path, first_step: int, values: dict[int, float], *, tensorb
 def everything(directory: Path, *, tensorboard: bool) -> None:
     """A call of each of the tracker's methods."""
     with closing(Tracker(directory, 0, tensorboard=tensorboard)) as tracker:
-        tracker.chart_latents({"kl": "KL"})
+        tracker.charts({"kl": "KL"}, ["elbo"])
         tracker.scalars({"a": 1.0, "b": 2.0}, 1)
         tracker.latents({"kl": torch.tensor([0.25, 0.5])}, 1)
         tracker.histograms({"z": torch.randn(10)}, 1)

@@ -106,12 +106,15 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     state = new_state(config, vae, device)
     if config.resume is not None:
         state.load_state_dict(checkpoint.load(directory / "checkpoints" / "last", device))
+    steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
+    if state.step >= steps and has_ended(directory):
+        log.info(f"end    {shown(directory)} has all its {config.epochs} epochs. Name more to go on, as in epochs=50")
+        return
     if config.compile:  # in place, so that the names in a checkpoint stay the same
         vae.encoder.compile()
         vae.decoder.compile()
     origin = record_origin(config, directory, device)
 
-    steps = config.epochs * -(-len(splits.train) // config.batch_size)
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
     progress = Progress(steps, state.step, shown=config.tracking.progress)
     training = Training(
@@ -147,6 +150,12 @@ def claim(directory: Path) -> None:
             f"{shown(directory)} already holds a run. Continue it with resume={shown(directory)}, "
             "or leave hydra.run.dir alone to get a new directory"
         ) from None
+
+
+def has_ended(directory: Path) -> bool:
+    """Whether the run in `directory` has written its final numbers."""
+    summary = directory / SUMMARY
+    return summary.exists() and json.loads(summary.read_text())["status"] == "done"
 
 
 def record_origin(config: Config, directory: Path, device: torch.device) -> dict[str, Any]:
@@ -202,10 +211,11 @@ def conclude(config: Config, training: Training) -> None:
         "test": test,
     }
     write_json(directory / SUMMARY, summary)
+    bound = test["importance_weighted_bound"]
     scalars = {f"test/{name}": value for name, value in test.items() if isinstance(value, float)}
+    scalars["test/importance_weighted_bound"] = bound["bound"]
     training.tracker.scalars(scalars, state.step)
     training.tracker.hyperparameters(flat(config), scalars, state.step)
-    bound = test["importance_weighted_bound"]
     latents = state.vae.latent_dim
     for line in (
         f"test   ELBO {test['elbo']:.2f} = -(distortion {test['distortion']:.2f} + rate {test['rate']:.2f}) nats "
