@@ -20,6 +20,13 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def denormals():
+    """A run flushes them; hypothesis, which draws them, does not go on in such a process."""
+    yield
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture(scope="session")
 def mnist_root() -> Path:
     """The default root, with the real MNIST in it; fetched the first time."""

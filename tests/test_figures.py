@@ -187,7 +187,7 @@ def test_the_scatter_shows_the_two_latents_that_were_asked_for():
 def test_the_plots_of_latents_are_pictures_for_any_number_of_them(latent_dim):
     order = list(reversed(range(latent_dim)))
     check(figures.correlation_matrix(torch.eye(latent_dim), order), 500, 600)
-    check(figures.rate_spectrum(torch.rand(latent_dim, generator=seeded(0)), order), 320, 600)
+    check(figures.rate_spectrum(torch.rand(latent_dim, generator=seeded(0)), order), 350, 600)
 
 
 @pytest.mark.parametrize(("rho", "warmer", "colder"), [(0.9, 0, 2), (-0.9, 2, 0)])

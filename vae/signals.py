@@ -3,7 +3,6 @@
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -23,7 +22,7 @@ class StopRequest:
         """128 + the signal's number, as shells report it; 0 if none came."""
         return 0 if self.number is None else 128 + self.number
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "StopRequest":
         # Python lets only the main thread listen; elsewhere the run cannot be asked, and signals end it.
         heard = SIGNALS if threading.current_thread() is threading.main_thread() else ()
         self.previous = {number: signal.signal(number, self._note) for number in heard}
