@@ -44,7 +44,7 @@ def importance_weighted_bound(
 def active_by_variance(mean: Float[Tensor, "images latent"], threshold: float = 0.01) -> Float[Tensor, " latent"]:
     """1 for each latent whose posterior mean varies over the data by more than `threshold`, else 0.
 
-    Burda et al. (2016), Section 5.2.
+    "Activity" in Burda et al. (2016).
     """
     return (mean.var(0, unbiased=False) > threshold).to(mean)
 

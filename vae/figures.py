@@ -79,7 +79,7 @@ def traversals(
 ) -> Picture:
     """One latent a row moved from -reach to reach while the others stay at `z`; the highest rate first.
 
-    As in Higgins et al. (2017), Figure 2. Each row is labelled with its latent and that latent's rate in nats.
+    As in Higgins et al. (2017). Each row is labelled with its latent and that latent's rate in nats.
     """
     order = rate_per_latent.argsort(descending=True)[:rows].tolist()
     values = torch.linspace(-reach, reach, columns, device=z.device)

@@ -85,7 +85,7 @@ def halvings(side: int) -> list[int]:
 
 
 class ConvEncoder(nn.Module):
-    """The encoder of Burgess et al. (2018), "Understanding disentangling in beta-VAE", Appendix A.1.
+    """The encoder of Burgess et al. (2018), "Understanding disentangling in beta-VAE".
 
     4x4 convolutions of stride 2 until the map's side is at most 4 (four for 64x64), then two fully connected layers.
 

@@ -66,7 +66,7 @@ class BetaObjective:
 
 
 def normalised_beta(beta: float, latent_dim: int, pixels: int) -> float:
-    """beta * M / N, the weight of the rate if rate and distortion were means (Higgins et al., 2017, Section 2).
+    """beta * M / N, the weight of the rate if rate and distortion were means (Higgins et al., 2017).
 
     Example:
         >>> normalised_beta(4.0, latent_dim=10, pixels=64 * 64)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class LinearWarmup:
     """Zero at step 0, `value` from step `steps` on, a straight line between; `value` throughout if `steps` is 0.
 
-    The warm-up of the rate's weight is that of Bowman et al. (2016), Section 3.1, and Sønderby et al. (2016).
+    The warm-up of the rate's weight is that of Bowman et al. (2016) and Sønderby et al. (2016).
 
     Example:
         >>> beta = LinearWarmup(4.0, steps=100)
