@@ -103,12 +103,11 @@ class VAE(nn.Module):
         """q(z|x), in fp32 whatever the networks compute in."""
         mean, logvar = self.encoder(x).float().chunk(2, dim=1)
         if self.training:
-            logvar = logvar - self.recall(logvar)
+            logvar = self.recall(logvar)
         return DiagonalNormal(mean, logvar, self.bounds)
 
-    @torch.no_grad()
-    def recall(self, logvar: Float[Tensor, "batch latent"]) -> Float[Tensor, " latent"]:
-        """Shift the encoder's bias of each latent that is thrown out; returns the shift, 0 for all others.
+    def recall(self, logvar: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
+        """Shift the encoder's bias of each latent that is thrown out, and return the log-variances of the new bias.
 
         Thrown out is a latent whose log-variance lies beyond a bound, by more than 1, for every image. Gradients bring
         single images back (`bound_logvar`), but a bias they move by no more than the learning rate a step: from
@@ -116,13 +115,16 @@ class VAE(nn.Module):
         log-variances is put at the prior's, 0, before the step uses them. Like a batch norm's statistics, in training
         only.
         """
-        low, high = logvar.amin(0), logvar.amax(0)
+        low, high = logvar.detach().aminmax(dim=0)
         thrown = (low > self.bounds.high + 1) | (high < self.bounds.low - 1)
+        if thrown.device.type == "cpu" and not thrown.any():  # an accelerator would have to be waited for
+            return logvar
         shift = torch.where(thrown, 0.5 * low + 0.5 * high, 0.0)
         last = self.encoder.layers[-1]
         assert isinstance(last, nn.Linear)
-        last.bias[self.latent_dim :] -= shift
-        return shift
+        with torch.no_grad():
+            last.bias[self.latent_dim :] -= shift
+        return logvar - shift
 
     def decode(self, z: Float[Tensor, "batch latent"]) -> Likelihood:
         """p(x|z), in fp32 whatever the networks compute in."""
