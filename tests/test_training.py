@@ -246,6 +246,13 @@ def test_without_validation_images_the_newest_is_the_best(begin, tmp_path, split
     assert any("train_images/elbo" in line for line in logged(tmp_path))
 
 
+def test_pictures_are_of_epochs_10_100_and_the_last(begin, tmp_path, splits, monkeypatch):
+    steps = []
+    monkeypatch.setattr("vae.monitoring.show_pictures", lambda *given: steps.append(given[-1]))
+    fit(begin(tmp_path, splits, epochs=12))
+    assert steps == [10 * 4, 12 * 4]
+
+
 def test_bf16_stays_near_fp32(begin, tmp_path, splits):
     runs = {bf16: begin(tmp_path / str(bf16), splits, epochs=20, bf16=bf16) for bf16 in (False, True)}
     for run in runs.values():

@@ -24,7 +24,7 @@ from vae.tracking import Progress, Tracker
 
 log = logging.getLogger(__name__)
 
-PICTURED_EPOCHS = {10**k for k in range(7)}  # and the last: pictures cost time, and change ever more slowly
+PICTURED_EPOCHS = {10**k for k in range(1, 7)}  # and the last: pictures cost time, and change ever more slowly
 UNVALIDATED_IMAGES = 10_000  # training images that are watched where no validation images were set aside
 
 
