@@ -35,13 +35,19 @@ class _Bound(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logvar: Tensor, low: float, high: float) -> Tensor:
-        ctx.save_for_backward(logvar)
+        bounded = logvar.clamp(low, high)
+        # An accelerator would have to be waited for, and takes the long way, which gives the same.
+        ctx.all_inside = logvar.device.type == "cpu" and torch.equal(logvar, bounded)
+        if not ctx.all_inside:
+            ctx.save_for_backward(logvar)
         ctx.low, ctx.high = low, high
-        return logvar.clamp(low, high)
+        return bounded
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        if ctx.all_inside:
+            return gradient, None, None
         (logvar,) = ctx.saved_tensors
         beyond = logvar - logvar.clamp(ctx.low, ctx.high)
         reach = ctx.high - ctx.low  # farther away the pull grows no more, so that it stays finite
@@ -126,20 +132,22 @@ class _BernoulliLogProb(torch.autograd.Function):
     """x * logits - softplus(logits), with the gradient written down: x - sigmoid(logits).
 
     torch's softplus and binary_cross_entropy_with_logits are scalar code on a CPU and would take a seventh of a
-    training step; relu(a) - ln sigmoid(|a|) is the same function out of vectorised pieces, and never overflows.
+    training step; relu(a) - ln max(p, 1 - p) with p = sigmoid(a) is the same function out of vectorised pieces: the
+    logarithm is of a number from 1/2 to 1, so nothing overflows, and p is needed for the gradient anyway.
     """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:
-        ctx.save_for_backward(logits, x)
-        softplus = logits.relu() - logits.abs().sigmoid_().log_()
-        return x * logits - softplus
+        p = logits.sigmoid()
+        minus_softplus = torch.maximum(p, 1 - p).log_().sub_(logits.relu())
+        ctx.save_for_backward(x - p)
+        return minus_softplus.addcmul_(x, logits)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        logits, x = ctx.saved_tensors
-        return (x - logits.sigmoid()) * gradient, None
+        (residual,) = ctx.saved_tensors
+        return residual * gradient, None
 
 
 class Bernoulli:

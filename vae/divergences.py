@@ -114,9 +114,11 @@ def kl_to_standard_normal(
     Raises:
         NonFiniteError: `mean` or `logvar` holds NaN.
     """
-    refuse_nan("mean", mean)
-    refuse_nan("logvar", logvar)
-    return 0.5 * (mean.square() + (torch.expm1(logvar) - logvar))
+    kl = 0.5 * (mean.square() + (torch.expm1(logvar) - logvar))
+    if holds_nan(kl):  # only then is it worth while to ask which
+        refuse_nan("mean", mean)
+        refuse_nan("logvar", logvar)
+    return kl
 
 
 class NonFiniteError(ValueError):
@@ -147,20 +149,26 @@ def kl_to_standard_normal_terms(
 def refuse_nan(name: str, value: Tensor) -> None:
     """Raise where `value` holds NaN, which every bound and clamp would let through.
 
-    An accelerator is not asked, and neither is a compiled graph: the answer would stall them at every step. There the
-    training loop looks at the loss.
-
     Raises:
         NonFiniteError: `value` holds NaN.
     """
-    if value.device.type != "cpu" or torch.compiler.is_compiling():
-        return
-    # One sum is NaN exactly where an entry is, or where inf meets -inf: cheaper than a mask, so it is asked first.
-    if math.isnan(value.detach().sum()) and bool(value.isnan().any()):
+    if holds_nan(value):
         raise NonFiniteError(
             f"{name} must not hold NaN, got {int(value.isnan().sum())} of {value.numel()}. "
             "Look for a diverged step or a bad input before it"
         )
+
+
+def holds_nan(value: Tensor) -> bool:
+    """Whether an entry is NaN.
+
+    An accelerator is not asked, and neither is a compiled graph: the answer would stall them at every step. There the
+    training loop looks at the loss.
+    """
+    if value.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    # One sum is NaN exactly where an entry is, or where inf meets -inf: cheaper than a mask, so it is asked first.
+    return math.isnan(value.detach().sum()) and bool(value.isnan().any())
 
 
 def _log_diagonal(root: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch k"]:

@@ -115,9 +115,14 @@ class VAE(nn.Module):
         log-variances is put at the prior's, 0, before the step uses them. Like a batch norm's statistics, in training
         only.
         """
-        low, high = logvar.detach().aminmax(dim=0)
-        thrown = (low > self.bounds.high + 1) | (high < self.bounds.low - 1)
-        if thrown.device.type == "cpu" and not thrown.any():  # an accelerator would have to be waited for
+        values = logvar.detach()
+        lowest, highest = self.bounds.low - 1, self.bounds.high + 1
+        on_cpu = values.device.type == "cpu"  # an accelerator would have to be waited for
+        if on_cpu and bool(values.min() >= lowest) and bool(values.max() <= highest):
+            return logvar
+        low, high = values.aminmax(dim=0)
+        thrown = (low > highest) | (high < lowest)
+        if on_cpu and not thrown.any():
             return logvar
         shift = torch.where(thrown, 0.5 * low + 0.5 * high, 0.0)
         last = self.encoder.layers[-1]
