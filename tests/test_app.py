@@ -214,20 +214,6 @@ def test_a_full_disk_is_one_line_and_code_6(tmp_path):
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
-def test_a_sweep_trains_each_member_and_a_failing_one_leaves_the_rest(tmp_path, mnist_root):
-    roots = f"data.root={mnist_root},{tmp_path}/none"
-    sweep = f"hydra.sweep.dir={tmp_path}/sweep"
-    done = run_train("-m", *QUICK, "epochs=1", "beta=1,8", "data.download=false", roots, sweep)
-    assert done.returncode == 4, done.stderr
-    status = {}
-    for path in (tmp_path / "sweep").glob("*/summary.json"):
-        number, beta, _ = path.parent.name.split("_")
-        found = json.loads(path.read_text())
-        status[int(number)] = (beta, found["status"])
-    expected = [("beta=1.0", "done"), ("beta=1.0", "failed"), ("beta=8.0", "done"), ("beta=8.0", "failed")]
-    assert [status[i] for i in range(4)] == expected
-
-
 def test_two_runs_of_one_moment_have_two_directories(tmp_path):
     place = tmp_path / "copy"  # of the checkout, so that outputs/ is the test's own
     shutil.copytree(ROOT, place, ignore=shutil.ignore_patterns(".git", ".venv", "outputs", ".*_cache", ".hypothesis"))

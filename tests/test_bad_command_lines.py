@@ -154,7 +154,7 @@ CONFIGURATION = [
     ("resume=a=b,(c", "resume must be the directory of a run, got a=b,(c, which is none"),
     ("resume=", "resume must be the directory of a run, got nothing"),
     ("resume=.", "resume needs a run with a checkpoint, got . without .hydra/config.yaml"),
-    ("-m resume=.", "resume continues one run, got a sweep. Resume each member by itself, without -m"),
+    ("-m resume=.", "resume continues one run, got a sweep. Its own command, given again, goes on with it"),
 ]
 USAGE = [
     ("beta", "every override is key=value without spaces, got beta"),

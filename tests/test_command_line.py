@@ -168,11 +168,11 @@ def test_files_from_elsewhere_are_found(files, tmp_path):
     (tmp_path / "more/experiment").mkdir(parents=True)
     (tmp_path / "more/experiment/own.yaml").write_text("# @package _global_\nbeta: 8\n")
     arguments = ["--config-dir", str(tmp_path / "more"), "experiment=own"]
-    assert checked(arguments, CONFIGS) == arguments
+    assert checked(arguments, CONFIGS).arguments == arguments
     arguments = [f"hydra.searchpath=[{tmp_path / 'more'}]", "experiment=own"]
-    assert checked(arguments, CONFIGS) == arguments
+    assert checked(arguments, CONFIGS).arguments == arguments
     arguments = ["--config-path", str(files), "beta=4"]
-    assert checked(arguments, CONFIGS) == arguments
+    assert checked(arguments, CONFIGS).arguments == arguments
 
 
 # ---------------------------------------------------------------------------------------- what is let through
@@ -204,7 +204,7 @@ def test_files_from_elsewhere_are_found(files, tmp_path):
     ],
 )
 def test_good_arguments_go_to_hydra_as_they_are(arguments, capsys):
-    assert checked(arguments, CONFIGS) == arguments
+    assert checked(arguments, CONFIGS).arguments == arguments
     assert capsys.readouterr() == ("", "")
 
 
@@ -267,7 +267,7 @@ def leave_run(directory: Path, overrides: list[str]) -> Path:
 
 
 def test_a_resumed_run_keeps_its_configuration_and_its_directory(run):
-    arguments = checked([f"resume={run}", "epochs=9"], CONFIGS)
+    arguments = checked([f"resume={run}", "epochs=9"], CONFIGS).arguments
     config = composed(*arguments)
     assert config == replace(composed(), beta=4.0, epochs=9, resume=str(run))
     composer = shared_composer()
@@ -275,19 +275,19 @@ def test_a_resumed_run_keeps_its_configuration_and_its_directory(run):
 
 
 def test_a_resumed_run_may_be_shown(run):
-    assert checked([f"resume={run}", "--cfg", "job"], CONFIGS)[-2:] == ["--cfg", "job"]
+    assert checked([f"resume={run}", "--cfg", "job"], CONFIGS).arguments[-2:] == ["--cfg", "job"]
 
 
 def test_resuming_again_and_again_does_not_pile_up_overrides(run):
-    once = checked([f"resume={run}", "epochs=9"], CONFIGS)
+    once = checked([f"resume={run}", "epochs=9"], CONFIGS).arguments
     leave_run(run, [text for text in once if not text.startswith("hydra.")])
-    again = checked([f"resume={run}", "epochs=9"], CONFIGS)
+    again = checked([f"resume={run}", "epochs=9"], CONFIGS).arguments
     assert sorted(again) == sorted(once)
 
 
 def test_a_choice_of_its_model_is_kept(tmp_path):
     run = leave_run(tmp_path / "run", ["model=conv", "model.channels=8"])
-    assert composed(*checked([f"resume={run}"], CONFIGS)).model.channels == 8
+    assert composed(*checked([f"resume={run}"], CONFIGS).arguments).model.channels == 8
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_a_choice_of_its_model_is_kept(tmp_path):
     ],
 )
 def test_what_does_not_change_the_numbers_may_change(run, free):
-    assert free in checked([f"resume={run}", free], CONFIGS)
+    assert free in checked([f"resume={run}", free], CONFIGS).arguments
 
 
 @pytest.mark.parametrize(
@@ -342,9 +342,9 @@ def test_a_run_without_what_it_needs_is_refused(run, name, capsys):
 
 def test_a_sweep_is_not_resumed_as_one(run, capsys):
     (run.parent / "multirun.yaml").touch()
-    assert refusal([f"resume={run.parent}"], capsys).endswith("It is a sweep: resume its members")
+    assert refusal([f"resume={run.parent}"], capsys).endswith("It is a sweep: its command goes on with it")
     line = refusal(["-m", f"resume={run}", "beta=1,2"], capsys)
-    assert line == "resume continues one run, got a sweep. Resume each member by itself, without -m"
+    assert line == "resume continues one run, got a sweep. Its own command, given again, goes on with it"
 
 
 @pytest.mark.parametrize("name", ["config", "overrides"])

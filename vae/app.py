@@ -4,10 +4,13 @@ import errno
 import json
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -28,18 +31,18 @@ from vae.evaluation import final_numbers
 from vae.monitoring import CHARTS, TERMS
 from vae.objectives import normalised_beta
 from vae.provenance import device_name, provenance
+from vae.run_directory import LOCK, RUN, SUMMARY, read_summary, write_json
 from vae.signals import StopRequest
-from vae.tracking import Progress, Tracker, write_json
+from vae.tracking import Progress, Tracker
 from vae.training import Training, TrainState, fit
 
 log = logging.getLogger(__name__)
 
-RUN = "run.json"
-SUMMARY = "summary.json"
+LOCK_PATIENCE_SECONDS = 30.0  # for a process that is just saving and stopping
 
 
 class RunExistsError(Exception):
-    """A directory that already holds a run. Its text is one line."""
+    """A directory that holds another run, or one that is being trained. Its text is one line."""
 
 
 # What ends a program with one line, and with which exit code.
@@ -64,14 +67,15 @@ def run(composed: DictConfig) -> int:
     config = cast("Config", OmegaConf.to_object(composed))
     with logging_redirect_tqdm(), StopRequest() as stop:
         try:
-            train(config, directory, stop)
-        except EXPECTED as error:
-            code = exit_code(error)
-            if code is None:
-                raise
+            with held(directory):
+                train(config, directory, stop)
+        except RunExistsError as error:
             log.error(f"error: {error}")
-            if not isinstance(error, RunExistsError):
-                note_failure(directory, config, error, code)
+            return exit_code(error)
+        except Exception as error:
+            code = exit_code(error)
+            log.error(f"error: {error}", exc_info=code == 1 and not isinstance(error, tuple(EXIT_CODES)))
+            note_failure(directory, config, error, code)
             return code
     if stop():
         # Not a return value: in a sweep it would only end one member.
@@ -79,11 +83,32 @@ def run(composed: DictConfig) -> int:
     return 0
 
 
-def exit_code(error: Exception) -> int | None:
-    """The code that `error` ends a run with, or None where only its traceback helps."""
-    if isinstance(error, OSError):
-        return DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else None
-    return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+def exit_code(error: Exception) -> int:
+    """The code that `error` ends a run with."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DISK_FULL
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Nobody else trains in `directory` meanwhile.
+
+    Raises:
+        RunExistsError: another process does, and does not stop.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / LOCK)
+    try:
+        lock.acquire(timeout=LOCK_PATIENCE_SECONDS)
+    except Timeout:
+        raise RunExistsError(
+            f"{shown(directory)} is being trained by another process. Wait until it ends, or stop it"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def note_failure(directory: Path, config: Config, error: Exception, code: int) -> None:
@@ -107,7 +132,7 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     if config.resume is not None:
         state.load_state_dict(checkpoint.load(directory / "checkpoints" / "last", device))
     steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
-    if state.step >= steps and has_ended(directory):
+    if state.step >= steps and read_summary(directory)["status"] == "done":
         log.info(f"end    {shown(directory)} has all its {config.epochs} epochs. Name more to go on, as in epochs=50")
         return
     if config.compile:  # in place, so that the names in a checkpoint stay the same
@@ -141,7 +166,6 @@ def claim(directory: Path) -> None:
     Raises:
         RunExistsError: it is another's.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     try:
         with (directory / RUN).open("x") as file:
             file.write("{}")
@@ -150,12 +174,6 @@ def claim(directory: Path) -> None:
             f"{shown(directory)} already holds a run. Continue it with resume={shown(directory)}, "
             "or leave hydra.run.dir alone to get a new directory"
         ) from None
-
-
-def has_ended(directory: Path) -> bool:
-    """Whether the run in `directory` has written its final numbers."""
-    summary = directory / SUMMARY
-    return summary.exists() and json.loads(summary.read_text())["status"] == "done"
 
 
 def record_origin(config: Config, directory: Path, device: torch.device) -> dict[str, Any]:

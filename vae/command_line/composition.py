@@ -161,16 +161,17 @@ class Composer:
         """Hydra's own section."""
         return self._files(overrides)[0]
 
-    def directory(self, overrides: Sequence[Override], key: str) -> Path:
-        """Where the output goes; `key` is `hydra.run.dir` or `hydra.sweep.dir`."""
+    def directory(self, overrides: Sequence[Override], key: str, number: int = 0) -> str:
+        """Where the output goes: `hydra.run.dir`, `hydra.sweep.dir` or, of a member's number, `hydra.sweep.subdir`."""
         config = self.configured(overrides)
         with open_dict(config):
             config.hydra = self.hydra(overrides)
+            config.hydra.job.num = number
         singleton = HydraConfig.instance()
         before = singleton.cfg
         singleton.set_config(config)  # the name asks it for the choices of the groups
         try:
-            return Path(str(OmegaConf.select(config, key))).absolute()
+            return str(OmegaConf.select(config, key))
         finally:
             singleton.cfg = before
 
