@@ -11,10 +11,15 @@ from vae.model import BernoulliHead, GaussianHead
 from vae.networks import ConvEncoder, MLPEncoder
 
 IMAGE = (1, 28, 28)
+CPU = torch.device("cpu")
 
 
 def config(*overrides):
     return compose(list(overrides), ROOT / "configs")
+
+
+def objective_of(*overrides):
+    return build_objective(config(*overrides), 100, CPU)
 
 
 def test_the_default_network_is_784_400_20_and_back():
@@ -66,13 +71,13 @@ def test_the_bounds_of_the_configuration_are_the_posteriors():
 
 @pytest.mark.parametrize("step", [0, 25, 50, 100])
 def test_beta_and_its_warm_up_reach_the_objective(step):
-    objective = build_objective(config("beta=4", "beta_warmup_steps=50"))
+    objective = objective_of("beta=4", "beta_warmup_steps=50")
     assert objective.beta(step) == min(4.0, 4 * step / 50)
 
 
 def test_the_learning_rate_reaches_adam_and_the_options_the_loop():
     chosen = config("learning_rate=0.02", "batch_size=7", "epochs=3", "gradient_norm_limit=5", "precision=bf16")
-    state = new_state(chosen, build_vae(chosen, IMAGE), torch.device("cpu"))
+    state = new_state(chosen, build_vae(chosen, IMAGE), CPU, build_objective(chosen, 100, CPU))
     options = build_options(chosen)
     assert state.optimizer.param_groups[0]["lr"] == 0.02
     assert (options.batch_size, options.epochs, options.gradient_norm_limit, options.bf16) == (7, 3, 5.0, True)

@@ -61,7 +61,7 @@ def test_every_experiment_is_complete(experiment):
     assert isinstance(composed(f"experiment={experiment}"), Config)
 
 
-@pytest.mark.parametrize("group", ["data", "model"])
+@pytest.mark.parametrize("group", ["data", "model", "objective"])
 def test_every_option_of_a_group_is_complete(group):
     for file in (CONFIGS / group).glob("*.yaml"):
         assert isinstance(composed(f"{group}={file.stem}"), Config)
@@ -151,7 +151,7 @@ def test_a_wrong_file_is_one_line(files, text, line):
         ("beta: 4", "own.yaml must name the types. Begin its defaults list with schema"),
         ("defaults: [schema]", "data must be chosen in a defaults list, as in `override /data: ...`"),
         (
-            "defaults: [schema, data: mnist, model: mlp, likelihood: bernoulli]",
+            "defaults: [schema, data: mnist, model: mlp, likelihood: bernoulli, objective: beta]",
             "beta must be a number from 0 to 1000000: "
             "Structured config of type `Config` has missing mandatory value: beta",
         ),

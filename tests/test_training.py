@@ -268,7 +268,7 @@ def test_under_bf16_the_terms_and_the_parameters_are_fp32(begin, tmp_path, split
     run.state.vae.encoder.register_forward_hook(lambda *given: dtypes.append(given[-1].dtype))
     loss, terms = train_step(run.state, x, run.objective, run.options)
     assert dtypes == [torch.bfloat16]
-    assert {t.dtype for t in (loss, *terms, *run.state.vae.parameters())} == {torch.float32}
+    assert {t.dtype for t in (loss, terms.distortion, terms.rate, *run.state.vae.parameters())} == {torch.float32}
 
 
 @pytest.mark.parametrize("learned", [False, True])

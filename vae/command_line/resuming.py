@@ -8,6 +8,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
 
 from vae.command_line.composition import Composer
+from vae.command_line.older import completed
 from vae.command_line.wording import near, said_by
 from vae.config import ConfigError
 
@@ -41,7 +42,7 @@ def resumed(run: Path, overrides: Sequence[str], composer: Composer) -> list[str
     texts["hydra.run.dir"] = f"hydra.run.dir={_quoted(str(run))}"
     before = _stored(run / ".hydra/config.yaml")
     after = OmegaConf.to_container(composer.configured(composer.parse(texts.values())), resolve=True, enum_to_str=True)
-    old, new = _flat(before), _flat(after)
+    old, new = _flat(completed(before) if isinstance(before, dict) else before), _flat(after)
     changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
     changed = [key for key in changed if key not in FREE and key.partition(".")[0] not in FREE]
     if changed:
