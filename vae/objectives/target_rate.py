@@ -47,7 +47,7 @@ class TargetRateObjective:
 
     def control(self, rate: Float[Tensor, ""]) -> None:
         """Set beta for a batch of this rate, in nats."""
-        error = rate - self.target
+        error = rate.to(self.summed) - self.target
         self.summed = (self.summed + self.integral * error).clamp(-LARGEST_LN_BETA, LARGEST_LN_BETA)
         log_beta = self.summed + self.proportional * error
         self.beta = log_beta.clamp(-LARGEST_LN_BETA, LARGEST_LN_BETA).exp()
