@@ -31,7 +31,10 @@ def test_weighted_sampling_of_the_whole_set_is_the_mixture_but_for_the_known_siz
 def test_the_weights_of_stratified_sampling_sum_to_1(batch, size):
     _, mean, logvar = posteriors(batch, 2)
     z = torch.randn(batch, 2, dtype=torch.float64)
-    same = torch.zeros_like(mean), torch.zeros_like(logvar)  # then every image has the same density, whatever its weight
+    same = (
+        torch.zeros_like(mean),
+        torch.zeros_like(logvar),
+    )  # then every image has the same density, whatever its weight
     joint, product = minibatch_log_densities(z, *same, size, stratified=True)
     expected = Normal(0.0, 1.0).log_prob(z).sum(1)
     torch.testing.assert_close(joint, expected)
