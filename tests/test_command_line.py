@@ -61,7 +61,7 @@ def test_every_experiment_is_complete(experiment):
     assert isinstance(composed(f"experiment={experiment}"), Config)
 
 
-@pytest.mark.parametrize("group", ["data", "model"])
+@pytest.mark.parametrize("group", ["data", "model", "objective"])
 def test_every_option_of_a_group_is_complete(group):
     for file in (CONFIGS / group).glob("*.yaml"):
         assert isinstance(composed(f"{group}={file.stem}"), Config)
@@ -151,7 +151,7 @@ def test_a_wrong_file_is_one_line(files, text, line):
         ("beta: 4", "own.yaml must name the types. Begin its defaults list with schema"),
         ("defaults: [schema]", "data must be chosen in a defaults list, as in `override /data: ...`"),
         (
-            "defaults: [schema, data: mnist, model: mlp, likelihood: bernoulli]",
+            "defaults: [schema, data: mnist, model: mlp, likelihood: bernoulli, objective: beta]",
             "beta must be a number from 0 to 1000000: "
             "Structured config of type `Config` has missing mandatory value: beta",
         ),
@@ -285,6 +285,16 @@ def test_resuming_again_and_again_does_not_pile_up_overrides(run):
     assert sorted(again) == sorted(once)
 
 
+def test_a_run_from_before_there_was_a_choice_of_objectives_is_continued_with_beta(run, capsys):
+    stored = OmegaConf.load(run / ".hydra/config.yaml")
+    for key in ("objective", "model.decoder_hidden", "model.decoder_activation"):
+        section, _, name = key.rpartition(".")
+        del (stored[section] if section else stored)[name]
+    OmegaConf.save(stored, run / ".hydra/config.yaml")
+    assert composed(*checked([f"resume={run}", "epochs=9"], CONFIGS)).objective == composed().objective
+    assert "objective.gamma None -> 1000.0" in refusal([f"resume={run}", "beta=1", "objective=capacity"], capsys)
+
+
 def test_a_choice_of_its_model_is_kept(tmp_path):
     run = leave_run(tmp_path / "run", ["model=conv", "model.channels=8"])
     assert composed(*checked([f"resume={run}"], CONFIGS).arguments).model.channels == 8
@@ -316,10 +326,11 @@ def test_what_does_not_change_the_numbers_may_change(run, free):
         ("precision=bf16", "precision fp32 -> bf16"),
         ("data=kmnist", "data.name MNIST -> KMNIST"),
         ("model.latent_dim=3", "model.latent_dim 20 -> 3"),
+        ("objective.cycles=3 beta_warmup_steps=5", "beta_warmup_steps 0 -> 5, objective.cycles 1 -> 3"),
     ],
 )
 def test_what_changes_the_numbers_is_refused(run, override, change, capsys):
-    line = refusal([f"resume={run}", override], capsys)
+    line = refusal([f"resume={run}", *override.split()], capsys)
     assert line == f"resume would change the run's mathematics: {change}. Start a new run, or drop these"
 
 

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,11 +25,13 @@ from vae.build import (
     prepare_torch,
     read_data,
 )
+from vae.command_line.composition import OPTIONS
 from vae.config import Config, ConfigError
 from vae.data import DataError, checksums, folder_of
 from vae.divergences import NonFiniteError
 from vae.evaluation import final_numbers
 from vae.monitoring import CHARTS, TERMS
+from vae.objective_config import BetaConfig
 from vae.objectives import normalised_beta
 from vae.provenance import device_name, provenance
 from vae.run_directory import LOCK, RUN, SUMMARY, read_summary, write_json
@@ -128,7 +131,8 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     splits = read_data(config).to(device)
     vae = build_vae(config, splits.train.shape).to(device)
     vae.start_at(splits.train.mean(), splits.train.variance())
-    state = new_state(config, vae, device)
+    objective = build_objective(config, len(splits.train), device)
+    state = new_state(config, vae, device, objective)
     if config.resume is not None:
         state.load_state_dict(checkpoint.load(directory / "checkpoints" / "last", device))
     steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
@@ -142,9 +146,7 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
 
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
     progress = Progress(steps, state.step, shown=config.tracking.progress)
-    training = Training(
-        state, splits, build_objective(config), build_options(config), tracker, progress, directory, stop
-    )
+    training = Training(state, splits, objective, build_options(config), tracker, progress, directory, stop)
     try:
         introduce(config, training, device)
         if state.step == 0:
@@ -205,6 +207,7 @@ def introduce(config: Config, training: Training, device: torch.device) -> None:
         f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
         f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"
         + (f", warmed up over {config.beta_warmup_steps} steps" if config.beta_warmup_steps else ""),
+        *(() if isinstance(config.objective, BetaConfig) else (f"loss   {objective_line(config)}",)),
         f"steps  {steps:,} of {config.batch_size} images, {config.epochs} epochs"
         + (f", continued at step {state.step}" if state.step else ""),
     ):
@@ -217,6 +220,7 @@ def conclude(config: Config, training: Training) -> None:
     test = final_numbers(state.vae, training.splits.test, training.splits.train.mean(), config.beta)
     summary = {
         "status": "done",
+        "objective": objective_name(config),
         "beta": config.beta,
         "normalised_beta": normalised_beta(config.beta, state.vae.latent_dim, math.prod(training.splits.train.shape)),
         "seed": config.seed,
@@ -245,6 +249,19 @@ def conclude(config: Config, training: Training) -> None:
         f"look   tensorboard --logdir {shown(directory.parent)}",
     ):
         log.info(line)
+
+
+def objective_name(config: Config) -> str:
+    """What `objective=` was."""
+    return next(name for name, kind in OPTIONS["objective"].items() if type(config.objective) is kind)
+
+
+def objective_line(config: Config) -> str:
+    """The objective and its values."""
+    values = {f.name: getattr(config.objective, f.name) for f in fields(config.objective)}
+    return f"{objective_name(config)}, " + ", ".join(
+        f"{name} {getattr(value, 'value', value)}" for name, value in values.items()
+    )
 
 
 def parameters(state: TrainState) -> int:

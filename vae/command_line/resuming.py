@@ -8,6 +8,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from vae.command_line.composition import Composer
+from vae.command_line.older import completed
 from vae.command_line.wording import near, said_by
 from vae.config import ConfigError
 
@@ -54,7 +55,8 @@ def changes(run: Path, config: DictConfig, free: Collection[str] = FREE) -> list
     Raises:
         ConfigError: the configuration of `run` is missing or damaged.
     """
-    old = _flat(_stored(run / ".hydra/config.yaml"))
+    before = _stored(run / ".hydra/config.yaml")
+    old = _flat(completed(before) if isinstance(before, dict) else before)
     new = _flat(OmegaConf.to_container(config, resolve=True, enum_to_str=True))
     changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
     changed = [key for key in changed if key not in free and key.partition(".")[0] not in free]
