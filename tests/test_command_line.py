@@ -193,14 +193,6 @@ def test_files_from_elsewhere_are_found(files, tmp_path):
         ["hydra/launcher=basic"],
         ["resume=null"],
         ["device=cuda", "--cfg", "job"],  # shown, not run
-        ["-m", "beta=1,2,4", "seed=0,1"],
-        ["beta=1,2", "--multirun"],
-        ["-m", "beta=range(1,5)", "model=mlp,conv"],
-        ["-m", "beta=choice(1,2)", "experiment=glob(*)"],
-        ["-m", "model.hidden=[400],[512,256]"],
-        ["-m", "data.root='a,b',c"],
-        ["-m"],
-        ["hydra.mode=MULTIRUN", "beta=1,2"],
     ],
 )
 def test_good_arguments_go_to_hydra_as_they_are(arguments, capsys):
@@ -246,6 +238,49 @@ def test_the_values_an_experiment_sweeps_over_are_checked(files, capsys):
     assert capsys.readouterr().err == "error: beta must be a number from 0 to 1000000, got x\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sweep", "member", "members"),
+    [
+        (["-m", "beta=1,2,4", "seed=0,1"], "beta=1,2,4_seed=0,1", "beta=${beta}_seed=${seed}", 6),
+        (["beta=1,2", "--multirun"], "beta=1,2", "beta=${beta}_seed=${seed}", 2),
+        (
+            ["-m", "beta=range(1,5)", "model=mlp,conv"],
+            "beta=range-1,5-_model=mlp,conv_d1eacc15",
+            "beta=${beta}_seed=${seed}_model=${hydra:runtime.choices.model}",
+            8,
+        ),
+        (
+            ["-m", "model.hidden=[400],[512,256]"],
+            "model.hidden=[400],[512,256]",
+            "beta=${beta}_seed=${seed}_model.hidden=${model.hidden}",
+            2,
+        ),
+        (["-m", "data.root='a,b',c"], "data.root=-a,b-,c_01ecbcbf", "${hydra:job.num}_beta=${beta}_seed=${seed}", 2),
+        (["-m"], "", "beta=${beta}_seed=${seed}", 1),
+        (["hydra.mode=MULTIRUN", "beta=1,2"], "beta=1,2", "beta=${beta}_seed=${seed}", 2),
+    ],
+)
+def test_a_sweep_is_named_by_its_command(arguments, sweep, member, members, capsys):
+    command = checked(arguments, CONFIGS)
+    assert command.sweep == Path.cwd() / f"outputs/sweep_{sweep}"
+    assert command.members == members
+    assert f"hydra.sweep.subdir='{member}'" in command.arguments
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_long_command_names_a_directory_that_fits():
+    seeds = "seed=" + ",".join(map(str, range(200)))
+    one, other = (checked(["-m", seeds, f"beta={beta}"], CONFIGS).sweep for beta in (1, 2))
+    assert one != other
+    assert len(one.name) < 140
+
+
+def test_a_sweep_goes_where_it_is_told(tmp_path):
+    command = checked(["-m", "beta=1,2", f"hydra.sweep.dir={tmp_path}/x", "hydra.sweep.subdir='${seed}'"], CONFIGS)
+    assert command.sweep == tmp_path / "x"
+    assert "hydra.sweep.subdir='${seed}'" in command.arguments
+
+
 # ------------------------------------------------------------------------------------------------- resuming
 
 
@@ -271,7 +306,7 @@ def test_a_resumed_run_keeps_its_configuration_and_its_directory(run):
     config = composed(*arguments)
     assert config == replace(composed(), beta=4.0, epochs=9, resume=str(run))
     composer = shared_composer()
-    assert composer.directory(composer.parse(arguments), "hydra.run.dir") == run.absolute()
+    assert Path(composer.directory(composer.parse(arguments), "hydra.run.dir")).absolute() == run.absolute()
 
 
 def test_a_resumed_run_may_be_shown(run):
@@ -291,7 +326,7 @@ def test_a_run_from_before_there_was_a_choice_of_objectives_is_continued_with_be
         section, _, name = key.rpartition(".")
         del (stored[section] if section else stored)[name]
     OmegaConf.save(stored, run / ".hydra/config.yaml")
-    assert composed(*checked([f"resume={run}", "epochs=9"], CONFIGS)).objective == composed().objective
+    assert composed(*checked([f"resume={run}", "epochs=9"], CONFIGS).arguments).objective == composed().objective
     assert "objective.gamma None -> 1000.0" in refusal([f"resume={run}", "beta=1", "objective=capacity"], capsys)
 
 
