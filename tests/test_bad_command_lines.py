@@ -76,7 +76,7 @@ CONFIGURATION = [
     ("model=", f"{MODEL}, got nothing"),
     ("model=[mlp,conv]", f"{MODEL}, got [mlp,conv]"),
     ("model={latent_dim:3}", f"{MODEL}, got {{latent_dim:3}}"),
-    ("data=x", "data must be one of fashion_mnist, kmnist, mnist, got x"),
+    ("data=x", "data must be one of dsprites, fashion_mnist, images, kmnist, mnist, sprites, sprites32, got x"),
     ("experiment=lattent2d", f"{EXPERIMENT}, got lattent2d. Did you mean latent2d?"),
     ("experiment=null", f"{EXPERIMENT}, got null. Leave it out for none"),
     # values
@@ -176,6 +176,17 @@ CONFIGURATION = [
     ("resume=a=b,(c", "resume must be the directory of a run, got a=b,(c, which is none"),
     ("resume=", "resume must be the directory of a run, got nothing"),
     ("resume=.", "resume needs a run with a checkpoint, got . without .hydra/config.yaml"),
+    ("data=images", "data.path must be given, as in data.path=..., it must be text"),
+    ("data=sprites data.side=8", "data.side must be a whole number from 16 to 256, got 8"),
+    ("data=sprites data.binarisation=none", "data.binarisation is a key of"),
+    (
+        "data=sprites data.side=256",
+        "data=sprites must fit in 1 GB of packed bits, got 3x6x40x32x32 images of 256x256, 6.0",
+    ),
+    (
+        "data=sprites data.shapes=1 data.scales=1 data.orientations=1 data.positions_x=1 data.positions_y=1",
+        "data=sprites needs a factor with two levels or more, got 1x1x1x1x1. Raise one",
+    ),
     ("-m resume=.", "resume continues one run, got a sweep. Its own command, given again, goes on with it"),
 ]
 USAGE = [

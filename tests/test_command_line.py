@@ -64,7 +64,8 @@ def test_every_experiment_is_complete(experiment):
 @pytest.mark.parametrize("group", ["data", "model", "objective"])
 def test_every_option_of_a_group_is_complete(group):
     for file in (CONFIGS / group).glob("*.yaml"):
-        assert isinstance(composed(f"{group}={file.stem}"), Config)
+        path = ["data.path=x.npz"] if file.stem == "images" else []  # the one value that nobody can guess
+        assert isinstance(composed(f"{group}={file.stem}", *path), Config)
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,15 @@ from vae.build import (
     build_objective,
     build_options,
     build_vae,
+    data_checksums,
+    data_line,
     new_state,
     prepare_torch,
     read_data,
 )
 from vae.command_line.composition import OPTIONS
 from vae.config import Config, ConfigError
-from vae.data import DataError, checksums, folder_of
+from vae.data import DataError
 from vae.divergences import NonFiniteError
 from vae.evaluation import final_numbers
 from vae.monitoring import CHARTS, TERMS
@@ -180,7 +182,7 @@ def claim(directory: Path) -> None:
 
 def record_origin(config: Config, directory: Path, device: torch.device) -> dict[str, Any]:
     """Write `run.json`; what a continued run was made by before is kept."""
-    origin = provenance(device, checksums(folder_of(config.data.name, Path(config.data.root))))
+    origin = provenance(device, data_checksums(config))
     if config.resume is not None:
         before = json.loads((directory / RUN).read_text())
         origin = before | {"continued": [*before.get("continued", []), origin]}
@@ -201,8 +203,7 @@ def introduce(config: Config, training: Training, device: torch.device) -> None:
     normalised = normalised_beta(config.beta, latent_dim, channels * height * width)
     steps = training.options.epochs * training.steps_per_epoch
     for line in (
-        f"data   {config.data.name.value}, {sizes} images (train / validation / test), {channels}x{height}x{width}, "
-        f"binarisation {config.data.binarisation.value}",
+        f"data   {data_line(config)}; {sizes} images (train / validation / test) of {channels}x{height}x{width}",
         f"model  {model}, {latent_dim} latents, {parameters(state):,} parameters, {likelihood} likelihood",
         f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
         f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"

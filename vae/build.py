@@ -11,13 +11,23 @@ from vae.config import (
     BernoulliConfig,
     Config,
     ConvConfig,
+    DataConfig,
     Device,
+    DspritesConfig,
     GaussianConfig,
+    ImagesConfig,
     LikelihoodConfig,
     MLPConfig,
     Precision,
+    SpritesConfig,
 )
+from vae.data.dsprites import ensure_dsprites, read_dsprites
 from vae.data.images import Splits, load_splits
+from vae.data.own import own_checksum, read_own
+from vae.data.sources import checksums, folder_of
+from vae.data.splits import of_grid, of_own
+from vae.data.sprites import NAMES as SPRITE_FACTORS
+from vae.data.sprites import Grid, load_sprites, sprites_checksum
 from vae.distributions import LogvarBounds
 from vae.model import VAE, BernoulliHead, GaussianHead, conv_vae, mlp_vae
 from vae.objective_config import (
@@ -47,6 +57,8 @@ from vae.objectives import (
 )
 from vae.schedules import CyclicalWarmup, LinearWarmup, PiecewiseLinear, Schedule
 from vae.training import Options, TrainState
+
+DataOfAnyKind = DataConfig | SpritesConfig | DspritesConfig | ImagesConfig
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     Activation.relu: nn.ReLU,
@@ -82,15 +94,66 @@ def read_data(config: Config) -> Splits:
     Raises:
         DataError: they cannot be had, or are not what they should be.
     """
-    data = config.data
-    return load_splits(
-        data.name,
-        Path(data.root),
-        download=data.download,
-        timeout_seconds=data.timeout_seconds,
-        validation_size=data.validation_size,
-        binarisation=data.binarisation,
-    )
+    data: DataOfAnyKind = config.data
+    match data:
+        case DataConfig():
+            return load_splits(
+                data.name,
+                Path(data.root),
+                download=data.download,
+                timeout_seconds=data.timeout_seconds,
+                validation_size=data.validation_size,
+                binarisation=data.binarisation,
+            )
+        case SpritesConfig():
+            grid = grid_of(data)
+            sprites = load_sprites(grid, Path(data.root))
+            return of_grid(sprites, grid.factors(), data.validation_size, data.test_size)
+        case DspritesConfig():
+            path = ensure_dsprites(Path(data.path), download=data.download, timeout_seconds=data.timeout_seconds)
+            return of_grid(*read_dsprites(path), data.validation_size, data.test_size)
+        case ImagesConfig():
+            images, factors = read_own(Path(data.path))
+            grey = torch.from_numpy(images)
+            return of_own(grey, factors, data.validation_size, data.test_size, data.binarisation)
+        case _:
+            assert_never(data)
+
+
+def data_checksums(config: Config) -> dict[str, str]:
+    """The sha256 of what the images were read from, in hexadecimal digits, by the name of the file."""
+    data: DataOfAnyKind = config.data
+    match data:
+        case DataConfig():
+            return checksums(folder_of(data.name, Path(data.root)))
+        case SpritesConfig():
+            return sprites_checksum(grid_of(data), Path(data.root))
+        case DspritesConfig() | ImagesConfig():
+            return own_checksum(Path(data.path))
+        case _:
+            assert_never(data)
+
+
+def data_line(config: Config) -> str:
+    """What the images are, in a few words."""
+    data: DataOfAnyKind = config.data
+    match data:
+        case DataConfig():
+            return f"{data.name.value}, binarisation {data.binarisation.value}"
+        case SpritesConfig():
+            return "sprites, " + " x ".join(map(str, grid_of(data).sizes)) + " levels of " + ", ".join(SPRITE_FACTORS)
+        case DspritesConfig():
+            return f"dSprites from {data.path}"
+        case ImagesConfig():
+            return f"{data.path}, binarisation {data.binarisation.value}"
+        case _:
+            assert_never(data)
+
+
+def grid_of(data: SpritesConfig) -> Grid:
+    """The grid of factors that is asked for."""
+    sizes = (data.shapes, data.scales, data.orientations, data.positions_x, data.positions_y)
+    return Grid(data.side, sizes)
 
 
 def build_vae(config: Config, image: tuple[int, int, int]) -> VAE:

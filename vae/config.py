@@ -112,6 +112,45 @@ class DataConfig:
 
 
 @dataclass
+class SpritesConfig:
+    """The images of dSprites, drawn from their formula: how large, and how many levels of each factor."""
+
+    root: str
+    side: int = field(metadata=between(16, 256))
+    shapes: int = field(metadata=between(1, 3))
+    scales: int = field(metadata=between(1, 64))
+    orientations: int = field(metadata=between(1, 360))
+    positions_x: int = field(metadata=between(1, 128))
+    positions_y: int = field(metadata=between(1, 128))
+    validation_size: int = field(metadata=between(0, 1_000_000))
+    test_size: int = field(metadata=between(1, 1_000_000))
+
+
+@dataclass
+class DspritesConfig:
+    """The published file of dSprites."""
+
+    path: str
+    download: bool
+    timeout_seconds: float = field(metadata=between(0, 3_600, above=True))
+    validation_size: int = field(metadata=between(0, 1_000_000))
+    test_size: int = field(metadata=between(1, 1_000_000))
+
+
+@dataclass
+class ImagesConfig:
+    """The user's own images."""
+
+    path: str
+    validation_size: int = field(metadata=between(0, 10_000_000))
+    test_size: int = field(metadata=between(1, 10_000_000))
+    binarisation: Binarisation
+
+
+LARGEST_GRID_BYTES = 1_000_000_000  # of packed sprites: twice what the published grid takes
+
+
+@dataclass
 class TrackingConfig:
     """What is shown and written while a run goes on."""
 
@@ -140,7 +179,7 @@ class Config:
     compile: bool
     resume: str | None
     tracking: TrackingConfig
-    data: DataConfig
+    data: Any  # DataConfig, SpritesConfig, DspritesConfig or ImagesConfig
     likelihood: Any  # BernoulliConfig or GaussianConfig
     model: Any  # MLPConfig or ConvConfig
     objective: Any  # one of objective_config
@@ -159,7 +198,8 @@ class Config:
             )
         self.objective.check(self.beta, self.beta_warmup_steps)
         gaussian = isinstance(self.likelihood, GaussianConfig)
-        if gaussian and self.data.binarisation is not Binarisation.none:
+        drawn = isinstance(self.data, DataConfig | ImagesConfig) and self.data.binarisation is not Binarisation.none
+        if gaussian and drawn:
             raise ConfigError(
                 "likelihood=gaussian needs grey pixels, got "
                 f"data.binarisation={self.data.binarisation.value}. Add data.binarisation=none"
@@ -169,6 +209,27 @@ class Config:
                 "early_stopping_epochs needs validation images, got data.validation_size=0. "
                 "Keep some, or set early_stopping_epochs=null"
             )
+        if isinstance(self.data, SpritesConfig):
+            check_grid(self.data)
+
+
+def check_grid(data: SpritesConfig) -> None:
+    """Refuse sprites of which there is one only, or that no memory holds.
+
+    Raises:
+        ConfigError: names the sizes and the rule.
+    """
+    sizes = (data.shapes, data.scales, data.orientations, data.positions_x, data.positions_y)
+    images = math.prod(sizes)
+    size = images * -(-(data.side**2) // 8)
+    shown = "x".join(map(str, sizes))
+    if images == 1:
+        raise ConfigError(f"data=sprites needs a factor with two levels or more, got {shown}. Raise one")
+    if size > LARGEST_GRID_BYTES:
+        raise ConfigError(
+            f"data=sprites must fit in {LARGEST_GRID_BYTES / 1e9:g} GB of packed bits, got {shown} images of "
+            f"{data.side}x{data.side}, {size / 1e9:.1f} GB. Lower data.side or a number of levels"
+        )
 
 
 def rule(kind: object, metadata: Mapping[str, Any]) -> str:

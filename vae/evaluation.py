@@ -54,7 +54,7 @@ class Encoding:
 def encode_images(vae: VAE, images: ImageSet) -> Encoding:
     """One sample of the posterior of every image, with the terms it costs."""
     vae.eval()
-    device = images.pixels.device
+    device = images.device
     generator = torch.Generator(device).manual_seed(EVALUATION_SEED)
     batches = []
     for index in torch.arange(len(images), device=device).split(BATCH):
@@ -143,7 +143,7 @@ def final_numbers(vae: VAE, images: ImageSet, train_mean: Tensor, beta: float) -
 def tight_bound(vae: VAE, images: ImageSet, limit: int = 1_000, samples: int = 100) -> dict[str, int | float]:
     """The importance-weighted bound over the first `limit` images, beside the ELBO of the same images, in nats."""
     vae.eval()
-    device = images.pixels.device
+    device = images.device
     generator = torch.Generator(device).manual_seed(EVALUATION_SEED)
     few = images.first(limit)
     bounds = []

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
 
 from vae import figures
 from vae.data.images import ImageSet
@@ -77,7 +76,7 @@ def show_pictures(tracker: Tracker, vae: VAE, images: ImageSet, encoding: Encodi
 def draw(vae: VAE, images: ImageSet, encoding: Encoding, beta: float) -> Mapping[str, figures.Picture]:
     """All figures by name."""
     vae.eval()
-    device = images.pixels.device
+    device = images.device
     generator = torch.Generator(device).manual_seed(PICTURE_SEED)
     few = images.first(RECONSTRUCTED)
     x = few.batch(torch.arange(len(few), device=device), generator)
@@ -105,5 +104,5 @@ def draw(vae: VAE, images: ImageSet, encoding: Encoding, beta: float) -> Mapping
 def show_embedding(tracker: Tracker, images: ImageSet, encoding: Encoding) -> None:
     """The posterior means for TensorBoard's projector."""
     few = images.first(PROJECTED_IMAGES)
-    thumbnails: Tensor = few.pixels.cpu() / 255
+    thumbnails = few.pixels.index_select(0, torch.arange(len(few), device=few.device)).cpu() / 255
     tracker.embedding(encoding.mean[: len(few)], few.labels.tolist(), thumbnails)

@@ -156,7 +156,7 @@ def train_epoch(training: Training) -> bool:
     state, options, images = training.state, training.options, training.splits.train
     epoch, steps_done = divmod(state.step, training.steps_per_epoch)
     state.vae.train()
-    order = epoch_order(len(images), options.seed, epoch).to(images.pixels.device)
+    order = epoch_order(len(images), options.seed, epoch).to(images.device)
     started = time.perf_counter()
     for index in order.split(options.batch_size)[steps_done:]:
         if training.stop_asked():

@@ -22,7 +22,7 @@ from hydra.core.override_parser.types import Override, OverrideType, Quote, Quot
 from hydra.core.utils import JobRuntime, setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vae.command_line.wording import near, near_key, said_by
 from vae.config import (
@@ -31,8 +31,11 @@ from vae.config import (
     ConfigError,
     ConvConfig,
     DataConfig,
+    DspritesConfig,
     GaussianConfig,
+    ImagesConfig,
     MLPConfig,
+    SpritesConfig,
     rule,
 )
 from vae.objective_config import (
@@ -47,6 +50,15 @@ from vae.objective_config import (
 )
 
 OPTIONS: Mapping[str, Mapping[str, type]] = {
+    "data": {
+        "mnist": DataConfig,
+        "fashion_mnist": DataConfig,
+        "kmnist": DataConfig,
+        "sprites": SpritesConfig,
+        "sprites32": SpritesConfig,
+        "dsprites": DspritesConfig,
+        "images": ImagesConfig,
+    },
     "model": {"mlp": MLPConfig, "conv": ConvConfig},
     "likelihood": {"bernoulli": BernoulliConfig, "gaussian": GaussianConfig},
     "objective": {
@@ -67,7 +79,6 @@ def register_schema() -> None:
     """Tell Hydra the types that the files of `configs/` name in their defaults lists."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
-    store.store(group="data", name="data_schema", node=DataConfig)
     for group, options in OPTIONS.items():
         for option, node in options.items():
             store.store(group=group, name=f"{option}_schema", node=node)
@@ -165,6 +176,8 @@ class Composer:
         except OmegaConfBaseException as error:  # an interpolation without a value, or a value nobody gave
             key = (error.full_key or "").partition("[")[0]
             known = _leaves(config)
+            if isinstance(error, MissingMandatoryValue):
+                raise ConfigError(f"{key} must be given, as in {key}=..., it {_must(known[key])}") from None
             must = f"{key} {_must(known[key])}: " if key in known else ""
             raise ConfigError(must + said_by(error).removesuffix(f" (key {error.full_key})")) from None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from vae.config import Binarisation, Dataset
+from vae.data.factors import Factors
 from vae.data.idx import FILES, DataError, read_idx
+from vae.data.packed import PackedPixels
 from vae.data.sources import ensure_files
 
 # Of the images that are drawn once. Not the run's seed: all runs are tested on the same images.
@@ -27,11 +30,13 @@ class ImageSet:
         pixels: 0 is black and 255 is white.
         labels: the class of each image.
         redrawn: x is drawn anew, with P(x = 1) = pixel / 255, each time a batch is taken.
+        factors: the levels of the generative factors of each image, where they are known.
     """
 
-    pixels: UInt8[Tensor, "images channels height width"]
+    pixels: UInt8[Tensor, "images channels height width"] | PackedPixels
     labels: Int64[Tensor, " images"]
     redrawn: bool
+    factors: Factors | None = None
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -43,13 +48,19 @@ class ImageSet:
         channels, height, width = self.pixels.shape[1:]
         return channels, height, width
 
+    @property
+    def device(self) -> torch.device:
+        """Where the pixels are."""
+        return self.pixels.device
+
     def to(self, device: torch.device | str) -> "ImageSet":
         """The same images on `device`."""
         return replace(self, pixels=self.pixels.to(device), labels=self.labels.to(device))
 
     def first(self, n: int) -> "ImageSet":
-        """The first `n` images, or all if there are fewer."""
-        return replace(self, pixels=self.pixels[:n], labels=self.labels[:n])
+        """The first `n` images, or all if there are fewer. Only all of them keep their factors."""
+        factors = self.factors if n >= len(self) else None
+        return replace(self, pixels=self.pixels[:n], labels=self.labels[:n], factors=factors)
 
     def batch(
         self, index: Int64[Tensor, " batch"], generator: torch.Generator
@@ -63,22 +74,24 @@ class ImageSet:
 
     def mean(self) -> Float[Tensor, "channels height width"]:
         """The mean of each pixel over the images, in [0, 1]: E[x], drawn or not. Needs an image."""
-        return self._sum_of_pixels() / (255 * len(self))
+        return self._sum_of_pixels / (255 * len(self))
 
     def variance(self) -> float:
         """The variance of x around the mean of its pixel, averaged over the pixels. Needs an image.
 
-        If redrawn it is that of the draws: x is 0 or 1, so E[x²] = E[x].
+        If redrawn it is that of the draws: x is 0 or 1, as packed pixels are, so E[x²] = E[x].
         """
-        n, total = len(self), self._sum_of_pixels()
-        squares = 255 * total if self.redrawn else self._sum_of_squares()
+        n, total = len(self), self._sum_of_pixels
+        binary = self.redrawn or isinstance(self.pixels, PackedPixels)
+        squares = 255 * total if binary else self._sum_of_squares()
         # In whole numbers until here: no digits cancel. 2^63 is reached at ten million images.
         return float(((n * squares - total**2) / (255 * n) ** 2).mean())
 
     def _chunks(self) -> Iterator[Tensor]:
-        for start in range(0, len(self), CHUNK_IMAGES):
-            yield self.pixels[start : start + CHUNK_IMAGES].float()
+        for index in torch.arange(len(self), device=self.device).split(CHUNK_IMAGES):
+            yield self.pixels.index_select(0, index).float()
 
+    @cached_property
     def _sum_of_pixels(self) -> Int64[Tensor, "channels height width"]:
         return torch.stack([pixels.sum(0).long() for pixels in self._chunks()]).sum(0)
 
@@ -155,6 +168,8 @@ def load_splits(
 
 def drawn_once(images: ImageSet, generator: torch.Generator) -> ImageSet:
     """The same images with pixels 0 and 255, drawn now and kept."""
+    if isinstance(images.pixels, PackedPixels):
+        return images  # they are 0 and 255 already
     return replace(images, pixels=draw(images.pixels, generator).byte() * 255, redrawn=False)
 
 

@@ -1,0 +1,183 @@
+import json
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command import SMALL, run_train
+from PIL import Image
+
+from vae.config import Binarisation
+from vae.data.factors import Factors
+from vae.data.idx import DataError
+from vae.data.own import own_checksum, read_own
+from vae.data.splits import of_own
+
+
+def colours(count: int = 24) -> np.ndarray:
+    """(count, 28, 28, 3)."""
+    return np.random.default_rng(0).integers(0, 256, (count, 28, 28, 3), dtype=np.uint8)
+
+
+def folder_of(path: Path, images: np.ndarray) -> Path:
+    path.mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(path / f"{number:03d}.png")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("images", "shape"),
+    [
+        (colours(), (24, 3, 28, 28)),
+        (colours().transpose(0, 3, 1, 2), (24, 3, 28, 28)),
+        (colours()[..., 0], (24, 1, 28, 28)),
+        (colours()[..., :1], (24, 1, 28, 28)),
+    ],
+)
+def test_every_order_of_axes_is_read(tmp_path, images, shape):
+    np.savez(tmp_path / "own.npz", images=images)
+    read, factors = read_own(tmp_path / "own.npz")
+    assert read.shape == shape
+    assert factors is None
+    expected = images.reshape(24, 28, 28, -1).transpose(0, 3, 1, 2) if images.shape[1] != 3 else images
+    assert (read == expected).all()
+
+
+def test_factors_of_an_archive(tmp_path):
+    factors = np.column_stack([np.arange(24) % 3, np.zeros(24), np.arange(24) // 12])
+    np.savez(tmp_path / "own.npz", images=colours(), factors=factors, factor_names=["hue", "constant", "size"])
+    _, read = read_own(tmp_path / "own.npz")
+    assert read.names == ("hue", "size")
+    assert read.levels.tolist() == [[k % 3, k // 12] for k in range(24)]
+
+
+def test_a_folder_is_read_in_the_order_of_names(tmp_path):
+    folder = folder_of(tmp_path / "pictures", colours())
+    rows = [f"{k:03d}.png,{'red' if k % 2 else 'blue'},{k // 8}" for k in reversed(range(24))]
+    (folder / "factors.csv").write_text("\n".join(["file,hue,size", *rows]))
+    (folder / "notes.txt").write_text("not a picture")
+    images, factors = read_own(folder)
+    assert (images == colours().transpose(0, 3, 1, 2)).all()
+    assert factors.names == ("hue", "size")
+    assert factors.levels[:3].tolist() == [[0, 0], [1, 0], [0, 0]]
+    before = own_checksum(folder)
+    (folder / "factors.csv").write_text("\n".join(["file,hue,size", *rows[:-1], "000.png,green,0"]))
+    assert own_checksum(folder) != before
+
+
+def test_grey_pictures_have_one_channel(tmp_path):
+    images, _ = read_own(folder_of(tmp_path / "pictures", colours()[..., 0]))
+    assert images.shape == (24, 1, 28, 28)
+
+
+ARCHIVES = {
+    "no images": {"pictures": colours()},
+    "floats": {"images": colours() / 255},
+    "flat": {"images": colours().reshape(24, -1)},
+    "four channels": {"images": np.zeros((5, 28, 28, 4), dtype=np.uint8)},
+    "empty": {"images": colours()[:0]},
+    "objects": {"images": np.array([{}, {}])},
+    "fewer factors": {"images": colours(), "factors": np.arange(23)[:, None]},
+    "flat factors": {"images": colours(), "factors": np.arange(24)},
+    "constant factors": {"images": colours(), "factors": np.ones((24, 2))},
+    "NaN": {"images": colours(), "factors": np.where(np.arange(24) == 5, np.nan, 1.0)[:, None]},
+    "object factors": {"images": colours(), "factors": np.array([[{}]] * 24)},
+    "two names": {"images": colours(), "factors": np.arange(24)[:, None], "factor_names": ["a", "b"]},
+    "the same name": {"images": colours(), "factors": np.ones((24, 2)), "factor_names": ["a", "a"]},
+    "no factor": {"images": colours(), "factors": np.zeros((24, 0))},
+}
+
+
+@pytest.mark.parametrize("fault", ARCHIVES)
+def test_a_wrong_archive_is_one_line(tmp_path, fault):
+    np.savez(tmp_path / "own.npz", **ARCHIVES[fault])
+    with pytest.raises(DataError, match=r"own\.npz") as caught:
+        read_own(tmp_path / "own.npz")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\3\4", b"hello", bytes(1000)])
+def test_a_file_that_is_no_archive_is_one_line(tmp_path, data):
+    (tmp_path / "own.npz").write_bytes(data)
+    with pytest.raises(DataError, match=r"own\.npz must be an \.npz of plain arrays") as caught:
+        read_own(tmp_path / "own.npz")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_single_array_is_no_archive(tmp_path):
+    np.save(tmp_path / "own.npy", colours())
+    with pytest.raises(DataError, match=r"own\.npy must be an \.npz of plain arrays"):
+        read_own(tmp_path / "own.npy")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("005.png", b"no picture", r"005\.png must be a picture"),
+        ("005.png", b"", r"005\.png must be a picture"),
+        ("factors.csv", b"hue,size\n1,2\n", "one of them `file`"),
+        ("factors.csv", b"", "must begin with the names of its columns"),
+        ("factors.csv", b"file,hue\n000.png,1\n", r"must have a row for every picture, 001\.png has none"),
+        ("factors.csv", b"\xff\xfe\x00", "must be a table in CSV"),
+        ("factors.csv", b"file,hue\n" + b"".join(b"%03d.png,1\n" % k for k in range(24)), "a factor must vary"),
+        ("factors.csv", b"file,hue\n" + b"".join(b"%03d.png\n" % k for k in range(24)), "as many values in every row"),
+        ("factors.csv", b"file,hue\n" + b"".join(b"%03d.png,1,2\n" % k for k in range(24)), "as many values in every"),
+    ],
+)
+def test_a_wrong_folder_is_one_line(tmp_path, name, content, said):
+    folder = folder_of(tmp_path / "pictures", colours())
+    (folder / name).write_bytes(content)
+    with pytest.raises(DataError, match=said) as caught:
+        read_own(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_pictures_of_several_sizes_are_refused(tmp_path):
+    folder = folder_of(tmp_path / "pictures", colours())
+    Image.fromarray(colours()[0, :20]).save(folder / "007.png")
+    with pytest.raises(DataError, match=r"must be alike, 000\.png is 3x28x28, 007\.png is not"):
+        read_own(folder)
+
+
+def test_an_empty_folder_and_a_missing_one_are_refused(tmp_path):
+    with pytest.raises(DataError, match="must hold pictures"):
+        read_own(tmp_path)
+    with pytest.raises(DataError, match=r"must be an \.npz or a folder of pictures, got .*/none, which is neither"):
+        read_own(tmp_path / "none")
+
+
+def test_the_parts_are_disjoint_and_the_same_for_every_run():
+    pixels = torch.arange(24, dtype=torch.uint8)[:, None, None, None].expand(24, 1, 2, 2)
+    factors = Factors.of({"hue": np.arange(24) % 3})
+    splits = of_own(pixels, factors, 5, 6, Binarisation.none)
+    parts = [part.pixels[:, 0, 0, 0].tolist() for part in (splits.train, splits.validation, splits.test)]
+    assert [len(part) for part in parts] == [13, 5, 6]
+    assert sorted(chain(*parts)) == list(range(24))
+    assert parts == [
+        part.pixels[:, 0, 0, 0].tolist() for part in vars(of_own(pixels, factors, 5, 6, Binarisation.none)).values()
+    ]
+    assert splits.train.labels.tolist() == [k % 3 for k in parts[0]]
+    assert splits.train.factors.levels[:, 0].tolist() == [k % 3 for k in parts[0]]
+    with pytest.raises(DataError, match="must be below 24, the number of images, got 20 \\+ 4"):
+        of_own(pixels, factors, 20, 4, Binarisation.none)
+
+
+@pytest.mark.parametrize("binarisation", ["none", "dynamic", "static"])
+def test_a_colour_model_is_trained(tmp_path, binarisation):
+    np.savez(tmp_path / "own.npz", images=colours(200))
+    words = ("data=images", f"data.path={tmp_path}/own.npz", "data.validation_size=20", "data.test_size=20")
+    model = ("model=conv", "model.channels=4", "model.width=8", "epochs=1", "batch_size=40")
+    options = (f"data.binarisation={binarisation}", f"tracking.tensorboard={str(binarisation == 'none').lower()}")
+    done = run_train(*words, *model, *options, directory=tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    # Noise: what a colour pixel costs cannot be much below one fair coin.
+    assert summary["test"]["distortion"] == pytest.approx(3 * 28 * 28 * np.log(2), rel=0.05)
+
+
+def test_a_missing_path_ends_with_code_4(tmp_path):
+    done = run_train("data=images", f"data.path={tmp_path}/none", *SMALL, directory=tmp_path / "run")
+    assert done.returncode == 4
+    assert "must be an .npz or a folder of pictures" in done.stdout + done.stderr

@@ -1,0 +1,223 @@
+"""The images of dSprites, drawn from their formula: equivalent to the published file, and at any resolution.
+
+Matthey, Higgins, Hassabis & Lerchner (2017), "dSprites". Three shapes (square, ellipse, heart) in six scales, 40
+orientations and 32 x 32 positions, white on black, without noise or grey. A pixel is white if its centre lies inside.
+On the edges the published images differ from these by a pixel or two.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from jaxtyping import Bool, Float, UInt8
+
+from vae.data.factors import Factors
+from vae.data.idx import DataError, reason
+from vae.data.packed import PackedPixels, pack
+
+log = logging.getLogger(__name__)
+
+NAMES = ("shape", "scale", "orientation", "x", "y")
+PUBLISHED_SIDE = 64  # pixels; the lengths below are of a drawing of scale 1 on that canvas
+PUBLISHED_ORIENTATIONS = 40
+REACH = 14.0  # no drawing of scale 1 has a point farther from its origin
+ROUNDING = 1e-9  # what lies on an edge is inside, whatever the last bit of a cosine says
+MAGIC = b"beta-vae sprites 1 "
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which sprites: the side of the images in pixels, and how many levels each factor has.
+
+    Levels are spread as the published ones: scales from 0.5 to 1, positions from 0 to 1, orientations over the turn.
+    The published 40 orientations begin and end with the same one; any other number of them does not.
+    """
+
+    side: int
+    sizes: tuple[int, int, int, int, int]  # of shape, scale, orientation, x, y; y runs fastest
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return prod(self.sizes)
+
+    @property
+    def bytes_per_image(self) -> int:
+        """Of the packed bits."""
+        return -(-(self.side**2) // 8)
+
+    def factors(self) -> Factors:
+        """The levels behind each image."""
+        levels = np.indices(self.sizes, dtype=np.int32).reshape(len(NAMES), -1)
+        return Factors.of(dict(zip(NAMES, levels, strict=True)))
+
+    def scales(self) -> Float[np.ndarray, " scales"]:
+        """Lengths of the drawings, relative to the largest."""
+        return np.linspace(0.5, 1, self.sizes[1])
+
+    def orientations(self) -> Float[np.ndarray, " orientations"]:
+        """Radians, counter-clockwise on the screen."""
+        count = self.sizes[2]
+        steps = count - 1 if count == PUBLISHED_ORIENTATIONS else count
+        return 2 * np.pi * (np.arange(count) % steps) / steps
+
+
+def load_sprites(grid: Grid, root: Path) -> PackedPixels:
+    """All images of the grid, drawn the first time and read from `root` afterwards.
+
+    Raises:
+        DataError: the folder cannot be written or read.
+    """
+    path = cache_of(grid, root)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.parent / ".lock"):
+            bits = read_cache(path, grid)
+            if bits is None:
+                log.info(f"drawing {len(grid):,} sprites of {grid.side}x{grid.side} pixels".replace(",", " "))
+                bits = draw_grid(grid)
+                write_cache(path, bits)
+    except (OSError, NotImplementedError) as error:
+        raise DataError(
+            f"{path.parent} must be a folder that can be written: {reason(error)}. Set data.root to another"
+        ) from error
+    return PackedPixels(torch.from_numpy(bits), (1, grid.side, grid.side))
+
+
+def cache_of(grid: Grid, root: Path) -> Path:
+    """The file of the grid's bits."""
+    name = "x".join(map(str, grid.sizes))
+    return root.expanduser() / "sprites" / f"{name}_{grid.side}x{grid.side}.bits"
+
+
+def sprites_checksum(grid: Grid, root: Path) -> dict[str, str]:
+    """The sha256 of the images, in hexadecimal digits, by the name of their file.
+
+    Raises:
+        OSError: they have not been drawn.
+    """
+    path = cache_of(grid, root)
+    with path.open("rb") as file:
+        return {path.name: file.readline()[len(MAGIC) :].decode().strip()}
+
+
+def read_cache(path: Path, grid: Grid) -> UInt8[np.ndarray, "images bytes"] | None:
+    """The bits in the file, or None if there is none or it is not what was written."""
+    if not path.exists():
+        return None
+    bits = np.empty((len(grid), grid.bytes_per_image), dtype=np.uint8)
+    with path.open("rb") as file:
+        header = file.readline(len(MAGIC) + 65)
+        whole = file.readinto(bits.data.cast("B")) == bits.nbytes and not file.read(1)
+    if whole and header == MAGIC + checksum(bits) + b"\n":
+        return bits
+    log.warning(f"{path} is damaged and is drawn again")
+    return None
+
+
+def write_cache(path: Path, bits: UInt8[np.ndarray, "images bytes"]) -> None:
+    """Put the bits and their checksum at `path`, whole or not at all.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    temporary = path.with_suffix(".tmp")  # the lock is held: nobody else writes it
+    try:
+        with temporary.open("wb") as file:
+            file.write(MAGIC + checksum(bits) + b"\n")
+            file.write(bits.data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def checksum(bits: UInt8[np.ndarray, "images bytes"]) -> bytes:
+    """The sha256 in hexadecimal digits."""
+    return hashlib.sha256(bits.data).hexdigest().encode()
+
+
+def draw_grid(grid: Grid) -> UInt8[np.ndarray, "images bytes"]:
+    """The bits of all images, in the order of the grid: y runs fastest."""
+    bits = np.empty((len(grid), grid.bytes_per_image), dtype=np.uint8)
+    each = grid.sizes[3] * grid.sizes[4]
+    for number, images in enumerate(drawings(grid)):
+        bits[number * each : (number + 1) * each] = pack(images)
+    return bits
+
+
+def drawings(grid: Grid) -> Iterator[UInt8[np.ndarray, "positions 1 side side"]]:
+    """One shape, scale and orientation after the other, at every position."""
+    pixels_per_unit = grid.side / PUBLISHED_SIDE
+    columns, across = windows(grid, grid.sizes[3])
+    rows, down = windows(grid, grid.sizes[4])
+    for shape in SHAPES[: grid.sizes[0]]:
+        for scale in grid.scales() * pixels_per_unit:
+            for angle in grid.orientations():
+                cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
+                # (x, y, row, column): the distance to the centre depends on x and column, or on y and row, alone.
+                dx, dy = across[:, None, None, :], down[None, :, :, None]
+                inside = shape(cos * dx - sin * dy, sin * dx + cos * dy)
+                yield place(inside, columns, rows, grid.side)
+
+
+def windows(grid: Grid, count: int) -> tuple[list[int], Float[np.ndarray, "positions window"]]:
+    """For each position on an axis, the first pixel that a drawing can reach, and the distances of those it can."""
+    pixels_per_unit = grid.side / PUBLISHED_SIDE
+    centres = (16 + 32 * np.linspace(0, 1, count)) * pixels_per_unit
+    reach = REACH * pixels_per_unit
+    window = min(int(2 * reach) + 2, grid.side)
+    first = np.clip(np.floor(centres - reach), 0, grid.side - window).astype(int)
+    return first.tolist(), first[:, None] + np.arange(window) + 0.5 - centres[:, None]
+
+
+def place(
+    inside: Bool[np.ndarray, "x y height width"], columns: list[int], rows: list[int], side: int
+) -> UInt8[np.ndarray, "positions 1 side side"]:
+    """The windows on their canvases."""
+    height, width = inside.shape[2:]
+    canvas = np.zeros((len(columns), len(rows), side, side), dtype=np.uint8)
+    for x, column in enumerate(columns):
+        for y, row in enumerate(rows):
+            canvas[x, y, row : row + height, column : column + width] = inside[x, y]
+    return canvas.reshape(-1, 1, side, side)
+
+
+Coordinate = Float[np.ndarray, "x y height width"]
+Inside = Bool[np.ndarray, "x y height width"]
+
+
+def square(u: Coordinate, v: Coordinate) -> Inside:
+    """|u| and |v| at most 9.6."""
+    inside: Inside = (np.abs(u) <= 9.6 + ROUNDING) & (np.abs(v) <= 9.6 + ROUNDING)
+    return inside
+
+
+def ellipse(u: Coordinate, v: Coordinate) -> Inside:
+    """Half axes 12.76 and 7.22."""
+    inside: Inside = (u / 12.76) ** 2 + (v / 7.22) ** 2 <= 1 + ROUNDING
+    return inside
+
+
+def heart(u: Coordinate, v: Coordinate) -> Inside:
+    """Inside u = 9.6 sin^3 t, v = -1.45 - .662 (13 cos t - 5 cos 2t - 2 cos 3t - cos 4t), t from 0 to 2 pi.
+
+    A vertical line meets the curve at t and pi - t: where the cosines are c and -c, and v a polynomial of them.
+    """
+    sine = np.cbrt(np.minimum(np.abs(u) / 9.6, 1))
+    c = np.sqrt(1 - sine**2)
+    even = 4 - 2 * c**2 - 8 * c**4  # of 13 cos t - ..., by the formulas for cosines of multiples
+    odd = 19 * c - 8 * c**3
+    middle, half = -1.45 - 0.662 * even, 0.662 * np.abs(odd)
+    inside: Inside = (np.abs(u) <= 9.6 + ROUNDING) & (np.abs(v - middle) <= half + ROUNDING)
+    return inside
+
+
+SHAPES = (square, ellipse, heart)
