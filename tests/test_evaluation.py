@@ -195,7 +195,7 @@ def test_the_latents_are_in_the_order_of_their_rates(encoding):
 
 def test_units_are_counted_as_active_by_each_definition():
     encoding = constant_encoding(mean=0.0, logvar=0.0)
-    logvar = torch.tensor([0.9, 0.9, 0.9]).log().expand(20, 3)
+    logvar = torch.tensor([0.8, 0.8, 0.8]).log().expand(20, 3)
     mean = torch.zeros(20, 3)
     mean[::2, 0] = 0.21  # variance .011
     mean[::2, 1] = 0.19  # variance .009
