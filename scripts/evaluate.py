@@ -3,8 +3,8 @@
 Those of the last checkpoint must agree with what the run wrote into summary.json; the exit code is 1 if they do not.
 
 With --samples it also estimates the NLL of the test images, -ln p(x) in nats, by the importance-weighted bound with
-that many samples an image: 5000 on all images is what papers report (Burda et al., 2016), and takes a quarter of an
-hour of a CPU core for the default network. summary.json does not hold it, so it is compared with nothing.
+that many samples an image: 5000 on all images is what papers report (Burda et al., 2016), and takes ten to fifteen
+minutes of a CPU core for the default network. summary.json does not hold it, so it is compared with nothing.
 """
 
 import argparse
