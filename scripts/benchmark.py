@@ -106,10 +106,11 @@ def assemble(config: Config, splits: Splits, directory: Path, *, tensorboard: bo
     device = prepare_torch(config)
     vae = build_vae(config, splits.train.shape)
     vae.start_at(splits.train.mean(), splits.train.variance())
+    objective = build_objective(config, len(splits.train), device)
     return training.Training(
-        state=new_state(config, vae, device),
+        state=new_state(config, vae, device, objective),
         splits=splits,
-        objective=build_objective(config),
+        objective=objective,
         options=build_options(config),
         tracker=Tracker(directory, 0, tensorboard=tensorboard),
         progress=Progress(1, 0, shown=False),

@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vae.app import EXPECTED, SUMMARY, exit_code
+from vae.app import EXPECTED, exit_code
 from vae.evaluation import final_numbers, tight_bound
+from vae.run_directory import SUMMARY
 from vae.runs import Run, load_run
 
 TOLERANCE = 1e-5  # relative, for another machine or thread count; the same one agrees to the last digit
@@ -38,7 +39,7 @@ def main() -> int:
         run = load_run(arguments.run, arguments.checkpoint)
     except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
-        return exit_code(error) or 1
+        return exit_code(error)
     numbers = final_numbers(run.vae, run.splits.test, run.splits.train.mean(), run.config.beta)
     shown = numbers if arguments.samples is None else numbers | {"nll": nll(run, arguments.samples, arguments.images)}
     print(json.dumps(shown, indent=2))

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vae.app import SUMMARY
+from vae.run_directory import SUMMARY
 
 
 def main() -> int:

@@ -37,7 +37,7 @@ def main() -> int:
             run = load_run(directory, arguments.checkpoint)
         except EXPECTED as error:
             print(f"error: {error}", file=sys.stderr)
-            return exit_code(error) or 1
+            return exit_code(error)
         if arguments.image >= len(run.splits.test):
             parser.error(f"--image must be below {len(run.splits.test)}, got {arguments.image}")
         encoding = encode_images(run.vae, run.splits.test)

@@ -19,6 +19,10 @@ COMMAND = [sys.executable, str(ROOT / "train.py")]
 BETA = "beta must be a number from 0 to 1000000"
 HIDDEN = "model.hidden must be a list, each entry a whole number from 1 to 100000"
 MODEL = "model must be one of conv, mlp"
+OBJECTIVE = (
+    "objective must be one of beta, capacity, dip, factor, free_bits, importance_weighted, target_rate, "
+    "total_correlation"
+)
 EXPERIMENT = "experiment must be one of latent2d, pytorch_example, smoke"
 SEED = "seed must be a whole number from 0 to 2147483647"
 EPOCHS = "epochs must be a whole number from 1 to 1000000"
@@ -114,6 +118,24 @@ CONFIGURATION = [
     ("model.hidden=[${foo}]", f"{HIDDEN}: Interpolation key 'foo' not found"),
     ("logvar_min=5 logvar_max=-5", "logvar_min must be below logvar_max, got 5 and -5"),
     ("likelihood=gaussian", "likelihood=gaussian needs grey pixels, got data.binarisation=dynamic"),
+    # objectives
+    ("objective=tcvae", f"{OBJECTIVE}, got tcvae"),
+    ("objective=capacity beta=4", "objective=capacity weighs the rate by objective.gamma, got beta=4. Leave beta out"),
+    ("objective=target_rate beta=4", "objective=target_rate chooses beta itself, got beta=4. Leave beta out"),
+    (
+        "objective=importance_weighted beta_warmup_steps=9",
+        "objective=importance_weighted bounds ln p(x) at beta 1 only, got beta_warmup_steps=9.",
+    ),
+    ("objective.c_max=3", "objective.c_max is a key of objective=capacity only."),
+    ("objective=dip objective.covariance=II", "objective.covariance must be one of means, aggregate, got II"),
+    ("objective=importance_weighted objective.samples=0", "objective.samples must be a whole number from 1 to 10000"),
+    ("objective.cycles=3", "objective.cycles repeats the warm-up, got objective.cycles=3 without one."),
+    ("objective.at_steps=[0,9]", "objective.at_steps and objective.factors must be as long as each other, got [0, 9]"),
+    ("objective.at_steps=[9,0] objective.factors=[1,2]", "objective.at_steps must rise, got [9, 0]. Sort them"),
+    (
+        "objective.at_steps=[0,9] objective.factors=[1,2] beta_warmup_steps=5",
+        "objective.at_steps is a schedule of its own, got beta_warmup_steps=5 and objective.cycles=1 too.",
+    ),
     # sweeps
     ("beta=1,2", "one run takes one value of beta, got beta=1,2. Add -m for a sweep, [] for a list"),
     ("model=mlp,conv", "one run takes one value of model, got model=mlp,conv. Add -m"),
@@ -154,7 +176,7 @@ CONFIGURATION = [
     ("resume=a=b,(c", "resume must be the directory of a run, got a=b,(c, which is none"),
     ("resume=", "resume must be the directory of a run, got nothing"),
     ("resume=.", "resume needs a run with a checkpoint, got . without .hydra/config.yaml"),
-    ("-m resume=.", "resume continues one run, got a sweep. Resume each member by itself, without -m"),
+    ("-m resume=.", "resume continues one run, got a sweep. Its own command, given again, goes on with it"),
 ]
 USAGE = [
     ("beta", "every override is key=value without spaces, got beta"),

@@ -9,12 +9,29 @@ from vae.config import Device
 from vae.distributions import LogvarBounds
 from vae.model import BernoulliHead, GaussianHead
 from vae.networks import ConvEncoder, MLPEncoder
+from vae.objectives import (
+    BetaObjective,
+    CapacityObjective,
+    DipObjective,
+    FactorObjective,
+    FreeBitsObjective,
+    ImportanceWeightedObjective,
+    TargetRateObjective,
+    TotalCorrelationObjective,
+)
+from vae.schedules import CyclicalWarmup, LinearWarmup, PiecewiseLinear
 
 IMAGE = (1, 28, 28)
+CPU = torch.device("cpu")
+ACTIVE = (nn.ReLU, nn.Tanh)
 
 
 def config(*overrides):
     return compose(list(overrides), ROOT / "configs")
+
+
+def objective_of(*overrides):
+    return build_objective(config(*overrides), 100, CPU)
 
 
 def test_the_default_network_is_784_400_20_and_back():
@@ -66,13 +83,58 @@ def test_the_bounds_of_the_configuration_are_the_posteriors():
 
 @pytest.mark.parametrize("step", [0, 25, 50, 100])
 def test_beta_and_its_warm_up_reach_the_objective(step):
-    objective = build_objective(config("beta=4", "beta_warmup_steps=50"))
+    objective = objective_of("beta=4", "beta_warmup_steps=50")
     assert objective.beta(step) == min(4.0, 4 * step / 50)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], BetaObjective(LinearWarmup(1.0))),
+        (["beta=4", "beta_warmup_steps=9", "objective.cycles=3"], BetaObjective(CyclicalWarmup(4.0, 9, 3))),
+        (
+            ["beta=4", "objective.at_steps=[0,10,20]", "objective.factors=[0,2.5,1]"],
+            BetaObjective(PiecewiseLinear(((0, 0.0), (10, 10.0), (20, 4.0)))),
+        ),
+        (["objective=capacity"], CapacityObjective(1000.0, LinearWarmup(25.0, 100_000, 0.5))),
+        (
+            ["objective=total_correlation", "beta=6", "objective.alpha=0.5", "objective.gamma=2"],
+            TotalCorrelationObjective(0.5, LinearWarmup(6.0), 2.0, 100, stratified=False),
+        ),
+        (["objective=dip", "objective.covariance=means"], DipObjective(LinearWarmup(1.0), 10.0, 10.0, False)),
+        (["objective=dip", "beta=2"], DipObjective(LinearWarmup(2.0), 10.0, 10.0, aggregate=True)),
+        (["objective=free_bits", "beta=2"], FreeBitsObjective(LinearWarmup(2.0), 0.5)),
+        (["objective=importance_weighted", "objective.samples=50"], ImportanceWeightedObjective(50)),
+    ],
+)
+def test_the_objective_is_the_configurations(words, expected):
+    assert objective_of(*words) == expected
+
+
+def test_the_objectives_that_learn_are_the_configurations_and_the_states():
+    chosen = config("objective=factor", "objective.gamma=35", "beta=2", "model.latent_dim=3")
+    factor = build_objective(chosen, 100, CPU)
+    assert isinstance(factor, FactorObjective)
+    assert (factor.gamma, factor.rate_factor(0), factor.discriminator[0].in_features) == (35.0, 2.0, 3)
+    assert new_state(chosen, build_vae(chosen, IMAGE), CPU, factor).learner is factor
+    target = objective_of("objective=target_rate", "objective.rate=9")
+    assert isinstance(target, TargetRateObjective)
+    assert (target.target, target.proportional, target.integral) == (9.0, 0.05, 0.005)
+
+
+def test_the_decoder_may_be_another_than_the_encoders_mirror():
+    words = ["model.hidden=[1200,1200]", "model.latent_dim=10"]
+    words += ["model.decoder_hidden=[1200,1100,1000]", "model.decoder_activation=tanh"]
+    vae = build_vae(config(*words), (1, 64, 64))
+    widths = [tuple(layer.weight.shape) for layer in vae.decoder.modules() if isinstance(layer, nn.Linear)]
+    assert widths == [(1200, 10), (1100, 1200), (1000, 1100), (4096, 1000)]
+    kinds = [sum(isinstance(m, k) for m in part.modules()) for part in (vae.encoder, vae.decoder) for k in ACTIVE]
+    assert kinds == [2, 0, 0, 3]
 
 
 def test_the_learning_rate_reaches_adam_and_the_options_the_loop():
     chosen = config("learning_rate=0.02", "batch_size=7", "epochs=3", "gradient_norm_limit=5", "precision=bf16")
-    state = new_state(chosen, build_vae(chosen, IMAGE), torch.device("cpu"))
+    state = new_state(chosen, build_vae(chosen, IMAGE), CPU, build_objective(chosen, 100, CPU))
     options = build_options(chosen)
     assert state.optimizer.param_groups[0]["lr"] == 0.02
     assert (options.batch_size, options.epochs, options.gradient_norm_limit, options.bf16) == (7, 3, 5.0, True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae.checkpoint import CheckpointError, load, save, write_atomically
+from vae.checkpoint import CheckpointError, load, save
+from vae.run_directory import write_atomically
 
 CPU = torch.device("cpu")
 
@@ -77,7 +78,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path):
     write_atomically(path, b"old")
     # A limit on the size of files is the full disk that a test can make.
     code = (
-        "import signal, sys; from pathlib import Path; from vae.checkpoint import write_atomically\n"
+        "import signal, sys; from pathlib import Path; from vae.run_directory import write_atomically\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "try: write_atomically(Path(sys.argv[1]), bytes(100_000))\n"
         "except OSError as error: sys.exit(error.errno)"

@@ -61,7 +61,7 @@ def test_every_experiment_is_complete(experiment):
     assert isinstance(composed(f"experiment={experiment}"), Config)
 
 
-@pytest.mark.parametrize("group", ["data", "model"])
+@pytest.mark.parametrize("group", ["data", "model", "objective"])
 def test_every_option_of_a_group_is_complete(group):
     for file in (CONFIGS / group).glob("*.yaml"):
         assert isinstance(composed(f"{group}={file.stem}"), Config)
@@ -151,7 +151,7 @@ def test_a_wrong_file_is_one_line(files, text, line):
         ("beta: 4", "own.yaml must name the types. Begin its defaults list with schema"),
         ("defaults: [schema]", "data must be chosen in a defaults list, as in `override /data: ...`"),
         (
-            "defaults: [schema, data: mnist, model: mlp, likelihood: bernoulli]",
+            "defaults: [schema, data: mnist, model: mlp, likelihood: bernoulli, objective: beta]",
             "beta must be a number from 0 to 1000000: "
             "Structured config of type `Config` has missing mandatory value: beta",
         ),
@@ -168,11 +168,11 @@ def test_files_from_elsewhere_are_found(files, tmp_path):
     (tmp_path / "more/experiment").mkdir(parents=True)
     (tmp_path / "more/experiment/own.yaml").write_text("# @package _global_\nbeta: 8\n")
     arguments = ["--config-dir", str(tmp_path / "more"), "experiment=own"]
-    assert checked(arguments, CONFIGS) == arguments
+    assert checked(arguments, CONFIGS).arguments == arguments
     arguments = [f"hydra.searchpath=[{tmp_path / 'more'}]", "experiment=own"]
-    assert checked(arguments, CONFIGS) == arguments
+    assert checked(arguments, CONFIGS).arguments == arguments
     arguments = ["--config-path", str(files), "beta=4"]
-    assert checked(arguments, CONFIGS) == arguments
+    assert checked(arguments, CONFIGS).arguments == arguments
 
 
 # ---------------------------------------------------------------------------------------- what is let through
@@ -193,18 +193,10 @@ def test_files_from_elsewhere_are_found(files, tmp_path):
         ["hydra/launcher=basic"],
         ["resume=null"],
         ["device=cuda", "--cfg", "job"],  # shown, not run
-        ["-m", "beta=1,2,4", "seed=0,1"],
-        ["beta=1,2", "--multirun"],
-        ["-m", "beta=range(1,5)", "model=mlp,conv"],
-        ["-m", "beta=choice(1,2)", "experiment=glob(*)"],
-        ["-m", "model.hidden=[400],[512,256]"],
-        ["-m", "data.root='a,b',c"],
-        ["-m"],
-        ["hydra.mode=MULTIRUN", "beta=1,2"],
     ],
 )
 def test_good_arguments_go_to_hydra_as_they_are(arguments, capsys):
-    assert checked(arguments, CONFIGS) == arguments
+    assert checked(arguments, CONFIGS).arguments == arguments
     assert capsys.readouterr() == ("", "")
 
 
@@ -246,6 +238,49 @@ def test_the_values_an_experiment_sweeps_over_are_checked(files, capsys):
     assert capsys.readouterr().err == "error: beta must be a number from 0 to 1000000, got x\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sweep", "member", "members"),
+    [
+        (["-m", "beta=1,2,4", "seed=0,1"], "beta=1,2,4_seed=0,1", "beta=${beta}_seed=${seed}", 6),
+        (["beta=1,2", "--multirun"], "beta=1,2", "beta=${beta}_seed=${seed}", 2),
+        (
+            ["-m", "beta=range(1,5)", "model=mlp,conv"],
+            "beta=range-1,5-_model=mlp,conv_d1eacc15",
+            "beta=${beta}_seed=${seed}_model=${hydra:runtime.choices.model}",
+            8,
+        ),
+        (
+            ["-m", "model.hidden=[400],[512,256]"],
+            "model.hidden=[400],[512,256]",
+            "beta=${beta}_seed=${seed}_model.hidden=${model.hidden}",
+            2,
+        ),
+        (["-m", "data.root='a,b',c"], "data.root=-a,b-,c_01ecbcbf", "${hydra:job.num}_beta=${beta}_seed=${seed}", 2),
+        (["-m"], "", "beta=${beta}_seed=${seed}", 1),
+        (["hydra.mode=MULTIRUN", "beta=1,2"], "beta=1,2", "beta=${beta}_seed=${seed}", 2),
+    ],
+)
+def test_a_sweep_is_named_by_its_command(arguments, sweep, member, members, capsys):
+    command = checked(arguments, CONFIGS)
+    assert command.sweep == Path.cwd() / f"outputs/sweep_{sweep}"
+    assert command.members == members
+    assert f"hydra.sweep.subdir='{member}'" in command.arguments
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_long_command_names_a_directory_that_fits():
+    seeds = "seed=" + ",".join(map(str, range(200)))
+    one, other = (checked(["-m", seeds, f"beta={beta}"], CONFIGS).sweep for beta in (1, 2))
+    assert one != other
+    assert len(one.name) < 140
+
+
+def test_a_sweep_goes_where_it_is_told(tmp_path):
+    command = checked(["-m", "beta=1,2", f"hydra.sweep.dir={tmp_path}/x", "hydra.sweep.subdir='${seed}'"], CONFIGS)
+    assert command.sweep == tmp_path / "x"
+    assert "hydra.sweep.subdir='${seed}'" in command.arguments
+
+
 # ------------------------------------------------------------------------------------------------- resuming
 
 
@@ -267,27 +302,37 @@ def leave_run(directory: Path, overrides: list[str]) -> Path:
 
 
 def test_a_resumed_run_keeps_its_configuration_and_its_directory(run):
-    arguments = checked([f"resume={run}", "epochs=9"], CONFIGS)
+    arguments = checked([f"resume={run}", "epochs=9"], CONFIGS).arguments
     config = composed(*arguments)
     assert config == replace(composed(), beta=4.0, epochs=9, resume=str(run))
     composer = shared_composer()
-    assert composer.directory(composer.parse(arguments), "hydra.run.dir") == run.absolute()
+    assert Path(composer.directory(composer.parse(arguments), "hydra.run.dir")).absolute() == run.absolute()
 
 
 def test_a_resumed_run_may_be_shown(run):
-    assert checked([f"resume={run}", "--cfg", "job"], CONFIGS)[-2:] == ["--cfg", "job"]
+    assert checked([f"resume={run}", "--cfg", "job"], CONFIGS).arguments[-2:] == ["--cfg", "job"]
 
 
 def test_resuming_again_and_again_does_not_pile_up_overrides(run):
-    once = checked([f"resume={run}", "epochs=9"], CONFIGS)
+    once = checked([f"resume={run}", "epochs=9"], CONFIGS).arguments
     leave_run(run, [text for text in once if not text.startswith("hydra.")])
-    again = checked([f"resume={run}", "epochs=9"], CONFIGS)
+    again = checked([f"resume={run}", "epochs=9"], CONFIGS).arguments
     assert sorted(again) == sorted(once)
+
+
+def test_a_run_from_before_there_was_a_choice_of_objectives_is_continued_with_beta(run, capsys):
+    stored = OmegaConf.load(run / ".hydra/config.yaml")
+    for key in ("objective", "model.decoder_hidden", "model.decoder_activation"):
+        section, _, name = key.rpartition(".")
+        del (stored[section] if section else stored)[name]
+    OmegaConf.save(stored, run / ".hydra/config.yaml")
+    assert composed(*checked([f"resume={run}", "epochs=9"], CONFIGS).arguments).objective == composed().objective
+    assert "objective.gamma None -> 1000.0" in refusal([f"resume={run}", "beta=1", "objective=capacity"], capsys)
 
 
 def test_a_choice_of_its_model_is_kept(tmp_path):
     run = leave_run(tmp_path / "run", ["model=conv", "model.channels=8"])
-    assert composed(*checked([f"resume={run}"], CONFIGS)).model.channels == 8
+    assert composed(*checked([f"resume={run}"], CONFIGS).arguments).model.channels == 8
 
 
 @pytest.mark.parametrize(
@@ -306,7 +351,7 @@ def test_a_choice_of_its_model_is_kept(tmp_path):
     ],
 )
 def test_what_does_not_change_the_numbers_may_change(run, free):
-    assert free in checked([f"resume={run}", free], CONFIGS)
+    assert free in checked([f"resume={run}", free], CONFIGS).arguments
 
 
 @pytest.mark.parametrize(
@@ -316,10 +361,11 @@ def test_what_does_not_change_the_numbers_may_change(run, free):
         ("precision=bf16", "precision fp32 -> bf16"),
         ("data=kmnist", "data.name MNIST -> KMNIST"),
         ("model.latent_dim=3", "model.latent_dim 20 -> 3"),
+        ("objective.cycles=3 beta_warmup_steps=5", "beta_warmup_steps 0 -> 5, objective.cycles 1 -> 3"),
     ],
 )
 def test_what_changes_the_numbers_is_refused(run, override, change, capsys):
-    line = refusal([f"resume={run}", override], capsys)
+    line = refusal([f"resume={run}", *override.split()], capsys)
     assert line == f"resume would change the run's mathematics: {change}. Start a new run, or drop these"
 
 
@@ -342,9 +388,9 @@ def test_a_run_without_what_it_needs_is_refused(run, name, capsys):
 
 def test_a_sweep_is_not_resumed_as_one(run, capsys):
     (run.parent / "multirun.yaml").touch()
-    assert refusal([f"resume={run.parent}"], capsys).endswith("It is a sweep: resume its members")
+    assert refusal([f"resume={run.parent}"], capsys).endswith("It is a sweep: its command goes on with it")
     line = refusal(["-m", f"resume={run}", "beta=1,2"], capsys)
-    assert line == "resume continues one run, got a sweep. Resume each member by itself, without -m"
+    assert line == "resume continues one run, got a sweep. Its own command, given again, goes on with it"
 
 
 @pytest.mark.parametrize("name", ["config", "overrides"])

@@ -1,10 +1,10 @@
-"""The warm-up: a straight line from zero, then a constant."""
+"""Numbers as functions of the step: straight lines, then a constant."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae.schedules import LinearWarmup
+from vae.schedules import CyclicalWarmup, LinearWarmup, PiecewiseLinear, Schedule
 
 values = st.floats(0.0, 1e6)
 lengths = st.integers(1, 100_000)
@@ -36,3 +36,47 @@ def test_without_steps_the_value_holds_throughout(value, step):
 @pytest.mark.parametrize(("step", "expected"), [(25, 1.0), (50, 2.0), (75, 3.0)])
 def test_a_warmup_is_a_straight_line(step, expected):
     assert LinearWarmup(4.0, steps=100)(step) == expected
+
+
+@given(values, values, lengths)
+def test_a_line_may_begin_elsewhere(start, value, steps):
+    line = LinearWarmup(value, steps, start)
+    assert (line(0), line(steps)) == (start, value)
+    low, high = sorted((start, value))
+    assert low <= line(steps // 2) <= high or line(steps // 2) == pytest.approx(low)
+
+
+@given(values, st.integers(1, 1000), st.integers(1, 20), st.integers(0, 50_000))
+def test_every_cycle_is_the_warm_up_and_as_long_a_rest(value, rise, cycles, step):
+    cyclical = CyclicalWarmup(value, rise, cycles)
+    expected = LinearWarmup(value, rise)(step % (2 * rise)) if step < 2 * rise * cycles else value
+    assert cyclical(step) == expected
+    assert all(cyclical(cyclical.steps + later) == value for later in (0, 1, rise, 2 * rise))
+
+
+def test_one_cycle_is_the_warm_up():
+    assert [CyclicalWarmup(4.0, 10, 1)(step) for step in range(30)] == [LinearWarmup(4.0, 10)(s) for s in range(30)]
+
+
+points = st.lists(st.tuples(st.integers(0, 10_000), values), min_size=1, max_size=6, unique_by=lambda p: p[0])
+
+
+@given(points, st.integers(0, 20_000))
+def test_lines_go_through_their_points_and_stay_between_them(given, step):
+    given = tuple(sorted(given))
+    lines = PiecewiseLinear(given)
+    assert [lines(at) for at, _ in given] == [value for _, value in given]
+    assert lines(lines.steps + step) == given[-1][1]
+    numbers = [value for _, value in given]
+    assert min(numbers) * (1 - 1e-9) <= lines(step) <= max(numbers) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("points", [(), ((5, 1.0), (5, 2.0)), ((5, 1.0), (0, 2.0))])
+def test_lines_need_points_whose_steps_rise(points):
+    with pytest.raises(ValueError, match="needs points whose steps rise, got steps"):
+        PiecewiseLinear(points)
+
+
+@pytest.mark.parametrize("made", [LinearWarmup(1.0), CyclicalWarmup(1.0, 2, 3), PiecewiseLinear(((0, 1.0),))])
+def test_all_are_schedules(made):
+    assert isinstance(made, Schedule)

@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vae.tracking import METRICS, Progress, Tracker, latent_tag, write_json
+from vae.run_directory import write_json
+from vae.tracking import METRICS, Progress, Tracker, latent_tag
 
 
 def lines(directory: Path) -> list[dict[str, float]]:

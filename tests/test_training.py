@@ -13,7 +13,16 @@ from vae import checkpoint
 from vae.data import ImageSet, Splits
 from vae.divergences import NonFiniteError
 from vae.model import GaussianHead, conv_vae, mlp_vae
-from vae.objectives import BetaObjective
+from vae.objectives import (
+    BetaObjective,
+    CapacityObjective,
+    FactorObjective,
+    ImportanceWeightedObjective,
+    Stateful,
+    TargetRateObjective,
+    TotalCorrelationObjective,
+    discriminator,
+)
 from vae.schedules import LinearWarmup
 from vae.tracking import METRICS, Progress, Tracker
 from vae.training import Options, Training, TrainState, fit, train_step
@@ -55,6 +64,7 @@ def begin():
         head=None,
         learning_rate=1e-3,
         resume=None,
+        objective=None,
         **changes,
     ):
         directory.mkdir(parents=True, exist_ok=True)
@@ -62,18 +72,20 @@ def begin():
         sizes = {"hidden": [16]} if make is mlp_vae else {"channels": 4, "width": 16}
         vae = make(splits.train.shape, 3, head=head, **sizes)
         vae.start_at(splits.train.mean(), splits.train.variance())
+        made = BetaObjective(LinearWarmup(beta, warmup)) if objective is None else objective()
         state = TrainState(
             vae=vae,
             optimizer=torch.optim.Adam(vae.parameters(), lr=learning_rate, fused=True),
             generator=torch.Generator().manual_seed(1),
             interval=torch.zeros(4),
+            learner=made if isinstance(made, Stateful) else None,
         )
         if resume is not None:
             state.load_state_dict(checkpoint.load(resume / "checkpoints" / "last", torch.device("cpu")))
         training = Training(
             state=state,
             splits=splits,
-            objective=BetaObjective(LinearWarmup(beta, warmup)),
+            objective=made,
             options=replace(OPTIONS, **changes),
             tracker=Tracker(directory, state.step, tensorboard=False),
             progress=Progress(1, 0, shown=False),
@@ -143,6 +155,61 @@ def test_a_stopped_run_continues_bit_for_bit(begin, tmp_path, splits, make, step
             checkpoint.load(tmp_path / run / "checkpoints" / name, torch.device("cpu")) for run in ("whole", "parts")
         )
         assert same(one | {"seconds": 0}, other | {"seconds": 0})
+
+
+ONE = LinearWarmup(1.0)
+OBJECTIVES = {
+    "factor": lambda: FactorObjective(ONE, 5.0, discriminator(3, [8, 8]), 1e-2, torch.Generator().manual_seed(2)),
+    "target_rate": lambda: TargetRateObjective(4.0, 0.05, 0.005, torch.device("cpu")),
+    "capacity": lambda: CapacityObjective(10.0, LinearWarmup(5.0, 6, start=0.5)),
+    "importance_weighted": lambda: ImportanceWeightedObjective(3),
+    "total_correlation": lambda: TotalCorrelationObjective(1.0, LinearWarmup(4.0), 1.0, 170, stratified=True),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_stopped_run_of_any_objective_continues_bit_for_bit(begin, tmp_path, splits, name, bf16):
+    chosen = {"objective": OBJECTIVES[name], "bf16": bf16, "gradient_norm_limit": 5.0}
+    whole = begin(tmp_path / "whole", splits, **chosen)
+    assert fit(whole)
+    first = begin(tmp_path / "parts", splits, stop=StopAfter(4), **chosen)
+    assert not fit(first)
+    first.tracker.close()
+    second = begin(tmp_path / "parts", splits, resume=tmp_path / "parts", **chosen)
+    assert fit(second)
+    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
+    one, other = (
+        checkpoint.load(tmp_path / run / "checkpoints" / "last", torch.device("cpu")) for run in ("whole", "parts")
+    )
+    assert ("objective" in one) == (name in ("factor", "target_rate"))
+    assert same(one | {"seconds": 0}, other | {"seconds": 0})
+
+
+def test_a_checkpoint_without_what_the_objective_has_learnt_is_refused(begin, tmp_path, splits):
+    fit(begin(tmp_path, splits))
+    with pytest.raises(checkpoint.CheckpointError, match="does not fit this model: 'objective'"):
+        begin(tmp_path / "other", splits, objective=OBJECTIVES["factor"], resume=tmp_path)
+
+
+def test_a_growing_capacity_is_logged_and_no_epoch_before_its_end_is_the_best(begin, tmp_path, splits):
+    capacity = {"objective": lambda: CapacityObjective(10.0, LinearWarmup(4.0, 8)), "log_every_steps": 1}
+    run = begin(tmp_path, splits, epochs=3, **capacity)
+    fit(run)
+    found = [line["train/capacity"] for line in logged(tmp_path) if "train/capacity" in line]
+    assert found == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4, 4, 4]
+    assert run.state.best_epoch in (2, 3)
+
+
+def test_what_the_objectives_learn_is_logged(begin, tmp_path, splits):
+    for name, keys in {
+        "factor": {"train/beta", "train/total_correlation", "train/discriminator_loss"},
+        "target_rate": {"train/controlled_beta"},
+    }.items():
+        fit(begin(tmp_path / name, splits, objective=OBJECTIVES[name]))
+        lines = [line for line in logged(tmp_path / name) if "train/loss" in line]
+        assert all(keys <= line.keys() for line in lines)
+        assert len({tuple(line[key] for key in sorted(keys)) for line in lines}) == len(lines)
 
 
 def same(one, other):
@@ -268,7 +335,7 @@ def test_under_bf16_the_terms_and_the_parameters_are_fp32(begin, tmp_path, split
     run.state.vae.encoder.register_forward_hook(lambda *given: dtypes.append(given[-1].dtype))
     loss, terms = train_step(run.state, x, run.objective, run.options)
     assert dtypes == [torch.bfloat16]
-    assert {t.dtype for t in (loss, *terms, *run.state.vae.parameters())} == {torch.float32}
+    assert {t.dtype for t in (loss, terms.distortion, terms.rate, *run.state.vae.parameters())} == {torch.float32}
 
 
 @pytest.mark.parametrize("learned", [False, True])

@@ -4,10 +4,14 @@ import errno
 import json
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -21,25 +25,27 @@ from vae.build import (
     prepare_torch,
     read_data,
 )
+from vae.command_line.composition import OPTIONS
 from vae.config import Config, ConfigError
 from vae.data import DataError, checksums, folder_of
 from vae.divergences import NonFiniteError
 from vae.evaluation import final_numbers
 from vae.monitoring import CHARTS, TERMS
+from vae.objective_config import BetaConfig
 from vae.objectives import normalised_beta
 from vae.provenance import device_name, provenance
+from vae.run_directory import LOCK, RUN, SUMMARY, read_summary, write_json
 from vae.signals import StopRequest
-from vae.tracking import Progress, Tracker, write_json
+from vae.tracking import Progress, Tracker
 from vae.training import Training, TrainState, fit
 
 log = logging.getLogger(__name__)
 
-RUN = "run.json"
-SUMMARY = "summary.json"
+LOCK_PATIENCE_SECONDS = 30.0  # for a process that is just saving and stopping
 
 
 class RunExistsError(Exception):
-    """A directory that already holds a run. Its text is one line."""
+    """A directory that holds another run, or one that is being trained. Its text is one line."""
 
 
 # What ends a program with one line, and with which exit code.
@@ -64,14 +70,15 @@ def run(composed: DictConfig) -> int:
     config = cast("Config", OmegaConf.to_object(composed))
     with logging_redirect_tqdm(), StopRequest() as stop:
         try:
-            train(config, directory, stop)
-        except EXPECTED as error:
-            code = exit_code(error)
-            if code is None:
-                raise
+            with held(directory):
+                train(config, directory, stop)
+        except RunExistsError as error:
             log.error(f"error: {error}")
-            if not isinstance(error, RunExistsError):
-                note_failure(directory, config, error, code)
+            return exit_code(error)
+        except Exception as error:
+            code = exit_code(error)
+            log.error(f"error: {error}", exc_info=code == 1 and not isinstance(error, tuple(EXIT_CODES)))
+            note_failure(directory, config, error, code)
             return code
     if stop():
         # Not a return value: in a sweep it would only end one member.
@@ -79,11 +86,32 @@ def run(composed: DictConfig) -> int:
     return 0
 
 
-def exit_code(error: Exception) -> int | None:
-    """The code that `error` ends a run with, or None where only its traceback helps."""
-    if isinstance(error, OSError):
-        return DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else None
-    return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+def exit_code(error: Exception) -> int:
+    """The code that `error` ends a run with."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DISK_FULL
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Nobody else trains in `directory` meanwhile.
+
+    Raises:
+        RunExistsError: another process does, and does not stop.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / LOCK)
+    try:
+        lock.acquire(timeout=LOCK_PATIENCE_SECONDS)
+    except Timeout:
+        raise RunExistsError(
+            f"{shown(directory)} is being trained by another process. Wait until it ends, or stop it"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def note_failure(directory: Path, config: Config, error: Exception, code: int) -> None:
@@ -103,11 +131,12 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     splits = read_data(config).to(device)
     vae = build_vae(config, splits.train.shape).to(device)
     vae.start_at(splits.train.mean(), splits.train.variance())
-    state = new_state(config, vae, device)
+    objective = build_objective(config, len(splits.train), device)
+    state = new_state(config, vae, device, objective)
     if config.resume is not None:
         state.load_state_dict(checkpoint.load(directory / "checkpoints" / "last", device))
     steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
-    if state.step >= steps and has_ended(directory):
+    if state.step >= steps and read_summary(directory)["status"] == "done":
         log.info(f"end    {shown(directory)} has all its {config.epochs} epochs. Name more to go on, as in epochs=50")
         return
     if config.compile:  # in place, so that the names in a checkpoint stay the same
@@ -117,9 +146,7 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
 
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
     progress = Progress(steps, state.step, shown=config.tracking.progress)
-    training = Training(
-        state, splits, build_objective(config), build_options(config), tracker, progress, directory, stop
-    )
+    training = Training(state, splits, objective, build_options(config), tracker, progress, directory, stop)
     try:
         introduce(config, training, device)
         if state.step == 0:
@@ -141,7 +168,6 @@ def claim(directory: Path) -> None:
     Raises:
         RunExistsError: it is another's.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     try:
         with (directory / RUN).open("x") as file:
             file.write("{}")
@@ -150,12 +176,6 @@ def claim(directory: Path) -> None:
             f"{shown(directory)} already holds a run. Continue it with resume={shown(directory)}, "
             "or leave hydra.run.dir alone to get a new directory"
         ) from None
-
-
-def has_ended(directory: Path) -> bool:
-    """Whether the run in `directory` has written its final numbers."""
-    summary = directory / SUMMARY
-    return summary.exists() and json.loads(summary.read_text())["status"] == "done"
 
 
 def record_origin(config: Config, directory: Path, device: torch.device) -> dict[str, Any]:
@@ -187,6 +207,7 @@ def introduce(config: Config, training: Training, device: torch.device) -> None:
         f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
         f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"
         + (f", warmed up over {config.beta_warmup_steps} steps" if config.beta_warmup_steps else ""),
+        *(() if isinstance(config.objective, BetaConfig) else (f"loss   {objective_line(config)}",)),
         f"steps  {steps:,} of {config.batch_size} images, {config.epochs} epochs"
         + (f", continued at step {state.step}" if state.step else ""),
     ):
@@ -199,6 +220,7 @@ def conclude(config: Config, training: Training) -> None:
     test = final_numbers(state.vae, training.splits.test, training.splits.train.mean(), config.beta)
     summary = {
         "status": "done",
+        "objective": objective_name(config),
         "beta": config.beta,
         "normalised_beta": normalised_beta(config.beta, state.vae.latent_dim, math.prod(training.splits.train.shape)),
         "seed": config.seed,
@@ -227,6 +249,19 @@ def conclude(config: Config, training: Training) -> None:
         f"look   tensorboard --logdir {shown(directory.parent)}",
     ):
         log.info(line)
+
+
+def objective_name(config: Config) -> str:
+    """What `objective=` was."""
+    return next(name for name, kind in OPTIONS["objective"].items() if type(config.objective) is kind)
+
+
+def objective_line(config: Config) -> str:
+    """The objective and its values."""
+    values = {f.name: getattr(config.objective, f.name) for f in fields(config.objective)}
+    return f"{objective_name(config)}, " + ", ".join(
+        f"{name} {getattr(value, 'value', value)}" for name, value in values.items()
+    )
 
 
 def parameters(state: TrainState) -> int:

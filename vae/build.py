@@ -20,8 +20,32 @@ from vae.config import (
 from vae.data.images import Splits, load_splits
 from vae.distributions import LogvarBounds
 from vae.model import VAE, BernoulliHead, GaussianHead, conv_vae, mlp_vae
-from vae.objectives import BetaObjective
-from vae.schedules import LinearWarmup
+from vae.objective_config import (
+    BetaConfig,
+    CapacityConfig,
+    Covariance,
+    DipConfig,
+    FactorConfig,
+    FreeBitsConfig,
+    ImportanceWeightedConfig,
+    ObjectiveConfig,
+    TargetRateConfig,
+    TotalCorrelationConfig,
+)
+from vae.objectives import (
+    BetaObjective,
+    CapacityObjective,
+    DipObjective,
+    FactorObjective,
+    FreeBitsObjective,
+    ImportanceWeightedObjective,
+    Objective,
+    Stateful,
+    TargetRateObjective,
+    TotalCorrelationObjective,
+    discriminator,
+)
+from vae.schedules import CyclicalWarmup, LinearWarmup, PiecewiseLinear, Schedule
 from vae.training import Options, TrainState
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
@@ -74,8 +98,11 @@ def build_vae(config: Config, image: tuple[int, int, int]) -> VAE:
     bounds = LogvarBounds(config.logvar_min, config.logvar_max)
     head = build_head(config.likelihood, bounds)
     match config.model:
-        case MLPConfig(latent_dim, hidden, activation):
-            return mlp_vae(image, latent_dim, hidden, ACTIVATIONS[activation], head, bounds)
+        case MLPConfig(latent_dim, hidden, activation, decoder_hidden, decoder_activation):
+            of_decoder = ACTIVATIONS[decoder_activation or activation]
+            return mlp_vae(
+                image, latent_dim, hidden, ACTIVATIONS[activation], head, bounds, decoder_hidden, of_decoder
+            )
         case ConvConfig(latent_dim, channels, width, activation):
             return conv_vae(image, latent_dim, channels, width, ACTIVATIONS[activation], head, bounds)
         case _:
@@ -93,7 +120,7 @@ def build_head(likelihood: LikelihoodConfig, bounds: LogvarBounds) -> BernoulliH
             assert_never(likelihood)
 
 
-def new_state(config: Config, vae: VAE, device: torch.device) -> TrainState:
+def new_state(config: Config, vae: VAE, device: torch.device, objective: Objective) -> TrainState:
     """The state at step 0."""
     return TrainState(
         vae=vae,
@@ -101,12 +128,51 @@ def new_state(config: Config, vae: VAE, device: torch.device) -> TrainState:
         optimizer=torch.optim.Adam(vae.parameters(), lr=config.learning_rate, fused=True),
         generator=torch.Generator(device).manual_seed(config.seed),
         interval=torch.zeros(4, device=device),
+        learner=objective if isinstance(objective, Stateful) else None,
     )
 
 
-def build_objective(config: Config) -> BetaObjective:
-    """The loss: beta on the command line is this number."""
-    return BetaObjective(LinearWarmup(config.beta, config.beta_warmup_steps))
+def build_objective(config: Config, dataset_size: int, device: torch.device) -> Objective:
+    """The loss. `beta` of the root is the factor of the rate, or what the paper calls beta.
+
+    Args:
+        config: of the run.
+        dataset_size: the number of training images.
+        device: of what an objective learns.
+    """
+    objective: ObjectiveConfig = config.objective
+    beta = LinearWarmup(config.beta, config.beta_warmup_steps)
+    match objective:
+        case BetaConfig():
+            return BetaObjective(build_beta(config, objective))
+        case CapacityConfig(gamma, c_min, c_max, steps):
+            return CapacityObjective(gamma, LinearWarmup(c_max, steps, c_min))
+        case TotalCorrelationConfig(alpha, gamma, stratified):
+            return TotalCorrelationObjective(alpha, beta, gamma, dataset_size, stratified)
+        case FactorConfig(gamma, hidden, learning_rate):
+            opponent = discriminator(config.model.latent_dim, hidden).to(device)
+            generator = torch.Generator(device).manual_seed(config.seed)
+            return FactorObjective(beta, gamma, opponent, learning_rate, generator)
+        case DipConfig(covariance, lambda_od, lambda_d):
+            return DipObjective(beta, lambda_od, lambda_d, aggregate=covariance is Covariance.aggregate)
+        case FreeBitsConfig(free_nats):
+            return FreeBitsObjective(beta, free_nats)
+        case TargetRateConfig(rate, proportional, integral):
+            return TargetRateObjective(rate, proportional, integral, device)
+        case ImportanceWeightedConfig(samples):
+            return ImportanceWeightedObjective(samples)
+        case _:
+            assert_never(objective)
+
+
+def build_beta(config: Config, objective: BetaConfig) -> Schedule:
+    """The factor of the rate as a function of the step."""
+    if objective.at_steps is not None and objective.factors is not None:
+        betas = [config.beta * factor for factor in objective.factors]
+        return PiecewiseLinear(tuple(zip(objective.at_steps, betas, strict=True)))
+    if objective.cycles > 1:
+        return CyclicalWarmup(config.beta, config.beta_warmup_steps, objective.cycles)
+    return LinearWarmup(config.beta, config.beta_warmup_steps)
 
 
 def build_options(config: Config) -> Options:

@@ -6,35 +6,19 @@ but no flipped bit; the checksum notices both.
 
 import hashlib
 import io
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from vae.run_directory import write_atomically
+
 MAGIC = b"beta-vae 1 "
 
 
 class CheckpointError(Exception):
     """A checkpoint that cannot be used. Its text is one line: what is wrong, and the fix."""
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path` so that a reader, or a kill at any moment, finds the old file or the new one, whole.
-
-    Raises:
-        OSError: the disk is full or cannot be written; the old file is untouched.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

@@ -63,11 +63,13 @@ def between(low: int | float, high: int | float, *, above: bool = False) -> Mapp
 
 @dataclass
 class MLPConfig:
-    """Fully connected encoder, and its mirror as the decoder."""
+    """Fully connected encoder, and its mirror as the decoder where no other is given."""
 
     latent_dim: int = field(metadata=between(1, 10_000))
     hidden: list[int] = field(metadata=between(1, 100_000))
     activation: Activation
+    decoder_hidden: list[int] | None = field(metadata=between(1, 100_000))
+    decoder_activation: Activation | None
 
 
 @dataclass
@@ -141,6 +143,7 @@ class Config:
     data: DataConfig
     likelihood: Any  # BernoulliConfig or GaussianConfig
     model: Any  # MLPConfig or ConvConfig
+    objective: Any  # one of objective_config
 
     def __post_init__(self) -> None:
         """Refuse what no run could mean.
@@ -154,6 +157,7 @@ class Config:
                 f"logvar_min must be below logvar_max, got {self.logvar_min:g} and {self.logvar_max:g}. "
                 "The defaults are -10 and 10"
             )
+        self.objective.check(self.beta, self.beta_warmup_steps)
         gaussian = isinstance(self.likelihood, GaussianConfig)
         if gaussian and self.data.binarisation is not Binarisation.none:
             raise ConfigError(

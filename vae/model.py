@@ -164,17 +164,22 @@ def mlp_vae(
     activation: Activation = nn.ReLU,
     head: BernoulliHead | GaussianHead | None = None,
     bounds: LogvarBounds = LogvarBounds(),
+    decoder_hidden: Sequence[int] | None = None,
+    decoder_activation: Activation | None = None,
 ) -> VAE:
     """A fully connected VAE for images of (channels, height, width).
+
+    The decoder mirrors the encoder but for what is given; its widths are from z on.
 
     Example:
         >>> vae = mlp_vae(image=(1, 28, 28), latent_dim=20)
         >>> vae.encode(torch.zeros(5, 1, 28, 28)).kl_to_standard().shape
         torch.Size([5, 20])
     """
+    mirrored = hidden if decoder_hidden is None else list(reversed(decoder_hidden))
     return VAE(
         MLPEncoder(image, latent_dim, hidden, activation),
-        MLPDecoder(image, latent_dim, hidden, activation),
+        MLPDecoder(image, latent_dim, mirrored, decoder_activation or activation),
         head or BernoulliHead(),
         latent_dim,
         bounds,

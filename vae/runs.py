@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from vae import checkpoint
 from vae.build import build_vae, prepare_torch, read_data
 from vae.command_line.composition import OPTIONS
+from vae.command_line.older import OPTION, completed
 from vae.config import Config, ConfigError
 from vae.data.images import Splits
 from vae.model import VAE
@@ -50,9 +51,9 @@ def load_config(directory: Path) -> Config:
     """
     hidden = directory / ".hydra"
     try:
-        values = OmegaConf.load(hidden / "config.yaml")
+        values = completed(cast("DictConfig", OmegaConf.load(hidden / "config.yaml")))
         # The stored values do not say which dataclass they are of; the stored choices do.
-        choices = OmegaConf.load(hidden / "hydra.yaml").hydra.runtime.choices
+        choices = OPTION | dict(OmegaConf.load(hidden / "hydra.yaml").hydra.runtime.choices)
         schema = OmegaConf.structured(Config)
         for group, options in OPTIONS.items():
             schema[group] = OmegaConf.structured(options[choices[group]])

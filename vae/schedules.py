@@ -1,13 +1,30 @@
 """A number as a function of the training step."""
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """What all of them are: called with a step, counted from 0, and constant from the step `steps` on."""
+
+    @property
+    def steps(self) -> int:
+        """The first step of the constant that the schedule ends in."""
+        ...
+
+    def __call__(self, step: int) -> float:
+        """The number at `step`."""
+        ...
 
 
 @dataclass(frozen=True)
 class LinearWarmup:
-    """Zero at step 0, `value` from step `steps` on, a straight line between; `value` throughout if `steps` is 0.
+    """`start` at step 0, `value` from step `steps` on, a straight line between; `value` throughout if `steps` is 0.
 
-    The warm-up of the rate's weight is that of Bowman et al. (2016) and Sønderby et al. (2016).
+    The warm-up of the rate's weight is that of Bowman et al. (2016) and Sønderby et al. (2016), the growing capacity
+    that of Burgess et al. (2018).
 
     Example:
         >>> beta = LinearWarmup(4.0, steps=100)
@@ -17,7 +34,69 @@ class LinearWarmup:
 
     value: float
     steps: int = 0
+    start: float = 0.0
 
     def __call__(self, step: int) -> float:
         """The number at `step`, counted from 0."""
-        return self.value if step >= self.steps else self.value * step / self.steps
+        return self.value if step >= self.steps else self.start + (self.value - self.start) * step / self.steps
+
+
+@dataclass(frozen=True)
+class CyclicalWarmup:
+    """The warm-up from 0 made `cycles` times, each `rise` steps long and followed by as many at `value`.
+
+    Fu et al. (2019), "Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing", with their R = 0.5.
+
+    Example:
+        >>> beta = CyclicalWarmup(4.0, rise=100, cycles=2)
+        >>> [beta(step) for step in (0, 50, 100, 199, 200, 250, 300, 400)]
+        [0.0, 2.0, 4.0, 4.0, 0.0, 2.0, 4.0, 4.0]
+    """
+
+    value: float
+    rise: int
+    cycles: int
+
+    @property
+    def steps(self) -> int:
+        """The end of the last rise."""
+        return self.rise * (2 * self.cycles - 1)
+
+    def __call__(self, step: int) -> float:
+        """The number at `step`, counted from 0."""
+        return self.value if step >= self.steps else LinearWarmup(self.value, self.rise)(step % (2 * self.rise))
+
+
+@dataclass(frozen=True)
+class PiecewiseLinear:
+    """Straight lines through `points` of (step, number), constant before the first and after the last.
+
+    Raises:
+        ValueError: no point, or steps that do not rise.
+
+    Example:
+        >>> beta = PiecewiseLinear(((0, 0.0), (100, 10.0), (200, 4.0)))
+        >>> [beta(step) for step in (0, 50, 100, 150, 200, 1000)]
+        [0.0, 5.0, 10.0, 7.0, 4.0, 4.0]
+    """
+
+    points: tuple[tuple[int, float], ...]
+
+    def __post_init__(self) -> None:
+        steps = [step for step, _ in self.points]
+        if not steps or any(later <= earlier for earlier, later in pairwise(steps)):
+            raise ValueError(f"a piecewise linear schedule needs points whose steps rise, got steps {steps}")
+
+    @property
+    def steps(self) -> int:
+        """The step of the last point."""
+        return self.points[-1][0]
+
+    def __call__(self, step: int) -> float:
+        """The number at `step`, counted from 0."""
+        if step < self.points[0][0]:
+            return self.points[0][1]
+        for (before, low), (after, high) in pairwise(self.points):
+            if step < after:
+                return low + (high - low) * (step - before) / (after - before)
+        return self.points[-1][1]

@@ -8,7 +8,6 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from jaxtyping import Float
 from PIL import Image
@@ -18,8 +17,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
-from vae.checkpoint import write_atomically
 from vae.figures import Picture
+from vae.run_directory import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -144,11 +143,6 @@ def latent_tag(name: str, latent: int, latent_dim: int) -> str:
         'z/kl/07'
     """
     return f"z/{name}/{latent:0{max(2, len(str(latent_dim - 1)))}d}"
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` for people and programs, atomically."""
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _drop_later_lines(path: Path, first_step: int) -> None:

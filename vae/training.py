@@ -19,7 +19,7 @@ from vae.data.images import ImageSet, Splits, epoch_order
 from vae.divergences import NonFiniteError
 from vae.evaluation import Encoding, elbo_numbers, encode_images
 from vae.model import VAE
-from vae.objectives import BetaObjective, Terms, elbo_terms
+from vae.objectives import Objective, Stateful, Terms, elbo_terms
 from vae.tracking import Progress, Tracker
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class TrainState:
     best_elbo: float = -math.inf  # on the validation images, nats
     best_epoch: int = 0
     epochs_without_better: int = 0
+    learner: Stateful | None = None  # the objective, where it learns
 
     def state_dict(self) -> dict[str, Any]:
         """What `checkpoint.save` takes."""
@@ -62,6 +63,7 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "interval": self.interval,
+            **({} if self.learner is None else {"objective": self.learner.state_dict()}),
             **{name: getattr(self, name) for name in _NUMBERS},
         }
 
@@ -76,6 +78,8 @@ class TrainState:
             self.optimizer.load_state_dict(state["optimizer"])
             self.generator.set_state(state["generator"].cpu())
             self.interval.copy_(state["interval"])
+            if self.learner is not None:
+                self.learner.load_state_dict(state["objective"])
             for name in _NUMBERS:
                 setattr(self, name, state[name])
         except (KeyError, RuntimeError, ValueError) as error:
@@ -94,7 +98,7 @@ class Training:
 
     state: TrainState
     splits: Splits
-    objective: BetaObjective
+    objective: Objective
     options: Options
     tracker: Tracker
     progress: Progress
@@ -174,10 +178,11 @@ def train_epoch(training: Training) -> bool:
 
 
 def train_step(
-    state: TrainState, x: Float[Tensor, "batch channels height width"], objective: BetaObjective, options: Options
+    state: TrainState, x: Float[Tensor, "batch channels height width"], objective: Objective, options: Options
 ) -> tuple[Float[Tensor, ""], Terms]:
     """One step of Adam down the gradient of the loss, which is returned in nats per image with its terms."""
-    noise = torch.randn(len(x), state.vae.latent_dim, generator=state.generator, device=x.device)
+    shape = (*objective.sample_shape, len(x), state.vae.latent_dim)
+    noise = torch.randn(shape, generator=state.generator, device=x.device)
     with products_in_bf16(x.device) if options.bf16 else nullcontext():
         terms = elbo_terms(state.vae, x, noise)
     loss = objective(terms, state.step)
@@ -198,7 +203,7 @@ def end_epoch(training: Training) -> Encoding:
     """Measure, log, and save what the epoch left."""
     state = training.state
     name, images = training.watched
-    beta = training.objective.beta(state.step)
+    beta = training.objective.rate_factor(state.step)
     encoding = encode_images(state.vae, images)
     numbers = elbo_numbers(encoding)
     if not math.isfinite(numbers["elbo"]):
@@ -217,10 +222,11 @@ def end_epoch(training: Training) -> Encoding:
 def judge(training: Training, elbo: float, epoch: int) -> bool:
     """Whether this epoch's model is the best so far, by validation ELBO; without validation images the newest is.
 
-    While beta warms up no epoch counts: a smaller beta has a better ELBO and is not the model that was asked for.
+    While beta, or a capacity, warms up no epoch counts: a smaller beta has a better ELBO and is not the model that
+    was asked for.
     """
     state = training.state
-    if state.step < training.objective.beta.steps:
+    if state.step < training.objective.settled:
         return False
     better = elbo > state.best_elbo or len(training.splits.validation) == 0
     if better:
@@ -240,7 +246,7 @@ def show_pictures(training: Training, encoding: Encoding) -> None:
     """The figures of the watched images, and what their rate is made of: both cost too much for every epoch."""
     state = training.state
     monitoring.report_decomposition(training.tracker, training.watched[0], encoding, state.step)
-    beta = training.objective.beta(state.step)
+    beta = training.objective.rate_factor(state.step)
     monitoring.show_pictures(training.tracker, state.vae, training.watched[1], encoding, beta, state.step)
 
 
@@ -271,9 +277,8 @@ def log_interval(training: Training, elapsed: float) -> None:
     means["elbo"] = -(means["distortion"] + means["rate"])
     gradients = [p.grad for p in state.vae.parameters() if p.grad is not None]
     training.tracker.scalars(
-        {f"train/{name}": value for name, value in means.items()}
+        {f"train/{name}": value for name, value in (means | training.objective.scalars(state.step - 1)).items()}
         | {
-            "train/beta": training.objective.beta(state.step - 1),
             "train/learning_rate": state.optimizer.param_groups[0]["lr"],
             "train/gradient_norm": float(get_total_norm(gradients)),
             "train/images_per_second": images / elapsed,

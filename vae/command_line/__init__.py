@@ -14,24 +14,41 @@ from collections.abc import Iterable, Sequence
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 from hydra._internal.utils import get_args_parser
 from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from vae.command_line.composition import Composer, compose, register_schema
-from vae.command_line.resuming import resumed, with_literal_path
+from vae.command_line.resuming import LAST_CHECKPOINT, changes, resumed, with_literal_path
+from vae.command_line.sweeping import named
 from vae.command_line.wording import near, one_line, said_by
 from vae.config import ConfigError, Device
 
-__all__ = ["checked", "compose", "register_schema"]
+__all__ = ["Command", "checked", "compose", "register_schema"]
+
+
+class Command(NamedTuple):
+    """What the words after `python train.py` ask for.
+
+    Attributes:
+        arguments: for Hydra.
+        sweep: the directory of the sweep, or None for one run.
+        members: how many runs are asked for.
+    """
+
+    arguments: list[str]
+    sweep: Path | None
+    members: int
 
 
 class UsageError(ConfigError):
     """Words that are no command line of ours, whatever the configuration. The exit code is 2."""
 
 
-def checked(arguments: Sequence[str], configs: Path) -> list[str]:
-    """The arguments for Hydra, if all is right with them; else one line on stderr and the end of the process.
+def checked(arguments: Sequence[str], configs: Path) -> Command:
+    """What is asked for, if all is right with it; else one line on stderr and the end of the process.
 
     Args:
         arguments: `sys.argv[1:]`.
@@ -52,11 +69,11 @@ def checked(arguments: Sequence[str], configs: Path) -> list[str]:
     sys.exit(code)
 
 
-def _checked(arguments: Sequence[str], configs: Path) -> list[str]:
+def _checked(arguments: Sequence[str], configs: Path) -> Command:
     register_schema()
     options = _options(arguments)
     if options.shell_completion:  # its words are the shell's, not overrides
-        return list(arguments)
+        return Command(list(arguments), None, 0)
     flags = [word for word in arguments if word not in options.overrides and word != "--"]
     overrides = [with_literal_path(text) for text in options.overrides]
     directory = str(configs.resolve())
@@ -70,21 +87,30 @@ def _checked(arguments: Sequence[str], configs: Path) -> list[str]:
     run = next((o.value() for o in reversed(parsed) if o.get_key_element() == "resume"), None)
     if run is not None:
         if multirun:
-            raise ConfigError("resume continues one run, got a sweep. Resume each member by itself, without -m")
+            raise ConfigError("resume continues one run, got a sweep. Its own command, given again, goes on with it")
         if not run:
             raise ConfigError("resume must be the directory of a run, got nothing")
         overrides = resumed(Path(str(run)).expanduser(), overrides, composer)
         parsed = composer.parse(overrides)
     if multirun:
         parameters = hydra.sweeper.get("params") or {}
-        members = composer.members(composer.parse(f"{k}={v}" for k, v in parameters.items()) + parsed)
+        swept = composer.parse(f"{k}={v}" for k, v in parameters.items()) + parsed
+        members = composer.members(swept)
+        overrides += named(swept, composer.groups)
+        hydra_overrides = [o for o in composer.parse(overrides) if o.is_hydra_override()]
+        sweep = Path(composer.directory([*members[0], *hydra_overrides], "hydra.sweep.dir")).absolute()
     else:
-        members = [parsed]
+        members, sweep = [parsed], None
     devices = {composer.compose(member).device for member in members}
     if not (options.cfg or options.info or options.help or options.hydra_help):
         _check_devices(devices)
-        _check_output(composer.directory(members[0], "hydra.sweep.dir" if multirun else "hydra.run.dir"))
-    return list(arguments) if overrides == options.overrides else [*overrides, *flags]
+        _check_output(sweep or Path(composer.directory(members[0], "hydra.run.dir")).absolute())
+        if sweep is not None and sweep.exists():
+            for number, member in enumerate(members):
+                place = sweep / composer.directory([*member, *hydra_overrides], "hydra.sweep.subdir", number)
+                _check_member(place, composer.configured(member))
+    changed = overrides != options.overrides
+    return Command([*overrides, *flags] if changed else list(arguments), sweep, len(members))
 
 
 def _options(arguments: Sequence[str]) -> Namespace:
@@ -129,6 +155,15 @@ def _check_devices(devices: Iterable[Device]) -> None:
                     f"device={device.value} needs {wanted[device]} that torch can see, found none. "
                     "Use device=auto or device=cpu"
                 )
+
+
+def _check_member(place: Path, config: DictConfig) -> None:
+    """A member that has begun goes on as it began."""
+    changed = changes(place, config) if (place / LAST_CHECKPOINT).exists() else []
+    if changed:
+        raise ConfigError(
+            f"{place} was trained with another configuration: {', '.join(changed)}. Set hydra.sweep.dir to a new one"
+        )
 
 
 def _check_output(directory: Path) -> None:

@@ -35,10 +35,30 @@ from vae.config import (
     MLPConfig,
     rule,
 )
+from vae.objective_config import (
+    BetaConfig,
+    CapacityConfig,
+    DipConfig,
+    FactorConfig,
+    FreeBitsConfig,
+    ImportanceWeightedConfig,
+    TargetRateConfig,
+    TotalCorrelationConfig,
+)
 
 OPTIONS: Mapping[str, Mapping[str, type]] = {
     "model": {"mlp": MLPConfig, "conv": ConvConfig},
     "likelihood": {"bernoulli": BernoulliConfig, "gaussian": GaussianConfig},
+    "objective": {
+        "beta": BetaConfig,
+        "capacity": CapacityConfig,
+        "dip": DipConfig,
+        "factor": FactorConfig,
+        "free_bits": FreeBitsConfig,
+        "importance_weighted": ImportanceWeightedConfig,
+        "target_rate": TargetRateConfig,
+        "total_correlation": TotalCorrelationConfig,
+    },
 }
 LARGEST_SWEEP = 10_000  # members
 
@@ -161,16 +181,17 @@ class Composer:
         """Hydra's own section."""
         return self._files(overrides)[0]
 
-    def directory(self, overrides: Sequence[Override], key: str) -> Path:
-        """Where the output goes; `key` is `hydra.run.dir` or `hydra.sweep.dir`."""
+    def directory(self, overrides: Sequence[Override], key: str, number: int = 0) -> str:
+        """Where the output goes: `hydra.run.dir`, `hydra.sweep.dir` or, of a member's number, `hydra.sweep.subdir`."""
         config = self.configured(overrides)
         with open_dict(config):
             config.hydra = self.hydra(overrides)
+            config.hydra.job.num = number
         singleton = HydraConfig.instance()
         before = singleton.cfg
         singleton.set_config(config)  # the name asks it for the choices of the groups
         try:
-            return Path(str(OmegaConf.select(config, key))).absolute()
+            return str(OmegaConf.select(config, key))
         finally:
             singleton.cfg = before
 
@@ -220,7 +241,7 @@ class Composer:
             hydra = config.pop("hydra")
         if OmegaConf.get_type(config) is not Config:
             raise ConfigError(f"{self.name}.yaml must name the types. Begin its defaults list with schema")
-        for group in ("data", "likelihood", "model"):
+        for group in ("data", *OPTIONS):
             if not is_dataclass(OmegaConf.get_type(config, group)):
                 raise ConfigError(f"{group} must be chosen in a defaults list, as in `override /{group}: ...`")
         return hydra, config

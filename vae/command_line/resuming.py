@@ -1,13 +1,14 @@
 """To continue a run: its own overrides, in its own directory, with numbers that stay those of one run."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from vae.command_line.composition import Composer
+from vae.command_line.older import completed
 from vae.command_line.wording import near, said_by
 from vae.config import ConfigError
 
@@ -29,7 +30,7 @@ def resumed(run: Path, overrides: Sequence[str], composer: Composer) -> list[str
         raise ConfigError(f"resume must be the directory of a run, got {run}, which is none.{hint}")
     for name in (".hydra/config.yaml", ".hydra/overrides.yaml", LAST_CHECKPOINT):
         if not (run / name).exists():
-            sweep = " It is a sweep: resume its members" if (run / "multirun.yaml").exists() else ""
+            sweep = " It is a sweep: its command goes on with it" if (run / "multirun.yaml").exists() else ""
             raise ConfigError(f"resume needs a run with a checkpoint, got {run} without {name}.{sweep}")
     stored = _stored(run / ".hydra/overrides.yaml")
     if not isinstance(stored, list):
@@ -39,15 +40,27 @@ def resumed(run: Path, overrides: Sequence[str], composer: Composer) -> list[str
         texts.pop(o.get_key_element(), None)  # the last one counts, and runs resumed often keep a short list
         texts[o.get_key_element()] = str(o.input_line)
     texts["hydra.run.dir"] = f"hydra.run.dir={_quoted(str(run))}"
-    before = _stored(run / ".hydra/config.yaml")
-    after = OmegaConf.to_container(composer.configured(composer.parse(texts.values())), resolve=True, enum_to_str=True)
-    old, new = _flat(before), _flat(after)
-    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
-    changed = [key for key in changed if key not in FREE and key.partition(".")[0] not in FREE]
+    after = composer.configured(composer.parse(texts.values()))
+    changed = changes(run, after)
     if changed:
-        each = ", ".join(f"{key} {old.get(key)} -> {new.get(key)}" for key in changed)
-        raise ConfigError(f"resume would change the run's mathematics: {each}. Start a new run, or drop these")
+        raise ConfigError(
+            f"resume would change the run's mathematics: {', '.join(changed)}. Start a new run, or drop these"
+        )
     return list(texts.values())
+
+
+def changes(run: Path, config: DictConfig, free: Collection[str] = FREE) -> list[str]:
+    """What `config` would do otherwise than `run` did: each key, but the `free` ones, with its value before and after.
+
+    Raises:
+        ConfigError: the configuration of `run` is missing or damaged.
+    """
+    before = _stored(run / ".hydra/config.yaml")
+    old = _flat(completed(before) if isinstance(before, dict) else before)
+    new = _flat(OmegaConf.to_container(config, resolve=True, enum_to_str=True))
+    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+    changed = [key for key in changed if key not in free and key.partition(".")[0] not in free]
+    return [f"{key} {old.get(key)} -> {new.get(key)}" for key in changed]
 
 
 def _stored(file: Path) -> Any:

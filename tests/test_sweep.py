@@ -1,0 +1,170 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from command import ROOT, SMALL, run_train
+
+from vae import checkpoint
+from vae.run_directory import read_summary
+
+QUICK = (*SMALL, "tracking.tensorboard=false", "threads=1")
+PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+
+
+def members(sweep: Path) -> dict[str, str]:
+    return {path.parent.name: read_summary(path.parent)["status"] for path in sweep.glob("*/train.log")}
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load(run / "checkpoints/last", torch.device("cpu"))["vae"]
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "train.py", "-m", *words]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def process_of(run: Path) -> int:
+    """The process that trains in `run`, once it has saved a checkpoint."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "cmdline").read_text().split("\0")
+            except OSError:
+                continue
+            mine = any(word in (f"hydra.run.dir='{run}'", f"resume={run}") for word in words)
+            if mine and (run / "checkpoints/last").exists():
+                return int(folder.name)
+        time.sleep(0.05)
+    raise AssertionError(f"nobody trains in {run}")
+
+
+def gone(process: int) -> bool:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    """A sweep of two members that nobody disturbed."""
+    sweep = tmp_path_factory.mktemp("undisturbed") / "sweep"
+    done = run_train("-m", *QUICK, "epochs=6", "beta=1,8", f"hydra.sweep.dir={sweep}")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 members done" in done.stdout
+    return sweep
+
+
+def test_members_have_readable_names(undisturbed):
+    assert members(undisturbed) == {"beta=1.0_seed=0": "done", "beta=8.0_seed=0": "done"}
+
+
+def test_a_member_is_the_run_that_its_own_command_makes(undisturbed, tmp_path):
+    alone = run_train(*QUICK, "epochs=6", "beta=8", directory=tmp_path / "run")
+    assert alone.returncode == 0, alone.stderr
+    of_sweep = undisturbed / "beta=8.0_seed=0"
+    assert read_summary(of_sweep)["test"] == read_summary(tmp_path / "run")["test"]
+    mine, its = weights(tmp_path / "run"), weights(of_sweep)
+    assert all(torch.equal(mine[name], its[name]) for name in its)
+
+
+def test_the_same_command_again_trains_nothing(undisturbed):
+    before = {path: path.stat().st_mtime_ns for path in undisturbed.glob("*/*")}
+    again = run_train("-m", *QUICK, "epochs=6", "beta=1,8", f"hydra.sweep.dir={undisturbed}")
+    assert again.returncode == 0, again.stderr
+    assert "2 of 2 members done" in again.stdout
+    left_alone = {path for path in before if path.name != "train.log"}
+    assert {path for path in left_alone if path.stat().st_mtime_ns != before[path]} == set()
+
+
+def test_a_finished_member_of_another_configuration_is_not_taken_for_this_one(undisturbed):
+    refused = run_train("-m", *QUICK, "epochs=6", "batch_size=250", "beta=1", f"hydra.sweep.dir={undisturbed}")
+    assert refused.returncode == 1
+    assert "beta=1.0_seed=0 was trained with another configuration: batch_size 500 -> 250. Set hydra" in refused.stderr
+    assert members(undisturbed)["beta=1.0_seed=0"] == "done"
+
+
+def test_a_failing_member_leaves_the_rest_and_is_tried_again(tmp_path, mnist_root):
+    sweep = tmp_path / "sweep"
+    words = ("-m", *QUICK, "epochs=1", "data.download=false", f"hydra.sweep.dir={sweep}")
+    done = run_train(*words, f"data.root={tmp_path}/root,{mnist_root}")
+    assert done.returncode == 1, done.stderr
+    assert members(sweep) == {"0_beta=1.0_seed=0": "failed", "1_beta=1.0_seed=0": "done"}
+    assert re.search(r"^0_beta=1.0_seed=0 +failed, code 4: MNIST needs", done.stdout, re.MULTILINE)
+    assert "1 of 2 members done" in done.stdout
+    assert "MNIST needs" in (sweep / "0_beta=1.0_seed=0/train.log").read_text()
+    (tmp_path / "root").symlink_to(mnist_root)
+    again = run_train(*words, f"data.root={tmp_path}/root,{mnist_root}")
+    assert again.returncode == 0, again.stdout
+    assert set(members(sweep).values()) == {"done"}
+
+
+def test_the_traceback_of_a_member_is_in_its_own_log(tmp_path):
+    sweep = tmp_path / "sweep"
+    run = sweep / "beta=1.0_seed=0"
+    run.mkdir(parents=True)
+    (run / "metrics.jsonl").mkdir()  # a file that cannot be opened: no error that we have a sentence for
+    done = run_train("-m", *QUICK, "epochs=1", f"hydra.sweep.dir={sweep}")
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in (run / "train.log").read_text()
+    assert "IsADirectoryError" in (run / "train.log").read_text()
+
+
+def test_a_killed_member_leaves_the_rest_and_the_same_command_goes_on(undisturbed, tmp_path):
+    sweep = tmp_path / "sweep"
+    words = (*QUICK, "epochs=6", "beta=1,8", f"hydra.sweep.dir={sweep}", *PARALLEL)
+    process = start(*words)
+    os.kill(process_of(sweep / "beta=1.0_seed=0"), signal.SIGKILL)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 1, err
+    assert members(sweep) == {"beta=1.0_seed=0": "failed", "beta=8.0_seed=0": "done"}
+    assert "code 137: killed by signal 9" in out
+    again = run_train("-m", *words)
+    assert again.returncode == 0, again.stderr
+    for name in members(undisturbed):
+        mine, its = weights(sweep / name), weights(undisturbed / name)
+        assert all(torch.equal(mine[key], its[key]) for key in its)
+        assert read_summary(sweep / name)["test"] == read_summary(undisturbed / name)["test"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the death of a parent is noticed on Linux only")
+def test_a_sweep_killed_twice_leaves_no_process_and_the_same_command_goes_on(undisturbed, tmp_path):
+    sweep = tmp_path / "sweep"
+    words = (*QUICK, "epochs=6", "beta=1,8", f"hydra.sweep.dir={sweep}")
+    for name, launcher in (("beta=1.0_seed=0", PARALLEL), ("beta=8.0_seed=0", ())):
+        process = start(*words, *launcher)
+        trains = process_of(sweep / name)
+        process.kill()
+        assert gone(trains)
+        process.communicate()
+    again = run_train("-m", *words)
+    assert again.returncode == 0, again.stderr
+    for name in members(undisturbed):
+        mine, its = weights(sweep / name), weights(undisturbed / name)
+        assert all(torch.equal(mine[key], its[key]) for key in its)
+
+
+def test_a_sweep_that_is_asked_to_stop_saves_its_member(tmp_path):
+    sweep = tmp_path / "sweep"
+    process = start(*QUICK, "epochs=50", "beta=1,8", f"hydra.sweep.dir={sweep}")
+    trains = process_of(sweep / "beta=1.0_seed=0")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert gone(trains)
+    assert members(sweep) == {"beta=1.0_seed=0": "unfinished"}
+    log = (sweep / "beta=1.0_seed=0/train.log").read_text()
+    assert re.search(r"^stop   at step \d+, saved", log, re.MULTILINE)

@@ -1,0 +1,24 @@
+"""Configurations of runs that are older than a key: they say nothing of it, and mean what was the only way then."""
+
+from collections.abc import Mapping
+from typing import Any
+
+ADDED: Mapping[str, Mapping[str, Any]] = {
+    "objective": {"cycles": 1, "at_steps": None, "factors": None},
+    "model": {"decoder_hidden": None, "decoder_activation": None},
+}
+OPTION = {"objective": "beta"}  # of a group that is younger than the run
+
+
+def completed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The stored `values` of a run, with the keys that it is older than.
+
+    Example:
+        >>> completed({"beta": 4.0})["objective"]
+        {'cycles': 1, 'at_steps': None, 'factors': None}
+    """
+    whole = dict(values)
+    whole.setdefault("objective", ADDED["objective"])
+    if "hidden" in whole.get("model", {}):  # the fully connected network
+        whole["model"] = {**ADDED["model"], **whole["model"]}
+    return whole

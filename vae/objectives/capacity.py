@@ -1,0 +1,47 @@
+r"""Burgess et al. (2018), "Understanding disentangling in beta-VAE": a rate that is let grow.
+
+.. math:: \text{loss} = \text{distortion} + \gamma \, | \text{rate} - C |
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from vae.objectives.terms import Terms, mean_over_images
+from vae.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class CapacityObjective:
+    """The rate of the batch, its mean over images, is held at C nats; C grows with the step.
+
+    The bars are around the batch's mean: an image may take more than C if another takes less.
+
+    Args:
+        gamma: the weight of a nat above or below C.
+        capacity: C in nats as a function of the step.
+    """
+
+    gamma: float
+    capacity: Schedule
+    sample_shape: ClassVar[tuple[int, ...]] = ()
+
+    @property
+    def settled(self) -> int:
+        """The step from which C is constant."""
+        return self.capacity.steps
+
+    def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
+        """The mean loss of a batch, in nats per image."""
+        rate = mean_over_images(terms.rate.sum(1))
+        return mean_over_images(terms.distortion) + self.gamma * (rate - self.capacity(step)).abs()
+
+    def rate_factor(self, step: int) -> float:  # noqa: ARG002
+        """1: the rate enters by its distance from C."""
+        return 1.0
+
+    def scalars(self, step: int) -> dict[str, float]:
+        """C in nats."""
+        return {"capacity": self.capacity(step)}

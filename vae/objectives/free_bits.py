@@ -1,0 +1,47 @@
+r"""Kingma et al. (2016), "Improved Variational Inference with Inverse Autoregressive Flow": free bits.
+
+.. math:: \text{loss} = \text{distortion} + \beta \sum_j \max(\lambda, \text{rate}_j)
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from vae.objectives.terms import Terms, mean_over_images
+from vae.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class FreeBitsObjective:
+    """The first nats of each latent are free, so that none is given up early; their loss is paid all the same.
+
+    What is compared with lambda is the latent's mean over the batch.
+
+    Args:
+        beta: the weight of the rate as a function of the step.
+        free_nats: lambda, of each latent.
+    """
+
+    beta: Schedule
+    free_nats: float
+    sample_shape: ClassVar[tuple[int, ...]] = ()
+
+    @property
+    def settled(self) -> int:
+        """The step from which beta is constant."""
+        return self.beta.steps
+
+    def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
+        """The mean loss of a batch, in nats per image."""
+        rate = (terms.rate / len(terms.rate)).sum(0)  # of each latent
+        return mean_over_images(terms.distortion) + self.beta(step) * rate.clamp_min(self.free_nats).sum()
+
+    def rate_factor(self, step: int) -> float:
+        """Beta."""
+        return self.beta(step)
+
+    def scalars(self, step: int) -> dict[str, float]:
+        """Beta."""
+        return {"beta": self.beta(step)}

@@ -1,0 +1,69 @@
+r"""Shao et al. (2020), "ControlVAE: Controllable Variational Autoencoder": beta as a controller's output.
+
+.. math:: \text{loss} = \text{distortion} + \beta_t \, \text{rate}, \quad
+    \ln \beta_t = K_p \, e_t + K_i \sum_{s \le t} e_s, \quad e_t = \text{rate}_t - \text{target}
+
+Theirs is the same controller of beta itself, with a sigmoid around the proportional part. That of ln beta keeps beta
+positive at any distance from the target, and acts alike on a beta of 0.1 and one of 10.
+"""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vae.objectives.terms import Terms, mean_over_images
+
+LARGEST_LN_BETA = math.log(1e4)  # the integral goes no further, so that it need not come back from there
+
+
+class TargetRateObjective:
+    """Holds the rate, its mean over a batch, at a number of nats.
+
+    Args:
+        target: of the rate, in nats.
+        proportional: K_p, ln beta per nat of the error.
+        integral: K_i, ln beta per nat of the error and step.
+        device: of the controller's state. No step waits for it.
+    """
+
+    sample_shape: ClassVar[tuple[int, ...]] = ()
+    settled: ClassVar[int] = 0
+
+    def __init__(self, target: float, proportional: float, integral: float, device: torch.device) -> None:
+        self.target = target
+        self.proportional = proportional
+        self.integral = integral
+        self.summed = torch.zeros((), device=device)  # K_i times the sum of the errors; beta starts at 1
+        self.beta = torch.ones((), device=device)  # of the last step
+
+    def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:  # noqa: ARG002
+        """The mean loss of a batch, in nats per image. The controller moves."""
+        rate = mean_over_images(terms.rate.sum(1))
+        self.control(rate.detach())
+        return mean_over_images(terms.distortion) + self.beta * rate
+
+    def control(self, rate: Float[Tensor, ""]) -> None:
+        """Set beta for a batch of this rate, in nats."""
+        error = rate.to(self.summed) - self.target
+        self.summed = (self.summed + self.integral * error).clamp(-LARGEST_LN_BETA, LARGEST_LN_BETA)
+        log_beta = self.summed + self.proportional * error
+        self.beta = log_beta.clamp(-LARGEST_LN_BETA, LARGEST_LN_BETA).exp()
+
+    def rate_factor(self, step: int) -> float:  # noqa: ARG002
+        """Beta of the last step."""
+        return float(self.beta)
+
+    def scalars(self, step: int) -> dict[str, float]:  # noqa: ARG002
+        """Beta of the last step."""
+        return {"controlled_beta": float(self.beta)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The controller's state."""
+        return {"summed": self.summed, "beta": self.beta}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` gave."""
+        self.summed, self.beta = state["summed"].to(self.summed), state["beta"].to(self.beta)

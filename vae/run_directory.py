@@ -1,0 +1,43 @@
+"""The files of a run's directory, and how they are written: whole or not at all."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+RUN = "run.json"
+SUMMARY = "summary.json"
+CHECKPOINTS = "checkpoints"
+LOCK = ".lock"  # held by the process that trains
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path` so that a reader, or a kill at any moment, finds the old file or the new one, whole.
+
+    Raises:
+        OSError: the disk is full or cannot be written; the old file is untouched.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` for people and programs, atomically."""
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_summary(directory: Path) -> dict[str, Any]:
+    """What the run in `directory` said when it ended; `{"status": "unfinished"}` if it has not, or not readably."""
+    try:
+        summary = json.loads((directory / SUMMARY).read_bytes())
+    except (OSError, ValueError):
+        return {"status": "unfinished"}
+    return summary if isinstance(summary, dict) and "status" in summary else {"status": "unfinished"}
