@@ -17,6 +17,7 @@ from vae.evaluation import (
     Encoding,
     aggregate_numbers,
     correlation,
+    decomposition_numbers,
     elbo_numbers,
     encode_images,
     final_numbers,
@@ -192,16 +193,19 @@ def test_the_latents_are_in_the_order_of_their_rates(encoding):
     assert rates == sorted(rates, reverse=True)
 
 
-def test_units_are_counted_as_active_above_both_thresholds():
+def test_units_are_counted_as_active_by_each_definition():
     encoding = constant_encoding(mean=0.0, logvar=0.0)
+    logvar = torch.tensor([0.8, 0.8, 0.8]).log().expand(20, 3)
     mean = torch.zeros(20, 3)
     mean[::2, 0] = 0.21  # variance .011
     mean[::2, 1] = 0.19  # variance .009
     rate = torch.tensor([0.011, 0.009, 0.5]).expand(20, 3)
     saturated = torch.tensor([True, False, False]).expand(20, 3)
-    numbers = latent_numbers(replace(encoding, mean=mean, rate=rate, saturated=saturated))
+    numbers = latent_numbers(replace(encoding, mean=mean, logvar=logvar, rate=rate, saturated=saturated))
     assert numbers["active_units"] == 1
     assert numbers["active_units_by_rate"] == 2
+    assert numbers["active_units_by_posterior_variance"] == 3
+    assert 1 < numbers["participation_ratio"] < 2
     assert numbers["saturated_fraction"] == pytest.approx(1 / 3)
 
 
@@ -217,10 +221,16 @@ def test_final_numbers_are_those_of_the_summary(vae, tiny_images):
         "baseline_distortion",
         "active_units",
         "active_units_by_rate",
+        "active_units_by_posterior_variance",
         "effective_latents",
+        "participation_ratio",
         "saturated_fraction",
         "aggregate_posterior_kl",
         "gaussian_total_correlation",
+        "mutual_information",
+        "total_correlation",
+        "dimension_wise_kl",
+        "decomposition_residual",
         "rate_per_latent",
         "label_information_per_latent",
     }
@@ -273,6 +283,32 @@ def test_an_aggregate_posterior_that_is_the_prior_costs_nothing():
     assert numbers["gaussian_total_correlation"] == pytest.approx(0, abs=1e-6)
 
 
+PARTS = ("mutual_information", "total_correlation", "dimension_wise_kl")
+
+
+@pytest.mark.parametrize("densities", [1, 256 * LATENTS * 100, 10**9])
+def test_the_parts_and_the_residual_sum_to_the_rate(encoding, densities):
+    numbers = decomposition_numbers(encoding, densities)
+    assert sum(numbers.values()) == pytest.approx(elbo_numbers(encoding)["rate"], abs=1e-9)
+    assert numbers["mutual_information"] <= math.log(256) + 1e-5
+
+
+def test_with_all_samples_little_of_the_rate_is_left_over(encoding):
+    numbers = decomposition_numbers(encoding)
+    assert numbers["decomposition_residual"] == pytest.approx(0, abs=4 * math.sqrt(LATENTS / 256))
+    assert all(numbers[part] > -0.1 for part in PARTS)
+
+
+def test_a_decomposition_takes_as_many_samples_as_its_densities_allow(encoding):
+    # The samples are spread evenly: the rest of z is never looked at.
+    chosen = torch.zeros(256, dtype=torch.bool)
+    chosen[torch.arange(10) * 256 // 10] = True
+    unread = replace(encoding, z=torch.where(chosen[:, None], encoding.z, math.nan))
+    limit = 10 * 256 * LATENTS
+    assert decomposition_numbers(unread, limit) == decomposition_numbers(encoding, limit)
+    assert math.isnan(decomposition_numbers(unread, 11 * 256 * LATENTS)["mutual_information"])
+
+
 # The tight bound
 
 
@@ -323,7 +359,8 @@ def constant_encoding(mean: float, logvar: float, images: int = 20, latents: int
 @pytest.mark.parametrize("images", [1, 20])
 def test_constant_latents_give_no_nan(mean, logvar, images):
     encoding = constant_encoding(mean, logvar, images)
-    for numbers in (elbo_numbers(encoding), latent_numbers(encoding), aggregate_numbers(encoding)):
+    everything = (elbo_numbers, latent_numbers, aggregate_numbers, decomposition_numbers)
+    for numbers in (of(encoding) for of in everything):
         assert all(math.isfinite(number) for number in numbers.values())
     assert all(statistic.isfinite().all() for statistic in per_latent(encoding).values())
     torch.testing.assert_close(correlation(encoding), torch.eye(3))

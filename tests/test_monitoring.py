@@ -13,7 +13,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from vae.evaluation import Encoding, encode_images
 from vae.model import VAE, mlp_vae
-from vae.monitoring import CHARTS, collapse_alarm, draw, report_numbers, show_embedding, show_pictures
+from vae.monitoring import (
+    CHARTS,
+    collapse_alarm,
+    draw,
+    report_decomposition,
+    report_numbers,
+    show_embedding,
+    show_pictures,
+)
 from vae.tracking import Tracker
 
 ALWAYS = {"reconstructions", "samples", "traversals", "rate_per_latent", "correlation"}
@@ -73,6 +81,21 @@ def test_every_statistic_of_the_latents_that_is_logged_has_a_chart(tmp_path):
     report(tmp_path, encoding_of(torch.ones(4, 3)), beta=1.0)
     numbers = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[1])
     assert set(numbers) - {"step"} == {f"z/{name}/{latent:02d}" for name in CHARTS for latent in range(3)}
+
+
+def test_the_parts_of_the_rate_are_logged_under_the_images_name(tmp_path):
+    encoding = replace(encoding_of(torch.full((50, 3), 0.5)), mean=torch.zeros(50, 3))
+    with closing(Tracker(tmp_path, 0, tensorboard=False)) as tracker:
+        report_decomposition(tracker, "validation", encoding, 7)
+    numbers = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert numbers.pop("step") == 7
+    assert sum(numbers.values()) == pytest.approx(1.5)
+    assert set(numbers) == {
+        "validation/mutual_information",
+        "validation/total_correlation",
+        "validation/dimension_wise_kl",
+        "validation/decomposition_residual",
+    }
 
 
 # The alarm

@@ -42,6 +42,27 @@ def test_evaluate_takes_the_best_checkpoint(finished_run):
     assert json.loads(done.stdout)["images"] == 10_000
 
 
+def test_evaluate_estimates_the_nll_beside_the_numbers_of_the_summary(finished_run):
+    nlls = []
+    for words in ([], ["--samples", "100", "--images", "1000"], ["--samples", "1", "--images", "1000"]):
+        done = run("scripts/evaluate.py", str(finished_run), *words)
+        assert done.returncode == 0, done.stderr
+        numbers = json.loads(done.stdout)
+        if words:
+            assert f"{numbers['nll']['samples']}" == words[1]
+            nlls.append(numbers.pop("nll")["nll"])
+        assert numbers == json.loads((finished_run / "summary.json").read_text())["test"]
+    assert nlls[0] == -numbers["importance_weighted_bound"]["bound"]  # the same samples of the same images
+    assert nlls[0] < nlls[1]
+
+
+@pytest.mark.parametrize("words", [["--samples", "0"], ["--samples", "5", "--images", "-1"], ["--images", "5"]])
+def test_evaluate_refuses_an_nll_of_nothing(words):
+    done = run("scripts/evaluate.py", "nowhere", *words)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
 def test_traverse_draws_the_latents_by_rate(tmp_path, finished_run):
     output = tmp_path / "new" / "one.png"
     done = run("scripts/traverse.py", str(finished_run), "--output", str(output))

@@ -225,10 +225,24 @@ def test_the_gradient_norm_and_the_speed_are_served(server, name):
     assert all(value > 0 for value in server.values(f"train/{name}"))
 
 
-@pytest.mark.parametrize("name", ["active_units", "active_units_by_rate"])
-def test_active_units_are_counted_by_variance_and_by_rate(server, name):
+@pytest.mark.parametrize("name", ["active_units", "active_units_by_rate", "active_units_by_posterior_variance"])
+def test_active_units_are_counted_by_three_definitions(server, name):
     for split, steps in (("validation", EPOCH_STEPS), ("test", [LAST_STEP])):
         assert server.series(f"{split}/{name}") == [(step, LATENTS) for step in steps]
+
+
+def test_the_participation_ratio_is_served(server):
+    assert server.steps("validation/participation_ratio") == EPOCH_STEPS
+    assert all(1 <= value <= LATENTS for value in server.values("validation/participation_ratio"))
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_the_parts_of_the_rate_are_served_at_the_last_step_and_sum_to_it(server, split):
+    parts = ("mutual_information", "total_correlation", "dimension_wise_kl", "decomposition_residual")
+    assert all(server.steps(f"{split}/{part}") == [LAST_STEP] for part in parts)
+    total = sum(server.values(f"{split}/{part}")[-1] for part in parts)
+    assert total == pytest.approx(server.values(f"{split}/rate")[-1], rel=1e-4)
+    assert 0 < server.values(f"{split}/mutual_information")[-1] <= np.log(10_000) + 1e-4
 
 
 def test_the_fraction_of_saturated_log_variances_is_served(server):

@@ -243,8 +243,9 @@ def save(training: Training, name: str) -> None:
 
 
 def show_pictures(training: Training, encoding: Encoding) -> None:
-    """The figures of the watched images."""
+    """The figures of the watched images, and what their rate is made of: both cost too much for every epoch."""
     state = training.state
+    monitoring.report_decomposition(training.tracker, training.watched[0], encoding, state.step)
     beta = training.objective.rate_factor(state.step)
     monitoring.show_pictures(training.tracker, state.vae, training.watched[1], encoding, beta, state.step)
 

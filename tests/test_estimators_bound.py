@@ -1,0 +1,202 @@
+"""The bound, against models whose evidence is known, and its memory."""
+
+import functools
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.distributions import MultivariateNormal
+
+from vae.divergences import NonFiniteError
+from vae.estimators import bound as room
+from vae.estimators import importance_weighted_bound, log_mean_exp
+from vae.model import VAE, GaussianHead, mlp_vae
+from vae.objectives import elbo_terms
+
+laws = settings(max_examples=100, deadline=None)
+VARIANCE = 0.25
+
+
+def tensor(values) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# Log-mean-exp
+
+
+@laws
+@given(st.lists(st.floats(-50, 50), min_size=1, max_size=8), st.floats(-1e5, 1e5))
+def test_log_mean_exp_is_its_name_and_moves_with_its_values(values, shift):
+    expected = math.log(math.fsum(math.exp(value) for value in values) / len(values))
+    assert log_mean_exp(tensor(values)).item() == pytest.approx(expected, abs=1e-12)
+    assert log_mean_exp(tensor(values) + shift).item() == pytest.approx(expected + shift, abs=1e-9)
+
+
+@pytest.mark.parametrize("value", [-1e30, -1e4, 1e4, 1e30])
+def test_log_mean_exp_of_equal_values_is_that_value_however_far_out(value):
+    assert log_mean_exp(torch.full((3, 4), value)).tolist() == pytest.approx([value] * 3)
+
+
+# The bound
+
+
+def linear_gaussian(posterior_scale: float = 1.0) -> VAE:
+    """x = W z + 0.3 + noise, with orthogonal columns in W: the posterior is diagonal, and here it is exact.
+
+    `posterior_scale` widens the posterior's standard deviation, which makes it wrong.
+    """
+    weight = torch.tensor([[1.0, 0.5], [1.0, -0.5], [-1.0, 0.5], [-1.0, -0.5]])
+    gain = weight.square().sum(0)  # W^T W, a diagonal
+    precision = 1 + gain / VARIANCE
+    vae = mlp_vae((1, 2, 2), 2, (4,), activation=nn.Identity, head=GaussianHead(VARIANCE, learned=False)).eval()
+    with torch.no_grad():
+        first, _, last = vae.encoder.layers
+        first.weight.copy_(torch.eye(4))
+        first.bias.fill_(-0.3)
+        last.weight.copy_(torch.cat([weight.T / VARIANCE / precision[:, None], torch.zeros(2, 4)]))
+        last.bias.copy_(torch.cat([torch.zeros(2), -precision.log() + 2 * math.log(posterior_scale)]))
+        vae.decoder.layers[0][0].weight.copy_(weight)
+        vae.decoder.layers[0][0].bias.zero_()
+        vae.decoder.output.weight.copy_(torch.eye(4))
+        vae.decoder.output.bias.fill_(0.3)
+    return vae
+
+
+def evidence(x: torch.Tensor) -> torch.Tensor:
+    """The exact ln p(x) of `linear_gaussian`."""
+    weight = linear_gaussian().decoder.layers[0][0].weight.detach().double()
+    covariance = weight @ weight.T + VARIANCE * torch.eye(4, dtype=torch.float64)
+    return MultivariateNormal(torch.full((4,), 0.3, dtype=torch.float64), covariance).log_prob(x.double().flatten(1))
+
+
+def bound(vae: VAE, x: torch.Tensor, samples: int, seed: int = 0) -> torch.Tensor:
+    return importance_weighted_bound(vae, x, samples, seeded(seed))
+
+
+@pytest.mark.parametrize("samples", [1, 7])
+def test_with_the_exact_posterior_the_bound_is_the_evidence_whatever_the_noise(samples):
+    x = torch.rand(5, 1, 2, 2, generator=seeded(1))
+    torch.testing.assert_close(bound(linear_gaussian(), x, samples).double(), evidence(x), rtol=1e-5, atol=1e-5)
+
+
+def test_where_the_decoder_ignores_z_and_the_posterior_is_the_prior_the_bound_is_the_likelihood():
+    vae = mlp_vae((1, 3, 3), 2, (4,)).eval()
+    for layer in (vae.encoder.layers[-1], vae.decoder.output):
+        layer.weight.data.zero_()
+    vae.encoder.layers[-1].bias.data.zero_()
+    x = torch.rand(4, 1, 3, 3, generator=seeded(0))
+    likelihood = vae.decode(torch.zeros(4, 2)).log_prob(x).detach()
+    torch.testing.assert_close(bound(vae, x, 5), likelihood)
+    torch.testing.assert_close(elbo_terms(vae, x, torch.randn(4, 2)).elbo.detach(), likelihood)
+
+
+ONE = torch.tensor([[[[0.9, 0.1], [0.4, 0.7]]]])
+
+
+@functools.cache
+def bounds_of_one_image(samples: int, times: int = 4_000) -> torch.Tensor:
+    """The bound of the same image, drawn again and again with a posterior three times too wide."""
+    return bound(linear_gaussian(3.0), ONE.expand(times, -1, -1, -1), samples, seed=samples).double()
+
+
+def standard_error(values: torch.Tensor) -> float:
+    return float(values.std() / len(values) ** 0.5)
+
+
+def test_one_sample_of_the_bound_is_the_elbo_in_expectation():
+    vae, singles = linear_gaussian(3.0), bounds_of_one_image(1)
+    noise = torch.randn(len(singles), 2, generator=seeded(99))
+    elbo = elbo_terms(vae, ONE.expand(len(singles), -1, -1, -1), noise).elbo.detach().double()
+    assert abs(singles.mean() - elbo.mean()) < 4 * math.hypot(standard_error(singles), standard_error(elbo))
+
+
+def test_more_samples_tighten_the_bound_from_below_until_it_is_the_evidence():
+    exact = evidence(ONE).item()
+    means = [bounds_of_one_image(samples).mean().item() for samples in (1, 3, 10, 60)]
+    errors = [standard_error(bounds_of_one_image(samples)) for samples in (1, 3, 10, 60)]
+    for k in range(3):  # every step is far larger than its Monte Carlo error
+        assert means[k + 1] - means[k] > 4 * math.hypot(errors[k], errors[k + 1])
+    assert means[-1] < exact + 4 * errors[-1]
+    assert exact - means[-1] < 0.05
+
+
+def test_more_samples_tighten_the_bound_over_many_images():
+    # Image by image, the 64 samples begin with the same two.
+    x = torch.rand(400, 1, 2, 2, generator=seeded(3))
+    few, many = (bound(linear_gaussian(2.0), x, samples, seed=5).double() for samples in (2, 64))
+    gain = many - few
+    assert gain.mean() > 4 * standard_error(gain)
+    gap = evidence(x) - many
+    assert gap.mean() > -4 * standard_error(gap)
+    assert gap.mean() < gain.mean()
+
+
+# Its cost
+
+
+@pytest.mark.parametrize("pixels", [1, 4 * 30, 4 * 30 * 7, 2**20])
+def test_the_bound_does_not_depend_on_how_much_is_decoded_at_once(monkeypatch, pixels):
+    x = torch.rand(30, 1, 2, 2, generator=seeded(1))
+    together = bound(linear_gaussian(3.0), x, 20, seed=2)
+    monkeypatch.setattr(room, "PIXELS_AT_ONCE", pixels)
+    torch.testing.assert_close(bound(linear_gaussian(3.0), x, 20, seed=2), together, rtol=1e-5, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_bound_and_another_seed_another():
+    x = torch.rand(5, 1, 2, 2, generator=seeded(1))
+    first, second, other = (bound(linear_gaussian(3.0), x, 10, seed) for seed in (0, 0, 1))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_thousands_of_samples_sum_without_a_loss_of_digits(monkeypatch):
+    # Whatever the samples, each weight is the evidence: a sum that lost digits on the way would drift from it.
+    monkeypatch.setattr(room, "PIXELS_AT_ONCE", 1)
+    x = torch.rand(2, 1, 2, 2, generator=seeded(1))
+    torch.testing.assert_close(bound(linear_gaussian(), x, 5_000).double(), evidence(x), rtol=1e-6, atol=1e-6)
+
+
+MEMORY = """
+import resource, torch
+from vae.estimators import importance_weighted_bound
+from vae.model import mlp_vae
+torch.set_num_threads(1)
+vae, x = mlp_vae((1, 4, 4), 50, (8,)).eval(), torch.rand(1_000, 1, 4, 4)
+def peak():
+    importance_weighted_bound(vae, x, samples, torch.Generator())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+samples = 200
+before = peak()
+samples = 2_000
+print((peak() - before) / 1024)
+"""
+
+
+def test_memory_does_not_grow_with_the_samples():
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 100  # MiB; the noise of all samples alone would be 400
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("samples", [0, -3])
+def test_a_bound_of_no_samples_is_refused(samples):
+    with pytest.raises(ValueError, match=f"samples must be 1 or more, got {samples}"):
+        bound(linear_gaussian(), ONE, samples)
+
+
+def test_a_decoder_that_gives_nan_is_noticed():
+    vae = linear_gaussian()
+    vae.decoder.output.bias.data[1] = math.nan
+    with pytest.raises(NonFiniteError, match="the importance weights must not hold NaN"):
+        bound(vae, ONE, 3)

@@ -1,0 +1,32 @@
+"""What the rate is made of, which latents carry it, and how tight the bound is. Information is in nats."""
+
+from vae.estimators.activity import (
+    active_by_posterior_variance,
+    active_by_rate,
+    active_by_variance,
+    baseline_distortion,
+    effective_latents,
+    participation_ratio,
+)
+from vae.estimators.bound import importance_weighted_bound, log_mean_exp
+from vae.estimators.decomposition import RateDecomposition, aggregate_log_densities, decompose_rate
+from vae.estimators.labels import label_information
+from vae.estimators.moments import aggregate_kl, aggregate_posterior, gaussian_total_correlation
+
+__all__ = [
+    "RateDecomposition",
+    "active_by_posterior_variance",
+    "active_by_rate",
+    "active_by_variance",
+    "aggregate_kl",
+    "aggregate_log_densities",
+    "aggregate_posterior",
+    "baseline_distortion",
+    "decompose_rate",
+    "effective_latents",
+    "gaussian_total_correlation",
+    "importance_weighted_bound",
+    "label_information",
+    "log_mean_exp",
+    "participation_ratio",
+]
