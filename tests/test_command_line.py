@@ -153,8 +153,7 @@ def test_a_wrong_file_is_one_line(files, text, line):
         ("defaults: [schema]", "data must be chosen in a defaults list, as in `override /data: ...`"),
         (
             "defaults: [schema, data: mnist, model: mlp, likelihood: bernoulli, objective: beta]",
-            "beta must be a number from 0 to 1000000: "
-            "Structured config of type `Config` has missing mandatory value: beta",
+            "beta must be given, as in beta=..., it must be a number from 0 to 1000000",
         ),
     ],
 )
