@@ -1,0 +1,45 @@
+"""IRS, the interventional robustness score: how little a latent moves when all but one factor do.
+
+Suter, Miladinović, Schölkopf & Bauer (2019), "Robustly Disentangled Causal Mechanisms"; details as in the library of
+Locatello et al. (2019).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int32
+from numpy.random import Generator
+
+from vae.disentanglement.codes import Codes
+
+QUANTILE = 0.99  # of the deviations: the largest one alone would be noise
+
+
+@dataclass(frozen=True)
+class IRS:
+    """`score` in [0, 1], 0 if no latent varies; `robustness` of each latent to all factors but one."""
+
+    score: float
+    robustness: Float[np.ndarray, "latents factors"]
+
+
+def irs(codes: Codes, samples: int, generator: Generator) -> IRS:
+    """The mean over latents, weighted by how far they reach, of the robustness for their best factor."""
+    return irs_of(*codes.draw(samples, generator))
+
+
+def irs_of(codes: Float[np.ndarray, "images latents"], levels: Int32[np.ndarray, "images factors"]) -> IRS:
+    """The score of these codes."""
+    reach = np.abs(codes - codes.mean(axis=0)).max(axis=0)
+    moved = np.zeros((codes.shape[1], levels.shape[1]))
+    for k, factor in enumerate(levels.T):
+        deviations = []
+        for level in np.unique(factor):
+            group = codes[factor == level]
+            deviations.append(np.quantile(np.abs(group - group.mean(axis=0)), QUANTILE, axis=0))
+        moved[:, k] = np.mean(deviations, axis=0)
+    alive = reach > 0
+    robustness = np.zeros_like(moved)
+    robustness[alive] = np.clip(1 - moved[alive] / reach[alive, None], 0, 1)
+    score = float(np.average(robustness[alive].max(axis=1), weights=reach[alive])) if alive.any() else 0.0
+    return IRS(score, robustness)
