@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from joblib import Parallel, delayed
 from numpy.random import Generator
-from sklearn.ensemble import GradientBoostingClassifier
 
+from vae.disentanglement.boosting import boost, quantised
 from vae.disentanglement.codes import Codes
 
 TINY = 1e-11  # added to importances, so that a latent without any has an even share of nothing
@@ -29,7 +29,7 @@ class DCI:
 
 
 def dci(codes: Codes, train: int, test: int, generator: Generator, workers: int = 1, trees: int = 100) -> DCI:
-    """The three scores. By far the slowest metric: a tree for every level of every factor, `trees` times.
+    """The three scores. The slowest metric: a tree for every level of every factor, `trees` times.
 
     Args:
         codes: of all images.
@@ -42,17 +42,19 @@ def dci(codes: Codes, train: int, test: int, generator: Generator, workers: int 
     x, y = codes.draw(train, generator)
     fresh, answers = codes.draw(test, generator)
 
+    bins, fresh_bins = quantised(x, fresh)
+
     def fit(factor: int) -> tuple[Float[np.ndarray, " latents"], float, float]:
-        labels = y[:, factor]
+        labels, right = y[:, factor], answers[:, factor]
         if len(np.unique(labels)) < 2:  # among few draws: nothing to learn
-            return np.zeros(codes.latents), 1.0, float((answers[:, factor] == labels[0]).mean())
-        forest = GradientBoostingClassifier(n_estimators=trees, random_state=0).fit(x, labels)
-        return forest.feature_importances_, forest.score(x, labels), forest.score(fresh, answers[:, factor])
+            return np.zeros(codes.latents), 1.0, float((right == labels[0]).mean())
+        model = boost(bins, labels, fresh_bins, trees)
+        return model.importance, float((model.classes == labels).mean()), float((model.fresh_classes == right).mean())
 
     most_levels_first = sorted(range(y.shape[1]), key=lambda k: -codes.factors.sizes[k])
     found = Parallel(n_jobs=workers, backend="threading")(delayed(fit)(k) for k in most_levels_first)
     by_factor = [found[most_levels_first.index(k)] for k in range(y.shape[1])]
-    importance = np.stack([np.abs(row[0]) for row in by_factor], axis=1)
+    importance = np.stack([row[0] for row in by_factor], axis=1)
     return DCI(
         disentanglement=disentanglement(importance),
         completeness=disentanglement(importance.T),  # the same of the other axis
