@@ -1,15 +1,17 @@
 """A run from Hydra's configuration to `summary.json`, and how it ends."""
 
 import errno
+import io
 import json
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
@@ -31,18 +33,19 @@ from vae.command_line.composition import OPTIONS
 from vae.config import Config, ConfigError
 from vae.data import DataError
 from vae.divergences import NonFiniteError
-from vae.evaluation import final_numbers
-from vae.monitoring import CHARTS, TERMS
+from vae.evaluation import disentanglement_numbers, encode_posteriors, final_numbers
+from vae.monitoring import CHARTS, TERMS, report_disentanglement
 from vae.objective_config import BetaConfig
 from vae.objectives import normalised_beta
 from vae.provenance import device_name, provenance
-from vae.run_directory import LOCK, RUN, SUMMARY, read_summary, write_json
+from vae.run_directory import CODES, LOCK, RUN, SUMMARY, read_summary, write_atomically, write_json
 from vae.signals import StopRequest
 from vae.tracking import Progress, Tracker
 from vae.training import Training, TrainState, fit
 
 log = logging.getLogger(__name__)
 
+CODED_IMAGES = 1_000
 LOCK_PATIENCE_SECONDS = 30.0  # for a process that is just saving and stopping
 
 
@@ -233,11 +236,19 @@ def conclude(config: Config, training: Training) -> None:
         "best": {"epoch": state.best_epoch, f"{training.watched[0]}_elbo": state.best_elbo},
         "test": test,
     }
+    write_codes(training)
+    if config.disentanglement and training.splits.train.factors is not None:
+        log.info("scores of disentanglement: about a minute")
+        found = disentanglement_numbers(state.vae, training.splits.train)
+        report_disentanglement(training.tracker, found, test["rate_per_latent"], state.step)
+        summary["disentanglement"] = found
     write_json(directory / SUMMARY, summary)
     bound = test["importance_weighted_bound"]
     scalars = {f"test/{name}": value for name, value in test.items() if isinstance(value, float)}
     scalars["test/importance_weighted_bound"] = bound["bound"]
     training.tracker.scalars(scalars, state.step)
+    scores = summary["disentanglement"]["numbers"] if "disentanglement" in summary else {}
+    scalars |= {f"disentanglement/{name}": value for name, value in scores.items()}
     training.tracker.hyperparameters(flat(config), scalars, state.step)
     latents = state.vae.latent_dim
     for line in (
@@ -245,11 +256,26 @@ def conclude(config: Config, training: Training) -> None:
         f"per image; loss {test['loss']:.2f} at beta {config.beta:g}",
         f"       {test['active_units']:.0f} of {latents} latents active; ln p(x) >= {bound['bound']:.2f} "
         f"({bound['samples']} samples, {bound['images']} images)",
+        *([f"scores {scores_line(scores)}"] if scores else []),
         f"time   {state.seconds:.0f} s of training, {summary['images_per_second']:,.0f} images a second",
         f"run    {shown(directory)}",
         f"look   tensorboard --logdir {shown(directory.parent)}",
     ):
         log.info(line)
+
+
+def write_codes(training: Training) -> None:
+    """Leave the posteriors of the first test images, by which a sweep compares the models of its seeds."""
+    mean, logvar = encode_posteriors(training.state.vae, training.splits.test.first(CODED_IMAGES))
+    content = io.BytesIO()
+    np.savez(content, mean=mean.numpy(), logvar=logvar.numpy())
+    write_atomically(training.directory / CODES, content.getvalue())
+
+
+def scores_line(scores: Mapping[str, float]) -> str:
+    """The best known of the scores."""
+    names = {"mig": "MIG", "dci_disentanglement": "DCI", "factor_vae_score": "FactorVAE", "sap": "SAP"}
+    return ", ".join(f"{title} {scores[name]:.3f}" for name, title in names.items()) + " (of posterior means)"
 
 
 def objective_name(config: Config) -> str:

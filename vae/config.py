@@ -177,6 +177,7 @@ class Config:
     threads: int | None = field(metadata=between(1, 1_024))
     precision: Precision
     compile: bool
+    disentanglement: bool
     resume: str | None
     tracking: TrackingConfig
     data: Any  # DataConfig, SpritesConfig, DspritesConfig or ImagesConfig

@@ -72,6 +72,42 @@ def encode_images(vae: VAE, images: ImageSet) -> Encoding:
     return Encoding(*(torch.cat(column) for column in zip(*batches, strict=True)))
 
 
+@torch.inference_mode()
+def encode_posteriors(
+    vae: VAE, images: ImageSet
+) -> tuple[Float[Tensor, "images latent"], Float[Tensor, "images latent"]]:
+    """Mean and log-variance of every image's posterior, on the CPU. Nothing is decoded."""
+    vae.eval()
+    generator = torch.Generator(images.device).manual_seed(EVALUATION_SEED)
+    batches = []
+    for index in torch.arange(len(images), device=images.device).split(BATCH):
+        posterior = vae.encode(images.batch(index, generator))
+        batches.append((posterior.mean.cpu(), posterior.logvar.cpu()))
+    mean, logvar = zip(*batches, strict=True)
+    return torch.cat(mean), torch.cat(logvar)
+
+
+def disentanglement_numbers(vae: VAE, images: ImageSet) -> dict[str, Any]:
+    """Every metric of `vae.disentanglement` from one encoding of `images`, as `summary.json` holds them.
+
+    The scores by name, the matrices (latents, factors) that they come from, and the names of the factors.
+
+    Raises:
+        ValueError: the factors of the images are not known.
+    """
+    from vae.disentanglement import score  # scikit-learn takes seconds to import, and few runs need it
+
+    if images.factors is None:
+        raise ValueError("the metrics need images whose factors are known, got images without any")
+    mean, logvar = encode_posteriors(vae, images)
+    scores = score(mean.numpy(), logvar.numpy(), images.factors, workers=torch.get_num_threads())
+    return {
+        "factors": list(images.factors.names),
+        "numbers": scores.numbers,
+        "matrices": {name: matrix.tolist() for name, matrix in scores.matrices.items()},
+    }
+
+
 def elbo_numbers(encoding: Encoding) -> dict[str, float]:
     """Distortion, rate and ELBO, means over the images in nats."""
     # float64: a mean over ten thousand images would lose the digits that two runs are compared by.

@@ -1,7 +1,7 @@
 """Reconstructions, samples, traversals and plots. Tensors in, images out, as (height, width, 3) bytes; no files."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -143,6 +143,23 @@ def rate_spectrum(rate_per_latent: Float[Tensor, " latent"], order: Sequence[int
     axes.set_xticks(positions[::every], [f"z{latent:02d}" for latent in order][::every])
     axes.set(ylabel="rate, nats", title=f"rate per latent, {float(rate_per_latent.sum()):.1f} nats in all")
     axes.spines[["top", "right"]].set_visible(False)
+    return render(figure)
+
+
+def factor_matrices(
+    matrices: Mapping[str, Sequence[Sequence[float]]], factors: Sequence[str], order: Sequence[int]
+) -> Picture:
+    """What each latent has to do with each factor, by every measure; the latents from above in `order`."""
+    figure = Figure(figsize=(3.2 * len(matrices), 1.4 + 0.28 * len(order)), layout="constrained")
+    names = [f"z{latent:02d}" for latent in order]
+    for axes, (name, matrix) in zip(
+        figure.subplots(1, len(matrices), squeeze=False)[0], matrices.items(), strict=True
+    ):
+        image = axes.imshow(np.asarray(matrix)[list(order)], cmap="viridis", vmin=0, aspect="auto")
+        axes.set_xticks(range(len(factors)), factors, rotation=45, ha="right")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_title(name)
+        figure.colorbar(image)
     return render(figure)
 
 

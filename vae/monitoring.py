@@ -1,6 +1,7 @@
 """What a run shows of itself: numbers each epoch, pictures as training slows down, everything at the end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -113,6 +114,24 @@ def draw(vae: VAE, images: ImageSet, encoding: Encoding, beta: float) -> Mapping
     if vae.latent_dim == 2:
         pictures["manifold"] = figures.manifold(vae, device)
     return pictures
+
+
+MATRICES = {
+    "mutual_information": "mutual information, nats",
+    "dci_importance": "importance (DCI)",
+    "factor_vae_votes": "votes (FactorVAE)",
+}
+
+
+def report_disentanglement(
+    tracker: Tracker, found: Mapping[str, Any], rate_per_latent: Sequence[float], step: int
+) -> None:
+    """The scores and the matrices that `disentanglement_numbers` found; latents in the order of their rate."""
+    tracker.scalars({f"disentanglement/{name}": value for name, value in found["numbers"].items()}, step)
+    if tracker.takes_pictures:
+        order = sorted(range(len(rate_per_latent)), key=lambda latent: -rate_per_latent[latent])
+        drawn = {title: found["matrices"][name] for name, title in MATRICES.items()}
+        tracker.picture("factors", figures.factor_matrices(drawn, found["factors"], order), step)
 
 
 def show_embedding(tracker: Tracker, images: ImageSet, encoding: Encoding) -> None:

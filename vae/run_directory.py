@@ -9,6 +9,7 @@ from typing import Any
 RUN = "run.json"
 SUMMARY = "summary.json"
 CHECKPOINTS = "checkpoints"
+CODES = "codes.npz"  # of the first test images, so that runs can be compared without their models
 LOCK = ".lock"  # held by the process that trains
 
 

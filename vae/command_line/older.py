@@ -19,6 +19,7 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     whole = dict(values)
     whole.setdefault("objective", ADDED["objective"])
+    whole.setdefault("disentanglement", True)
     if "hidden" in whole.get("model", {}):  # the fully connected network
         whole["model"] = {**ADDED["model"], **whole["model"]}
     return whole

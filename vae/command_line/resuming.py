@@ -15,7 +15,7 @@ from vae.config import ConfigError
 LAST_CHECKPOINT = "checkpoints/last"
 
 # What a resumed run may change: how long, where and how visibly it trains, but not what it computes.
-FREE = {"epochs", "early_stopping_epochs", "resume", "device", "threads", "compile"}
+FREE = {"epochs", "early_stopping_epochs", "resume", "device", "threads", "compile", "disentanglement"}
 FREE |= {"tracking", "data.root", "data.download", "data.timeout_seconds"}
 
 
