@@ -237,17 +237,17 @@ def conclude(config: Config, training: Training) -> None:
         "test": test,
     }
     write_codes(training)
+    scores: dict[str, float] = {}
     if config.disentanglement and training.splits.train.factors is not None:
         log.info("scores of disentanglement: about a minute")
         found = disentanglement_numbers(state.vae, training.splits.train)
         report_disentanglement(training.tracker, found, test["rate_per_latent"], state.step)
-        summary["disentanglement"] = found
+        summary["disentanglement"], scores = found, found["numbers"]
     write_json(directory / SUMMARY, summary)
     bound = test["importance_weighted_bound"]
     scalars = {f"test/{name}": value for name, value in test.items() if isinstance(value, float)}
     scalars["test/importance_weighted_bound"] = bound["bound"]
     training.tracker.scalars(scalars, state.step)
-    scores = summary["disentanglement"]["numbers"] if "disentanglement" in summary else {}
     scalars |= {f"disentanglement/{name}": value for name, value in scores.items()}
     training.tracker.hyperparameters(flat(config), scalars, state.step)
     latents = state.vae.latent_dim
