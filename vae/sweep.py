@@ -38,7 +38,8 @@ def run_member(config: DictConfig, script: Path) -> int:
         SystemExit: a signal asked the sweep to stop; the member has been saved.
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
-    words = [*HydraConfig.get().overrides.task, f"hydra.run.dir='{directory}'"]
+    # A preset that describes a sweep would have every member be that sweep again.
+    words = [*HydraConfig.get().overrides.task, "hydra.mode=RUN", f"hydra.run.dir='{directory}'"]
     if (directory / LAST_CHECKPOINT).exists():
         if is_done(directory, config):
             return 0

@@ -86,12 +86,13 @@ def _checked(arguments: Sequence[str], configs: Path) -> Command:
     multirun = options.multirun or hydra.mode == RunMode.MULTIRUN
     run = next((o.value() for o in reversed(parsed) if o.get_key_element() == "resume"), None)
     if run is not None:
-        if multirun:
+        if options.multirun or any(o.is_sweep_override() for o in parsed):
             raise ConfigError("resume continues one run, got a sweep. Its own command, given again, goes on with it")
         if not run:
             raise ConfigError("resume must be the directory of a run, got nothing")
         overrides = resumed(Path(str(run)).expanduser(), overrides, composer)
         parsed = composer.parse(overrides)
+        multirun = False
     if multirun:
         parameters = hydra.sweeper.get("params") or {}
         swept = composer.parse(f"{k}={v}" for k, v in parameters.items()) + parsed

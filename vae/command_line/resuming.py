@@ -39,6 +39,7 @@ def resumed(run: Path, overrides: Sequence[str], composer: Composer) -> list[str
     for o in composer.parse([*map(str, stored), *overrides]):
         texts.pop(o.get_key_element(), None)  # the last one counts, and runs resumed often keep a short list
         texts[o.get_key_element()] = str(o.input_line)
+    texts["hydra.mode"] = "hydra.mode=RUN"  # of a member, whose preset may describe the sweep
     texts["hydra.run.dir"] = f"hydra.run.dir={_quoted(str(run))}"
     after = composer.configured(composer.parse(texts.values()))
     changed = changes(run, after)
