@@ -153,6 +153,10 @@ def conclude(directory: Path, members: int) -> int:
         print(member_line(path, summary, width))
     done = sum(summary["status"] == "done" for summary in summaries.values())
     print(f"{done} of {members} members done, in {directory}")
+    if done > 0:
+        from vae.report import PAGE, write_report  # its libraries take a second, which members need not wait for
+
+        print(f"\n{write_report(directory)}\n{directory / PAGE}")
     if done < members:
         print("the same command again goes on with the others")
     return 0 if done >= members else 1

@@ -1,0 +1,34 @@
+"""The report of a sweep, or of any folder of runs: `python scripts/report.py outputs/SWEEP`.
+
+Leaves report.html, one page that needs no network, and results.csv in the folder, from the runs that are done so far;
+prints the main table in Markdown and the slopes between rate and distortion. A sweep does the same at its end.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from vae.app import exit_code
+from vae.report import PAGE, RESULTS, write_report
+
+
+def main() -> int:
+    """Write both files and say where they are."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="a sweep, or a folder of runs")
+    folder: Path = parser.parse_args().folder
+    try:
+        found = write_report(folder)
+    except OSError as error:
+        print(f"error: the report could not be written: {error}", file=sys.stderr)
+        return exit_code(error)
+    if found is None:
+        print(f"error: a report needs a finished run, {folder} has none", file=sys.stderr)
+        return 1
+    print(found)
+    print(f"{folder / PAGE} and {RESULTS}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""The report as one HTML file: tables, plots and pictures in it, nothing fetched."""
+
+import base64
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from vae.report import plots
+from vae.report.members import Member
+from vae.report.selection import Ranking, supervised_choices
+from vae.report.statistics import rank_correlations, slopes
+from vae.report.tables import BOUND, DEPENDENCE, RATE, SAMPLED, SCORES, Table, shown, table, turned
+
+PICTURES_BYTES = 3_000_000  # of the traversals, of which as many are shown as go in
+WIDEST_PICTURE = 900  # pixels
+MATRICES = {"mutual_information": "mutual information, nats", "dci_importance": "importance in DCI"}
+FEWEST_FOR_RANKS = 4  # members: fewer order themselves by accident
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as the page holds it."""
+
+    title: str
+    source: str
+
+
+def render(folder: Path, members: Sequence[Member], grouped: Mapping[str, Sequence[Member]], ranking: Ranking) -> str:
+    """The page.
+
+    Args:
+        folder: whose report it is.
+        members: all of them, done or not.
+        grouped: those that are done, by setting.
+        ranking: of the settings, without labels.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("vae.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    first = next(iter(grouped.values()))[0]
+    origin = read_origin(first)
+    return environment.get_template("page.html.j2").render(
+        title=folder.resolve().name,
+        members=members,
+        done=sum(m.done for m in members),
+        settings=list(grouped),
+        introduction=first.introduction,
+        origin=origin,
+        hours=duration(sum(m.summary.get("seconds", 0.0) for m in members)),
+        elapsed=elapsed(members),
+        tables=[
+            ("The bound, on the test set", table(grouped, BOUND)),
+            ("What the rate is made of", table(grouped, RATE)),
+            ("Scores of disentanglement, of posterior means", turned(table(grouped, SCORES))),
+            ("Dependence of the latents (0 is best)", turned(table(grouped, DEPENDENCE))),
+        ],
+        sampled=turned(table(grouped, SAMPLED)),
+        slopes=slopes(grouped),
+        rate_distortion=plots.rate_distortion(grouped),
+        spectra=plots.spectra(grouped),
+        scores=plots.against_settings(grouped),
+        matrices=[plots.matrices(grouped, name, title) for name, title in MATRICES.items()],
+        traversals=traversals(grouped),
+        ranks=ranks(members),
+        choices=choices(ranking, grouped),
+    )
+
+
+def read_origin(member: Member) -> Mapping[str, Any]:
+    """Revision, versions and machine of a run; empty if it does not say."""
+    try:
+        found: Mapping[str, Any] = json.loads((member.directory / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def duration(seconds: float) -> str:
+    """In the unit that fits.
+
+    Example:
+        >>> duration(42), duration(150), duration(9000)
+        ('42 s', '2.5 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def elapsed(members: Sequence[Member]) -> str | None:
+    """From the first start to the last end, pauses included; None if a run does not say."""
+    try:
+        starts = [datetime.fromisoformat(read_origin(m)["started"]).timestamp() for m in members if m.done]
+        ends = [(m.directory / "summary.json").stat().st_mtime for m in members if m.done]
+    except (KeyError, OSError, ValueError):
+        return None
+    return duration(max(ends) - min(starts))
+
+
+def traversals(grouped: Mapping[str, Sequence[Member]]) -> list[Picture]:
+    """The newest traversal figure of each setting's first seed, as far as they fit."""
+    pictures, size = [], 0
+    for setting, members in grouped.items():
+        try:
+            image = Image.open(members[0].directory / "figures" / "traversals.png")
+            image.thumbnail((WIDEST_PICTURE, WIDEST_PICTURE))
+        except (OSError, ValueError):
+            continue
+        content = io.BytesIO()
+        image.quantize(64).save(content, "PNG", optimize=True)
+        size += len(content.getvalue())
+        if size > PICTURES_BYTES:
+            break
+        source = "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+        pictures.append(Picture(f"{setting}, seed {members[0].seed}", source))
+    return pictures
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Rank correlations of the numbers over all members, and how many members they are of."""
+
+    titles: Sequence[str]
+    rows: Sequence[Sequence[float]]
+    members: int
+
+
+def ranks(members: Sequence[Member]) -> Ranks | None:
+    """Spearman's correlation of distortion, rate and each score; None of too few members or without scores."""
+    scored = [m for m in members if m.done and m.scores]
+    titles = {name: title for name, title in (BOUND | SCORES).items() if all(name in m.numbers for m in scored)}
+    if len(scored) < FEWEST_FOR_RANKS:
+        return None
+    matrix = rank_correlations([[m.numbers[name] for m in scored] for name in titles])
+    varied = [k for k in range(len(titles)) if not math.isnan(matrix[k, k])]
+    names = list(titles.values())
+    return Ranks([names[k] for k in varied], np.round(matrix[np.ix_(varied, varied)], 2).tolist(), len(scored))
+
+
+def choices(ranking: Ranking, grouped: Mapping[str, Sequence[Member]]) -> Table | None:
+    """UDR of each setting, and which setting each criterion would choose."""
+    if not ranking.of_setting:
+        return None
+    supervised = supervised_choices(grouped)
+    rows = []
+    for setting in grouped:
+        marks = ["best" if chosen == setting else "" for chosen in supervised.values()]
+        udr = shown(ranking.of_setting.get(setting)) + (" (chosen)" if ranking.chosen == setting else "")
+        rows.append([setting, udr, *marks])
+    return Table(["", "UDR, without labels", *(SCORES[name] for name in supervised)], rows)

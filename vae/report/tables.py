@@ -1,0 +1,107 @@
+"""What the rows are called, and numbers as text."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vae.report.members import Member
+from vae.report.statistics import Estimate, estimates, slopes
+
+# By their names in summary.json. Nats, where nothing else is said.
+BOUND = {
+    "distortion": "distortion",
+    "rate": "rate",
+    "elbo": "ELBO",
+    "nll": "NLL, at most",
+    "active_units": "active latents",
+}
+RATE = {
+    "mutual_information": "mutual information",
+    "total_correlation": "total correlation",
+    "dimension_wise_kl": "dimension-wise KL",
+}
+SCORES = {
+    "mig": "MIG",
+    "mig_chen": "MIG, Chen's estimate",
+    "dci_disentanglement": "DCI disentanglement",
+    "dci_completeness": "DCI completeness",
+    "dci_informativeness": "DCI informativeness",
+    "sap": "SAP",
+    "sap_continuous": "SAP, continuous",
+    "factor_vae_score": "FactorVAE score",
+    "beta_vae_score": "β-VAE score",
+    "modularity": "modularity",
+    "explicitness": "explicitness",
+    "irs": "IRS",
+}
+DEPENDENCE = {
+    "gaussian_total_correlation": "Gaussian total correlation",
+    "gaussian_wasserstein": "Gaussian Wasserstein",
+    "gaussian_wasserstein_normalised": "the same, normalised",
+    "mutual_information_score": "mutual information of latents",
+}
+SAMPLED = {f"{name}_sampled": title for name, title in (SCORES | DEPENDENCE).items() if name != "mig_chen"}
+BEST_IS_LOWEST = {"distortion", "rate", "nll"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text; the first column says what the row is of."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def shown(found: Estimate | None) -> str:
+    """`mean ± half width`, with two digits of the width; the mean alone where one seed is all there is.
+
+    Example:
+        >>> shown(Estimate(105.264, 0.2345, 5)), shown(Estimate(105.264, None, 1)), shown(None)
+        ('105.26 ± 0.23', '105.26', '')
+    """
+    if found is None:
+        return ""
+    if found.half_width is None:
+        return f"{found.mean:.{digits_of(found.mean)}f}"
+    digits = min(4, max(0, 1 - math.floor(math.log10(found.half_width)))) if found.half_width > 0 else 2
+    return f"{found.mean:.{digits}f} ± {found.half_width:.{digits}f}"
+
+
+def digits_of(value: float) -> int:
+    """Decimals that tell runs apart: three for scores, two for nats."""
+    return 3 if abs(value) < 1 else 2
+
+
+def table(grouped: Mapping[str, Sequence[Member]], titles: Mapping[str, str]) -> Table | None:
+    """A row a setting, a column for each number that any member has; None if there is no such number."""
+    columns = {title: estimates(grouped, name) for name, title in titles.items()}
+    columns = {title: found for title, found in columns.items() if found}
+    if not columns:
+        return None
+    rows = [[setting, *(shown(found.get(setting)) for found in columns.values())] for setting in grouped]
+    return Table(["", *columns], rows)
+
+
+def turned(found: Table | None) -> Table | None:
+    """Rows as columns: there are more scores than settings."""
+    if found is None:
+        return None
+    header, *rows = zip(found.header, *found.rows, strict=True)
+    return Table(header, rows)
+
+
+def text_table(grouped: Mapping[str, Sequence[Member]]) -> str:
+    """The main table in Markdown, and whether the law of the slopes holds."""
+    chosen = table(
+        grouped, BOUND | {name: SCORES[name] for name in ("mig", "dci_disentanglement", "factor_vae_score")}
+    )
+    assert chosen is not None, "every finished run has a distortion"
+    lines = [
+        "| " + " | ".join(chosen.header) + " |",
+        "|---" + "|---:" * (len(chosen.header) - 1) + "|",
+        *("| " + " | ".join(row) + " |" for row in chosen.rows),
+    ]
+    for found in slopes(grouped):
+        verdict = "" if found.holds else ": outside, so the two betas are not both at their optimum"
+        lines.append(f"slope between beta {found.low:g} and {found.high:g}: {found.slope:.2f}{verdict}")
+    return "\n".join(lines)
