@@ -10,6 +10,7 @@ from vae.config import (
     Activation,
     BernoulliConfig,
     Config,
+    ConfigError,
     ConvConfig,
     DataConfig,
     Device,
@@ -17,7 +18,9 @@ from vae.config import (
     GaussianConfig,
     ImagesConfig,
     LikelihoodConfig,
+    LocatelloConfig,
     MLPConfig,
+    Optimizer,
     Precision,
     SpritesConfig,
 )
@@ -29,7 +32,7 @@ from vae.data.splits import of_grid, of_own
 from vae.data.sprites import NAMES as SPRITE_FACTORS
 from vae.data.sprites import Grid, load_sprites, sprites_checksum
 from vae.distributions import LogvarBounds
-from vae.model import VAE, BernoulliHead, GaussianHead, conv_vae, mlp_vae
+from vae.model import VAE, BernoulliHead, GaussianHead, conv_vae, locatello_vae, mlp_vae
 from vae.objective_config import (
     BetaConfig,
     CapacityConfig,
@@ -157,7 +160,19 @@ def grid_of(data: SpritesConfig) -> Grid:
 
 
 def build_vae(config: Config, image: tuple[int, int, int]) -> VAE:
-    """The model for images of (channels, height, width)."""
+    """The model for images of (channels, height, width).
+
+    Raises:
+        ConfigError: the network does not take such images.
+    """
+    try:
+        return vae_of(config, image)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+def vae_of(config: Config, image: tuple[int, int, int]) -> VAE:
+    """The same, with the network's own word for images that it does not take."""
     bounds = LogvarBounds(config.logvar_min, config.logvar_max)
     head = build_head(config.likelihood, bounds)
     match config.model:
@@ -168,6 +183,8 @@ def build_vae(config: Config, image: tuple[int, int, int]) -> VAE:
             )
         case ConvConfig(latent_dim, channels, width, activation):
             return conv_vae(image, latent_dim, channels, width, ACTIVATIONS[activation], head, bounds)
+        case LocatelloConfig(latent_dim):
+            return locatello_vae(image, latent_dim, head, bounds)
         case _:
             assert_never(config.model)
 
@@ -187,12 +204,22 @@ def new_state(config: Config, vae: VAE, device: torch.device, objective: Objecti
     """The state at step 0."""
     return TrainState(
         vae=vae,
-        # fused: one pass over the parameters instead of a dozen
-        optimizer=torch.optim.Adam(vae.parameters(), lr=config.learning_rate, fused=True),
+        optimizer=build_optimizer(config, vae),
         generator=torch.Generator(device).manual_seed(config.seed),
         interval=torch.zeros(4, device=device),
         learner=objective if isinstance(objective, Stateful) else None,
     )
+
+
+def build_optimizer(config: Config, vae: VAE) -> torch.optim.Optimizer:
+    """Of the model's parameters. Fused: one pass over them instead of a dozen."""
+    match config.optimizer:
+        case Optimizer.adam:
+            return torch.optim.Adam(vae.parameters(), lr=config.learning_rate, fused=True)
+        case Optimizer.adagrad:
+            return torch.optim.Adagrad(vae.parameters(), lr=config.learning_rate, fused=True)
+        case _:
+            assert_never(config.optimizer)
 
 
 def build_objective(config: Config, dataset_size: int, device: torch.device) -> Objective:

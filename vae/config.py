@@ -31,6 +31,13 @@ class Precision(Enum):
     bf16 = "bf16"
 
 
+class Optimizer(Enum):
+    """What takes the steps, with the paper's other constants."""
+
+    adam = "adam"
+    adagrad = "adagrad"
+
+
 class Binarisation(Enum):
     """How grey pixels become the 0 and 1 of a Bernoulli likelihood."""
 
@@ -83,6 +90,13 @@ class ConvConfig:
 
 
 @dataclass
+class LocatelloConfig:
+    """The convolutions of Locatello et al. (2019)."""
+
+    latent_dim: int = field(metadata=between(1, 10_000))
+
+
+@dataclass
 class BernoulliConfig:
     """Pixels are 0 or 1."""
 
@@ -96,7 +110,7 @@ class GaussianConfig:
 
 
 LikelihoodConfig = BernoulliConfig | GaussianConfig
-ModelConfig = MLPConfig | ConvConfig
+ModelConfig = MLPConfig | ConvConfig | LocatelloConfig
 
 
 @dataclass
@@ -168,6 +182,7 @@ class Config:
     seed: int = field(metadata=between(0, 2**31 - 1))
     epochs: int = field(metadata=between(1, 1_000_000))
     batch_size: int = field(metadata=between(1, 60_000))
+    optimizer: Optimizer
     learning_rate: float = field(metadata=between(0, 10, above=True))
     gradient_norm_limit: float | None = field(metadata=between(0, 1e9, above=True))
     early_stopping_epochs: int | None = field(metadata=between(1, 1_000_000))
@@ -182,7 +197,7 @@ class Config:
     tracking: TrackingConfig
     data: Any  # DataConfig, SpritesConfig, DspritesConfig or ImagesConfig
     likelihood: Any  # BernoulliConfig or GaussianConfig
-    model: Any  # MLPConfig or ConvConfig
+    model: Any  # MLPConfig, ConvConfig or LocatelloConfig
     objective: Any  # one of objective_config
 
     def __post_init__(self) -> None:

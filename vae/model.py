@@ -18,7 +18,15 @@ from vae.distributions import (
     bound_logvar,
     logvar_of,
 )
-from vae.networks import Activation, ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from vae.networks import (
+    Activation,
+    ConvDecoder,
+    ConvEncoder,
+    LocatelloDecoder,
+    LocatelloEncoder,
+    MLPDecoder,
+    MLPEncoder,
+)
 
 
 class BernoulliHead(nn.Module):
@@ -86,8 +94,8 @@ class VAE(nn.Module):
 
     def __init__(
         self,
-        encoder: MLPEncoder | ConvEncoder,
-        decoder: MLPDecoder | ConvDecoder,
+        encoder: MLPEncoder | ConvEncoder | LocatelloEncoder,
+        decoder: MLPDecoder | ConvDecoder | LocatelloDecoder,
         head: BernoulliHead | GaussianHead,
         latent_dim: int,
         bounds: LogvarBounds = LogvarBounds(),
@@ -205,6 +213,22 @@ def conv_vae(
     return VAE(
         ConvEncoder(image, latent_dim, channels, width, activation),
         ConvDecoder(image, latent_dim, channels, width, activation),
+        head or BernoulliHead(),
+        latent_dim,
+        bounds,
+    )
+
+
+def locatello_vae(
+    image: tuple[int, int, int],
+    latent_dim: int,
+    head: BernoulliHead | GaussianHead | None = None,
+    bounds: LogvarBounds = LogvarBounds(),
+) -> VAE:
+    """The VAE of Locatello et al. (2019), Table 1, for square images whose side is a multiple of 16."""
+    return VAE(
+        LocatelloEncoder(image, latent_dim),
+        LocatelloDecoder(image, latent_dim),
         head or BernoulliHead(),
         latent_dim,
         bounds,

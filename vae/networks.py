@@ -150,6 +150,85 @@ class ConvDecoder(nn.Module):
         return out
 
 
+class LocatelloEncoder(nn.Module):
+    """The encoder of Locatello et al. (2019), Table 1: the last two convolutions are 2x2, one fully connected layer.
+
+    Args:
+        image: (channels, height, width), the image square, its side a multiple of 16; 64 in the paper.
+        latent_dim: the number of latents.
+    """
+
+    def __init__(self, image: tuple[int, int, int], latent_dim: int) -> None:
+        super().__init__()
+        smallest = _sixteenth(image)
+        self.layers = nn.Sequential(
+            nn.Conv2d(image[0], 32, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(32, 32, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 2, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 2, stride=2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(64 * smallest**2, 256),
+            nn.ReLU(),
+            nn.Linear(256, 2 * latent_dim),
+        )
+        self.apply(start_as_tensorflow)
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch two_latents"]:
+        """Means, then log-variances."""
+        out: Tensor = self.layers(x)
+        return out
+
+
+class LocatelloDecoder(nn.Module):
+    """The decoder of Locatello et al. (2019), Table 1, with the same arguments."""
+
+    def __init__(self, image: tuple[int, int, int], latent_dim: int) -> None:
+        super().__init__()
+        smallest = _sixteenth(image)
+        self.layers = nn.Sequential(
+            nn.Linear(latent_dim, 256),
+            nn.ReLU(),
+            nn.Linear(256, 64 * smallest**2),
+            nn.ReLU(),
+            nn.Unflatten(1, (64, smallest, smallest)),
+            _double(64, 64, 0),
+            nn.ReLU(),
+            _double(64, 32, 0),
+            nn.ReLU(),
+            _double(32, 32, 0),
+            nn.ReLU(),
+        )
+        self.output = _double(32, image[0], 0)
+        self.apply(start_as_tensorflow)
+
+    def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channels height width"]:
+        """One number a pixel."""
+        out: Tensor = self.output(self.layers(z))
+        return out
+
+
+def start_as_tensorflow(layer: nn.Module) -> None:
+    """Glorot's uniform weights and no biases, which is what TensorFlow's layers start with."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def _sixteenth(image: tuple[int, int, int]) -> int:
+    _, height, width = image
+    if height != width or height % 16:
+        raise ValueError(
+            f"the network of Locatello et al. needs square images, 16, 32, 48, ... pixels wide, got {height}x{width}. "
+            "Resize the images, or use model=conv or model=mlp"
+        )
+    return height // 16
+
+
 def _double(inputs: int, outputs: int, remainder: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, output_padding=remainder)
 

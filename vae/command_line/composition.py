@@ -34,6 +34,7 @@ from vae.config import (
     DspritesConfig,
     GaussianConfig,
     ImagesConfig,
+    LocatelloConfig,
     MLPConfig,
     SpritesConfig,
     rule,
@@ -59,7 +60,7 @@ OPTIONS: Mapping[str, Mapping[str, type]] = {
         "dsprites": DspritesConfig,
         "images": ImagesConfig,
     },
-    "model": {"mlp": MLPConfig, "conv": ConvConfig},
+    "model": {"mlp": MLPConfig, "conv": ConvConfig, "locatello": LocatelloConfig},
     "likelihood": {"bernoulli": BernoulliConfig, "gaussian": GaussianConfig},
     "objective": {
         "beta": BetaConfig,

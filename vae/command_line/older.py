@@ -20,6 +20,7 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     whole = dict(values)
     whole.setdefault("objective", ADDED["objective"])
     whole.setdefault("disentanglement", True)
+    whole.setdefault("optimizer", "adam")
     if "hidden" in whole.get("model", {}):  # the fully connected network
         whole["model"] = {**ADDED["model"], **whole["model"]}
     return whole
