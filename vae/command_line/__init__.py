@@ -103,7 +103,9 @@ def _checked(arguments: Sequence[str], configs: Path) -> Command:
     else:
         members, sweep = [parsed], None
     devices = {composer.compose(member).device for member in members}
-    if not (options.cfg or options.info or options.help or options.hydra_help):
+    if options.cfg or options.info or options.help or options.hydra_help:
+        sweep = None  # nothing is trained
+    else:
         _check_devices(devices)
         _check_output(sweep or Path(composer.directory(members[0], "hydra.run.dir")).absolute())
         if sweep is not None and sweep.exists():
