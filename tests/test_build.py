@@ -5,7 +5,7 @@ from torch import nn
 
 from vae.build import build_objective, build_options, build_vae, choose_device, new_state, prepare_torch
 from vae.command_line import compose
-from vae.config import Device
+from vae.config import ConfigError, Device
 from vae.distributions import LogvarBounds
 from vae.model import BernoulliHead, GaussianHead
 from vae.networks import ConvEncoder, MLPEncoder
@@ -153,3 +153,46 @@ def test_auto_takes_an_accelerator_where_there_is_one():
     expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert choose_device(Device.auto).type == expected
     assert choose_device(Device.cpu).type == "cpu"
+
+
+def test_the_optimiser_is_the_one_that_was_named():
+    for words, kind in (((), torch.optim.Adam), (("optimizer=adagrad", "learning_rate=0.01"), torch.optim.Adagrad)):
+        chosen = config(*words)
+        optimizer = new_state(chosen, build_vae(chosen, IMAGE), CPU, build_objective(chosen, 100, CPU)).optimizer
+        assert type(optimizer) is kind
+        assert optimizer.defaults["lr"] == chosen.learning_rate
+
+
+def test_the_network_of_locatello_has_its_published_number_of_parameters():
+    vae = build_vae(config("model=locatello"), (1, 64, 64))
+    assert sum(p.numel() for p in vae.encoder.parameters()) == 309_204
+    assert sum(p.numel() for p in vae.decoder.parameters()) == 381_313
+    for side in (16, 32, 48):
+        x = torch.zeros(2, 3, side, side)
+        small = build_vae(config("model=locatello", "model.latent_dim=3"), (3, side, side))
+        assert small.decode(small.encode(x).mean).mean.shape == x.shape
+
+
+def test_the_network_of_locatello_starts_as_tensorflows_layers_do():
+    for layer in build_vae(config("model=locatello"), (1, 64, 64)).modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            assert not layer.bias.any()
+            inputs, outputs = nn.init._calculate_fan_in_and_fan_out(layer.weight)
+            limit = (6 / (inputs + outputs)) ** 0.5
+            assert 0.9 * limit < layer.weight.abs().max() <= limit
+
+
+@pytest.mark.parametrize(("model", "image"), [("conv", (1, 28, 30)), ("locatello", (1, 28, 28)), ("conv", (1, 7, 7))])
+def test_images_that_the_network_does_not_take_are_one_line(model, image):
+    with pytest.raises(ConfigError, match=r"needs? square images.*model=mlp"):
+        build_vae(config(f"model={model}"), image)
+
+
+@pytest.mark.parametrize("preset", sorted(path.stem for path in (ROOT / "configs/experiment").glob("*.yaml")))
+def test_every_preset_names_its_command_and_builds(preset):
+    text = (ROOT / f"configs/experiment/{preset}.yaml").read_text()
+    assert f"# python train.py experiment={preset}" in text.splitlines()[1]
+    chosen = config(f"experiment={preset}")
+    image = (1, 64, 64) if chosen.data.__class__.__name__ == "SpritesConfig" and chosen.data.side == 64 else IMAGE
+    build_vae(chosen, image)
+    build_objective(chosen, 100, CPU)

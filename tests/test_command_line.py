@@ -399,3 +399,24 @@ def test_a_damaged_record_is_one_line(run, name, damage, capsys):
     (run / f".hydra/{name}.yaml").write_bytes(damage)
     line = refusal([f"resume={run}"], capsys)
     assert "damaged" in line or "mathematics" in line
+
+
+def test_a_member_of_a_presets_sweep_is_resumed_as_the_run_it_is(files, run):
+    """The preset describes the sweep, and the member's own overrides name the preset."""
+    (files / "experiment/own.yaml").write_text(
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n"
+    )
+    assert checked(["experiment=own"], files).members == 2
+    stored = run / ".hydra/overrides.yaml"
+    stored.write_text(stored.read_text() + "- experiment=own\n")
+    command = checked([f"resume={run}"], files)
+    assert (command.sweep, command.members) == (None, 1)
+    assert "hydra.mode=RUN" in command.arguments
+
+
+@pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"]])
+def test_a_sweep_that_is_only_shown_has_no_end_to_tell_of(files, words):
+    (files / "experiment/own.yaml").write_text(
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n"
+    )
+    assert checked(["experiment=own", *words], files).sweep is None

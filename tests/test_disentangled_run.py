@@ -1,0 +1,78 @@
+"""A run on images with known factors, by the real command line: its scores, where they are, and the same again."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from command import run, run_train
+from PIL import Image
+
+GRID = ["data.shapes=2", "data.scales=2", "data.orientations=1", "data.positions_x=6", "data.positions_y=6"]
+SMALL = [*GRID, "data.side=16", "data.validation_size=50", "data.test_size=50", "model.hidden=[32]", "epochs=2"]
+
+
+@pytest.fixture(scope="module")
+def sprites_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sprites")
+    words = ["data=sprites", f"data.root={folder / 'root'}", *SMALL, "model.latent_dim=3", "batch_size=16", "beta=2"]
+    done = run_train(*words, directory=folder / "run")
+    assert done.returncode == 0, done.stderr
+    assert "scores MIG " in done.stdout + done.stderr
+    return folder / "run"
+
+
+def summary(directory):
+    return json.loads((directory / "summary.json").read_text())
+
+
+def test_the_summary_holds_every_score_and_the_matrices_they_come_from(sprites_run):
+    found = summary(sprites_run)["disentanglement"]
+    assert found["factors"] == ["shape", "scale", "x", "y"]  # one orientation is no factor
+    numbers = found["numbers"]
+    of_means = {name for name in numbers if not name.endswith("_sampled")}
+    assert {"mig", "mig_chen", "dci_disentanglement", "sap", "factor_vae_score", "beta_vae_score"} <= of_means
+    assert {f"{name}_sampled" for name in of_means - {"mig_chen"}} == set(numbers) - of_means
+    assert all(np.isfinite(value) for value in numbers.values())
+    assert all(np.shape(matrix) == (3, 4) for matrix in found["matrices"].values())
+
+
+def test_the_scores_are_logged_and_the_matrices_drawn(sprites_run):
+    lines = [json.loads(line) for line in (sprites_run / "metrics.jsonl").read_text().splitlines()]
+    logged = {name: value for line in lines for name, value in line.items()}
+    for name, value in summary(sprites_run)["disentanglement"]["numbers"].items():
+        assert logged[f"disentanglement/{name}"] == value
+    with Image.open(sprites_run / "figures/factors.png") as picture:
+        assert picture.width > 600
+
+
+def test_the_codes_are_those_of_the_test_images(sprites_run):
+    with np.load(sprites_run / "codes.npz", allow_pickle=False) as codes:
+        mean, logvar = codes["mean"], codes["logvar"]
+    assert mean.shape == logvar.shape == (50, 3)
+    rate = 0.5 * (mean**2 + np.exp(logvar) - logvar - 1).mean(axis=0)
+    np.testing.assert_allclose(rate, summary(sprites_run)["test"]["rate_per_latent"], rtol=1e-4, atol=1e-6)
+
+
+def test_evaluate_finds_the_same_scores_and_adds_those_that_lack(tmp_path, sprites_run):
+    before = summary(sprites_run)
+    copy = tmp_path / "run"
+    shutil.copytree(sprites_run, copy)
+    (copy / "summary.json").write_text(json.dumps({k: v for k, v in before.items() if k != "disentanglement"}))
+    done = run("scripts/evaluate.py", str(copy))
+    assert done.returncode == 0, done.stderr
+    assert "added the scores" in done.stderr
+    assert summary(copy) == before
+    assert json.loads(done.stdout)["disentanglement"] == before["disentanglement"]
+
+
+def test_evaluate_notices_a_score_that_is_not_the_models(tmp_path, sprites_run):
+    copy = tmp_path / "run"
+    shutil.copytree(sprites_run, copy)
+    wrong = summary(copy)
+    wrong["disentanglement"]["numbers"]["mig"] += 0.1
+    (copy / "summary.json").write_text(json.dumps(wrong))
+    done = run("scripts/evaluate.py", str(copy))
+    assert done.returncode == 1
+    assert "differs" in done.stderr
+    assert "in mig" in done.stderr
