@@ -13,7 +13,8 @@ def binned(codes: Float[np.ndarray, "images latents"], bins: int = BINS) -> Int[
         >>> binned(np.array([[0.1], [0.2], [0.3], [0.4], [0.5], [0.6]]), bins=3).ravel().tolist()
         [0, 0, 1, 1, 2, 2]
     """
-    columns = [np.digitize(column, np.histogram_bin_edges(column, bins)[1:-1]) for column in codes.T]
+    # numpy's histogram refuses a latent that varies in its last digits only, as a dead one does.
+    columns = [np.digitize(column, np.linspace(column.min(), column.max(), bins + 1)[1:-1]) for column in codes.T]
     return np.stack(columns, axis=1)
 
 
