@@ -1,7 +1,7 @@
 """Codes in bins, and information by counting, in nats: plug-in estimates without a correction of their bias."""
 
 import numpy as np
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Bool, Float, Int, Int32
 
 BINS = 20  # of a code, as in Locatello et al. (2019)
 
@@ -50,6 +50,11 @@ def information_matrix(
 def entropies(levels: Int32[np.ndarray, "images factors"]) -> Float[np.ndarray, " factors"]:
     """H of each factor, in nats. A factor that does not vary among the draws has none."""
     return np.array([entropy(factor) for factor in levels.T])
+
+
+def varies(codes: Float[np.ndarray, "images latents"]) -> Bool[np.ndarray, " latents"]:
+    """Whether two images differ in a latent. Its deviation does not tell: the mean of equal codes is rounded."""
+    return np.ptp(codes, axis=0) > 0
 
 
 def ratio(above: Float[np.ndarray, "*shape"], below: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

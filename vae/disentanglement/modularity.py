@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from vae.disentanglement.codes import Codes
-from vae.disentanglement.discretise import information_matrix, ratio
+from vae.disentanglement.discretise import information_matrix, ratio, varies
 from vae.disentanglement.linear import fitted
 
 
@@ -38,7 +38,7 @@ def modularity_explicitness(codes: Codes, train: int, test: int, generator: Gene
     x, y = codes.draw(train, generator)
     fresh, answers = codes.draw(test, generator)
     centre, scale = x.mean(axis=0), x.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)  # a dead latent stays 0
+    scale = np.where(varies(x), scale, 1.0)  # a dead latent stays 0
     x_scaled, fresh_scaled = (x - centre) / scale, (fresh - centre) / scale
     areas = np.array([explicitness(x_scaled, y[:, k], fresh_scaled, answers[:, k]) for k in range(y.shape[1])]).mean(
         axis=0
