@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from vae.disentanglement.codes import Codes
 from vae.disentanglement.discretise import information_matrix, ratio, varies
-from vae.disentanglement.linear import fitted
+from vae.disentanglement.linear import fitted, iteration_limits_are_no_news
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def explicitness(
     answers: Int[np.ndarray, " test"],
 ) -> tuple[float, float]:
     """The mean over levels of the area under the curve, on both sets. A level that one set lacks is left out there."""
-    classifier = fitted(LogisticRegression(max_iter=1000), x, y)
+    with iteration_limits_are_no_news():
+        classifier = fitted(LogisticRegression(max_iter=1000), x, y)
     return one_against_rest(classifier, x, y), one_against_rest(classifier, fresh, answers)
 
 
