@@ -39,7 +39,7 @@ def sap(codes: Codes, train: int, test: int, generator: Generator, workers: int 
     fresh, answers = codes.draw(test, generator)
 
     def accuracy(latent: int, factor: int) -> float:
-        machine = LinearSVC(C=0.01, class_weight="balanced", random_state=0)
+        machine = LinearSVC(C=0.01, class_weight="balanced", dual=False)
         return float(fitted(machine, x[:, [latent]], y[:, factor]).score(fresh[:, [latent]], answers[:, factor]))
 
     pairs = [(latent, factor) for latent in range(codes.latents) for factor in range(y.shape[1])]
