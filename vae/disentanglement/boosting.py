@@ -51,7 +51,7 @@ def quantised(
         if len(distinct) > BINS:
             edges = np.unique(np.quantile(column, np.arange(1, BINS) / BINS))
         else:
-            edges = (distinct[1:] + distinct[:-1]) / 2
+            edges = distinct[:-1] + np.diff(distinct.astype(np.float64)) / 2  # between neighbours of float32 too
         columns.append(np.searchsorted(edges, column))
         fresh_columns.append(np.searchsorted(edges, fresh_column))
     return np.stack(columns, axis=1), np.stack(fresh_columns, axis=1)
