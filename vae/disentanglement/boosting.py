@@ -16,7 +16,7 @@ from scipy.special import expit, softmax
 BINS = 256  # codes with fewer distinct values lose nothing
 DEPTH = 3
 LEARNING_RATE = 0.1
-NOTHING = np.finfo(np.float64).eps  # of a mean square: a node that is as good as pure is not split
+NOTHING = np.finfo(np.float64).eps  # variance: a node that is as good as pure is not split
 ROUNDING = 1e-9  # of a sum of squares: less is no difference between two latents
 
 
@@ -127,7 +127,9 @@ def grow(
     importance = np.zeros(latents)
     features, thresholds = [], []
     for depth in range(DEPTH):
-        feature, threshold, gain = best_splits(sums, counts)
+        cell = node + 2**depth * np.arange(columns)
+        squares = np.bincount(cell.ravel(), (residual**2).ravel(), columns * 2**depth).reshape(columns, -1)
+        feature, threshold, gain = best_splits(sums, counts, squares)
         features.append(feature)
         thresholds.append(threshold)
         importance += gain.sum(axis=(1, 2))
@@ -154,13 +156,16 @@ def histograms(
 
 
 def best_splits(
-    sums: Float[np.ndarray, "latents bins columns nodes"], counts: Float[np.ndarray, "latents bins columns nodes"]
+    sums: Float[np.ndarray, "latents bins columns nodes"],
+    counts: Float[np.ndarray, "latents bins columns nodes"],
+    squares: Float[np.ndarray, "columns nodes"],
 ) -> tuple[
     Int[np.ndarray, "columns nodes"], Int[np.ndarray, "columns nodes"], Float[np.ndarray, "latents columns nodes"]
 ]:
-    """The latent and the last bin to the left that explain most squares, and how many; all to the left if none do.
+    """The latent and the last bin to the left that explain most squares, and how many; all to the left of a pure node.
 
-    Latents that explain equally many share them: of two that are the same, neither is the important one.
+    A split that explains nothing is made too: what depends on two latents together shows only below it. Latents that
+    explain equally many share them: of two that are the same, neither is the important one.
     """
     left_sum, left_count = sums.cumsum(axis=1), counts.cumsum(axis=1)
     total, count = left_sum[:1, -1:], left_count[:1, -1:]
@@ -173,9 +178,10 @@ def best_splits(
     best = by_latent >= (1 - ROUNDING) * most
     feature, threshold = np.divmod(gain.reshape(-1, *most.shape).argmax(axis=0), BINS)
     count = count[0, 0]
-    explained = most - total[0, 0] ** 2 / np.maximum(count, 1)
-    split = explained > NOTHING * count
-    shares = np.where(split, explained, 0.0) * best / best.sum(axis=0)
+    alike = total[0, 0] ** 2 / np.maximum(count, 1)
+    split = (squares - alike > NOTHING * count) & np.isfinite(most)
+    explained = np.where(split, np.maximum(most, alike) - alike, 0.0)
+    shares = explained * best / best.sum(axis=0)
     return np.where(split, feature, 0), np.where(split, threshold, BINS), shares
 
 
