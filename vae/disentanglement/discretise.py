@@ -54,7 +54,8 @@ def entropies(levels: Int32[np.ndarray, "images factors"]) -> Float[np.ndarray, 
 
 def varies(codes: Float[np.ndarray, "images latents"]) -> Bool[np.ndarray, " latents"]:
     """Whether two images differ in a latent. Its deviation does not tell: the mean of equal codes is rounded."""
-    return np.ptp(codes, axis=0) > 0
+    different: Bool[np.ndarray, " latents"] = np.ptp(codes, axis=0) > 0
+    return different
 
 
 def ratio(above: Float[np.ndarray, "*shape"], below: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

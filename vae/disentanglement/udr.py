@@ -28,7 +28,8 @@ def udr(
     Args:
         codes: posterior means of the same images by each model.
         rates: the mean KL of each latent of each model, in nats.
-        lasso: by the coefficients of a lasso; else by Spearman's rank correlation.
+        lasso: by the coefficients of a lasso, whose penalty leaves models that are the same a score of 0.9; else by
+            Spearman's rank correlation.
 
     Raises:
         ValueError: there are not two models.
