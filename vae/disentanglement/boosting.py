@@ -38,8 +38,8 @@ class Stage:
         thresholds: the last bin that goes to the left.
     """
 
-    features: list[Int[np.ndarray, "columns nodes"]]
-    thresholds: list[Int[np.ndarray, "columns nodes"]]
+    features: list[Int[np.ndarray, "columns _"]]
+    thresholds: list[Int[np.ndarray, "columns _"]]
 
 
 def quantised(
