@@ -5,6 +5,7 @@ al. (2019).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -67,9 +68,7 @@ def explicitness(
     return one_against_rest(classifier, x, y), one_against_rest(classifier, fresh, answers)
 
 
-def one_against_rest(
-    classifier: LogisticRegression, x: Float[np.ndarray, "images latents"], y: Int[np.ndarray, " images"]
-) -> float:
+def one_against_rest(classifier: Any, x: Float[np.ndarray, "images latents"], y: Int[np.ndarray, " images"]) -> float:
     """The mean area under the curve of the levels that some, and not all, of these images have; 0.5 without any."""
     probabilities = classifier.predict_proba(x)
     areas = [
