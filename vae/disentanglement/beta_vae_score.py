@@ -12,7 +12,7 @@ from numpy.random import Generator
 from sklearn.linear_model import LogisticRegression
 
 from vae.disentanglement.codes import Codes
-from vae.disentanglement.linear import fitted
+from vae.disentanglement.linear import fitted, iteration_limits_are_no_news
 
 CHUNK_POINTS = 1_000
 
@@ -36,7 +36,8 @@ def beta_vae_score(codes: Codes, train: int, test: int, batch: int, generator: G
         generator: of the draws.
     """
     features, held = points(codes, train, batch, generator)
-    classifier = fitted(LogisticRegression(max_iter=1000), features, held)
+    with iteration_limits_are_no_news():
+        classifier = fitted(LogisticRegression(max_iter=1000), features, held)
     return BetaVAEScore(
         score=float(classifier.score(*points(codes, test, batch, generator))),
         train_score=float(classifier.score(features, held)),

@@ -16,7 +16,8 @@ from scipy.special import expit, softmax
 BINS = 256  # codes with fewer distinct values lose nothing
 DEPTH = 3
 LEARNING_RATE = 0.1
-NOTHING = np.finfo(np.float64).eps  # of a mean square: a node that is as good as pure is not split
+NOTHING = np.finfo(np.float64).eps  # variance: a node that is as good as pure is not split
+ROUNDING = 1e-9  # of a sum of squares: less is no difference between two latents
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Stage:
         thresholds: the last bin that goes to the left.
     """
 
-    features: list[Int[np.ndarray, "columns nodes"]]
-    thresholds: list[Int[np.ndarray, "columns nodes"]]
+    features: list[Int[np.ndarray, "columns _"]]
+    thresholds: list[Int[np.ndarray, "columns _"]]
 
 
 def quantised(
@@ -51,7 +52,7 @@ def quantised(
         if len(distinct) > BINS:
             edges = np.unique(np.quantile(column, np.arange(1, BINS) / BINS))
         else:
-            edges = (distinct[1:] + distinct[:-1]) / 2
+            edges = distinct[:-1] + np.diff(distinct.astype(np.float64)) / 2  # between neighbours of float32 too
         columns.append(np.searchsorted(edges, column))
         fresh_columns.append(np.searchsorted(edges, fresh_column))
     return np.stack(columns, axis=1), np.stack(fresh_columns, axis=1)
@@ -126,10 +127,12 @@ def grow(
     importance = np.zeros(latents)
     features, thresholds = [], []
     for depth in range(DEPTH):
-        feature, threshold, gain = best_splits(sums, counts)
+        cell = node + 2**depth * np.arange(columns)
+        squares = np.bincount(cell.ravel(), (residual**2).ravel(), columns * 2**depth).reshape(columns, -1)
+        feature, threshold, gain = best_splits(sums, counts, squares)
         features.append(feature)
         thresholds.append(threshold)
-        np.add.at(importance, feature, gain)
+        importance += gain.sum(axis=(1, 2))
         right = goes_right(feature, threshold, bins, node)
         if depth < DEPTH - 1:
             # Of the left children; the right ones are what their parents have besides.
@@ -153,22 +156,33 @@ def histograms(
 
 
 def best_splits(
-    sums: Float[np.ndarray, "latents bins columns nodes"], counts: Float[np.ndarray, "latents bins columns nodes"]
-) -> tuple[Int[np.ndarray, "columns nodes"], Int[np.ndarray, "columns nodes"], Float[np.ndarray, "columns nodes"]]:
-    """The latent and the last bin to the left that explain most squares, and how many; all to the left if none do."""
+    sums: Float[np.ndarray, "latents bins columns nodes"],
+    counts: Float[np.ndarray, "latents bins columns nodes"],
+    squares: Float[np.ndarray, "columns nodes"],
+) -> tuple[
+    Int[np.ndarray, "columns nodes"], Int[np.ndarray, "columns nodes"], Float[np.ndarray, "latents columns nodes"]
+]:
+    """The latent and the last bin to the left that explain most squares, and how many; all to the left of a pure node.
+
+    A split that explains nothing is made too: what depends on two latents together shows only below it. Latents that
+    explain equally many share them: of two that are the same, neither is the important one.
+    """
     left_sum, left_count = sums.cumsum(axis=1), counts.cumsum(axis=1)
     total, count = left_sum[:1, -1:], left_count[:1, -1:]
     right_sum, right_count = total - left_sum, count - left_count
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = left_sum**2 / left_count + right_sum**2 / right_count
     gain = np.where((left_count > 0.5) & (right_count > 0.5), gain, -np.inf)
-    flat = gain.reshape(-1, *gain.shape[2:])
-    best = flat.argmax(axis=0)
+    by_latent = gain.max(axis=1)
+    most = by_latent.max(axis=0)
+    best = by_latent >= (1 - ROUNDING) * most
+    feature, threshold = np.divmod(gain.reshape(-1, *most.shape).argmax(axis=0), BINS)
     count = count[0, 0]
-    explained = flat.max(axis=0) - total[0, 0] ** 2 / np.maximum(count, 1)
-    split = explained > NOTHING * count
-    feature, threshold = np.divmod(best, BINS)
-    return np.where(split, feature, 0), np.where(split, threshold, BINS), np.where(split, explained, 0.0)
+    alike = total[0, 0] ** 2 / np.maximum(count, 1)
+    split = (squares - alike > NOTHING * count) & np.isfinite(most)
+    explained = np.where(split, np.maximum(most, alike) - alike, 0.0)
+    shares = explained * best / best.sum(axis=0)
+    return np.where(split, feature, 0), np.where(split, threshold, BINS), shares
 
 
 def goes_right(

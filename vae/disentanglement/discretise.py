@@ -1,7 +1,7 @@
 """Codes in bins, and information by counting, in nats: plug-in estimates without a correction of their bias."""
 
 import numpy as np
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Bool, Float, Int, Int32
 
 BINS = 20  # of a code, as in Locatello et al. (2019)
 
@@ -13,7 +13,8 @@ def binned(codes: Float[np.ndarray, "images latents"], bins: int = BINS) -> Int[
         >>> binned(np.array([[0.1], [0.2], [0.3], [0.4], [0.5], [0.6]]), bins=3).ravel().tolist()
         [0, 0, 1, 1, 2, 2]
     """
-    columns = [np.digitize(column, np.histogram_bin_edges(column, bins)[1:-1]) for column in codes.T]
+    # numpy's histogram refuses a latent that varies in its last digits only, as a dead one does.
+    columns = [np.digitize(column, np.linspace(column.min(), column.max(), bins + 1)[1:-1]) for column in codes.T]
     return np.stack(columns, axis=1)
 
 
@@ -49,6 +50,12 @@ def information_matrix(
 def entropies(levels: Int32[np.ndarray, "images factors"]) -> Float[np.ndarray, " factors"]:
     """H of each factor, in nats. A factor that does not vary among the draws has none."""
     return np.array([entropy(factor) for factor in levels.T])
+
+
+def varies(codes: Float[np.ndarray, "images latents"]) -> Bool[np.ndarray, " latents"]:
+    """Whether two images differ in a latent. Its deviation does not tell: the mean of equal codes is rounded."""
+    different: Bool[np.ndarray, " latents"] = np.ptp(codes, axis=0) > 0
+    return different
 
 
 def ratio(above: Float[np.ndarray, "*shape"], below: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

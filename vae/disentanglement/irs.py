@@ -11,6 +11,7 @@ from jaxtyping import Float, Int32
 from numpy.random import Generator
 
 from vae.disentanglement.codes import Codes
+from vae.disentanglement.discretise import varies
 
 QUANTILE = 0.99  # of the deviations: the largest one alone would be noise
 
@@ -38,7 +39,7 @@ def irs_of(codes: Float[np.ndarray, "images latents"], levels: Int32[np.ndarray,
             group = codes[factor == level]
             deviations.append(np.quantile(np.abs(group - group.mean(axis=0)), QUANTILE, axis=0))
         moved[:, k] = np.mean(deviations, axis=0)
-    alive = reach > 0
+    alive = varies(codes)
     robustness = np.zeros_like(moved)
     robustness[alive] = np.clip(1 - moved[alive] / reach[alive, None], 0, 1)
     score = float(np.average(robustness[alive].max(axis=1), weights=reach[alive])) if alive.any() else 0.0

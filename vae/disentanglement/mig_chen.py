@@ -8,7 +8,7 @@ those they stand for.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from numpy.random import Generator
 from scipy.special import logsumexp
 
@@ -46,25 +46,30 @@ def mig_chen(
         components: at most so many images make up a mixture.
         generator: of the draws.
     """
-    marginal = mixture_entropy(mean, logvar, factors.draw(components, generator), samples, generator)
+    everything = some(np.arange(len(factors)), components, generator)
+    marginal = mixture_entropy(mean, logvar, everything, samples, generator)
     conditional = np.zeros((mean.shape[1], len(factors.names)))
     prior = np.zeros(len(factors.names))
     for k, size in enumerate(factors.sizes):
         share = np.bincount(factors.levels[:, k], minlength=size) / len(factors)
         prior[k] = -(share * np.log(share)).sum()
         for level, weight in enumerate(share):
-            having = np.flatnonzero(factors.levels[:, k] == level)
-            chosen = generator.choice(having, components) if len(having) > components else having
+            chosen = some(np.flatnonzero(factors.levels[:, k] == level), components, generator)
             conditional[:, k] += weight * mixture_entropy(mean, logvar, chosen, max(1, samples // size), generator)
     information = np.maximum(marginal[:, None] - conditional, 0)
     gaps = np.clip(gap(information) / prior, 0, 1)
     return ChenMIG(float(gaps.mean()), gaps, information)
 
 
+def some(images: Int64[np.ndarray, " images"], most: int, generator: Generator) -> Int64[np.ndarray, " chosen"]:
+    """All images, or `most` different ones: one that is drawn twice makes a mixture narrower than it is."""
+    return generator.choice(images, most, replace=False) if len(images) > most else images
+
+
 def mixture_entropy(
     mean: Float[np.ndarray, "images latents"],
     logvar: Float[np.ndarray, "images latents"],
-    images: np.ndarray,
+    images: Int64[np.ndarray, " chosen"],
     samples: int,
     generator: Generator,
 ) -> Float[np.ndarray, " latents"]:

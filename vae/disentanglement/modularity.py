@@ -5,6 +5,7 @@ al. (2019).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from vae.disentanglement.codes import Codes
-from vae.disentanglement.discretise import information_matrix, ratio
-from vae.disentanglement.linear import fitted
+from vae.disentanglement.discretise import information_matrix, ratio, varies
+from vae.disentanglement.linear import fitted, iteration_limits_are_no_news
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def modularity_explicitness(codes: Codes, train: int, test: int, generator: Gene
     x, y = codes.draw(train, generator)
     fresh, answers = codes.draw(test, generator)
     centre, scale = x.mean(axis=0), x.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)  # a dead latent stays 0
+    scale = np.where(varies(x), scale, 1.0)  # a dead latent stays 0
     x_scaled, fresh_scaled = (x - centre) / scale, (fresh - centre) / scale
     areas = np.array([explicitness(x_scaled, y[:, k], fresh_scaled, answers[:, k]) for k in range(y.shape[1])]).mean(
         axis=0
@@ -62,13 +63,12 @@ def explicitness(
     answers: Int[np.ndarray, " test"],
 ) -> tuple[float, float]:
     """The mean over levels of the area under the curve, on both sets. A level that one set lacks is left out there."""
-    classifier = fitted(LogisticRegression(max_iter=1000), x, y)
+    with iteration_limits_are_no_news():
+        classifier = fitted(LogisticRegression(max_iter=1000), x, y)
     return one_against_rest(classifier, x, y), one_against_rest(classifier, fresh, answers)
 
 
-def one_against_rest(
-    classifier: LogisticRegression, x: Float[np.ndarray, "images latents"], y: Int[np.ndarray, " images"]
-) -> float:
+def one_against_rest(classifier: Any, x: Float[np.ndarray, "images latents"], y: Int[np.ndarray, " images"]) -> float:
     """The mean area under the curve of the levels that some, and not all, of these images have; 0.5 without any."""
     probabilities = classifier.predict_proba(x)
     areas = [

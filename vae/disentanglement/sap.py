@@ -14,7 +14,7 @@ from sklearn.svm import LinearSVC
 
 from vae.disentanglement.codes import Codes, gap
 from vae.disentanglement.discretise import ratio
-from vae.disentanglement.linear import fitted
+from vae.disentanglement.linear import fitted, iteration_limits_are_no_news
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,12 @@ def sap(codes: Codes, train: int, test: int, generator: Generator, workers: int 
     fresh, answers = codes.draw(test, generator)
 
     def accuracy(latent: int, factor: int) -> float:
-        machine = LinearSVC(C=0.01, class_weight="balanced", random_state=0)
+        machine = LinearSVC(C=0.01, class_weight="balanced", dual=False)
         return float(fitted(machine, x[:, [latent]], y[:, factor]).score(fresh[:, [latent]], answers[:, factor]))
 
     pairs = [(latent, factor) for latent in range(codes.latents) for factor in range(y.shape[1])]
-    found = Parallel(n_jobs=workers, backend="threading")(delayed(accuracy)(*pair) for pair in pairs)
+    with iteration_limits_are_no_news():
+        found = Parallel(n_jobs=workers, backend="threading")(delayed(accuracy)(*pair) for pair in pairs)
     accuracies = np.array(found).reshape(codes.latents, y.shape[1])
     return SAP(float(gap(accuracies).mean()), accuracies)
 

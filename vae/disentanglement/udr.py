@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy.stats import spearmanr
 from sklearn.linear_model import Lasso
 
-from vae.disentanglement.discretise import ratio
+from vae.disentanglement.discretise import ratio, varies
 
 INFORMATIVE_NATS = 0.01  # a latent whose mean KL is below carries nothing
 LASSO_PENALTY = 0.1
@@ -28,7 +28,8 @@ def udr(
     Args:
         codes: posterior means of the same images by each model.
         rates: the mean KL of each latent of each model, in nats.
-        lasso: by the coefficients of a lasso; else by Spearman's rank correlation.
+        lasso: by the coefficients of a lasso, whose penalty leaves models that are the same a score of 0.9; else by
+            Spearman's rank correlation.
 
     Raises:
         ValueError: there are not two models.
@@ -49,7 +50,7 @@ def udr(
 
 def standardised(codes: Float[np.ndarray, "images latents"]) -> Float[np.ndarray, "images latents"]:
     """Mean 0 and variance 1; a constant latent is 0."""
-    centred = codes - codes.mean(axis=0)
+    centred = np.where(varies(codes), codes - codes.mean(axis=0), 0)
     return ratio(centred, np.broadcast_to(centred.std(axis=0), centred.shape))
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
-from scipy.linalg import sqrtm
 
 from vae.disentanglement.codes import Codes
 from vae.disentanglement.discretise import binned, mutual_information
@@ -42,7 +41,7 @@ def dependence(codes: Codes, samples: int, generator: Generator) -> Dependence:
     return Dependence(
         gaussian_total_correlation(covariance),
         wasserstein,
-        float(wasserstein / total) if total > 0 else 0.0,
+        float(wasserstein / total) if total > ALIVE else 0.0,
         float(np.mean(information)) if information else 0.0,
     )
 
@@ -65,6 +64,7 @@ def gaussian_total_correlation(covariance: Float[np.ndarray, "latents latents"])
 def gaussian_wasserstein(covariance: Float[np.ndarray, "latents latents"]) -> float:
     """The squared 2-Wasserstein distance of N(0, covariance) and N(0, its diagonal)."""
     root = np.sqrt(np.maximum(covariance.diagonal(), 0))
-    # tr sqrt(C D) = tr sqrt(D^1/2 C D^1/2), whose argument is symmetric.
-    between = sqrtm(covariance * np.outer(root, root)).real
-    return max(0.0, float(2 * np.trace(covariance) - 2 * np.trace(between)))
+    # tr sqrt(C D) = tr sqrt(D^1/2 C D^1/2), whose argument is symmetric: the roots of its eigenvalues.
+    eigenvalues = np.linalg.eigvalsh(covariance * np.outer(root, root))
+    between = np.sqrt(np.maximum(eigenvalues, 0)).sum()
+    return max(0.0, float(2 * np.trace(covariance) - 2 * between))
