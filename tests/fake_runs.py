@@ -102,11 +102,12 @@ def put_codes(directory: Path, seed: int, *, alike: bool, images: int = 300) -> 
 def put_picture(directory: Path, *, width: int = 300, height: int = 120, noise: bool = False) -> None:
     """A traversal figure: black on white, or one that cannot be compressed."""
     generator = np.random.default_rng(0)
-    white = np.full((height, width, 3), 255, dtype=np.uint8)
-    pixels = generator.integers(256, size=white.shape, dtype=np.uint8) if noise else white
+    pixels = np.full((height, width), 255, dtype=np.uint8)
+    if noise:
+        pixels = generator.integers(256, size=pixels.shape, dtype=np.uint8)
     pixels[10:-10, 10:-10] //= 2
     (directory / "figures").mkdir()
-    Image.fromarray(pixels).save(directory / "figures" / "traversals.png")
+    Image.fromarray(pixels).save(directory / "figures" / "traversals.png", compress_level=1)
 
 
 def put_sweep(folder: Path, betas: list[float], seeds: int, *, scores: bool = True, alike: float = 4) -> Path:
