@@ -108,7 +108,7 @@ class Member:
     def codes(self) -> Codes | None:
         """None if the run left none, or not readably."""
         try:
-            with np.load(self.directory / CODES, allow_pickle=False) as stored:
+            with (self.directory / CODES).open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 mean, logvar = (stored[name].astype(np.float64) for name in ("mean", "logvar"))
         except Exception:  # a damaged file: numpy and zipfile have many words for it
             return None

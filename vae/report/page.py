@@ -105,7 +105,7 @@ def duration(seconds: float) -> str:
     """In the unit that fits.
 
     Example:
-        >>> duration(42), duration(150), duration(9000)
+        >>> duration(42.0), duration(150.0), duration(9000.0)
         ('42 s', '2.5 min', '2.5 h')
     """
     if seconds < 100:
