@@ -1,6 +1,7 @@
 """The plots of the report, as SVG that takes the page's colours: light and dark are one drawing."""
 
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -62,7 +63,7 @@ def colours(count: int) -> list[Any]:
     """One for each setting: told apart easily where they are few, in order where they are many."""
     if count <= len(SERIES):
         return list(SERIES[:count])
-    return [mpl.colormaps["plasma"](position) for position in np.linspace(0.15, 0.8, count)]
+    return [mpl.colormaps["plasma"](position) for position in np.linspace(0.25, 0.85, count)]
 
 
 def parts(setting: str) -> list[str]:
@@ -152,7 +153,7 @@ def draw_score(axes: Axes, grouped: Mapping[str, Sequence[Member]], name: str) -
         axes.errorbar(
             [positions[setting] for setting in together],
             [found[setting].mean for setting in together],
-            [found[setting].half_width or 0.0 for setting in together],
+            [math.nan if (half := found[setting].half_width) is None else half for setting in together],
             color=SERIES[1],
             lw=1.2,
             capsize=3,
@@ -192,18 +193,21 @@ def matrices(grouped: Mapping[str, Sequence[Member]], name: str, title: str) -> 
     values = {s: np.asarray(m.summary["disentanglement"]["matrices"][name]) for s, m in chosen.items()}
     highest = max(float(np.nanmax(matrix, initial=0.0)) for matrix in values.values()) or 1.0
     latents, factors = (max(matrix.shape[axis] for matrix in values.values()) for axis in (0, 1))
+    alike = len({tuple(m.summary["disentanglement"]["factors"]) for m in chosen.values()}) == 1
     columns = min(len(chosen), max(1, int(PANELS_WIDTH // panel_width(factors))))
     rows = -(-len(chosen) // columns)
     with mpl.rc_context(STYLE | {"axes.grid": False}):
-        size = (panel_width(factors) * columns + 0.9, max(2.2, rows * (1.35 + 0.2 * latents)))
+        size = (panel_width(factors) * columns + 0.9, max(2.2, 0.7 + rows * (0.65 + 0.2 * latents)))
         figure = Figure(figsize=size)
         all_axes = [figure.add_subplot(rows, columns, number + 1) for number in range(len(chosen))]
-        for axes, (setting, member) in zip(all_axes, chosen.items(), strict=True):
+        for number, (axes, (setting, member)) in enumerate(zip(all_axes, chosen.items(), strict=True)):
             order = by_rate(member.rate_per_latent, len(values[setting]))
             image = axes.pcolormesh(values[setting][order], cmap="viridis", vmin=0, vmax=highest)
             axes.invert_yaxis()
             own = member.summary["disentanglement"]["factors"]
-            axes.set_xticks(np.arange(len(own)) + 0.5, own, rotation=45, ha="right", fontsize=9)
+            said_below = alike and number + columns < len(chosen)
+            labels = [""] * len(own) if said_below else own
+            axes.set_xticks(np.arange(len(own)) + 0.5, labels, rotation=45, ha="right", fontsize=9)
             axes.set_yticks(np.arange(len(order)) + 0.5, [f"z{latent:02d}" for latent in order], fontsize=9)
             axes.set_title("\n".join([*names[setting].split(", "), f"seed {member.seed}"]), fontsize=9)
         figure.colorbar(image, ax=all_axes, label=title)
