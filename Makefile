@@ -38,9 +38,8 @@ bench: .venv/app ## speed and memory beside a plain DataLoader loop, in one run
 board: .venv/app ## TensorBoard on all runs
 	$(BIN)/tensorboard --logdir outputs
 
-sweep: .venv/app ## beta = 1, 2, 4, 8 and the table of what they cost
+sweep: .venv/app ## beta = 1, 2, 4, 8, the table of what they cost, and the report
 	$(BIN)/python train.py -m beta=1,2,4,8
-	$(BIN)/python scripts/rate_distortion.py "$$(ls -td outputs/sweep_* | head -1)"
 
 clean: ## remove the environment and caches; runs and data stay
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("mnist_root")
 def sweep(tmp_path_factory):
     """The directory of a sweep over two betas."""
     directory = tmp_path_factory.mktemp("sweep") / "runs"
-    words = ("-m", *SMALL, "epochs=4", "tracking.tensorboard=false", "beta=1,8", f"hydra.sweep.dir={directory}")
+    words = ("-m", *SMALL, "tracking.tensorboard=false", "beta=1,8", f"hydra.sweep.dir={directory}")
     assert run_train(*words).returncode == 0
     return directory
 
@@ -73,7 +73,7 @@ def test_traverse_draws_the_latents_by_rate(tmp_path, finished_run):
 
 
 def test_traverse_puts_runs_side_by_side(tmp_path, sweep):
-    runs = [str(path) for path in sorted(sweep.glob("*_beta=*"))]
+    runs = [str(path) for path in sorted(sweep.glob("beta=*"))]
     shapes = []
     for words in (runs[:1], runs):
         done = run("scripts/traverse.py", *words, "--rows", "2", "--output", str(tmp_path / "out.png"))
@@ -107,46 +107,3 @@ def test_traverse_refuses_what_it_cannot_draw(finished_run, words):
     done = run("scripts/traverse.py", str(finished_run), *words)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-
-
-def test_rate_distortion_shows_that_distortion_rises_and_rate_falls_with_beta(sweep):
-    done = run("scripts/rate_distortion.py", str(sweep))
-    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines()[2:]]
-    assert [float(row[0]) for row in rows] == [1, 8]
-    assert float(rows[0][1]) < float(rows[1][1])
-    assert float(rows[0][2]) > float(rows[1][2])
-
-
-def put_run(folder, beta, distortion, rate):
-    folder.mkdir(parents=True)
-    test = {
-        "distortion": distortion,
-        "rate": rate,
-        "elbo": -distortion - rate,
-        "active_units": 2.0,
-        "rate_per_latent": [rate / 2] * 2,
-    }
-    (folder / "summary.json").write_text(json.dumps({"status": "done", "beta": beta, "seconds": 1.0, "test": test}))
-
-
-@pytest.mark.parametrize(
-    ("points", "broken"),
-    [
-        ([(1, 80, 25), (2, 88, 20), (4, 100, 16)], None),
-        ([(1, 80, 25), (2, 79, 20)], "distortion falls by 1.000 nats from beta 1 to 2"),
-        ([(1, 80, 25), (2, 88, 26)], "rate rises by 1.000 nats from beta 1 to 2"),
-        ([(1, 80, 25), (2, 83, 20)], "the slope 0.600 between beta 1 and 2 does not lie between them"),
-        ([(1, 80, 25), (2, 100, 20)], "the slope 4.000 between beta 1 and 2 does not lie between them"),
-    ],
-)
-def test_rate_distortion_judges_the_laws_of_the_optimum(tmp_path, points, broken):
-    for beta, distortion, rate in points:
-        put_run(tmp_path / str(beta), beta, distortion, rate)
-    done = run("scripts/rate_distortion.py", str(tmp_path))
-    assert done.returncode == (0 if broken is None else 1)
-    assert (broken or "laws hold") in done.stderr
-
-
-def test_rate_distortion_says_where_it_found_no_run(tmp_path):
-    done = run("scripts/rate_distortion.py", str(tmp_path))
-    assert (done.returncode, done.stderr.strip()) == (1, f"error: no finished run below {tmp_path}")

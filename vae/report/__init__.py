@@ -27,6 +27,8 @@ def write_report(folder: Path) -> str | None:
     if not grouped:
         return None
     ranking = unsupervised_ranking(grouped)
-    write_atomically(folder / RESULTS, write_results(members, ranking.of_member).encode())
-    write_atomically(folder / PAGE, render(folder, members, grouped, ranking).encode())
+    table, page = write_results(members, ranking.of_member), render(folder, members, grouped, ranking)
+    # Names and errors may hold what is no character.
+    write_atomically(folder / RESULTS, table.encode(errors="replace"))
+    write_atomically(folder / PAGE, page.encode(errors="replace"))
     return text_table(grouped)

@@ -4,11 +4,12 @@ import csv
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +17,9 @@ from jaxtyping import Float
 from vae.run_directory import CODES, read_summary
 
 LOG = "train.log"
+NEEDED = ("distortion", "rate", "elbo")  # without them a run is not done, whatever it says
+# The test has a number of that name too, of the aggregate posterior instead of its means.
+RENAMED = {"gaussian_total_correlation": "gaussian_total_correlation_of_means"}
 
 
 @dataclass(frozen=True)
@@ -28,17 +32,19 @@ class Codes:
     @property
     def rate_per_latent(self) -> Float[np.ndarray, " latents"]:
         """The mean KL of each latent to the prior, in nats."""
-        kl = 0.5 * (self.mean**2 + np.exp(self.logvar) - self.logvar - 1)
+        with np.errstate(over="ignore", invalid="ignore"):  # the codes of a damaged file may be any number
+            kl = 0.5 * (self.mean**2 + np.exp(self.logvar) - self.logvar - 1)
         rate: Float[np.ndarray, " latents"] = kl.mean(axis=0)
         return rate
 
 
 @dataclass(frozen=True)
 class Member:
-    """A run: where it is and how it ended."""
+    """A run: where it is, how it ended, and what was varied besides the seed."""
 
     directory: Path
     summary: Mapping[str, Any]
+    setting: str  # members of one setting are repetitions
 
     @property
     def name(self) -> str:
@@ -48,47 +54,68 @@ class Member:
     @property
     def done(self) -> bool:
         """Whether it has its test numbers."""
-        return bool(self.summary["status"] == "done")
+        numbers = [self.numbers.get(name, math.nan) for name in NEEDED]
+        return self.summary["status"] == "done" and all(map(math.isfinite, numbers))
 
     @property
     def beta(self) -> float:
         """The weight of the rate; not a number if the run did not say."""
-        return float(self.summary.get("beta", math.nan))
+        beta = self.summary.get("beta")
+        return float(beta) if is_number(beta) else math.nan
 
     @property
     def seed(self) -> int | None:
-        """Of the run."""
-        return self.summary.get("seed")
+        """Of the run; None if it did not say."""
+        seed = self.summary.get("seed")
+        return seed if isinstance(seed, int) else None
 
     @property
-    def setting(self) -> str:
-        """What was varied besides the seed: members of one setting are repetitions."""
-        plain = re.sub(r"(^|_)seed=[^_]*", "", re.sub(r"^\d+_", "", self.name)).strip("_")
-        return re.sub(r"beta=([\d.]+)", lambda found: f"beta={float(found[1]):g}", plain) or self.name
+    def seconds(self) -> float:
+        """Of training; 0 if it did not say."""
+        seconds = self.summary.get("seconds")
+        return float(seconds) if is_number(seconds) else 0.0
+
+    @property
+    def ending(self) -> str:
+        """How it ended, and why, in words."""
+        said = self.summary
+        status = "without test numbers" if said["status"] == "done" and not self.done else str(said["status"])
+        code = f", code {said['code']}" if "code" in said else ""
+        return f"{status}{code}: {said['error']}" if "error" in said else status + code
+
+    @property
+    def rate_per_latent(self) -> list[float]:
+        """In nats; empty if the run did not say."""
+        found: list[float] = self.summary.get("test", {}).get("rate_per_latent", [])
+        return found
 
     @cached_property
     def numbers(self) -> dict[str, float]:
         """Every number of the test, by its name in `summary.json`, and the scores of disentanglement. Nats."""
         test = self.summary.get("test", {})
-        numbers = {name: float(value) for name, value in test.items() if isinstance(value, int | float)}
+        numbers = {name: float(value) for name, value in test.items() if is_number(value)}
         if "importance_weighted_bound" in test:
             numbers["nll"] = -test["importance_weighted_bound"]["bound"]
         return numbers | self.scores
 
-    @property
+    @cached_property
     def scores(self) -> dict[str, float]:
         """Of disentanglement; none where the factors are not known."""
-        found: dict[str, float] = self.summary.get("disentanglement", {}).get("numbers", {})
-        return found
+        found = self.summary.get("disentanglement", {}).get("numbers", {})
+        return {RENAMED.get(name, name): float(value) for name, value in found.items() if is_number(value)}
 
     @cached_property
     def codes(self) -> Codes | None:
         """None if the run left none, or not readably."""
         try:
-            with np.load(self.directory / CODES, allow_pickle=False) as stored:
-                return Codes(stored["mean"].astype(np.float64), stored["logvar"].astype(np.float64))
-        except (OSError, ValueError, KeyError):
+            with (self.directory / CODES).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                mean, logvar = (stored[name].astype(np.float64) for name in ("mean", "logvar"))
+        except Exception:  # a damaged file: numpy and zipfile have many words for it
             return None
+        if mean.ndim != 2 or mean.size == 0 or mean.shape != logvar.shape:
+            return None
+        codes = Codes(mean, logvar)
+        return codes if np.isfinite(codes.rate_per_latent).all() else None
 
     @cached_property
     def introduction(self) -> list[str]:
@@ -103,9 +130,30 @@ class Member:
 
 def read_members(folder: Path) -> list[Member]:
     """The runs in `folder`, or the one that it is itself, in the order of beta and seed."""
-    found = sorted(path.parent for path in [*folder.glob(LOG), *folder.glob(f"*/{LOG}")])
-    members = [Member(directory, read_summary(directory)) for directory in found]
+    top = folder.resolve()  # "." has no name
+    found = sorted(path.parent for path in [*top.glob(LOG), *top.glob(f"*/{LOG}")])
+    members = [Member(path, read_summary(path), varied(path.name)) for path in found]
+    taken = Counter((m.setting, m.seed) for m in members if m.seed is not None)
+    ambiguous = {setting for (setting, _), count in taken.items() if count > 1}
+    # One seed twice: they differ in something that the names do not say, and are no repetitions.
+    members = [replace(m, setting=m.name) if m.setting in ambiguous else m for m in members]
     return sorted(members, key=lambda m: (math.isnan(m.beta), m.beta, m.setting, -1 if m.seed is None else m.seed))
+
+
+def varied(name: str) -> str:
+    """What a member's name says besides its seed and its number.
+
+    Example:
+        >>> varied("beta=4.0_seed=1"), varied("12_beta=0.5_seed=0_model=conv")
+        ('beta=4', 'beta=0.5_model=conv')
+    """
+    plain = re.sub(r"(^|_)seed=[^_]*", "", re.sub(r"^\d+_", "", name)).strip("_")
+    return re.sub(r"beta=(\d+)\.0(?=_|$)", r"beta=\1", plain) or ("all" if "seed=" in name else name)
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether JSON gave a number, which true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def settings(members: Sequence[Member]) -> dict[str, list[Member]]:

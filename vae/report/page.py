@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -19,8 +20,9 @@ from vae.report.members import Member
 from vae.report.selection import Ranking, supervised_choices
 from vae.report.statistics import rank_correlations, slopes
 from vae.report.tables import BOUND, DEPENDENCE, RATE, SAMPLED, SCORES, Table, shown, table, turned
+from vae.run_directory import RUN, SUMMARY
 
-PICTURES_BYTES = 3_000_000  # of the traversals, of which as many are shown as go in
+PICTURES_LENGTH = 2_500_000  # characters of the traversals, of which as many are shown as go in
 WIDEST_PICTURE = 900  # pixels
 MATRICES = {"mutual_information": "mutual information, nats", "dci_importance": "importance in DCI"}
 FEWEST_FOR_RANKS = 4  # members: fewer order themselves by accident
@@ -47,15 +49,16 @@ def render(folder: Path, members: Sequence[Member], grouped: Mapping[str, Sequen
         loader=jinja2.PackageLoader("vae.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
     first = next(iter(grouped.values()))[0]
-    origin = read_origin(first)
+    pictures = traversals(grouped)
+    shown_pictures = pictures[: how_many_fit([len(p.source) for p in pictures])]
     return environment.get_template("page.html.j2").render(
         title=folder.resolve().name,
         members=members,
         done=sum(m.done for m in members),
         settings=list(grouped),
         introduction=first.introduction,
-        origin=origin,
-        hours=duration(sum(m.summary.get("seconds", 0.0) for m in members)),
+        origin=origin_line(first),
+        hours=duration(sum(m.seconds for m in members)),
         elapsed=elapsed(members),
         tables=[
             ("The bound, on the test set", table(grouped, BOUND)),
@@ -69,7 +72,8 @@ def render(folder: Path, members: Sequence[Member], grouped: Mapping[str, Sequen
         spectra=plots.spectra(grouped),
         scores=plots.against_settings(grouped),
         matrices=[plots.matrices(grouped, name, title) for name, title in MATRICES.items()],
-        traversals=traversals(grouped),
+        traversals=shown_pictures,
+        traversals_left_out=len(pictures) - len(shown_pictures),
         ranks=ranks(members),
         choices=choices(ranking, grouped),
     )
@@ -78,17 +82,30 @@ def render(folder: Path, members: Sequence[Member], grouped: Mapping[str, Sequen
 def read_origin(member: Member) -> Mapping[str, Any]:
     """Revision, versions and machine of a run; empty if it does not say."""
     try:
-        found: Mapping[str, Any] = json.loads((member.directory / "run.json").read_bytes())
+        found = json.loads((member.directory / RUN).read_bytes())
     except (OSError, ValueError):
         return {}
-    return found
+    return found if isinstance(found, dict) else {}
+
+
+def origin_line(member: Member) -> str:
+    """The same for people, as far as it is known."""
+    origin = read_origin(member)
+    versions = origin.get("versions")
+    known = {
+        "revision {}": origin.get("revision"),
+        "torch {}": versions.get("torch") if isinstance(versions, dict) else None,
+        "{}": origin.get("device"),
+        "{} threads a run": origin.get("threads"),
+    }
+    return ", ".join(words.format(value) for words, value in known.items() if value is not None)
 
 
 def duration(seconds: float) -> str:
     """In the unit that fits.
 
     Example:
-        >>> duration(42), duration(150), duration(9000)
+        >>> duration(42.0), duration(150.0), duration(9000.0)
         ('42 s', '2.5 min', '2.5 h')
     """
     if seconds < 100:
@@ -100,29 +117,39 @@ def elapsed(members: Sequence[Member]) -> str | None:
     """From the first start to the last end, pauses included; None if a run does not say."""
     try:
         starts = [datetime.fromisoformat(read_origin(m)["started"]).timestamp() for m in members if m.done]
-        ends = [(m.directory / "summary.json").stat().st_mtime for m in members if m.done]
-    except (KeyError, OSError, ValueError):
+        ends = [(m.directory / SUMMARY).stat().st_mtime for m in members if m.done]
+    except (KeyError, OSError, OverflowError, TypeError, ValueError):
         return None
     return duration(max(ends) - min(starts))
 
 
 def traversals(grouped: Mapping[str, Sequence[Member]]) -> list[Picture]:
-    """The newest traversal figure of each setting's first seed, as far as they fit."""
-    pictures, size = [], 0
+    """The newest traversal figure of each setting's first seed that has one."""
+    pictures = []
     for setting, members in grouped.items():
-        try:
-            image = Image.open(members[0].directory / "figures" / "traversals.png")
-            image.thumbnail((WIDEST_PICTURE, WIDEST_PICTURE))
-        except (OSError, ValueError):
-            continue
-        content = io.BytesIO()
-        image.quantize(64).save(content, "PNG", optimize=True)
-        size += len(content.getvalue())
-        if size > PICTURES_BYTES:
-            break
-        source = "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
-        pictures.append(Picture(f"{setting}, seed {members[0].seed}", source))
+        sources = ((member, picture_source(member.directory / "figures" / "traversals.png")) for member in members)
+        found = next(((member, source) for member, source in sources if source is not None), None)
+        if found is not None:
+            pictures.append(Picture(f"{setting}, seed {found[0].seed}", found[1]))
     return pictures
+
+
+def picture_source(path: Path) -> str | None:
+    """A picture as a page holds it, in fewer colours and no wider than it is shown; None if it cannot be read."""
+    content = io.BytesIO()
+    try:
+        with Image.open(path) as image:
+            small = image.convert("RGB")
+        small.thumbnail((WIDEST_PICTURE, WIDEST_PICTURE))
+        small.quantize(64).save(content, "PNG", optimize=True)
+    except Exception:  # a damaged file: Pillow has many words for it
+        return None
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+def how_many_fit(lengths: Sequence[int]) -> int:
+    """How many of the pictures, the first ones, go into the page."""
+    return sum(total <= PICTURES_LENGTH for total in itertools.accumulate(lengths))
 
 
 @dataclass(frozen=True)
@@ -137,13 +164,14 @@ class Ranks:
 def ranks(members: Sequence[Member]) -> Ranks | None:
     """Spearman's correlation of distortion, rate and each score; None of too few members or without scores."""
     scored = [m for m in members if m.done and m.scores]
-    titles = {name: title for name, title in (BOUND | SCORES).items() if all(name in m.numbers for m in scored)}
     if len(scored) < FEWEST_FOR_RANKS:
         return None
+    titles = {name: title for name, title in (BOUND | SCORES).items() if all(name in m.numbers for m in scored)}
     matrix = rank_correlations([[m.numbers[name] for m in scored] for name in titles])
     varied = [k for k in range(len(titles)) if not math.isnan(matrix[k, k])]
     names = list(titles.values())
-    return Ranks([names[k] for k in varied], np.round(matrix[np.ix_(varied, varied)], 2).tolist(), len(scored))
+    rounded = np.round(matrix[np.ix_(varied, varied)], 2) + 0.0  # which has no -0
+    return Ranks([names[k] for k in varied], rounded.tolist(), len(scored))
 
 
 def choices(ranking: Ranking, grouped: Mapping[str, Sequence[Member]]) -> Table | None:
@@ -156,4 +184,4 @@ def choices(ranking: Ranking, grouped: Mapping[str, Sequence[Member]]) -> Table 
         marks = ["best" if chosen == setting else "" for chosen in supervised.values()]
         udr = shown(ranking.of_setting.get(setting)) + (" (chosen)" if ranking.chosen == setting else "")
         rows.append([setting, udr, *marks])
-    return Table(["", "UDR, without labels", *(SCORES[name] for name in supervised)], rows)
+    return Table(["setting", "UDR, without labels", *(SCORES[name] for name in supervised)], rows)

@@ -41,8 +41,13 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 def estimates(grouped: Mapping[str, Sequence[Member]], name: str) -> dict[str, Estimate]:
     """A number's mean over the members of each setting that have it."""
-    found = {setting: [m.numbers[name] for m in members if name in m.numbers] for setting, members in grouped.items()}
+    found = {setting: values_of(members, name) for setting, members in grouped.items()}
     return {setting: estimate(values) for setting, values in found.items() if values}
+
+
+def values_of(members: Sequence[Member], name: str) -> list[float]:
+    """A number of each member that has it; where nothing could be divided by nothing, there is none."""
+    return [m.numbers[name] for m in members if math.isfinite(m.numbers.get(name, math.nan))]
 
 
 @dataclass(frozen=True)
@@ -62,16 +67,30 @@ class Slope:
         """Whether it lies between the two."""
         return self.low <= self.slope <= self.high
 
+    @property
+    def law(self) -> str:
+        """In words."""
+        if self.holds:
+            return "holds"
+        if self.slope == math.inf:
+            return "broken: the rate does not fall"
+        if self.slope <= 0:
+            return "broken: the distortion does not rise"
+        return "broken: outside the two, so not both are at their optimum"
+
 
 def slopes(grouped: Mapping[str, Sequence[Member]]) -> list[Slope]:
     """Between means over seeds, from each beta to the next larger one. Infinite where the rate does not fall.
 
-    Settings that differ in something besides beta are not comparable, and give none.
+    None where runs are not comparable: settings that differ in something besides beta, and objectives of which beta
+    weighs something else than the rate.
     """
+    every = [m for members in grouped.values() for m in members]
     by_beta: dict[float, list[Member]] = {}
-    for members in grouped.values():
-        by_beta.setdefault(members[0].beta, []).extend(members)
-    if len(by_beta) < len(grouped):
+    for member in every:
+        by_beta.setdefault(member.beta, []).append(member)
+    weighed = all(m.summary.get("objective", "beta") == "beta" and not math.isnan(m.beta) for m in every)
+    if not weighed or len(by_beta) < len(grouped):
         return []
     points = sorted(
         (beta, *(math.fsum(m.numbers[name] for m in members) / len(members) for name in ("rate", "distortion")))

@@ -35,13 +35,17 @@ SCORES = {
     "irs": "IRS",
 }
 DEPENDENCE = {
-    "gaussian_total_correlation": "Gaussian total correlation",
+    "gaussian_total_correlation_of_means": "Gaussian total correlation",
     "gaussian_wasserstein": "Gaussian Wasserstein",
     "gaussian_wasserstein_normalised": "the same, normalised",
     "mutual_information_score": "mutual information of latents",
 }
-SAMPLED = {f"{name}_sampled": title for name, title in (SCORES | DEPENDENCE).items() if name != "mig_chen"}
-BEST_IS_LOWEST = {"distortion", "rate", "nll"}
+SAMPLED = {
+    f"{name.removesuffix('_of_means')}_sampled": title
+    for name, title in (SCORES | DEPENDENCE).items()
+    if name != "mig_chen"
+}
+COUNTS = {"active_units"}
 
 
 @dataclass(frozen=True)
@@ -52,18 +56,27 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def shown(found: Estimate | None) -> str:
+def shown(found: Estimate | None, *, whole: bool = False) -> str:
     """`mean ± half width`, with two digits of the width; the mean alone where one seed is all there is.
+
+    Args:
+        found: the number.
+        whole: it counts something: of one run, and where all agree, it has no decimals.
 
     Example:
         >>> shown(Estimate(105.264, 0.2345, 5)), shown(Estimate(105.264, None, 1)), shown(None)
         ('105.26 ± 0.23', '105.26', '')
+        >>> shown(Estimate(6.0, None, 1), whole=True), shown(Estimate(6.5, 6.353, 2), whole=True)
+        ('6', '6.5 ± 6.4')
     """
     if found is None:
         return ""
     if found.half_width is None:
-        return f"{found.mean:.{digits_of(found.mean)}f}"
-    digits = min(4, max(0, 1 - math.floor(math.log10(found.half_width)))) if found.half_width > 0 else 2
+        return f"{found.mean:.{0 if whole else digits_of(found.mean)}f}"
+    if found.half_width == 0:
+        digits = 0 if whole else 2
+    else:
+        digits = min(4, max(0, 1 - math.floor(math.log10(found.half_width))))
     return f"{found.mean:.{digits}f} ± {found.half_width:.{digits}f}"
 
 
@@ -74,12 +87,14 @@ def digits_of(value: float) -> int:
 
 def table(grouped: Mapping[str, Sequence[Member]], titles: Mapping[str, str]) -> Table | None:
     """A row a setting, a column for each number that any member has; None if there is no such number."""
-    columns = {title: estimates(grouped, name) for name, title in titles.items()}
-    columns = {title: found for title, found in columns.items() if found}
+    columns = {name: found for name in titles if (found := estimates(grouped, name))}
     if not columns:
         return None
-    rows = [[setting, *(shown(found.get(setting)) for found in columns.values())] for setting in grouped]
-    return Table(["", *columns], rows)
+    rows = [
+        [setting, *(shown(found.get(setting), whole=name in COUNTS) for name, found in columns.items())]
+        for setting in grouped
+    ]
+    return Table(["setting", *(titles[name] for name in columns)], rows)
 
 
 def turned(found: Table | None) -> Table | None:
@@ -87,7 +102,7 @@ def turned(found: Table | None) -> Table | None:
     if found is None:
         return None
     header, *rows = zip(found.header, *found.rows, strict=True)
-    return Table(header, rows)
+    return Table(["", *header[1:]], rows)
 
 
 def text_table(grouped: Mapping[str, Sequence[Member]]) -> str:
@@ -95,13 +110,14 @@ def text_table(grouped: Mapping[str, Sequence[Member]]) -> str:
     chosen = table(
         grouped, BOUND | {name: SCORES[name] for name in ("mig", "dci_disentanglement", "factor_vae_score")}
     )
-    assert chosen is not None, "every finished run has a distortion"
+    assert chosen is not None, "every run that is done has a distortion"
     lines = [
         "| " + " | ".join(chosen.header) + " |",
         "|---" + "|---:" * (len(chosen.header) - 1) + "|",
         *("| " + " | ".join(row) + " |" for row in chosen.rows),
     ]
-    for found in slopes(grouped):
-        verdict = "" if found.holds else ": outside, so the two betas are not both at their optimum"
-        lines.append(f"slope between beta {found.low:g} and {found.high:g}: {found.slope:.2f}{verdict}")
+    found = slopes(grouped)
+    lines += [f"slope between beta {one.low:g} and {one.high:g}: {one.slope:.2f}, {one.law}" for one in found]
+    if found and all(one.holds for one in found):
+        lines.append("the laws hold: distortion rises, rate falls, and every slope lies between its betas")
     return "\n".join(lines)

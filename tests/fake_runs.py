@@ -1,0 +1,120 @@
+"""Runs that nobody trained: the files that a report reads, with numbers of which the right answer is known."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+LATENTS = 4
+FACTORS = ["shape", "scale", "rotation", "column", "row"]
+SCORES = (
+    "mig", "mig_chen", "dci_disentanglement", "dci_completeness", "dci_informativeness", "sap", "sap_continuous",
+    "factor_vae_score", "beta_vae_score", "modularity", "explicitness", "irs",
+    "gaussian_total_correlation", "gaussian_wasserstein", "gaussian_wasserstein_normalised",
+    "mutual_information_score",
+)  # fmt: skip
+ORIGIN = {
+    "started": "2026-01-01T12:00:00+00:00",
+    "revision": "0123456789ab",
+    "versions": {"torch": "2.9.0"},
+    "device": "cpu",
+    "threads": 2,
+}
+LOG = """MNIST: trying torchvision's mirrors
+data   sprites, 40 000 / 5 000 / 5 000 images (train / validation / test) of 1x32x32
+model  mlp, 4 latents, 469,173 parameters, Bernoulli likelihood
+device cpu, 2 threads, fp32
+steps  2,520 of 128 images, 7 epochs
+epoch 1/7  validation elbo  -195.85
+"""
+
+
+def summary_of(beta: float, seed: int, *, scores: bool = True) -> dict[str, Any]:
+    """As a run writes it. Distortion and rate are those of an optimum, but for a little noise of the seed.
+
+    They are 80 + 6 beta and 25 - 6 ln beta, so that dD = -beta dR.
+    """
+    generator = np.random.default_rng([seed, int(1000 * beta)])
+    noise = 0.05 * generator.standard_normal()
+    distortion, rate = 80 + 6 * beta + noise, 25 - 6 * math.log(beta) - noise / beta
+    shares = np.array([0.5, 0.3, 0.2, 0.0])
+    test = {
+        "images": 5000,
+        "distortion": distortion,
+        "rate": rate,
+        "elbo": -distortion - rate,
+        "loss": distortion + beta * rate,
+        "importance_weighted_bound": {"images": 1000, "samples": 100, "bound": 3 - distortion - rate},
+        "active_units": 3.0,
+        "gaussian_total_correlation": 0.0018,
+        "mutual_information": rate - 0.5,
+        "total_correlation": 0.4 + noise,
+        "dimension_wise_kl": 0.1,
+        "rate_per_latent": (rate * shares).tolist(),
+        "label_information_per_latent": [],
+    }
+    summary = {
+        "status": "done",
+        "objective": "beta",
+        "beta": beta,
+        "seed": seed,
+        "epochs": 7,
+        "seconds": 100.0 + seed,
+        "test": test,
+    }
+    if scores:
+        numbers = {name: float(generator.uniform()) for name in SCORES}
+        numbers |= {f"{name}_sampled": float(generator.uniform()) for name in SCORES if name != "mig_chen"}
+        matrix = generator.uniform(size=(LATENTS, len(FACTORS))).tolist()
+        summary["disentanglement"] = {
+            "factors": FACTORS,
+            "numbers": numbers,
+            "matrices": {"mutual_information": matrix, "dci_importance": matrix},
+        }
+    return summary
+
+
+def put_run(directory: Path, summary: dict[str, Any] | None, *, log: str = LOG) -> Path:
+    """A run's directory with what it said and where it came from; without a summary it has not ended."""
+    directory.mkdir(parents=True)
+    (directory / "train.log").write_text(log)
+    (directory / "run.json").write_text(json.dumps(ORIGIN))
+    if summary is not None:
+        (directory / "summary.json").write_text(json.dumps(summary))
+    return directory
+
+
+def put_codes(directory: Path, seed: int, *, alike: bool, images: int = 300) -> None:
+    """Posteriors of the same images by every seed: equal up to order and sign, or mixed as only this seed mixes."""
+    found = np.random.default_rng(0).standard_normal((images, LATENTS))
+    generator = np.random.default_rng(seed + 1)
+    if alike:
+        change = np.eye(LATENTS)[generator.permutation(LATENTS)] * generator.choice([-1, 1], LATENTS)
+    else:
+        change = np.linalg.qr(generator.standard_normal((LATENTS, LATENTS)))[0]
+    mean = (found @ change).astype(np.float32)
+    np.savez(directory / "codes.npz", mean=mean, logvar=np.full_like(mean, -3))
+
+
+def put_picture(directory: Path, *, width: int = 300, height: int = 120, noise: bool = False) -> None:
+    """A traversal figure: black on white, or one that cannot be compressed."""
+    generator = np.random.default_rng(0)
+    pixels = np.full((height, width), 255, dtype=np.uint8)
+    if noise:
+        pixels = generator.integers(256, size=pixels.shape, dtype=np.uint8)
+    pixels[10:-10, 10:-10] //= 2
+    (directory / "figures").mkdir()
+    Image.fromarray(pixels).save(directory / "figures" / "traversals.png", compress_level=1)
+
+
+def put_sweep(folder: Path, betas: list[float], seeds: int, *, scores: bool = True, alike: float = 4) -> Path:
+    """Every run of a sweep that ended well. The seeds of one beta have codes alike, those of the others have not."""
+    for beta in betas:
+        for seed in range(seeds):
+            directory = put_run(folder / f"beta={beta}_seed={seed}", summary_of(beta, seed, scores=scores))
+            put_codes(directory, seed, alike=beta == alike)
+            put_picture(directory)
+    return folder

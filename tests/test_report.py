@@ -1,0 +1,597 @@
+"""The report of a folder of runs: its numbers, its choices, and what damaged files do to it."""
+
+import csv
+import json
+import math
+import re
+import runpy
+import shutil
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import ROOT, run
+from fake_runs import FACTORS, LATENTS, SCORES, put_codes, put_picture, put_run, put_sweep, summary_of
+from scipy import stats
+
+from vae.report import PAGE, RESULTS, Member, read_members, settings, text_table, write_report
+from vae.report.page import Picture, how_many_fit, origin_line, ranks, traversals
+from vae.report.plots import short_names
+from vae.report.selection import supervised_choices, unsupervised_ranking
+from vae.report.statistics import estimate, estimates, rank_correlations, slopes
+from vae.report.tables import DEPENDENCE, shown
+from vae.report.tables import SCORES as TITLES
+
+HOSTILE = """it's <script>alert("x")</script> & </svg> "quoted\""""
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory) -> Path:
+    """Four betas and three seeds; one run failed with a hostile text, one has not ended; with its report."""
+    folder = put_sweep(tmp_path_factory.mktemp("sweep") / "runs", [1.0, 2.0, 4.0, 8.0], 3)
+    failed = {"status": "failed", "code": 3, "error": HOSTILE, "beta": 16.0, "seed": 0}
+    put_run(folder / "beta=16.0_seed=0", failed)
+    put_run(folder / "beta=16.0_seed=1", None)
+    assert write_report(folder) is not None
+    return folder
+
+
+def page_of(folder: Path) -> str:
+    assert write_report(folder) is not None
+    return (folder / PAGE).read_text(encoding="utf-8")
+
+
+def rows_of(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / RESULTS).open(newline="", encoding="utf-8") as file:
+        return {row["member"]: row for row in csv.DictReader(file)}
+
+
+def grouped_of(folder: Path) -> dict[str, list[Member]]:
+    return settings(read_members(folder))
+
+
+def put_points(folder: Path, points: list[tuple[float, float, float]], **more: str) -> Path:
+    """A run for each beta, distortion and rate."""
+    for number, (beta, distortion, rate) in enumerate(points):
+        summary = summary_of(1.0, 0, scores=False) | {"beta": beta} | more
+        summary["test"] |= {"distortion": distortion, "rate": rate, "elbo": -distortion - rate}
+        put_run(folder / f"beta={beta}_seed={number}", summary)
+    return folder
+
+
+# Members and settings
+
+
+def test_the_fakes_have_every_score_that_is_shown():
+    assert {name.removesuffix("_of_means") for name in TITLES | DEPENDENCE} == set(SCORES)
+
+
+def test_seeds_are_repetitions_and_settings_are_in_the_order_of_beta(sweep):
+    grouped = grouped_of(sweep)
+    assert list(grouped) == ["beta=1", "beta=2", "beta=4", "beta=8"]
+    assert [[m.seed for m in members] for members in grouped.values()] == [[0, 1, 2]] * 4
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["beta=1.0_seed=0_model=mlp", "beta=1.0_seed=1_model=conv"], ["beta=1_model=conv", "beta=1_model=mlp"]),
+        (["0_beta=1.0_seed=0", "1_beta=1.0_seed=1"], ["beta=1"]),
+        (["0_beta=1.0_seed=0", "1_beta=1.0_seed=0"], ["0_beta=1.0_seed=0", "1_beta=1.0_seed=0"]),
+        (["beta=0.05_seed=0", "beta=0.5_seed=0", "beta=1e-05_seed=0"], ["beta=0.05", "beta=0.5", "beta=1e-05"]),
+        (["beta=1.2.3_seed=0", "beta=._seed=0"], ["beta=.", "beta=1.2.3"]),
+        (["beta=0.1234567_seed=0", "beta=0.12345678_seed=1"], ["beta=0.1234567", "beta=0.12345678"]),
+        (["seed=0", "seed=1"], ["all"]),
+        (["first", "second"], ["first", "second"]),
+    ],
+)
+def test_a_setting_is_what_the_name_says_besides_seed_and_number(tmp_path, names, expected):
+    for name in names:
+        seed = int(found[1]) if (found := re.search(r"seed=(\d)", name)) else 0
+        put_run(tmp_path / name, summary_of(1.0, seed, scores=False))
+    assert sorted(grouped_of(tmp_path)) == expected
+
+
+def test_the_folder_of_a_single_run_is_a_report_of_that_run(tmp_path, monkeypatch):
+    directory = put_run(tmp_path / "beta=4.0_seed=2", summary_of(4.0, 2))
+    monkeypatch.chdir(directory)
+    page = page_of(Path())
+    assert list(rows_of(directory)) == ["beta=4.0_seed=2"]
+    assert "1 of 1 runs are done" in page
+    assert "<title>beta=4.0_seed=2</title>" in page
+
+
+def test_an_older_summary_lacks_what_came_later(tmp_path):
+    test = {"distortion": 80.0, "rate": 20.0, "elbo": -100.0}
+    put_run(tmp_path / "beta=1.0_seed=0", {"status": "done", "beta": 1.0, "test": test})
+    put_run(tmp_path / "beta=2.0_seed=0", summary_of(2.0, 0))
+    put_run(tmp_path / "beta=4.0_seed=0", {"status": "done"})
+    put_run(tmp_path / "beta=8.0_seed=0", {"status": "failed"})
+    page = page_of(tmp_path)
+    assert list(grouped_of(tmp_path)) == ["beta=1", "beta=2"]
+    assert ">without test numbers<" in page
+    assert ">failed<" in page
+    rows = rows_of(tmp_path)
+    assert (rows["beta=1.0_seed=0"]["rate"], rows["beta=1.0_seed=0"]["mig"]) == ("20.0", "")
+
+
+# Statistics
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 30])
+def test_the_interval_is_that_of_students_t(count):
+    values = np.random.default_rng(count).normal(100, 7, count)
+    found = estimate(values.tolist())
+    low, high = stats.t.interval(0.95, count - 1, loc=values.mean(), scale=stats.sem(values))
+    assert found.count == count
+    assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((low, high), rel=1e-12)
+
+
+def test_one_seed_has_a_mean_and_no_interval():
+    found = estimate([3.0])
+    assert (found.mean, found.half_width, found.count) == (3.0, None, 1)
+    assert shown(found) == "3.00"
+
+
+def test_a_number_that_is_none_does_not_take_the_mean_along(tmp_path):
+    for seed, value in enumerate([0.25, math.nan, 0.75, None]):
+        summary = summary_of(1.0, seed)
+        summary["disentanglement"]["numbers"]["mig"] = value
+        put_run(tmp_path / f"beta=1.0_seed={seed}", summary)
+    found = estimates(grouped_of(tmp_path), "mig")["beta=1"]
+    assert (found.mean, found.count) == (0.5, 2)
+    assert "nan" not in re.sub("<svg.*?</svg>", "", page_of(tmp_path), flags=re.DOTALL)
+
+
+def test_rank_correlations_are_spearmans():
+    generator = np.random.default_rng(0)
+    columns = generator.integers(6, size=(4, 20)).astype(float)  # with ties
+    expected = stats.spearmanr(columns, axis=1).statistic
+    np.testing.assert_allclose(rank_correlations(columns.tolist()), expected, atol=1e-12)
+
+
+def test_what_does_not_vary_has_no_rank_correlation(tmp_path):
+    matrix = rank_correlations([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0], [3.0, 2.0, 1.0]])
+    assert np.isnan(matrix).tolist() == [[False, True, False], [True] * 3, [False, True, False]]
+    assert matrix[0, 2] == pytest.approx(-1.0)
+    found = ranks(read_members(put_sweep(tmp_path, [1.0, 2.0], 2)))
+    assert found is not None
+    assert "active latents" not in found.titles  # 3 in every run
+    assert {"distortion", "rate", "MIG"} <= set(found.titles)
+    assert found.rows[0][:2] == [1.0, -1.0]
+    assert found.members == 4
+
+
+def test_three_runs_are_too_few_for_ranks(tmp_path):
+    assert ranks(read_members(put_sweep(tmp_path, [1.0, 2.0, 4.0], 1))) is None
+
+
+# The laws of rate and distortion
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        ([(1.0, 80.0, 25.0), (2.0, 88.0, 20.0), (4.0, 100.0, 16.0)], ["1.60, holds", "3.00, holds"]),
+        ([(1.0, 80.0, 25.0), (2.0, 79.0, 20.0)], ["-0.20, broken: the distortion does not rise"]),
+        ([(1.0, 80.0, 25.0), (2.0, 88.0, 26.0)], ["inf, broken: the rate does not fall"]),
+        ([(1.0, 80.0, 25.0), (2.0, 88.0, 25.0)], ["inf, broken: the rate does not fall"]),
+        ([(1.0, 80.0, 25.0), (2.0, 79.0, 26.0)], ["inf, broken: the rate does not fall"]),
+        ([(1.0, 80.0, 25.0), (2.0, 83.0, 20.0)], ["0.60, broken: outside the two, so not both are"]),
+        ([(1.0, 80.0, 25.0), (2.0, 100.0, 20.0)], ["4.00, broken: outside the two, so not both are"]),
+    ],
+)
+def test_the_script_says_whether_the_laws_of_the_optimum_hold(tmp_path, points, words):
+    put_points(tmp_path, points)
+    text = write_report(tmp_path)
+    assert text is not None
+    said = [line for line in text.splitlines() if line.startswith("slope between beta")]
+    assert len(said) == len(words)
+    assert all(word in line for word, line in zip(words, said, strict=True))
+    assert ("the laws hold: distortion rises, rate falls" in text) == all("holds" in word for word in words)
+    page = (tmp_path / PAGE).read_text()
+    for word in words:
+        assert word.split(", ", 1)[1] in page
+
+
+def test_slopes_are_between_the_means_over_seeds(tmp_path):
+    put_sweep(tmp_path, [1.0, 2.0, 4.0], 3)
+    found = slopes(grouped_of(tmp_path))
+    assert [(one.low, one.high) for one in found] == [(1.0, 2.0), (2.0, 4.0)]
+    means = {
+        name: [np.mean([summary_of(beta, seed)["test"][name] for seed in range(3)]) for beta in (1.0, 2.0, 4.0)]
+        for name in ("rate", "distortion")
+    }
+    expected = -np.diff(means["distortion"]) / np.diff(means["rate"])
+    assert [one.slope for one in found] == pytest.approx(expected.tolist(), rel=1e-12)
+    assert all(one.holds for one in found)
+
+
+@pytest.mark.parametrize(
+    "change", [{"objective": "total_correlation"}, {"beta": None}], ids=["another objective", "no beta"]
+)
+def test_the_law_is_not_asked_of_runs_that_it_is_not_of(tmp_path, change):
+    for beta in (1.0, 2.0):
+        put_run(tmp_path / f"beta={beta}_seed=0", summary_of(beta, 0, scores=False) | change)
+    assert slopes(grouped_of(tmp_path)) == []
+    assert "slope" not in (write_report(tmp_path) or "slope")
+
+
+def test_settings_that_differ_in_more_than_beta_are_not_comparable(tmp_path):
+    for name in ("beta=1.0_seed=0_model=mlp", "beta=1.0_seed=0_model=conv", "beta=2.0_seed=0_model=mlp"):
+        put_run(tmp_path / name, summary_of(float(name[5:8]), 0, scores=False))
+    assert slopes(grouped_of(tmp_path)) == []
+
+
+def test_the_table_of_the_readme_is_what_the_report_prints_of_those_runs(tmp_path):
+    reference = json.loads((ROOT / "outputs" / "reference" / "beta_sweep.json").read_text())
+    for content in reference["runs"]:
+        put_run(tmp_path / f"beta={content['beta']}_seed={content['seed']}", content | {"status": "done"})
+    lines = text_table(grouped_of(tmp_path)).splitlines()
+    readme = (ROOT / "README.md").read_text()
+    assert "\n".join(lines[:6]) in readme
+    found = [float(re.findall(r"\d+\.\d+", line)[-1]) for line in lines[6:9]]
+    assert f"{found[0]:.2f}, {found[1]:.2f} and {found[2]:.2f}" in readme
+    assert lines[9].startswith("the laws hold")
+
+
+# Choosing a setting
+
+
+def test_seeds_whose_codes_are_equal_up_to_order_and_sign_win(sweep):
+    ranking = unsupervised_ranking(grouped_of(sweep))
+    assert ranking.chosen == "beta=4"
+    assert ranking.of_setting["beta=4"].mean > 0.85
+    assert max(ranking.of_setting[name].mean for name in ("beta=1", "beta=2", "beta=8")) < 0.6
+    assert "(chosen)</td>" in (sweep / PAGE).read_text()
+    rows = rows_of(sweep)
+    values = [float(rows[f"beta=4.0_seed={seed}"]["udr"]) for seed in range(3)]
+    assert np.mean(values) == pytest.approx(ranking.of_setting["beta=4"].mean, rel=1e-12)
+
+
+def test_one_seed_has_nothing_to_be_alike_to(tmp_path):
+    put_sweep(tmp_path, [1.0, 4.0], 1, scores=False)
+    ranking = unsupervised_ranking(grouped_of(tmp_path))
+    assert (ranking.chosen, dict(ranking.of_member)) == (None, {})
+    assert "UDR" not in page_of(tmp_path)
+
+
+def test_codes_of_other_images_or_latents_are_not_compared(tmp_path):
+    put_sweep(tmp_path, [4.0], 2)
+    put_codes(tmp_path / "beta=4.0_seed=1", 1, alike=True, images=299)
+    assert unsupervised_ranking(grouped_of(tmp_path)).of_setting == {}
+
+
+def test_each_score_chooses_the_setting_with_the_best_mean(sweep):
+    chosen = supervised_choices(grouped_of(sweep))
+    for name in ("mig", "dci_disentanglement", "factor_vae_score", "sap"):
+        means = {
+            beta: np.mean([summary_of(beta, seed)["disentanglement"]["numbers"][name] for seed in range(3)])
+            for beta in (1.0, 2.0, 4.0, 8.0)
+        }
+        assert chosen[name] == f"beta={max(means, key=lambda beta, found=means: found[beta]):g}"
+
+
+# results.csv
+
+
+def test_the_table_holds_every_number_of_every_member(sweep):
+    rows = rows_of(sweep)
+    assert set(rows) == {path.name for path in sweep.iterdir() if path.is_dir()}
+    checked = 0
+    for name, row in rows.items():
+        path = sweep / name / "summary.json"
+        summary = json.loads(path.read_text()) if path.exists() else {"status": "unfinished"}
+        assert row["status"] == summary["status"]
+        if summary["status"] != "done":
+            assert row["elbo"] == ""
+            continue
+        numbers = {name: value for name, value in summary["test"].items() if isinstance(value, float | int)}
+        numbers["nll"] = -summary["test"]["importance_weighted_bound"]["bound"]
+        scores = dict(summary["disentanglement"]["numbers"])
+        scores["gaussian_total_correlation_of_means"] = scores.pop("gaussian_total_correlation")
+        numbers |= scores | {key: summary[key] for key in ("beta", "seed", "epochs", "seconds")}
+        assert len(numbers) > 40
+        for key, value in numbers.items():
+            assert float(row[key]) == value, key  # to the last digit
+            checked += 1
+    assert checked > 12 * 40
+
+
+def test_a_test_number_and_a_score_of_one_name_are_both_there(sweep):
+    row = rows_of(sweep)["beta=1.0_seed=0"]
+    assert float(row["gaussian_total_correlation"]) == 0.0018
+    assert float(row["gaussian_total_correlation_of_means"]) != 0.0018
+
+
+# The page
+
+
+class Fetching(HTMLParser):
+    """What a browser would go and get, and where scripts could run."""
+
+    def __init__(self):
+        super().__init__()
+        self.found: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        for name, value in attributes:
+            inside = (value or "").startswith(("data:", "#"))
+            if name in ("src", "srcset", "xlink:href", "data") or (name == "href" and tag != "a"):
+                self.found += [] if inside else [f"{tag} {name}={value}"]
+            if name.startswith("on"):
+                self.found.append(f"{tag} {name}")
+
+
+def test_the_page_fetches_nothing_and_runs_nothing(sweep):
+    page = (sweep / PAGE).read_text()
+    parser = Fetching()
+    parser.feed(page)
+    assert parser.found == []
+    assert parser.tags.isdisjoint({"script", "link", "iframe", "object", "embed", "base"})
+    assert {"svg", "img", "table"} <= parser.tags
+    assert "@import" not in page
+    assert re.findall(r"url\((?!#)", page) == []
+
+
+def test_a_hostile_text_stays_a_text(sweep):
+    page = (sweep / PAGE).read_text()
+    assert "<script" not in page
+    assert "it&#39;s &lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt; &amp; &lt;/svg&gt; &#34;quoted&#34;" in page
+
+
+def test_hostile_names_stay_names(tmp_path):
+    for name in ("<b>&amp;$x 1$ \\frac{", "<∕svg><script>alert(1)<", '" onload="alert(1)'):  # a path has no slash
+        put_run(tmp_path / f"beta=1.0_seed=0_model={name}", summary_of(1.0, 0))
+    page = page_of(tmp_path)
+    parser = Fetching()
+    parser.feed(page)
+    assert parser.found == []
+    assert "script" not in parser.tags
+    assert "b" not in parser.tags
+    assert "$x 1$" in page  # drawn as it is written, not as a formula
+    assert page.count("&lt;b&gt;&amp;amp;") > 5
+
+
+def test_a_character_that_is_none_does_not_end_the_report(tmp_path):
+    put_run(tmp_path / "beta=1.0_seed=0", summary_of(1.0, 0, scores=False))
+    put_run(tmp_path / "beta=2.0_seed=0", {"status": "failed", "code": 1, "error": "half \ud83d of one"})
+    assert "half ? of one" in page_of(tmp_path)
+
+
+def test_the_same_runs_give_the_same_bytes(sweep):
+    before = (sweep / PAGE).read_bytes(), (sweep / RESULTS).read_bytes()
+    write_report(sweep)
+    assert ((sweep / PAGE).read_bytes(), (sweep / RESULTS).read_bytes()) == before
+
+
+def test_every_part_is_there_where_the_factors_are_known(sweep):
+    page = (sweep / PAGE).read_text()
+    assert re.findall("<h2>(.*?)</h2>", page) == [
+        "The bound, on the test set",
+        "What the rate is made of",
+        "Scores of disentanglement, of posterior means",
+        "Dependence of the latents (0 is best)",
+        "Rate and distortion",
+        "Each score by setting",
+        "Rate of each latent",
+        "Which latent knows which factor",
+        "Traversals",
+        "Choosing without labels",
+        "Do the scores agree?",
+        "All runs",
+    ]
+    assert page.count("<img ") == 4
+    assert "12 of 14 runs are done: 4 settings" in page
+    assert "data   sprites, 40 000 / 5 000 / 5 000 images" in page
+    assert "The first: revision 0123456789ab, torch 2.9.0, cpu, 2 threads a run." in page
+
+
+def test_nothing_is_said_of_disentanglement_where_there_are_no_factors(tmp_path):
+    put_sweep(tmp_path, [1.0, 2.0], 1, scores=False)
+    page = page_of(tmp_path)
+    assert re.findall("<h2>(.*?)</h2>", page) == [
+        "The bound, on the test set",
+        "What the rate is made of",
+        "Rate and distortion",
+        "Rate of each latent",
+        "Traversals",
+        "All runs",
+    ]
+    assert "MIG" not in page
+
+
+def test_many_settings_with_large_pictures_stay_below_five_megabytes(tmp_path):
+    for number in range(16):
+        beta = round(0.5 * 1.5**number, 2)
+        summary = summary_of(beta, 0)
+        values = np.random.default_rng(number).uniform(size=(10, len(FACTORS))).tolist()
+        summary["test"]["rate_per_latent"] = values[0] * 2
+        summary["disentanglement"]["matrices"] = {"mutual_information": values, "dci_importance": values}
+        directory = put_run(tmp_path / f"beta={beta}_seed=0", summary)
+        if number == 0:
+            put_picture(directory, width=900, height=600, noise=True)
+        else:
+            shutil.copytree(tmp_path / "beta=0.5_seed=0" / "figures", directory / "figures")
+    page = page_of(tmp_path)
+    assert len(page.encode()) <= 5_000_000
+    shown_pictures = page.count("<img ")
+    assert 1 <= shown_pictures < 16
+    assert f"{16 - shown_pictures} more did not fit into this page" in page
+
+
+def test_as_many_pictures_are_shown_as_fit():
+    assert how_many_fit([1_000_000, 1_000_000, 400_000, 200_000]) == 3
+    assert how_many_fit([2_500_000]) == 1
+    assert how_many_fit([2_500_001, 1]) == 0
+
+
+def test_names_in_plots_leave_out_what_all_share():
+    names = ["beta=1_model=mlp_data=fashion_mnist", "beta=4_model=mlp_data=fashion_mnist"]
+    assert list(short_names(names).values()) == ["beta=1", "beta=4"]
+    assert list(short_names(["beta=1_model=mlp"]).values()) == ["beta=1, model=mlp"]
+    assert list(short_names(["first_run", "second_run"]).values()) == ["first_run", "second_run"]
+
+
+# Files that are not as they should be
+
+
+DAMAGE = {
+    "nothing": lambda data: data[:0],
+    "half": lambda data: data[: len(data) // 2],
+    "start": lambda data: data[:30],
+    "text": lambda data: b"no" + data[:0],
+    "zeros": lambda data: bytes(len(data)),
+}
+
+
+@pytest.mark.parametrize("file", ["codes.npz", "figures/traversals.png", "run.json", "summary.json", "train.log"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_takes_only_itself_along(tmp_path, sweep, file, damage):
+    for name in ("beta=1.0_seed=0", "beta=1.0_seed=1", "beta=4.0_seed=0"):
+        shutil.copytree(sweep / name, tmp_path / name)
+    damaged = tmp_path / "beta=1.0_seed=0"
+    (damaged / file).write_bytes(DAMAGE[damage]((damaged / file).read_bytes()))
+    members = read_members(tmp_path)
+    assert len(members) == 3
+    (member,) = (m for m in members if m.directory == damaged.resolve())
+    whole = [m for m in members if m is not member]
+    assert all(m.done and m.codes is not None and origin_line(m) and m.introduction for m in whole)
+    if file == "codes.npz":
+        assert member.codes is None
+    elif file == "figures/traversals.png":
+        assert [p.title for p in traversals(settings(members))] == ["beta=1, seed 1", "beta=4, seed 0"]
+    elif file == "run.json":
+        assert origin_line(member) == ""
+    elif file == "summary.json":
+        assert member.summary == {"status": "unfinished"}
+    elif damage != "half":
+        assert member.introduction == []
+
+
+def test_no_byte_of_codes_or_picture_can_end_the_report(tmp_path, sweep):
+    generator = np.random.default_rng(0)
+    directory = tmp_path / "beta=4.0_seed=0"
+    shutil.copytree(sweep / directory.name, directory)
+    put_codes(directory, 0, alike=True, images=3)
+    originals = {path: path.read_bytes() for path in (directory / "codes.npz", directory / "figures/traversals.png")}
+    unread = 0
+    for _ in range(150):
+        for path, original in originals.items():
+            data = bytearray(original)
+            for place in generator.integers(len(data), size=3):
+                data[place] = generator.integers(256)
+            path.write_bytes(data)
+        (member,) = read_members(tmp_path)
+        pictures = traversals({"beta=4": [member]})
+        unread += (member.codes is None) + (pictures == [])
+        assert all(isinstance(picture, Picture) for picture in pictures)
+    assert unread > 100
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"mean": np.zeros((5, 2))},
+        {"mean": np.zeros((5, 2)), "logvar": np.zeros((5, 3))},
+        {"mean": np.zeros(5), "logvar": np.zeros(5)},
+        {"mean": np.zeros((0, 2)), "logvar": np.zeros((0, 2))},
+        {"mean": np.full((5, 2), np.nan), "logvar": np.zeros((5, 2))},
+        {"mean": np.zeros((5, 2)), "logvar": np.full((5, 2), 1e4)},
+        {"mean": np.array([["a", "b"]]), "logvar": np.zeros((1, 2))},
+        {"mean": np.array([[{}]], dtype=object), "logvar": np.zeros((1, 1))},
+    ],
+    ids=["no logvar", "other latents", "no matrix", "no image", "nan", "overflow", "text", "pickled"],
+)
+def test_codes_that_are_none_are_left_out(tmp_path, arrays):
+    directory = put_run(tmp_path / "beta=1.0_seed=0", summary_of(1.0, 0))
+    np.savez(directory / "codes.npz", **arrays)
+    (member,) = read_members(tmp_path)
+    assert member.codes is None
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("{}", ""),
+        ("[1]", ""),
+        ("3", ""),
+        ('{"started": 5, "versions": 7, "device": "cpu"}', "cpu"),
+        ('{"started": "yesterday", "revision": null, "versions": {"torch": "2.9.0"}}', "torch 2.9.0"),
+    ],
+)
+def test_an_origin_says_what_it_knows(tmp_path, content, line):
+    directory = put_run(tmp_path / "beta=1.0_seed=0", summary_of(1.0, 0, scores=False))
+    (directory / "run.json").write_text(content)
+    assert origin_line(read_members(tmp_path)[0]) == line
+    page = page_of(tmp_path)
+    assert "from the first start to the last end" not in page
+    assert (f"The first: {line}." in page) == (line != "")
+
+
+def test_the_picture_is_of_the_first_seed_that_has_one(tmp_path):
+    for seed in range(2):
+        put_run(tmp_path / f"beta=1.0_seed={seed}", summary_of(1.0, seed, scores=False))
+    assert traversals(grouped_of(tmp_path)) == []
+    put_picture(tmp_path / "beta=1.0_seed=1")
+    assert [picture.title for picture in traversals(grouped_of(tmp_path))] == ["beta=1, seed 1"]
+
+
+@pytest.mark.parametrize("matrices", [{}, {"mutual_information": [[0.0] * 5] * LATENTS}], ids=["none", "zeros"])
+def test_matrices_that_are_missing_or_zero_are_no_error(tmp_path, matrices):
+    summary = summary_of(1.0, 0)
+    summary["disentanglement"]["matrices"] = matrices
+    put_run(tmp_path / "beta=1.0_seed=0", summary)
+    assert ("Which latent knows which factor" in page_of(tmp_path)) == bool(matrices)
+
+
+# scripts/report.py
+
+
+def script(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the script on a folder, in this process: libraries are loaded once."""
+    monkeypatch.setattr(sys, "argv", ["scripts/report.py", str(folder)])
+    with pytest.raises(SystemExit, match=r"^\d$") as ended:
+        runpy.run_path(str(ROOT / "scripts" / "report.py"), run_name="__main__")
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out, said.err
+
+
+def test_the_script_leaves_both_files_and_prints_the_table(tmp_path):
+    put_sweep(tmp_path, [1.0, 2.0], 2, scores=False)
+    done = run("scripts/report.py", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith("| setting | distortion | rate | ELBO |")
+    assert "slope between beta 1 and 2: 1.4" in done.stdout
+    assert "the laws hold" in done.stdout
+    assert done.stderr.strip() == f"{tmp_path / PAGE} and {RESULTS}"
+    assert len(rows_of(tmp_path)) == 4
+    assert (tmp_path / PAGE).stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("content", ["nothing", "no folder", "a file", "unfinished"])
+def test_the_script_says_in_one_line_that_there_is_no_finished_run(tmp_path, capsys, monkeypatch, content):
+    folder = tmp_path / "runs"
+    if content == "nothing":
+        folder.mkdir()
+    elif content == "a file":
+        folder.write_text("no")
+    elif content == "unfinished":
+        put_run(folder / "beta=1.0_seed=0", None)
+    code, out, error = script(folder, capsys, monkeypatch)
+    assert (code, out, error) == (1, "", f"error: a report needs a finished run, {folder} has none\n")
+    assert not (folder / PAGE).exists()
+
+
+@pytest.mark.parametrize("file", [RESULTS, PAGE])
+def test_the_script_says_in_one_line_that_it_cannot_write(tmp_path, capsys, monkeypatch, file):
+    put_run(tmp_path / "beta=1.0_seed=0", summary_of(1.0, 0, scores=False))
+    (tmp_path / file).mkdir()  # a folder without the right to write is writable for root
+    code, out, error = script(tmp_path, capsys, monkeypatch)
+    assert (code, out) == (1, "")
+    assert error.startswith("error: the report could not be written: [Errno")
+    assert len(error.splitlines()) == 1
