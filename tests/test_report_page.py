@@ -1,0 +1,186 @@
+"""The report as a browser shows it: on a phone and on a desk, by day and by night, without a network."""
+
+import base64
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_runs import put_run, put_sweep, summary_of
+from PIL import Image
+
+from vae.report import PAGE, write_report
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+if BROWSER is None or DRIVER is None:
+    pytest.skip("no Chromium with its chromedriver on the PATH", allow_module_level=True)
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install '.[dev]'")
+
+WIDTHS = (390, 1400)  # pixels: a phone, a desk
+READABLE = 4.5  # contrast of text, WCAG 2 AA
+
+# Of every element that shows a text of its own: the text, its colour, and all backgrounds below it.
+TEXTS = """
+return [...document.querySelectorAll("body, body *")].filter(e =>
+    e.checkVisibility() && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())
+).map(e => {
+    const below = [];
+    for (let at = e; at; at = at.parentElement) below.push(getComputedStyle(at).backgroundColor);
+    const style = getComputedStyle(e);
+    return [e.textContent.trim().slice(0, 40), e instanceof SVGElement ? style.fill : style.color, below];
+});
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium without a window."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # which root cannot have
+    for word in ("--headless=new", "--disable-dev-shm-usage", "--hide-scrollbars", *sandbox):
+        options.add_argument(word)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    """A report with every part, long names, and a run that failed with a long word."""
+    folder = put_sweep(tmp_path_factory.mktemp("page") / ("sweep_" + 30 * "long_"), [1.0, 4.0], 2)
+    for seed in range(2):
+        name = f"beta=1.0_seed={seed}_model=conv_beta_warmup_steps=100_data=fashion_mnist"
+        put_run(folder / name, summary_of(1.0, seed))
+    put_run(folder / "beta=8.0_seed=0", {"status": "failed", "code": 1, "error": "/a/path" * 50 + " <b>is</b> bad"})
+    assert write_report(folder) is not None
+    return folder / PAGE
+
+
+def show(browser: Any, page: Path, *, width: int = 1400, scheme: str = "light") -> None:
+    """Load the page in a window of that width, with that preference."""
+    preference = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [preference]})
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)  # what earlier pages did
+    browser.get(page.as_uri())
+
+
+def rgba(colour: str) -> tuple[float, float, float, float]:
+    """Of `rgb(1, 2, 3)` or `rgba(1, 2, 3, 0.4)`."""
+    numbers = [float(number) for number in colour[colour.index("(") + 1 : -1].split(",")]
+    return numbers[0], numbers[1], numbers[2], numbers[3] if len(numbers) > 3 else 1.0
+
+
+def blended(colours: list[str]) -> tuple[float, float, float]:
+    """What colours that let light through, the uppermost first, look like on white."""
+    red, green, blue = 255.0, 255.0, 255.0
+    for r, g, b, share in map(rgba, reversed(colours)):
+        red, green, blue = (share * new + (1 - share) * old for new, old in ((r, red), (g, green), (b, blue)))
+    return red, green, blue
+
+
+def luminance(colour: tuple[float, float, float]) -> float:
+    """Relative, as WCAG 2 defines it."""
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (c / 255 for c in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(text: str, backgrounds: list[str]) -> float:
+    """Between 1 and 21."""
+    light, dark = sorted((luminance(blended([text, *backgrounds])), luminance(blended(backgrounds))), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_contrast_is_that_of_the_definition():
+    assert contrast("rgb(0, 0, 0)", ["rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"]) == pytest.approx(21)
+    assert contrast("rgb(118, 118, 118)", ["rgb(255, 255, 255)"]) == pytest.approx(4.54, abs=0.01)
+    assert contrast("rgb(9, 9, 9)", ["rgb(9, 9, 9)", "rgb(255, 255, 255)"]) == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_is_readable(browser, page, scheme):
+    show(browser, page, scheme=scheme)
+    browser.execute_script("document.querySelectorAll('details').forEach(details => details.open = true)")
+    texts = browser.execute_script(TEXTS)
+    assert len(texts) > 500
+    assert any("Rate and distortion" in text for text, _, _ in texts)
+    assert [(text, colour) for text, colour, below in texts if contrast(colour, below) < READABLE] == []
+
+
+def test_the_page_follows_the_preference_for_light_or_dark(browser, page):
+    seen = {}
+    for scheme in ("light", "dark"):
+        show(browser, page, scheme=scheme)
+        seen[scheme] = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+        picture = browser.execute_cdp_cmd("Page.captureScreenshot", {})["data"]
+        (page.parent / "seen.png").write_bytes(base64.b64decode(picture))
+        corner = np.asarray(Image.open(page.parent / "seen.png").convert("RGB"))[5, 5]
+        assert tuple(corner.tolist()) == tuple(rgba(seen[scheme])[:3])  # the whole window, not the body alone
+    assert luminance(rgba(seen["light"])[:3]) > 0.8
+    assert luminance(rgba(seen["dark"])[:3]) < 0.05
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_is_not_wider_than_the_window(browser, page, width):
+    show(browser, page, width=width)
+    assert browser.execute_script("return innerWidth") == width
+    browser.execute_script("document.querySelectorAll('details').forEach(details => details.open = true)")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    browser.execute_script("window.scrollTo(500, 0)")
+    assert browser.execute_script("return window.scrollX") == 0
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_picture_and_plot_is_seen(browser, page, width):
+    show(browser, page, width=width)
+    sizes = browser.execute_script("return [...document.images].map(i => [i.naturalWidth, i.clientWidth])")
+    assert len(sizes) == 2
+    assert all(natural > 0 and shown > 100 for natural, shown in sizes)
+    plots = browser.execute_script(
+        "return [...document.querySelectorAll('svg')].map(s => [s.getBoundingClientRect().width, "
+        "s.getBoundingClientRect().height, [...s.querySelectorAll('text')].filter(t => t.getBBox().width > 0).length, "
+        "[...s.querySelectorAll('text')].map(t => t.getBoundingClientRect().height)])"
+    )
+    assert len(plots) == 5
+    for plot_width, height, texts, heights in plots:
+        assert plot_width > 250
+        assert height > 100
+        assert texts > 10
+        assert max(heights) >= 8  # pixels
+
+
+def asked(browser: Any) -> list[str]:
+    """What the last page asked for, itself first. `performance` in the page would not name files that are missing."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    return [url for url in urls if not url.startswith("data:")]
+
+
+def test_the_page_asks_for_nothing_and_complains_of_nothing(browser, page):
+    show(browser, page)
+    assert asked(browser) == [page.as_uri()]
+    assert browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)") == []
+    assert browser.get_log("browser") == []
+
+
+def test_a_page_that_asks_or_complains_would_be_noticed(browser, tmp_path):
+    (tmp_path / "asks.html").write_text('<link rel="stylesheet" href="missing.css"><script>console.error(1)</script>')
+    show(browser, tmp_path / "asks.html")
+    assert asked(browser) == [(tmp_path / name).as_uri() for name in ("asks.html", "missing.css")]
+    assert any("console-api" in entry["source"] for entry in browser.get_log("browser"))
+
+
+def test_hostile_text_is_shown_and_not_obeyed(browser, page):
+    show(browser, page)
+    assert "<b>is</b> bad" in browser.execute_script("return document.body.innerText")
+    assert browser.execute_script("return document.querySelectorAll('b, script').length") == 0
