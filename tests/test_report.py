@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import ROOT, run
+from command import ROOT
 from fake_runs import FACTORS, LATENTS, SCORES, put_codes, put_picture, put_run, put_sweep, summary_of
 from scipy import stats
 
@@ -23,6 +23,7 @@ from vae.report.selection import supervised_choices, unsupervised_ranking
 from vae.report.statistics import estimate, estimates, rank_correlations, slopes
 from vae.report.tables import DEPENDENCE, shown
 from vae.report.tables import SCORES as TITLES
+from vae.sweep import conclude
 
 HOSTILE = """it's <script>alert("x")</script> & </svg> "quoted\""""
 
@@ -345,7 +346,7 @@ def test_a_hostile_text_stays_a_text(sweep):
 
 
 def test_hostile_names_stay_names(tmp_path):
-    for name in ("<b>&amp;$x 1$ \\frac{", "<∕svg><script>alert(1)<", '" onload="alert(1)'):  # a path has no slash
+    for name in ("<b>&amp;$x 1$ \\frac{", '<∕svg><script>" onload="alert(1)'):  # a path has no slash
         put_run(tmp_path / f"beta=1.0_seed=0_model={name}", summary_of(1.0, 0))
     page = page_of(tmp_path)
     parser = Fetching()
@@ -412,6 +413,7 @@ def test_many_settings_with_large_pictures_stay_below_five_megabytes(tmp_path):
         values = np.random.default_rng(number).uniform(size=(10, len(FACTORS))).tolist()
         summary["test"]["rate_per_latent"] = values[0] * 2
         summary["disentanglement"]["matrices"] = {"mutual_information": values, "dci_importance": values}
+        summary["disentanglement"]["numbers"] = {"mig": 0.5}  # drawing all of them takes seconds
         directory = put_run(tmp_path / f"beta={beta}_seed=0", summary)
         if number == 0:
             put_picture(directory, width=900, height=600, noise=True)
@@ -561,14 +563,14 @@ def script(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     return int(ended.value.code or 0), said.out, said.err
 
 
-def test_the_script_leaves_both_files_and_prints_the_table(tmp_path):
+def test_the_script_leaves_both_files_and_prints_the_table(tmp_path, capsys, monkeypatch):
     put_sweep(tmp_path, [1.0, 2.0], 2, scores=False)
-    done = run("scripts/report.py", str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].startswith("| setting | distortion | rate | ELBO |")
-    assert "slope between beta 1 and 2: 1.4" in done.stdout
-    assert "the laws hold" in done.stdout
-    assert done.stderr.strip() == f"{tmp_path / PAGE} and {RESULTS}"
+    code, out, error = script(tmp_path, capsys, monkeypatch)
+    assert code == 0
+    assert out.splitlines()[0] == "| setting | distortion | rate | ELBO | NLL, at most | active latents |"
+    assert "slope between beta 1 and 2: 1.4" in out
+    assert "the laws hold" in out
+    assert error == f"{tmp_path / PAGE} and {RESULTS}\n"
     assert len(rows_of(tmp_path)) == 4
     assert (tmp_path / PAGE).stat().st_size > 10_000
 
@@ -595,3 +597,23 @@ def test_the_script_says_in_one_line_that_it_cannot_write(tmp_path, capsys, monk
     assert (code, out) == (1, "")
     assert error.startswith("error: the report could not be written: [Errno")
     assert len(error.splitlines()) == 1
+
+
+# The end of a sweep
+
+
+def test_a_sweep_ends_with_the_table_and_the_page(tmp_path, capsys):
+    put_sweep(tmp_path, [1.0, 2.0], 1, scores=False)
+    assert conclude(tmp_path, 2) == 0
+    out = capsys.readouterr().out
+    assert "2 of 2 members done" in out
+    assert out.endswith(f"every slope lies between its betas\n{tmp_path / PAGE}\n")
+
+
+def test_a_sweep_whose_report_cannot_be_written_is_done_all_the_same(tmp_path, capsys):
+    put_sweep(tmp_path, [1.0], 1, scores=False)
+    (tmp_path / RESULTS).mkdir()
+    assert conclude(tmp_path, 1) == 0
+    said = capsys.readouterr()
+    assert "1 of 1 members done" in said.out
+    assert said.err.startswith("error: the report could not be written: [Errno")

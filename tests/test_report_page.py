@@ -21,6 +21,7 @@ DRIVER = shutil.which("chromedriver")
 if BROWSER is None or DRIVER is None:
     pytest.skip("no Chromium with its chromedriver on the PATH", allow_module_level=True)
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install '.[dev]'")
+WebDriverWait = pytest.importorskip("selenium.webdriver.support.wait").WebDriverWait
 
 WIDTHS = (390, 1400)  # pixels: a phone, a desk
 READABLE = 4.5  # contrast of text, WCAG 2 AA
@@ -70,9 +71,13 @@ def show(browser: Any, page: Path, *, width: int = 1400, scheme: str = "light") 
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [preference]})
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get("about:blank")
     for kind in ("browser", "performance"):
         browser.get_log(kind)  # what earlier pages did
     browser.get(page.as_uri())
+    # On a busy machine get() has been seen to return while the page was loading.
+    loaded = "return location.href !== 'about:blank' && document.readyState === 'complete'"
+    WebDriverWait(browser, 60).until(lambda _: browser.execute_script(loaded))
 
 
 def rgba(colour: str) -> tuple[float, float, float, float]:

@@ -156,7 +156,10 @@ def conclude(directory: Path, members: int) -> int:
     if done > 0:
         from vae.report import PAGE, write_report  # its libraries take a second, which members need not wait for
 
-        print(f"\n{write_report(directory)}\n{directory / PAGE}")
+        try:
+            print(f"\n{write_report(directory)}\n{directory / PAGE}")
+        except OSError as error:  # the runs are done all the same
+            print(f"error: the report could not be written: {error}", file=sys.stderr)
     if done < members:
         print("the same command again goes on with the others")
     return 0 if done >= members else 1
