@@ -35,8 +35,8 @@ class Sizes:
         batch: images that share a factor, in the β-VAE and FactorVAE scores.
         trees: for each level, in DCI.
         samples: of z, for each entropy in Chen's MIG.
-        components: images in a mixture, in Chen's MIG. Too few of them understate the information where posteriors are so
-            narrow that those of different images hardly overlap.
+        components: images in a mixture, in Chen's MIG. Too few understate the information where the
+            posteriors of different images hardly overlap.
     """
 
     train: int = 10_000
