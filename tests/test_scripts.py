@@ -73,7 +73,7 @@ def test_traverse_draws_the_latents_by_rate(tmp_path, finished_run):
 
 
 def test_traverse_puts_runs_side_by_side(tmp_path, sweep):
-    runs = [str(path) for path in sorted(sweep.glob("*_beta=*"))]
+    runs = [str(path) for path in sorted(sweep.glob("beta=*"))]
     shapes = []
     for words in (runs[:1], runs):
         done = run("scripts/traverse.py", *words, "--rows", "2", "--output", str(tmp_path / "out.png"))
