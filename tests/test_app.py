@@ -31,7 +31,7 @@ def weights(directory):
 def test_a_run_leaves_what_the_readme_says(finished_run):
     names = {path.name for path in finished_run.iterdir() if not path.name.startswith("events.out.tfevents.")}
     logs = {".hydra", "train.log", "run.json", "metrics.jsonl", "summary.json", "projector_config.pbtxt"}
-    assert names == logs | {"checkpoints", "figures", "projector"}
+    assert names == logs | {"checkpoints", "figures", "projector", "codes.npz", ".lock"}
     assert {p.name for p in (finished_run / "checkpoints").iterdir()} == {"last", "best"}
     pictures = {p.name for p in (finished_run / "figures").iterdir()}
     assert pictures == {
@@ -78,7 +78,10 @@ def test_beta_on_the_command_line_is_the_factor_of_the_rate(finished_run):
 
 def test_the_log_says_what_was_trained_and_where_to_look(finished_run):
     log = (finished_run / "train.log").read_text()
-    assert "data   MNIST, 50 000 / 10 000 / 10 000 images" in log
+    assert (
+        "data   MNIST, binarisation dynamic; 50 000 / 10 000 / 10 000 images (train / validation / test) of 1x28x28"
+        in log
+    )
     assert "beta   4, normalised beta*M/N 0.0102" in log
     assert "epoch 2/2  validation elbo" in log
     assert f"run    {finished_run}" in log
