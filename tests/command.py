@@ -9,6 +9,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # A run of a few seconds on real MNIST.
 SMALL = ("epochs=2", "batch_size=500", "model.hidden=[64]", "model.latent_dim=2", "tracking.log_every_steps=20")
 
+# A member of a sweep: a little longer, so that a test has the time to disturb it.
+MEMBER = (*SMALL, "epochs=3", "tracking.tensorboard=false", "threads=1")
+
 
 def run_train(
     *overrides: str, directory: Path | None = None, timeout: float = 300

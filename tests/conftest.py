@@ -5,19 +5,22 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from command import SMALL, run_train
+from command import MEMBER, SMALL, run_train
 from data_files import filled, write_good
+from filelock import FileLock
 
 from vae.config import Dataset
-from vae.data import ImageSet, ensure_files, fetch
+from vae.data import ImageSet, ensure_files, fetch, read_idx
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Small tensors gain nothing from a second thread, and on a busy machine they wait for it."""
+    """A second thread gains small tensors nothing, and on a busy machine they wait for it. Runs inherit this."""
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +36,15 @@ def mnist_root() -> Path:
     root = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "beta-vae"
     ensure_files(Dataset.MNIST, root, download=True, timeout_seconds=60.0)
     return root
+
+
+@pytest.fixture(scope="session")
+def few_images(mnist_root, tmp_path_factory) -> tuple[str, ...]:
+    """The words of a run of 40 steps on 3 500 real digits, for what needs no more: half the time of a run on all."""
+    path = tmp_path_factory.mktemp("few") / "digits.npz"
+    np.savez(path, images=read_idx(mnist_root / "MNIST/raw/t10k-images-idx3-ubyte")[:3_500])
+    data = ("data=images", f"data.path={path}", "data.validation_size=500", "data.test_size=500")
+    return (*data, "data.binarisation=dynamic", "epochs=4", "batch_size=250")
 
 
 @pytest.fixture(scope="session")
@@ -73,10 +85,35 @@ def offline(monkeypatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def finished_run(request, tmp_path_factory):
-    """The directory of a small run that the real command line made on real MNIST: two latents, two epochs, beta 4."""
+def shared(tmp_path_factory, worker_id) -> Path:
+    """A folder of this session that all its workers see."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def finished_sweep(request, shared) -> Path:
+    """The directory of a sweep of two members on real MNIST, beta 1 and 8. Read only, like `finished_run`."""
+    request.getfixturevalue("mnist_root")
+    directory = shared / "sweeps" / "sweep"
+    with FileLock(shared / "sweeps.lock"):
+        if not directory.exists():
+            done = run_train("-m", *MEMBER, "beta=1,8", f"hydra.sweep.dir={directory}")
+            assert done.returncode == 0, done.stderr
+            assert "2 of 2 members done" in done.stdout
+    return directory
+
+
+@pytest.fixture(scope="session")
+def finished_run(request, shared):
+    """The directory of a small run that the real command line made on real MNIST: two latents, two epochs, beta 4.
+
+    All workers read it; a test that writes in it takes a copy.
+    """
     request.getfixturevalue("mnist_root")  # a first start fetches it under its own time limit
-    directory = tmp_path_factory.mktemp("runs") / "beta=4"
-    done = run_train("beta=4", *SMALL, directory=directory)
-    assert done.returncode == 0, done.stderr
+    directory = shared / "runs" / "beta=4"
+    with FileLock(shared / "runs.lock"):
+        if not directory.exists():
+            done = run_train("beta=4", *SMALL, directory=directory)
+            assert done.returncode == 0, done.stderr
     return directory

@@ -3,19 +3,10 @@ import shutil
 
 import numpy as np
 import pytest
-from command import SMALL, run, run_train
+from command import run
 from PIL import Image
 
 pytestmark = pytest.mark.usefixtures("mnist_root")
-
-
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory):
-    """The directory of a sweep over two betas."""
-    directory = tmp_path_factory.mktemp("sweep") / "runs"
-    words = ("-m", *SMALL, "tracking.tensorboard=false", "beta=1,8", f"hydra.sweep.dir={directory}")
-    assert run_train(*words).returncode == 0
-    return directory
 
 
 def test_evaluate_recomputes_the_numbers_of_the_summary(finished_run):
@@ -44,13 +35,12 @@ def test_evaluate_takes_the_best_checkpoint(finished_run):
 
 def test_evaluate_estimates_the_nll_beside_the_numbers_of_the_summary(finished_run):
     nlls = []
-    for words in ([], ["--samples", "100", "--images", "1000"], ["--samples", "1", "--images", "1000"]):
+    for words in (["--samples", "100", "--images", "1000"], ["--samples", "1", "--images", "1000"]):
         done = run("scripts/evaluate.py", str(finished_run), *words)
         assert done.returncode == 0, done.stderr
         numbers = json.loads(done.stdout)
-        if words:
-            assert f"{numbers['nll']['samples']}" == words[1]
-            nlls.append(numbers.pop("nll")["nll"])
+        assert f"{numbers['nll']['samples']}" == words[1]
+        nlls.append(numbers.pop("nll")["nll"])
         assert numbers == json.loads((finished_run / "summary.json").read_text())["test"]
     assert nlls[0] == -numbers["importance_weighted_bound"]["bound"]  # the same samples of the same images
     assert nlls[0] < nlls[1]
@@ -72,8 +62,8 @@ def test_traverse_draws_the_latents_by_rate(tmp_path, finished_run):
     assert picture.std() > 10
 
 
-def test_traverse_puts_runs_side_by_side(tmp_path, sweep):
-    runs = [str(path) for path in sorted(sweep.glob("beta=*"))]
+def test_traverse_puts_runs_side_by_side(tmp_path, finished_sweep):
+    runs = [str(path) for path in sorted(finished_sweep.glob("beta=*"))]
     shapes = []
     for words in (runs[:1], runs):
         done = run("scripts/traverse.py", *words, "--rows", "2", "--output", str(tmp_path / "out.png"))

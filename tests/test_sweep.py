@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command import ROOT, SMALL, run_train
+from command import MEMBER, ROOT, SMALL, run_train
 
 from vae import checkpoint
 from vae.run_directory import read_summary
@@ -58,56 +59,48 @@ def gone(process: int) -> bool:
     return False
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> Path:
-    """A sweep of two members that nobody disturbed."""
-    sweep = tmp_path_factory.mktemp("undisturbed") / "sweep"
-    done = run_train("-m", *QUICK, "epochs=6", "beta=1,8", f"hydra.sweep.dir={sweep}")
-    assert done.returncode == 0, done.stderr
-    assert "2 of 2 members done" in done.stdout
-    return sweep
+def test_members_have_readable_names(finished_sweep):
+    assert members(finished_sweep) == {"beta=1.0_seed=0": "done", "beta=8.0_seed=0": "done"}
 
 
-def test_members_have_readable_names(undisturbed):
-    assert members(undisturbed) == {"beta=1.0_seed=0": "done", "beta=8.0_seed=0": "done"}
-
-
-def test_a_member_is_the_run_that_its_own_command_makes(undisturbed, tmp_path):
-    alone = run_train(*QUICK, "epochs=6", "beta=8", directory=tmp_path / "run")
+def test_a_member_is_the_run_that_its_own_command_makes(finished_sweep, tmp_path):
+    alone = run_train(*MEMBER, "beta=8", directory=tmp_path / "run")
     assert alone.returncode == 0, alone.stderr
-    of_sweep = undisturbed / "beta=8.0_seed=0"
+    of_sweep = finished_sweep / "beta=8.0_seed=0"
     assert read_summary(of_sweep)["test"] == read_summary(tmp_path / "run")["test"]
     mine, its = weights(tmp_path / "run"), weights(of_sweep)
     assert all(torch.equal(mine[name], its[name]) for name in its)
 
 
-def test_the_same_command_again_trains_nothing(undisturbed):
-    before = {path: path.stat().st_mtime_ns for path in undisturbed.glob("*/*")}
-    again = run_train("-m", *QUICK, "epochs=6", "beta=1,8", f"hydra.sweep.dir={undisturbed}")
+def test_the_same_command_again_trains_nothing(finished_sweep, tmp_path):
+    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
+    before = {path: path.stat().st_mtime_ns for path in sweep.glob("*/*")}
+    again = run_train("-m", *MEMBER, "beta=1,8", f"hydra.sweep.dir={sweep}")
     assert again.returncode == 0, again.stderr
     assert "2 of 2 members done" in again.stdout
     left_alone = {path for path in before if path.name != "train.log"}
     assert {path for path in left_alone if path.stat().st_mtime_ns != before[path]} == set()
 
 
-def test_a_finished_member_of_another_configuration_is_not_taken_for_this_one(undisturbed):
-    refused = run_train("-m", *QUICK, "epochs=6", "batch_size=250", "beta=1", f"hydra.sweep.dir={undisturbed}")
+def test_a_finished_member_of_another_configuration_is_not_taken_for_this_one(finished_sweep, tmp_path):
+    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
+    refused = run_train("-m", *MEMBER, "batch_size=250", "beta=1", f"hydra.sweep.dir={sweep}")
     assert refused.returncode == 1
     assert "beta=1.0_seed=0 was trained with another configuration: batch_size 500 -> 250. Set hydra" in refused.stderr
-    assert members(undisturbed)["beta=1.0_seed=0"] == "done"
+    assert members(sweep)["beta=1.0_seed=0"] == "done"
 
 
-def test_a_failing_member_leaves_the_rest_and_is_tried_again(tmp_path, mnist_root):
-    sweep = tmp_path / "sweep"
-    words = ("-m", *QUICK, "epochs=1", "data.download=false", f"hydra.sweep.dir={sweep}")
-    done = run_train(*words, f"data.root={tmp_path}/root,{mnist_root}")
+def test_a_failing_member_leaves_the_rest_and_is_tried_again(tmp_path, few_images):
+    sweep, images = tmp_path / "sweep", few_images[1].removeprefix("data.path=")
+    words = ("-m", *QUICK, *few_images, f"hydra.sweep.dir={sweep}", f"data.path={tmp_path}/late.npz,{images}")
+    done = run_train(*words)
     assert done.returncode == 1, done.stderr
     assert members(sweep) == {"0_beta=1.0_seed=0": "failed", "1_beta=1.0_seed=0": "done"}
-    assert re.search(r"^0_beta=1.0_seed=0 +failed, code 4: MNIST needs", done.stdout, re.MULTILINE)
+    assert re.search(r"^0_beta=1.0_seed=0 +failed, code 4: data.path must be", done.stdout, re.MULTILINE)
     assert "1 of 2 members done" in done.stdout
-    assert "MNIST needs" in (sweep / "0_beta=1.0_seed=0/train.log").read_text()
-    (tmp_path / "root").symlink_to(mnist_root)
-    again = run_train(*words, f"data.root={tmp_path}/root,{mnist_root}")
+    assert "data.path must be" in (sweep / "0_beta=1.0_seed=0/train.log").read_text()
+    (tmp_path / "late.npz").symlink_to(images)
+    again = run_train(*words)
     assert again.returncode == 0, again.stdout
     assert set(members(sweep).values()) == {"done"}
 
@@ -123,9 +116,9 @@ def test_the_traceback_of_a_member_is_in_its_own_log(tmp_path):
     assert "IsADirectoryError" in (run / "train.log").read_text()
 
 
-def test_a_killed_member_leaves_the_rest_and_the_same_command_goes_on(undisturbed, tmp_path):
+def test_a_killed_member_leaves_the_rest_and_the_same_command_goes_on(finished_sweep, tmp_path):
     sweep = tmp_path / "sweep"
-    words = (*QUICK, "epochs=6", "beta=1,8", f"hydra.sweep.dir={sweep}", *PARALLEL)
+    words = (*MEMBER, "beta=1,8", f"hydra.sweep.dir={sweep}", *PARALLEL)
     process = start(*words)
     os.kill(process_of(sweep / "beta=1.0_seed=0"), signal.SIGKILL)
     out, err = process.communicate(timeout=200)
@@ -134,16 +127,16 @@ def test_a_killed_member_leaves_the_rest_and_the_same_command_goes_on(undisturbe
     assert "code 137: killed by signal 9" in out
     again = run_train("-m", *words)
     assert again.returncode == 0, again.stderr
-    for name in members(undisturbed):
-        mine, its = weights(sweep / name), weights(undisturbed / name)
+    for name in members(finished_sweep):
+        mine, its = weights(sweep / name), weights(finished_sweep / name)
         assert all(torch.equal(mine[key], its[key]) for key in its)
-        assert read_summary(sweep / name)["test"] == read_summary(undisturbed / name)["test"]
+        assert read_summary(sweep / name)["test"] == read_summary(finished_sweep / name)["test"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the death of a parent is noticed on Linux only")
-def test_a_sweep_killed_twice_leaves_no_process_and_the_same_command_goes_on(undisturbed, tmp_path):
+def test_a_sweep_killed_twice_leaves_no_process_and_the_same_command_goes_on(finished_sweep, tmp_path):
     sweep = tmp_path / "sweep"
-    words = (*QUICK, "epochs=6", "beta=1,8", f"hydra.sweep.dir={sweep}")
+    words = (*MEMBER, "beta=1,8", f"hydra.sweep.dir={sweep}")
     for name, launcher in (("beta=1.0_seed=0", PARALLEL), ("beta=8.0_seed=0", ())):
         process = start(*words, *launcher)
         trains = process_of(sweep / name)
@@ -152,14 +145,14 @@ def test_a_sweep_killed_twice_leaves_no_process_and_the_same_command_goes_on(und
         process.communicate()
     again = run_train("-m", *words)
     assert again.returncode == 0, again.stderr
-    for name in members(undisturbed):
-        mine, its = weights(sweep / name), weights(undisturbed / name)
+    for name in members(finished_sweep):
+        mine, its = weights(sweep / name), weights(finished_sweep / name)
         assert all(torch.equal(mine[key], its[key]) for key in its)
 
 
 def test_a_sweep_that_is_asked_to_stop_saves_its_member(tmp_path):
     sweep = tmp_path / "sweep"
-    process = start(*QUICK, "epochs=50", "beta=1,8", f"hydra.sweep.dir={sweep}")
+    process = start(*MEMBER, "epochs=50", "beta=1,8", f"hydra.sweep.dir={sweep}")
     trains = process_of(sweep / "beta=1.0_seed=0")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
