@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from command import ROOT, run, run_train
@@ -17,7 +18,7 @@ CONFIGS = ROOT / "configs"
 
 
 def test_every_command_is_of_a_kind_that_is_tested():
-    kinds = ("make ", "source .venv/bin/activate", "python train.py", "python scripts/")
+    kinds = ("make ", "source .venv/bin/activate", "python train.py", "python scripts/", "pip install '.[")
     assert [command for command in COMMANDS if not command.startswith(kinds)] == []
 
 
@@ -75,6 +76,14 @@ def test_every_preset_is_in_the_table_and_runs(tmp_path):
         assert first == f"# python train.py experiment={preset}"
     done = run_train("experiment=smoke", directory=tmp_path / "run")
     assert done.returncode == 0, done.stderr
+
+
+def test_every_extra_that_is_named_exists():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    named = {name for command in COMMANDS for name in re.findall(r"^pip install '\.\[(\w+)\]'$", command)}
+    assert named == {"parallel", "cluster"}
+    assert named <= set(extras)
 
 
 def test_every_link_to_a_file_leads_to_one():
