@@ -18,12 +18,13 @@ COMMAND = [sys.executable, str(ROOT / "train.py")]
 
 BETA = "beta must be a number from 0 to 1000000"
 HIDDEN = "model.hidden must be a list, each entry a whole number from 1 to 100000"
-MODEL = "model must be one of conv, mlp"
+MODEL = "model must be one of conv, locatello, mlp"
 OBJECTIVE = (
     "objective must be one of beta, capacity, dip, factor, free_bits, importance_weighted, target_rate, "
     "total_correlation"
 )
-EXPERIMENT = "experiment must be one of latent2d, pytorch_example, smoke"
+PRESETS = sorted(path.stem for path in (ROOT / "configs/experiment").glob("*.yaml"))
+EXPERIMENT = f"experiment must be one of {', '.join(PRESETS)}"
 SEED = "seed must be a whole number from 0 to 2147483647"
 EPOCHS = "epochs must be a whole number from 1 to 1000000"
 DEVICE = "device must be one of auto, cpu, cuda, mps"
