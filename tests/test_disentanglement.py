@@ -170,6 +170,14 @@ def test_narrow_posteriors_are_scored_as_their_means_and_wide_ones_worse():
     assert wide["mig_chen"] < 0.5 < 0.9 < narrow["mig_chen"]
 
 
+def test_samples_have_the_variance_of_their_posterior():
+    mean = identity(FACTORS).values
+    found = score(mean, np.full_like(mean, -1.0), FACTORS, sizes=SMALL).numbers
+    variance = mean.var(axis=0)
+    expected = (variance / (variance + np.exp(-1))).mean()  # squared correlation of a level and itself with noise
+    assert found["sap_continuous_sampled"] == pytest.approx(expected, abs=0.06)
+
+
 # Bad encodings
 
 
