@@ -13,7 +13,7 @@ FACTORS = ["shape", "scale", "rotation", "column", "row"]
 SCORES = (
     "mig", "mig_chen", "dci_disentanglement", "dci_completeness", "dci_informativeness", "sap", "sap_continuous",
     "factor_vae_score", "beta_vae_score", "modularity", "explicitness", "irs",
-    "gaussian_total_correlation", "gaussian_wasserstein", "gaussian_wasserstein_normalised",
+    "codes_total_correlation", "gaussian_wasserstein", "gaussian_wasserstein_normalised",
     "mutual_information_score",
 )  # fmt: skip
 ORIGIN = {

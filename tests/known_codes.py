@@ -8,7 +8,7 @@ from vae.disentanglement import Codes, Sizes
 SMALL = Sizes(train=400, test=200, batch=8, trees=5, samples=200, components=200)
 
 UNBOUNDED = {  # the measures of dependence; all other numbers are in [0, 1]
-    "gaussian_total_correlation",
+    "codes_total_correlation",
     "gaussian_wasserstein",
     "gaussian_wasserstein_normalised",
     "mutual_information_score",

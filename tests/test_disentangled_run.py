@@ -34,6 +34,7 @@ def test_the_summary_holds_every_score_and_the_matrices_they_come_from(sprites_r
     assert {"mig", "mig_chen", "dci_disentanglement", "sap", "factor_vae_score", "beta_vae_score"} <= of_means
     assert {f"{name}_sampled" for name in of_means - {"mig_chen"}} == set(numbers) - of_means
     assert all(np.isfinite(value) for value in numbers.values())
+    assert not set(numbers) & set(summary(sprites_run)["test"])  # one row of a table holds both
     assert all(np.shape(matrix) == (3, 4) for matrix in found["matrices"].values())
 
 

@@ -42,7 +42,7 @@ NO_UNIT = {  # each latent may have its own
     "sap_continuous",
     "modularity",
     "explicitness",
-    "gaussian_total_correlation",
+    "codes_total_correlation",
     "mutual_information_score",
 }
 FACTORS = grid(3, 4, 2, copies=30)

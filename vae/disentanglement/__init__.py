@@ -53,7 +53,7 @@ class Scores:
 
     Attributes:
         numbers: by name. Of the posterior means; with the ending `_sampled`, of one sample of each posterior. Higher
-            is better but for the four of dependence: gaussian_total_correlation, gaussian_wasserstein,
+            is better but for the four of dependence: codes_total_correlation, gaussian_wasserstein,
             gaussian_wasserstein_normalised and mutual_information_score.
         matrices: (latents, factors), of the posterior means: what the scores are made from.
     """
@@ -117,7 +117,7 @@ def of_codes(codes: Codes, seed: int, sizes: Sizes, workers: int) -> tuple[dict[
         "modularity": modular.modularity,
         "explicitness": modular.explicitness,
         "irs": robust.score,
-        "gaussian_total_correlation": dependent.gaussian_total_correlation,
+        "codes_total_correlation": dependent.gaussian_total_correlation,
         "gaussian_wasserstein": dependent.gaussian_wasserstein,
         "gaussian_wasserstein_normalised": dependent.gaussian_wasserstein_normalised,
         "mutual_information_score": dependent.mutual_information_score,

@@ -18,8 +18,6 @@ from vae.run_directory import CODES, read_summary
 
 LOG = "train.log"
 NEEDED = ("distortion", "rate", "elbo")  # without them a run is not done, whatever it says
-# The test has a number of that name too, of the aggregate posterior instead of its means.
-RENAMED = {"gaussian_total_correlation": "gaussian_total_correlation_of_means"}
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class Member:
     def scores(self) -> dict[str, float]:
         """Of disentanglement; none where the factors are not known."""
         found = self.summary.get("disentanglement", {}).get("numbers", {})
-        return {RENAMED.get(name, name): float(value) for name, value in found.items() if is_number(value)}
+        return {name: float(value) for name, value in found.items() if is_number(value)}
 
     @cached_property
     def codes(self) -> Codes | None:

@@ -35,16 +35,12 @@ SCORES = {
     "irs": "IRS",
 }
 DEPENDENCE = {
-    "gaussian_total_correlation_of_means": "Gaussian total correlation",
+    "codes_total_correlation": "Gaussian total correlation",
     "gaussian_wasserstein": "Gaussian Wasserstein",
     "gaussian_wasserstein_normalised": "the same, normalised",
     "mutual_information_score": "mutual information of latents",
 }
-SAMPLED = {
-    f"{name.removesuffix('_of_means')}_sampled": title
-    for name, title in (SCORES | DEPENDENCE).items()
-    if name != "mig_chen"
-}
+SAMPLED = {f"{name}_sampled": title for name, title in (SCORES | DEPENDENCE).items() if name != "mig_chen"}
 COUNTS = {"active_units"}
 
 
