@@ -190,6 +190,31 @@ def test_the_plots_of_latents_are_pictures_for_any_number_of_them(latent_dim):
     check(figures.rate_spectrum(torch.rand(latent_dim, generator=seeded(0)), order), 350, 600)
 
 
+@pytest.mark.parametrize("latent_dim", [1, 2, 20])
+@pytest.mark.parametrize("points", [1, 2, 5_000])
+def test_the_rates_over_the_steps_are_a_picture_for_any_number_of_latents_and_points(latent_dim, points):
+    curve = {100 * point: float(point) for point in range(1, points + 1)}
+    latents = {f"{latent:02d}": curve for latent in range(latent_dim)}
+    check(figures.rates_over_steps(latents, {"rate": curve, "capacity C": curve}), 600, 800)
+    check(figures.rates_over_steps(latents, {"rate": curve}), 600, 800)
+
+
+def test_each_curve_of_the_rates_changes_the_picture():
+    flat, rising = {100: 1.0, 200: 1.0, 300: 1.0}, {100: 0.0, 200: 0.5, 300: 1.0}
+    plain = figures.rates_over_steps({"00": flat, "01": flat}, {"rate": flat, "capacity C": flat})
+    others = [
+        figures.rates_over_steps({"00": flat, "01": rising}, {"rate": flat, "capacity C": flat}),
+        figures.rates_over_steps({"00": flat, "01": flat}, {"rate": rising, "capacity C": flat}),
+        figures.rates_over_steps({"00": flat, "01": flat}, {"rate": flat, "capacity C": rising}),
+    ]
+    middle = plain.shape[0] // 2
+    for other, (same, changed) in zip(
+        others, [(slice(middle), slice(middle, None))] + 2 * [(slice(middle, None), slice(middle))], strict=True
+    ):
+        assert plain[same].equal(other[same])
+        assert not plain[changed].equal(other[changed])
+
+
 @pytest.mark.parametrize(("rho", "warmer", "colder"), [(0.9, 0, 2), (-0.9, 2, 0)])
 def test_positive_correlation_is_red_and_negative_blue(rho, warmer, colder):
     picture = figures.correlation_matrix(torch.tensor([[1.0, rho], [rho, 1.0]]), [0, 1])

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from vae import figures
 from vae.evaluation import Encoding, encode_images
 from vae.model import VAE, mlp_vae
 from vae.monitoring import (
@@ -21,6 +22,7 @@ from vae.monitoring import (
     report_numbers,
     show_embedding,
     show_pictures,
+    show_rates,
 )
 from vae.tracking import Tracker
 
@@ -80,7 +82,9 @@ def test_the_loss_is_distortion_plus_beta_times_rate(tmp_path):
 def test_every_statistic_of_the_latents_that_is_logged_has_a_chart(tmp_path):
     report(tmp_path, encoding_of(torch.ones(4, 3)), beta=1.0)
     numbers = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[1])
-    assert set(numbers) - {"step"} == {f"z/{name}/{latent:02d}" for name in CHARTS for latent in range(3)}
+    assert set(numbers) - {"step"} == {
+        f"z/{name}/{latent:02d}" for name in CHARTS if name != "train_kl" for latent in range(3)
+    }
 
 
 def test_the_parts_of_the_rate_are_logged_under_the_images_name(tmp_path):
@@ -96,6 +100,41 @@ def test_the_parts_of_the_rate_are_logged_under_the_images_name(tmp_path):
         "validation/dimension_wise_kl",
         "validation/decomposition_residual",
     }
+
+
+# The rates in training
+
+
+def logged_rates(tracker, steps, capacity=False):
+    for step in steps:
+        tracker.scalars({"train/rate": 3.0 * step} | ({"train/capacity": 2.0} if capacity else {}), step)
+        tracker.latents({"train_kl": torch.tensor([1.0 * step, 2.0 * step])}, step)
+
+
+@pytest.mark.parametrize("capacity", [False, True])
+def test_the_rates_in_training_are_drawn_from_all_that_was_logged(tmp_path, monkeypatch, capacity):
+    drawn = []
+    monkeypatch.setattr(
+        figures, "rates_over_steps", lambda *curves: drawn.append(curves) or torch.zeros(2, 2, 3, dtype=torch.uint8)
+    )
+    with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
+        logged_rates(tracker, [100, 200], capacity)
+    with closing(Tracker(tmp_path, 200, tensorboard=True)) as tracker:  # continued
+        logged_rates(tracker, [300], capacity)
+        tracker.scalars({"validation/rate": 1.0}, 300)
+        show_rates(tracker, 300)
+    [(latents, totals)] = drawn
+    assert latents == {"00": {100: 100.0, 200: 200.0, 300: 300.0}, "01": {100: 200.0, 200: 400.0, 300: 600.0}}
+    assert totals["rate"] == {100: 300.0, 200: 600.0, 300: 900.0}
+    assert totals.get("capacity C") == ({100: 2.0, 200: 2.0, 300: 2.0} if capacity else None)
+    assert (tmp_path / "figures/rates_in_training.png").exists()
+
+
+def test_without_tensorboard_no_rates_are_drawn(tmp_path):
+    with closing(Tracker(tmp_path, 0, tensorboard=False)) as tracker:
+        logged_rates(tracker, [100])
+        show_rates(tracker, 100)
+    assert not (tmp_path / "figures").exists()
 
 
 # The alarm

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from vae import tracking
 from vae.run_directory import write_json
 from vae.tracking import METRICS, Progress, Tracker, latent_tag
 
@@ -220,11 +221,29 @@ def test_without_a_terminal_only_the_line_of_the_epoch_is_said(capfd, caplog):
     with caplog.at_level(logging.INFO):
         for _ in range(100):
             progress.advance()
-        progress.show(MEANS)
-        progress.epoch(3, 10, "validation", MEANS)
+        progress.show(100, MEANS)
+        progress.epoch(3, 10, {"train": MEANS, "validation": MEANS})
     progress.close()
     assert capfd.readouterr() == ("", "")
-    assert caplog.messages == ["epoch  3/10  validation elbo  -150.25  distortion  140.00  rate  10.25 nats"]
+    assert caplog.messages == [
+        "epoch  3/10  train elbo  -150.25 = -(140.00 + 10.25)  validation elbo  -150.25 = -(140.00 + 10.25)  nats"
+    ]
+
+
+def test_without_a_bar_a_long_epoch_says_where_it_is_now_and_then(monkeypatch, caplog):
+    now = 0.0
+    monkeypatch.setattr(tracking.time, "monotonic", lambda: now)
+    progress = Progress(100_000, 0, shown=False)
+    with caplog.at_level(logging.INFO):
+        for step in range(1_000, 9_000, 1_000):
+            now += 10
+            progress.show(step, MEANS)
+            if step == 5_000:  # a line of any kind is a sign of life
+                progress.epoch(1, 2, {"train": MEANS})
+    assert [message.split("  ")[0] for message in caplog.messages] == [
+        "step 4,000/100,000",
+        "epoch 1/2",
+    ]
 
 
 def on_a_terminal(*words: str) -> str:
@@ -261,7 +280,10 @@ def test_on_a_terminal_a_bar_shows_the_elbo_and_its_two_parts(terminal):
 
 
 def test_the_line_of_the_epoch_is_not_mixed_with_the_bar(terminal):
-    assert len(re.findall(r"^\r?epoch 1/1  validation elbo .* nats\r?$", last_of_each_line(terminal), re.M)) == 1
+    assert (
+        len(re.findall(r"^\r?epoch 1/1  train elbo .* validation elbo .* nats\r?$", last_of_each_line(terminal), re.M))
+        == 1
+    )
 
 
 def last_of_each_line(text: str) -> str:
@@ -273,7 +295,7 @@ def test_on_a_terminal_the_bar_can_be_hidden():
     script = (
         "from vae.tracking import Progress\n"
         "progress = Progress(2, 0, shown=False)\n"
-        "progress.advance(); progress.show({'elbo': -1.0, 'distortion': 1.0, 'rate': 0.0}); progress.close()\n"
+        "progress.advance(); progress.show(1, {'elbo': -1.0, 'distortion': 1.0, 'rate': 0.0}); progress.close()\n"
         "print('done')"
     )
     assert on_a_terminal("-c", script).split() == ["done"]

@@ -25,7 +25,7 @@ from vae.objectives import (
 )
 from vae.schedules import LinearWarmup
 from vae.tracking import METRICS, Progress, Tracker
-from vae.training import Options, Training, TrainState, fit, train_step
+from vae.training import Options, Training, TrainState, fit, means, no_sums, train_step
 
 OPTIONS = Options(
     epochs=2,
@@ -77,7 +77,8 @@ def begin():
             vae=vae,
             optimizer=torch.optim.Adam(vae.parameters(), lr=learning_rate, fused=True),
             generator=torch.Generator().manual_seed(1),
-            interval=torch.zeros(4),
+            interval_sums=no_sums(3),
+            epoch_sums=no_sums(3).double(),
             learner=made if isinstance(made, Stateful) else None,
         )
         if resume is not None:
@@ -253,6 +254,29 @@ def test_beta_multiplies_the_rate_in_every_logged_loss(begin, tmp_path, splits, 
         assert line["train/beta"] == beta
         assert line["train/loss"] == pytest.approx(line["train/distortion"] + beta * line["train/rate"], rel=1e-5)
         assert line["train/elbo"] == pytest.approx(-line["train/distortion"] - line["train/rate"], rel=1e-6)
+
+
+def test_the_means_of_an_epoch_weigh_every_image_alike(begin, tmp_path, splits):
+    run = begin(tmp_path, splits, log_every_steps=1)  # the last of four steps sees 20 images, the others 50
+    fit(run)
+    lines = logged(tmp_path)
+    for epoch in (1, 2):
+        [whole] = [line for line in lines if "train_epoch/loss" in line and line["step"] == 4 * epoch]
+        steps = [line for line in lines if "train/loss" in line and 4 * (epoch - 1) < line["step"] <= 4 * epoch]
+        for term in ("loss", "distortion", "rate", "elbo"):
+            weighted = sum(n * line[f"train/{term}"] for n, line in zip((50, 50, 50, 20), steps, strict=True)) / 170
+            assert whole[f"train_epoch/{term}"] == pytest.approx(weighted, rel=1e-6)
+    assert means(run.state.epoch_sums) == {term: whole[f"train_epoch/{term}"] for term in means(run.state.epoch_sums)}
+
+
+def test_the_rates_of_the_latents_in_training_sum_to_the_rate(begin, tmp_path, splits):
+    fit(begin(tmp_path, splits))
+    lines = logged(tmp_path)
+    rates = {line["step"]: line["train/rate"] for line in lines if "train/rate" in line}
+    latents = {line["step"]: line for line in lines if "z/train_kl/00" in line}
+    assert rates.keys() == latents.keys()
+    for step, rate in rates.items():
+        assert sum(latents[step][f"z/train_kl/{latent:02d}"] for latent in range(3)) == pytest.approx(rate, rel=1e-6)
 
 
 def test_beta_warms_up_over_the_steps_it_is_given(begin, tmp_path, splits):

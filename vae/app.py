@@ -41,7 +41,7 @@ from vae.provenance import device_name, provenance
 from vae.run_directory import CODES, LOCK, RUN, SUMMARY, read_summary, write_atomically, write_json
 from vae.signals import StopRequest
 from vae.tracking import Progress, Tracker
-from vae.training import Training, TrainState, fit
+from vae.training import Training, TrainState, fit, means
 
 log = logging.getLogger(__name__)
 
@@ -234,6 +234,7 @@ def conclude(config: Config, training: Training) -> None:
         "images_per_second": state.step * len(training.splits.train) / training.steps_per_epoch / state.seconds,
         "parameters": parameters(state),
         "best": {"epoch": state.best_epoch, f"{training.watched[0]}_elbo": state.best_elbo},
+        "train": means(state.epoch_sums),
         "test": test,
     }
     write_codes(training)

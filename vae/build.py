@@ -59,7 +59,7 @@ from vae.objectives import (
     discriminator,
 )
 from vae.schedules import CyclicalWarmup, LinearWarmup, PiecewiseLinear, Schedule
-from vae.training import Options, TrainState
+from vae.training import Options, TrainState, no_sums
 
 DataOfAnyKind = DataConfig | SpritesConfig | DspritesConfig | ImagesConfig
 
@@ -207,7 +207,8 @@ def new_state(config: Config, vae: VAE, device: torch.device, objective: Objecti
         vae=vae,
         optimizer=build_optimizer(config, vae),
         generator=torch.Generator(device).manual_seed(config.seed),
-        interval=torch.zeros(4, device=device),
+        interval_sums=no_sums(vae.latent_dim).to(device),
+        epoch_sums=no_sums(vae.latent_dim).double(),
         learner=objective if isinstance(objective, Stateful) else None,
     )
 

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
@@ -19,6 +21,9 @@ Images = Float[Tensor, "rows columns channels height width"]
 BACKGROUND = 255
 GAP = 2  # pixels between images
 TEXT_SIZE = 18
+POINTS = 2_000  # of a curve: more cannot be told apart
+LINES = ({"color": "black"}, {"color": "#d62728", "linestyle": "--"})
+COLOURS = 10  # of matplotlib's cycle: as many latents have a name in a plot of all
 TICKS = 10  # names on an axis: more are slow to draw and hard to read
 
 
@@ -144,6 +149,42 @@ def rate_spectrum(rate_per_latent: Float[Tensor, " latent"], order: Sequence[int
     axes.set(ylabel="rate, nats", title=f"rate per latent, {float(rate_per_latent.sum()):.1f} nats in all")
     axes.spines[["top", "right"]].set_visible(False)
     return render(figure)
+
+
+def rates_over_steps(latents: Mapping[str, Mapping[int, float]], totals: Mapping[str, Mapping[int, float]]) -> Picture:
+    """How the rate grew in training, in nats: as a whole, beside what it was held at, and by latent.
+
+    Args:
+        latents: of each latent by name, the rate at the steps where it was logged.
+        totals: the same of the whole rate, and of a capacity where there is one.
+    """
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    for (name, curve), style in zip(totals.items(), LINES, strict=False):
+        _thin_line(above, curve, label=name, **style)
+    above.set(ylabel="rate, nats", title="the rate in training")
+    by_rate = sorted(latents, key=lambda name: -list(latents[name].values())[-1])
+    for place, name in enumerate(by_rate):
+        named = place < COLOURS
+        _thin_line(
+            below,
+            latents[name],
+            label=f"z{name}" if named else None,
+            color=f"C{place}" if named else "#bbbbbb",
+            zorder=-place,
+        )
+    below.set(xlabel="step", ylabel="rate of each latent, nats")
+    for axes in (above, below):
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_ylim(bottom=0)
+    return render(figure)
+
+
+def _thin_line(axes: Axes, curve: Mapping[int, float], **style: Any) -> None:
+    every = math.ceil(len(curve) / POINTS)
+    marker = "o" if len(curve) == 1 else ""
+    axes.plot(list(curve)[::every], list(curve.values())[::every], linewidth=1.2, marker=marker, **style)
 
 
 def factor_matrices(

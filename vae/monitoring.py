@@ -20,6 +20,7 @@ from vae.tracking import Tracker
 
 CHARTS = {
     "kl": "KL of each latent, nats",
+    "train_kl": "KL of each latent in training, nats",
     "kl_variance_term": "variance term of the KL, nats",
     "kl_mean_term": "mean term of the KL, nats",
     "kl_logvar_term": "log-variance term of the KL, nats",
@@ -116,6 +117,9 @@ def draw(vae: VAE, images: ImageSet, encoding: Encoding, beta: float) -> Mapping
     return pictures
 
 
+TRAIN_KL = "z/train_kl/"
+TOTALS = {"train/rate": "rate", "train/capacity": "capacity C"}
+
 MATRICES = {
     "mutual_information": "mutual information, nats",
     "dci_importance": "importance (DCI)",
@@ -132,6 +136,17 @@ def report_disentanglement(
         order = sorted(range(len(rate_per_latent)), key=lambda latent: -rate_per_latent[latent])
         drawn = {title: found["matrices"][name] for name, title in MATRICES.items()}
         tracker.picture("factors", figures.factor_matrices(drawn, found["factors"], order), step)
+
+
+def show_rates(tracker: Tracker, step: int) -> None:
+    """The figure of how the rate of each latent grew in training, from all that was logged."""
+    if not tracker.takes_pictures:
+        return
+    curves = tracker.history()
+    latents = {tag.removeprefix(TRAIN_KL): curve for tag, curve in curves.items() if tag.startswith(TRAIN_KL)}
+    totals = {title: curves[tag] for tag, title in TOTALS.items() if tag in curves}
+    if latents:
+        tracker.picture("rates_in_training", figures.rates_over_steps(latents, totals), step)
 
 
 def show_embedding(tracker: Tracker, images: ImageSet, encoding: Encoding) -> None:

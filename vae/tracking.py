@@ -6,6 +6,7 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from vae.run_directory import write_atomically
 log = logging.getLogger(__name__)
 
 METRICS = "metrics.jsonl"
+SILENCE_SECONDS = 30.0  # after which a run without a bar says where it is
 
 
 class Tracker:
@@ -37,7 +39,8 @@ class Tracker:
     def __init__(self, directory: Path, first_step: int, *, tensorboard: bool) -> None:
         self.directory = directory
         _drop_later_lines(directory / METRICS, first_step)
-        self.metrics = (directory / METRICS).open("a", encoding="utf-8")
+        # Line by line: who follows a run of hours need not wait for the end of an epoch.
+        self.metrics = (directory / METRICS).open("a", encoding="utf-8", buffering=1)
         # Without purge_step readers show the steps of a continued run twice; what is at first_step is not written
         # again, so it stays. max_queue bounds what a kill loses.
         purge_step = first_step + 1 if first_step else 0
@@ -65,6 +68,16 @@ class Tracker:
             },
             step,
         )
+
+    def history(self) -> dict[str, dict[int, float]]:
+        """Every number so far by its tag and step, those of earlier processes of the run included."""
+        curves: dict[str, dict[int, float]] = {}
+        for line in (self.directory / METRICS).read_text(encoding="utf-8").splitlines():
+            values = json.loads(line)
+            step = values.pop("step")
+            for tag, value in values.items():
+                curves.setdefault(tag, {})[step] = float(value)
+        return curves
 
     def histograms(self, values: Mapping[str, Tensor], step: int) -> None:
         """Distributions at a step."""
@@ -160,7 +173,7 @@ def _drop_later_lines(path: Path, first_step: int) -> None:
 
 
 class Progress:
-    """A bar where there is a terminal; a line an epoch everywhere.
+    """A bar where there is a terminal; a line an epoch everywhere, and in long epochs one now and then without a bar.
 
     Args:
         steps: of the whole run.
@@ -171,24 +184,33 @@ class Progress:
     def __init__(self, steps: int, done: int, *, shown: bool) -> None:
         # disable=None: no bar where stderr is no terminal.
         self.bar = tqdm(total=steps, initial=done, disable=None if shown else True, unit="step", dynamic_ncols=True)
+        self.steps = steps
+        self.spoke = time.monotonic()
 
     def advance(self) -> None:
         """One step further."""
         self.bar.update()
 
-    def show(self, means: Mapping[str, float]) -> None:
-        """ELBO, distortion and rate behind the bar, in nats per image."""
+    def show(self, step: int, means: Mapping[str, float]) -> None:
+        """ELBO, distortion and rate of the last steps, in nats per image: behind the bar, or a line if it is time."""
         self.bar.set_postfix_str(
             f"elbo {means['elbo']:.2f}, distortion {means['distortion']:.2f}, rate {means['rate']:.2f}", refresh=False
         )
+        if self.bar.disable and time.monotonic() - self.spoke > SILENCE_SECONDS:
+            self._say(f"step {step:,}/{self.steps:,}", {"train": means})
 
-    def epoch(self, epoch: int, epochs: int, split: str, numbers: Mapping[str, float]) -> None:
-        """The line of an epoch."""
-        log.info(
-            f"epoch {epoch:{len(str(epochs))}d}/{epochs}  {split} elbo {numbers['elbo']:8.2f}  "
-            f"distortion {numbers['distortion']:7.2f}  rate {numbers['rate']:6.2f} nats"
-        )
+    def epoch(self, epoch: int, epochs: int, numbers: Mapping[str, Mapping[str, float]]) -> None:
+        """The line of an epoch: ELBO, distortion and rate by the name of the images."""
+        self._say(f"epoch {epoch:{len(str(epochs))}d}/{epochs}", numbers)
 
     def close(self) -> None:
         """Leave the bar as it is."""
         self.bar.close()
+
+    def _say(self, when: str, numbers: Mapping[str, Mapping[str, float]]) -> None:
+        self.spoke = time.monotonic()
+        parts = [
+            f"{name} elbo {n['elbo']:8.2f} = -({n['distortion']:6.2f} + {n['rate']:5.2f})"
+            for name, n in numbers.items()
+        ]
+        log.info("  ".join([when, *parts, "nats"]))

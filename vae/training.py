@@ -41,6 +41,14 @@ class Options:
     bf16: bool
 
 
+Sums = Float[Tensor, " three_and_latents"]  # over images: their number, loss, distortion, rate of each latent
+
+
+def no_sums(latent_dim: int) -> Sums:
+    """What `TrainState.interval_sums` and `epoch_sums` start from."""
+    return torch.zeros(3 + latent_dim)
+
+
 @dataclass
 class TrainState:
     """Everything that changes as training goes on, and so everything a checkpoint holds."""
@@ -48,7 +56,8 @@ class TrainState:
     vae: VAE
     optimizer: torch.optim.Optimizer
     generator: torch.Generator  # of the posterior's noise and of the binarisation
-    interval: Float[Tensor, "4"]  # sums since the last logged step: loss, distortion, rate, images
+    interval_sums: Sums  # since the last logged step, on the model's device
+    epoch_sums: Sums  # since the epoch began, on the CPU in float64: of a million images fp32 would lose digits
     step: int = 0
     seconds: float = 0.0  # of training, without evaluation
     best_elbo: float = -math.inf  # on the validation images, nats
@@ -62,7 +71,8 @@ class TrainState:
             "vae": self.vae.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
-            "interval": self.interval,
+            "interval_sums": self.interval_sums,
+            "epoch_sums": self.epoch_sums,
             **({} if self.learner is None else {"objective": self.learner.state_dict()}),
             **{name: getattr(self, name) for name in _NUMBERS},
         }
@@ -77,7 +87,8 @@ class TrainState:
             self.vae.load_state_dict(state["vae"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.generator.set_state(state["generator"].cpu())
-            self.interval.copy_(state["interval"])
+            self.interval_sums.copy_(state["interval_sums"])
+            self.epoch_sums.copy_(state["epoch_sums"])
             if self.learner is not None:
                 self.learner.load_state_dict(state["objective"])
             for name in _NUMBERS:
@@ -146,6 +157,7 @@ def fit(training: Training) -> bool:
         encoding = encode_images(training.state.vae, training.watched[1])
     if pictured_step != training.state.step:
         show_pictures(training, encoding)
+    monitoring.show_rates(training.tracker, training.state.step)
     monitoring.show_embedding(training.tracker, training.watched[1], encoding)
     training.tracker.flush()
     return True
@@ -156,6 +168,8 @@ def train_epoch(training: Training) -> bool:
     state, options, images = training.state, training.options, training.splits.train
     epoch, steps_done = divmod(state.step, training.steps_per_epoch)
     state.vae.train()
+    if steps_done == 0:
+        state.epoch_sums.zero_()
     order = epoch_order(len(images), options.seed, epoch).to(images.device)
     started = time.perf_counter()
     for index in order.split(options.batch_size)[steps_done:]:
@@ -165,7 +179,7 @@ def train_epoch(training: Training) -> bool:
         x = images.batch(index, state.generator)
         loss, terms = train_step(state, x, training.objective, options)
         state.step += 1
-        _add(state.interval, loss, terms)
+        _add(state.interval_sums, loss, terms)
         log_due = state.step % options.log_every_steps == 0 or state.step % training.steps_per_epoch == 0
         if log_due or x.device.type == "cpu":  # asking an accelerator at every step would stall it
             refuse_non_finite(loss, terms, state.step)
@@ -204,13 +218,15 @@ def end_epoch(training: Training) -> Encoding:
     state = training.state
     name, images = training.watched
     beta = training.objective.rate_factor(state.step)
+    trained = means(state.epoch_sums)
+    training.tracker.scalars({f"train_epoch/{term}": value for term, value in trained.items()}, state.step)
     encoding = encode_images(state.vae, images)
     numbers = elbo_numbers(encoding)
     if not math.isfinite(numbers["elbo"]):
         raise NonFiniteError(f"the {name} ELBO is {numbers['elbo']} after step {state.step}. {REMEDY}")
     epoch = state.step // training.steps_per_epoch
     monitoring.report_numbers(training.tracker, name, encoding, beta, state.step)
-    training.progress.epoch(epoch, training.options.epochs, name, numbers)
+    training.progress.epoch(epoch, training.options.epochs, {"train": trained, name: numbers})
     better = judge(training, numbers["elbo"], epoch)
     training.tracker.flush()  # before the state: a run continues after it, and would not write these again
     save(training, "last")
@@ -269,26 +285,38 @@ def refuse_non_finite(loss: Float[Tensor, ""], terms: Terms, step: int) -> None:
 def log_interval(training: Training, elapsed: float) -> None:
     """Means since the last logged step, in nats per image; `elapsed` is in seconds."""
     state = training.state
-    loss, distortion, rate, images = state.interval.tolist()
-    state.interval.zero_()
+    interval = state.interval_sums.cpu().double()  # a copy
+    state.interval_sums.zero_()
+    state.epoch_sums += interval
     state.seconds += elapsed
-    numbers = {"loss": loss, "distortion": distortion, "rate": rate}
-    means = {name: total / images for name, total in numbers.items()}
-    means["elbo"] = -(means["distortion"] + means["rate"])
+    numbers = means(interval)
     gradients = [p.grad for p in state.vae.parameters() if p.grad is not None]
     training.tracker.scalars(
-        {f"train/{name}": value for name, value in (means | training.objective.scalars(state.step - 1)).items()}
+        {f"train/{name}": value for name, value in (numbers | training.objective.scalars(state.step - 1)).items()}
         | {
             "train/learning_rate": state.optimizer.param_groups[0]["lr"],
             "train/gradient_norm": float(get_total_norm(gradients)),
-            "train/images_per_second": images / elapsed,
+            "train/images_per_second": float(interval[0]) / elapsed,
         },
         state.step,
     )
-    training.progress.show(means)
+    training.tracker.latents({"train_kl": interval[3:] / interval[0]}, state.step)
+    training.progress.show(state.step, numbers)
 
 
-def _add(interval: Float[Tensor, "4"], loss: Float[Tensor, ""], terms: Terms) -> None:
+def means(sums: Sums) -> dict[str, float]:
+    """Loss, distortion, rate and ELBO, in nats per image."""
+    images, loss, distortion, *rates = sums.tolist()
+    rate = sum(rates)
+    return {
+        "loss": loss / images,
+        "distortion": distortion / images,
+        "rate": rate / images,
+        "elbo": -(distortion + rate) / images,
+    }
+
+
+def _add(interval: Sums, loss: Float[Tensor, ""], terms: Terms) -> None:
     images = len(terms.distortion)
     count = torch.full_like(loss, images)
-    interval += torch.stack([loss * images, terms.distortion.sum(), terms.rate.sum(), count])
+    interval += torch.cat([torch.stack([count, loss * images, terms.distortion.sum()]), terms.rate.sum(0)])
