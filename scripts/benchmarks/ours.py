@@ -1,0 +1,67 @@
+"""This project's training, as a run has it, without the banner: what the rows time."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vae import training
+from vae.build import build_objective, build_options, build_vae, new_state, prepare_torch, read_data
+from vae.command_line import compose
+from vae.config import Config
+from vae.data import ImageSet, Splits
+from vae.data.packed import PackedPixels, pack
+from vae.tracking import Progress, Tracker
+
+ROOT = Path(__file__).resolve().parents[2]
+GREY = ("experiment=pytorch_example", "device=cpu")  # the pixels that tutorials and the other projects train on
+
+
+def configured(words: Sequence[str]) -> Config:
+    """The configuration that `python train.py WORDS` has."""
+    return compose(list(words), ROOT / "configs")
+
+
+def first_images(splits: Splits, images: int) -> Splits:
+    """The same splits with no more than so many training images."""
+    return replace(splits, train=splits.train.first(images))
+
+
+def assemble(config: Config, splits: Splits, directory: Path) -> training.Training:
+    """A run at step 0 in a new directory, its numbers logged as in any run."""
+    directory.mkdir(parents=True)
+    device = prepare_torch(config)
+    vae = build_vae(config, splits.train.shape)
+    vae.start_at(splits.train.mean(), splits.train.variance())
+    objective = build_objective(config, len(splits.train), device)
+    return training.Training(
+        state=new_state(config, vae, device, objective),
+        splits=splits,
+        objective=objective,
+        options=build_options(config),
+        tracker=Tracker(directory, 0, tensorboard=config.tracking.tensorboard),
+        progress=Progress(1, 0, shown=False),
+        directory=directory,
+    )
+
+
+def trained_on(words: Sequence[str], images: int, directory: Path) -> training.Training:
+    """A run of `python train.py WORDS` at step 0, on the first so many training images of its data."""
+    config = configured(words)
+    return assemble(config, first_images(read_data(config), images), directory)
+
+
+def epoch(run: training.Training) -> float:
+    """One more epoch. The mean loss of its images, in nats."""
+    training.train_epoch(run)
+    return training.means(run.state.epoch_sums)["loss"]
+
+
+def random_binary(images: int, side: int) -> Splits:
+    """Images of side x side pixels, packed as sprites are, of which one in twenty is lit. For training only."""
+    pixels = np.random.default_rng(0).random((images, 1, side, side), dtype=np.float32) < 0.05
+    packed = PackedPixels(torch.from_numpy(pack(pixels.view(np.uint8))), (1, side, side))
+    drawn = ImageSet(packed, torch.zeros(images, dtype=torch.long), redrawn=False)
+    return Splits(drawn, drawn.first(0), drawn)

@@ -1,0 +1,75 @@
+"""The other projects that train a VAE, where they are installed: `pip install '.[bench]'`."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol, cast
+
+from torch import Tensor, nn
+
+from benchmarks.rows import Target
+
+
+class Loop(Protocol):
+    """A training loop that is taken epoch by epoch."""
+
+    @property
+    def model(self) -> nn.Module:
+        """What it trains."""
+        ...
+
+    def epoch(self) -> float:
+        """Every image once. The mean loss of the images, in nats."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Another project.
+
+    Attributes:
+        name: of the package.
+        module: the file of this folder that drives it.
+        target: what our epoch should be faster by.
+    """
+
+    name: str
+    module: str
+    target: Target
+
+
+RIVALS = (
+    Rival("pythae", "benchmarks.with_pythae", Target(1.5, 2.1)),
+    Rival("disent", "benchmarks.with_disent", Target(2.3, 3.2)),
+)
+
+
+def why_absent(rival: Rival, installed: Callable[[str], object] = find_spec) -> str | None:
+    """The line to print where a rival is not installed; None where it is."""
+    if installed(rival.name) is not None:
+        return None
+    return f"{rival.name} is not installed: pip install '.[bench]'"
+
+
+def load_loop(rival: Rival, images: Tensor, folder: Path) -> Loop:
+    """Its loop over `images` (images, 1, 28, 28) in [0, 1], batch 128, Adam 1e-3; it may write into `folder`."""
+    start = importlib.import_module(rival.module).start
+    return cast("Loop", start(images, folder))
+
+
+def loops_of_rivals(images: Tensor, folder: Path) -> tuple[Mapping[str, Loop], list[str]]:
+    """The loops of those that are installed and start, and a line for each of the others."""
+    loops: dict[str, Loop] = {}
+    absent = []
+    for rival in RIVALS:
+        line = why_absent(rival)
+        if line is None:
+            try:
+                loops[rival.name] = load_loop(rival, images, folder / rival.name)
+            except Exception as error:  # whatever a foreign package may raise beside a newer torch than it knows
+                line = f"{rival.name} is installed but does not start: {' '.join(str(error).split())[:200]}"
+        if line is not None:
+            absent.append(line)
+    return loops, absent

@@ -1,0 +1,84 @@
+"""pythae 0.1: its VAE, data set and trainer, as its own pipeline puts them together, on a network of ours.
+
+Its progress bar, its messages and its copy of the best model after each epoch are left out: they are not training.
+"""
+
+import logging
+from pathlib import Path
+
+from pythae.data.datasets import BaseDataset
+from pythae.models import VAE, VAEConfig
+from pythae.models.base.base_utils import ModelOutput
+from pythae.models.nn import BaseDecoder, BaseEncoder
+from pythae.trainers import BaseTrainer, BaseTrainerConfig
+from pythae.trainers.training_callbacks import CallbackHandler, TrainingCallback
+from torch import Tensor, nn, ones
+
+LATENTS = 20
+
+
+class Encoder(BaseEncoder):
+    """784-400-20, twice 20: means and log-variances."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(784, 400), nn.ReLU())
+        self.mean = nn.Linear(400, LATENTS)
+        self.logvar = nn.Linear(400, LATENTS)
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        """The posterior."""
+        h = self.hidden(x)
+        return ModelOutput(embedding=self.mean(h), log_covariance=self.logvar(h))
+
+
+class Decoder(BaseDecoder):
+    """20-400-784."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(LATENTS, 400), nn.ReLU(), nn.Linear(400, 784), nn.Sigmoid(), nn.Unflatten(1, (1, 28, 28))
+        )
+
+    def forward(self, z: Tensor) -> ModelOutput:
+        """The probability of each pixel."""
+        return ModelOutput(reconstruction=self.layers(z))
+
+
+class PythaeLoop:
+    """Its trainer, taken epoch by epoch as its own `train` does."""
+
+    def __init__(self, images: Tensor, folder: Path) -> None:
+        config = BaseTrainerConfig(
+            output_dir=str(folder),
+            per_device_train_batch_size=128,
+            learning_rate=1e-3,
+            optimizer_cls="Adam",
+            no_cuda=True,
+            keep_best_on_train=True,
+        )
+        self.model: nn.Module = VAE(
+            VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENTS, reconstruction_loss="bce"), Encoder(), Decoder()
+        )
+        before = logging.root.manager.disable
+        logging.disable(logging.INFO)
+        try:
+            self.trainer = BaseTrainer(
+                self.model, BaseDataset(images, labels=ones(len(images))), training_config=config
+            )
+            self.trainer.prepare_training()
+        finally:
+            logging.disable(before)
+        self.trainer.callback_handler = CallbackHandler([TrainingCallback()], self.model)
+        self.epochs_done = 0
+
+    def epoch(self) -> float:
+        """Every image once. The mean loss over the batches, in nats per image."""
+        self.epochs_done += 1
+        return float(self.trainer.train_step(self.epochs_done))
+
+
+def start(images: Tensor, folder: Path) -> PythaeLoop:
+    """The loop on images (images, 1, 28, 28) in [0, 1]."""
+    return PythaeLoop(images, folder)
