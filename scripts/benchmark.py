@@ -1,195 +1,105 @@
-"""Speed and memory of training, beside a plain DataLoader loop: `python scripts/benchmark.py`, or `make bench`.
+"""Speed and memory, beside others and the machine's own limit: `python scripts/benchmark.py`, or `make bench`.
 
-Everything is measured in one run on this machine. The two loops take turns, epoch by epoch, and the ratio is the
-median over the pairs: a shared machine changes its speed, but not between one epoch and the next.
+One table, measured in one run on this machine. What is compared takes turns, and a ratio is the median over the turns:
+a shared machine changes its speed, but not between one epoch and the next. All have the same number of threads.
+
+Denormals are flushed to zero in this process, as in every run of this project, and the other loops in it gain from
+that too: Adam's moments of pixels that are never lit decay into denormals. A process of the tutorial keeps them.
 """
 
 import argparse
 import json
 import platform
-import resource
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
-from vae import monitoring, training
-from vae.build import build_objective, build_options, build_vae, new_state, prepare_torch, read_data
-from vae.command_line import compose
-from vae.config import Config
-from vae.data import Splits
+from benchmarks import convolutions, epochs, evaluations, growth, logging_cost, ours, steps, sweeps, whole_runs
+from benchmarks.plan import FULL, QUICK, Plan
+from benchmarks.rows import HEADING, Absent, Row, line
+from vae.build import prepare_torch
 from vae.provenance import revision
-from vae.tracking import Progress, Tracker
 
-ROOT = Path(__file__).resolve().parents[1]
-LOGGING = (
-    (training, "log_interval"),
-    (monitoring, "report_numbers"),
-    (monitoring, "show_pictures"),
-    (monitoring, "show_embedding"),
-)
+Subject = Callable[[Plan], Sequence[Row | Absent]]
+
+SUBJECTS: Mapping[str, tuple[str, Subject]] = {
+    "epoch": ("a training epoch, MNIST, 784-400-20-400-784, batch 128, Adam", epochs.rows),
+    "step": ("a train step beside the machine's limit", steps.rows),
+    "logging": ("cost of logging, default run", logging_cost.rows),
+    "conv": ("convolutions, random binary images", convolutions.rows),
+    "evaluation": ("evaluation", evaluations.rows),
+    "first_step": ("from the start of the process to the first step", whole_runs.rows_of_first_steps),
+    "process": ("the whole process", whole_runs.rows_of_whole_runs),
+    "growth": ("how the time of an image grows", growth.rows),
+    "scores": ("disentanglement", evaluations.rows_of_scores),
+    "sweep": ("a sweep of small runs", sweeps.rows),
+}
+IN_QUICK = ("epoch", "step", "conv", "evaluation", "first_step")
 
 
-def main() -> None:
-    """Measure, print a table, and write JSON if asked."""
+def main() -> int:
+    """Measure, print the table as it grows, and write JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=5, help="epochs of each loop (5)")
-    parser.add_argument("--epochs", type=int, default=25, help="length of the run whose logging is timed (25)")
+    parser.add_argument("subjects", nargs="*", metavar="subject", help=f"of {', '.join(SUBJECTS)} (all)")
+    parser.add_argument("--quick", action="store_true", help="fewer, smaller, shorter: about a minute, rough numbers")
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     arguments = parser.parse_args()
+    unknown = [name for name in arguments.subjects if name not in SUBJECTS]
+    if unknown:
+        parser.error(f"unknown subject {unknown[0]}, the subjects are {', '.join(SUBJECTS)}")
     # Before anything computes, as a run does it: torch's threads take the treatment of denormals from the one that
-    # starts them. The plain loop gains from it too.
-    prepare_torch(compose(["device=cpu"], ROOT / "configs"))
-    numbers: dict[str, Any] = {
-        "revision": revision(),
-        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
-        "torch": torch.__version__,
-    }
-    numbers |= epochs_side_by_side(arguments.pairs)
-    numbers |= share_of_logging(arguments.epochs)
-    numbers |= peak_memory()
-    for name, value in numbers.items():
-        print(f"{name:44} {value if isinstance(value, str | None) else f'{value:.4g}'}")
+    # starts them.
+    prepare_torch(ours.configured(["device=cpu"]))
+    names = arguments.subjects or (IN_QUICK if arguments.quick else tuple(SUBJECTS))
+    origin = where()
+    print("\n".join(f"{name:12} {value}" for name, value in origin.items()))
+    table = measure(names, QUICK if arguments.quick else FULL)
     if arguments.json:
-        arguments.json.write_text(json.dumps(numbers, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(origin | as_json(table), indent=2) + "\n")
+    return 0
 
 
-def epochs_side_by_side(pairs: int) -> dict[str, float]:
-    """One epoch of `experiment=pytorch_example` against the same network and data in a plain loop."""
-    grey = compose(["experiment=pytorch_example", "device=cpu"], ROOT / "configs")
-    binarised = compose(["data.validation_size=0", "device=cpu"], ROOT / "configs")
-    with tempfile.TemporaryDirectory() as folder:
-        loops = {
-            "plain": plain_loop(grey),
-            "grey": our_epochs(grey, Path(folder) / "grey"),
-            "binarised": our_epochs(binarised, Path(folder) / "binarised"),
-            "bf16": our_epochs(replace(grey, precision=type(grey.precision).bf16), Path(folder) / "bf16"),
-        }
-        for epoch in loops.values():  # caches and lazy initialisation
-            epoch()
-        seconds: dict[str, list[float]] = {name: [] for name in loops}
-        for _ in range(pairs):
-            for name, epoch in loops.items():
-                started = time.perf_counter()
-                epoch()
-                seconds[name].append(time.perf_counter() - started)
-    ratios = {
-        f"speed-up over the plain loop, {name}": median(a / b for a, b in zip(seconds["plain"], times, strict=True))
-        for name, times in seconds.items()
-        if name != "plain"
-    }
-    return {f"epoch of 60 000 images, {name}, s": median(times) for name, times in seconds.items()} | ratios
-
-
-def our_epochs(config: Config, directory: Path) -> Callable[[], None]:
-    """Our loop as a run has it, its numbers logged; each call trains one more epoch."""
-    run = assemble(config, read_data(config), directory, tensorboard=True)
-
-    def epoch() -> None:
-        training.train_epoch(run)
-
-    return epoch
-
-
-def assemble(config: Config, splits: Splits, directory: Path, *, tensorboard: bool) -> training.Training:
-    """A run without its banner."""
-    directory.mkdir(parents=True)
-    device = prepare_torch(config)
-    vae = build_vae(config, splits.train.shape)
-    vae.start_at(splits.train.mean(), splits.train.variance())
-    objective = build_objective(config, len(splits.train), device)
-    return training.Training(
-        state=new_state(config, vae, device, objective),
-        splits=splits,
-        objective=objective,
-        options=build_options(config),
-        tracker=Tracker(directory, 0, tensorboard=tensorboard),
-        progress=Progress(1, 0, shown=False),
-        directory=directory,
-    )
-
-
-def plain_loop(config: Config) -> Callable[[], None]:
-    """The loop of the tutorials: images one by one through ToTensor, a DataLoader, losses from torch.nn.functional."""
-    from torchvision.datasets import MNIST
-    from torchvision.transforms import ToTensor
-
-    torch.manual_seed(config.seed)
-    images = MNIST(Path(config.data.root).expanduser(), train=True, transform=ToTensor())
-    loader = torch.utils.data.DataLoader(images, batch_size=config.batch_size, shuffle=True)
-    encoder = nn.Sequential(nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 40))
-    decoder = nn.Sequential(nn.Linear(20, 400), nn.ReLU(), nn.Linear(400, 784), nn.Sigmoid())
-    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=config.learning_rate)
-
-    def epoch() -> None:
-        total = 0.0
-        for x, _ in loader:
-            x = x.view(-1, 784)
-            mean, logvar = encoder(x).chunk(2, 1)
-            z = mean + torch.randn_like(mean) * torch.exp(0.5 * logvar)
-            distortion = functional.binary_cross_entropy(decoder(z), x, reduction="sum")
-            rate = -0.5 * torch.sum(1 + logvar - mean.pow(2) - logvar.exp())
-            loss: Tensor = distortion + rate
-            optimizer.zero_grad()
-            loss.backward()
-            total += loss.item()
-            optimizer.step()
-
-    return epoch
-
-
-def share_of_logging(epochs: int) -> dict[str, float]:
-    """The time that everything about TensorBoard and metrics.jsonl takes in the default run."""
-    config = compose(["device=cpu", f"epochs={epochs}"], ROOT / "configs")
-    spent = 0.0
-
-    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapper(*arguments: Any) -> Any:
-            nonlocal spent
-            started = time.perf_counter()
-            result = function(*arguments)
-            spent += time.perf_counter() - started
-            return result
-
-        return wrapper
-
-    originals = [(module, name, getattr(module, name)) for module, name in LOGGING]
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        run = assemble(config, read_data(config), Path(folder) / "run", tensorboard=True)
-        for module, name, function in originals:
-            setattr(module, name, timed(function))
-        try:
-            training.fit(run)
-        finally:
-            for module, name, function in originals:
-                setattr(module, name, function)
-        total = time.perf_counter() - started
+def where() -> dict[str, Any]:
+    """The code and the machine."""
     return {
-        f"{epochs} epochs with validation and logging, s": total,
-        "of it training, s": run.state.seconds,
-        "of it logging, s": spent,
-        "logging as % of training": 100 * spent / run.state.seconds,
+        "revision": revision(),
+        "machine": processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "denormals": "flushed in this process, for all loops",
     }
 
 
-def peak_memory() -> dict[str, float]:
-    """The largest resident memory of `python train.py` with its default network and data, one epoch."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "train.py", "epochs=1", "device=cpu", f"hydra.run.dir={folder}/run"]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    unit = 1 if platform.system() == "Darwin" else 1024  # bytes there, KiB here
-    return {"peak memory of a run, GB": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit / 1e9}
+def processor() -> str:
+    """What computes, as the operating system calls it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [text.split(":", 1)[1].strip() for text in lines if text.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def measure(names: Sequence[str], plan: Plan) -> dict[str, Sequence[Row | Absent]]:
+    """What was found of each subject, printed as it comes."""
+    table: dict[str, Sequence[Row | Absent]] = {}
+    print(HEADING)
+    for name in names:
+        title, subject = SUBJECTS[name]
+        print(title, flush=True)
+        table[name] = subject(plan)
+        print("\n".join(map(line, table[name])), flush=True)
+    return table
+
+
+def as_json(table: Mapping[str, Sequence[Row | Absent]]) -> dict[str, Any]:
+    """The rows by subject, and what is absent."""
+    rows = {name: [row.as_json() for row in found if isinstance(row, Row)] for name, found in table.items()}
+    absent = [row.line for found in table.values() for row in found if isinstance(row, Absent)]
+    return {"rows": rows, "absent": absent}
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

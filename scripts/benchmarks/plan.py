@@ -14,7 +14,9 @@ class Plan:
         logged_epochs: length of the run whose logging is timed.
         processes: turns of what is a process of its own.
         process_epochs: what such a process trains for.
-        members: of the sweep, which is trained with one worker and with two.
+        sweeps: turns of a sweep with one worker and of the same with two.
+        members: of a sweep.
+        member_epochs: that each member trains for.
         nll_images: of which the NLL is estimated; the time is extrapolated to 10 000.
         drawn_images: of an epoch on random images.
     """
@@ -25,7 +27,9 @@ class Plan:
     logged_epochs: int
     processes: int
     process_epochs: int
+    sweeps: int
     members: int
+    member_epochs: int
     nll_images: int
     drawn_images: int
 
@@ -37,7 +41,9 @@ FULL = Plan(
     logged_epochs=25,
     processes=3,
     process_epochs=10,
+    sweeps=2,
     members=4,
+    member_epochs=5,
     nll_images=200,
     drawn_images=6_400,
 )
@@ -48,7 +54,9 @@ QUICK = Plan(
     logged_epochs=2,
     processes=1,
     process_epochs=1,
+    sweeps=1,
     members=2,
+    member_epochs=1,
     nll_images=20,
     drawn_images=1_280,
 )

@@ -1,6 +1,7 @@
 """The other projects that train a VAE, where they are installed: `pip install '.[bench]'`."""
 
 import importlib
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -9,7 +10,7 @@ from typing import Protocol, cast
 
 from torch import Tensor, nn
 
-from benchmarks.rows import Target
+from benchmarks.rows import Absent, Target
 
 
 class Loop(Protocol):
@@ -55,11 +56,13 @@ def why_absent(rival: Rival, installed: Callable[[str], object] = find_spec) -> 
 
 def load_loop(rival: Rival, images: Tensor, folder: Path) -> Loop:
     """Its loop over `images` (images, 1, 28, 28) in [0, 1], batch 128, Adam 1e-3; it may write into `folder`."""
-    start = importlib.import_module(rival.module).start
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what else one might install for it
+        start = importlib.import_module(rival.module).start
     return cast("Loop", start(images, folder))
 
 
-def loops_of_rivals(images: Tensor, folder: Path) -> tuple[Mapping[str, Loop], list[str]]:
+def loops_of_rivals(images: Tensor, folder: Path) -> tuple[Mapping[str, Loop], list[Absent]]:
     """The loops of those that are installed and start, and a line for each of the others."""
     loops: dict[str, Loop] = {}
     absent = []
@@ -71,5 +74,5 @@ def loops_of_rivals(images: Tensor, folder: Path) -> tuple[Mapping[str, Loop], l
             except Exception as error:  # whatever a foreign package may raise beside a newer torch than it knows
                 line = f"{rival.name} is installed but does not start: {' '.join(str(error).split())[:200]}"
         if line is not None:
-            absent.append(line)
+            absent.append(Absent(line))
     return loops, absent

@@ -56,11 +56,20 @@ class Row:
         return asdict(self) | {"met": met}
 
 
+@dataclass(frozen=True)
+class Absent:
+    """What could not be measured, in one line that says what to install."""
+
+    line: str
+
+
 HEADING = f"{'':62} {'value':>10} {'unit':12} {'at least (aim)':15}"
 
 
-def line(row: Row) -> str:
+def line(row: Row | Absent) -> str:
     """A row of the table, as text."""
+    if isinstance(row, Absent):
+        return f"  {row.line}"
     target = "" if row.target is None else row.target.shown() + ("" if row.target.met_by(row.value) else "  MISSED")
     text = f"  {row.name:60} {short(row.value):>10} {row.unit:12} {target:15}"
     return f"{text}  {row.note}".rstrip()

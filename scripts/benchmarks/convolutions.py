@@ -1,0 +1,36 @@
+"""The convolutional model, in images a second."""
+
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from benchmarks import ours
+from benchmarks.plan import Plan
+from benchmarks.rows import Row
+from benchmarks.turns import ratio, take_turns
+
+SIDES = (32, 64)
+PRECISIONS = ("fp32", "bf16")
+
+
+def rows(plan: Plan) -> list[Row]:
+    """Training on random binary images of both sizes, in both precisions."""
+    found = []
+    for side in SIDES:
+        splits = ours.random_binary(plan.drawn_images, side)
+        with TemporaryDirectory() as folder:
+            words = ("data=sprites", "model=conv", "device=cpu")
+            runs = {
+                precision: ours.assemble(
+                    ours.configured([*words, f"precision={precision}"]), splits, Path(folder) / precision
+                )
+                for precision in PRECISIONS
+            }
+            turns = {precision: lambda run=run: ours.epoch(run) for precision, run in runs.items()}
+            seconds = take_turns(turns, plan.rounds)
+        found += [
+            Row(f"model=conv, {side}x{side}, {precision}", len(splits.train) / median(taken), "images/s")
+            for precision, taken in seconds.items()
+        ]
+        found.append(ratio(f"model=conv, {side}x{side}: bf16 over fp32", seconds["fp32"], seconds["bf16"]))
+    return found

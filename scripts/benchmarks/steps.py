@@ -1,0 +1,90 @@
+"""A training step beside the machine's limit, and what drawing the pixels costs of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import torch
+
+from benchmarks import ours
+from benchmarks.limits import gemm_rate, step_flops
+from benchmarks.plan import Plan
+from benchmarks.rows import Row, Target
+from benchmarks.turns import seconds_of, take_turns
+from vae import training
+from vae.data.images import draw, epoch_order
+
+IMAGES = 12_800  # enough that a batch is not in the cache
+
+
+def rows(plan: Plan) -> list[Row]:
+    """The fraction of the GEMM limit in fp32 and bf16, and the share of dynamic binarisation."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        grey = ours.trained_on(ours.GREY, IMAGES, folder / "grey")
+        bf16 = ours.trained_on([*ours.GREY, "precision=bf16"], IMAGES, folder / "bf16")
+        drawn = ours.trained_on(["device=cpu"], IMAGES, folder / "drawn")
+        return [
+            *beside_the_limit(grey, torch.float32, "fp32", Target(55.0, 70.0), plan),
+            *beside_the_limit(bf16, torch.bfloat16, "bf16", None, plan),
+            share_of_drawing(drawn, plan),
+        ]
+
+
+def beside_the_limit(
+    run: training.Training, dtype: torch.dtype, precision: str, target: Target | None, plan: Plan
+) -> list[Row]:
+    """The time that the step's matrix products would take at the peak rate, as a share of the step's time."""
+    flops = step_flops(run)
+    burst = steps(run, plan.steps)
+    burst()
+    rates, times = [], []
+    for _ in range(plan.rounds):
+        rates.append(gemm_rate(dtype))
+        times.append(seconds_of(burst) / plan.steps)
+    fractions = [100 * flops / rate / taken for rate, taken in zip(rates, times, strict=True)]
+    return [
+        Row(f"GEMM peak, {precision}", median(rates) / 1e9, "GFLOP/s", note=f"best {max(rates) / 1e9:.4g}"),
+        Row(f"train step of {run.options.batch_size} images, {precision}", 1e3 * median(times), "ms"),
+        Row(
+            f"train step, {precision}: share of the GEMM limit",
+            median(fractions),
+            "%",
+            target,
+            f"rounds {min(fractions):.3g} to {max(fractions):.3g}, {flops / 1e6:.4g} MFLOP a step",
+        ),
+    ]
+
+
+def steps(run: training.Training, number: int) -> Callable[[], None]:
+    """A burst of steps as the loop takes them: the batch is taken from the images, in random order, and trained on."""
+    order = epoch_order(len(run.splits.train), seed=0, epoch=0)
+    batches = order[: len(order) // run.options.batch_size * run.options.batch_size].split(run.options.batch_size)
+
+    def burst() -> None:
+        run.state.vae.train()
+        for step in range(number):
+            x = run.splits.train.batch(batches[step % len(batches)], run.state.generator)
+            training.train_step(run.state, x, run.objective, run.options)
+
+    return burst
+
+
+def share_of_drawing(run: training.Training, plan: Plan) -> Row:
+    """The time that the draws of a batch take, as a share of a step's with them."""
+    pixels = run.splits.train.pixels.index_select(0, torch.arange(run.options.batch_size))
+
+    def draws() -> None:
+        for _ in range(plan.steps):
+            draw(pixels, run.state.generator).float()
+
+    seconds = take_turns({"draws": draws, "steps": steps(run, plan.steps)}, plan.rounds)
+    shares = [100 * a / b for a, b in zip(seconds["draws"], seconds["steps"], strict=True)]
+    return Row(
+        "dynamic binarisation: share of the train step",
+        median(shares),
+        "%",
+        Target(8.0, 3.0, at_most=True),
+        f"rounds {min(shares):.3g} to {max(shares):.3g}",
+    )
