@@ -36,7 +36,7 @@ def rows(plan: Plan) -> list[Row | Absent]:
             BF16: ours.trained_on([*ours.GREY, "precision=bf16"], plan.images, folder / "bf16"),
         }
         tutorial = TutorialLoop(Path(config.data.root).expanduser(), plan.images)
-        epochs = {TUTORIAL: tutorial.epoch}
+        epochs: dict[str, Callable[[], float]] = {TUTORIAL: tutorial.epoch}
         epochs |= {name: loop.epoch for name, loop in rivals.items()}
         epochs |= {name: partial(ours.epoch, run) for name, run in runs.items()}
         losses: dict[str, float] = {}
