@@ -11,10 +11,10 @@ TORCH ?= default
 BIN := .venv/bin
 torch_index_cpu := --index-url https://download.pytorch.org/whl/cpu
 
-.PHONY: help train test check bench board sweep clean
+.PHONY: help train test check bench bench-quick board sweep clean
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 train: .venv/app ## environment, data, and a run: make train ARGS="beta=4 model=conv"; TORCH=cpu for the small torch
 	$(BIN)/python train.py $(ARGS)
@@ -32,8 +32,11 @@ check: .venv/dev ## format, lint, types, import direction
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/app ## speed and memory beside a plain DataLoader loop, in one run
+bench: .venv/app ## speed and memory beside others and the machine's limit; pip install '.[bench]' for pythae and disent
 	$(BIN)/python scripts/benchmark.py
+
+bench-quick: .venv/app ## the same in a minute: fewer rows, rough numbers
+	$(BIN)/python scripts/benchmark.py --quick
 
 board: .venv/app ## TensorBoard on all runs
 	$(BIN)/tensorboard --logdir outputs

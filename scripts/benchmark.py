@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import convolutions, epochs, evaluations, growth, logging_cost, ours, steps, sweeps, whole_runs
+from benchmarks import convolutions, epochs, evaluations, growth, logging_cost, ours, rivals, steps, sweeps, whole_runs
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.rows import HEADING, Absent, Row, line
 from vae.build import prepare_torch
@@ -54,7 +54,7 @@ def main() -> int:
     # starts them.
     prepare_torch(ours.configured(["device=cpu"]))
     names = arguments.subjects or (IN_QUICK if arguments.quick else tuple(SUBJECTS))
-    origin = where()
+    origin = where() | {"plan": "quick" if arguments.quick else "full"}
     print("\n".join(f"{name:12} {value}" for name, value in origin.items()))
     table = measure(names, QUICK if arguments.quick else FULL)
     if arguments.json:
@@ -69,6 +69,7 @@ def where() -> dict[str, Any]:
         "machine": processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        "rivals": rivals.versions(),
         "python": platform.python_version(),
         "denormals": "flushed in this process, for all loops",
     }

@@ -1,8 +1,6 @@
 """The convolutional model, in images a second."""
 
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 from benchmarks import ours
 from benchmarks.plan import Plan
@@ -18,12 +16,10 @@ def rows(plan: Plan) -> list[Row]:
     found = []
     for side in SIDES:
         splits = ours.random_binary(plan.drawn_images, side)
-        with TemporaryDirectory() as folder:
+        with ours.Runs() as started:
             words = ("data=sprites", "model=conv", "device=cpu")
             runs = {
-                precision: ours.assemble(
-                    ours.configured([*words, f"precision={precision}"]), splits, Path(folder) / precision
-                )
+                precision: started.start(ours.configured([*words, f"precision={precision}"]), splits)
                 for precision in PRECISIONS
             }
             turns = {precision: lambda run=run: ours.epoch(run) for precision, run in runs.items()}

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 from torch import Tensor
 
@@ -27,13 +26,12 @@ def rows(plan: Plan) -> list[Row | Absent]:
     config = ours.configured(ours.GREY)
     splits = ours.first_images(read_data(config), plan.images)
     grey: Tensor = splits.train.pixels.index_select(0, splits.train.labels.new_tensor(range(len(splits.train))))
-    with TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        rivals, absent = loops_of_rivals(grey.float() / 255, folder)
+    with ours.Runs() as started:
+        rivals, absent = loops_of_rivals(grey.float() / 255, started.folder)
         runs = {
-            FP32: ours.assemble(config, splits, folder / "fp32"),
-            DRAWN: ours.trained_on(["data.validation_size=0", "device=cpu"], plan.images, folder / "drawn"),
-            BF16: ours.trained_on([*ours.GREY, "precision=bf16"], plan.images, folder / "bf16"),
+            FP32: started.start(config, splits),
+            DRAWN: started.of_words(["data.validation_size=0", "device=cpu"], plan.images),
+            BF16: started.of_words([*ours.GREY, "precision=bf16"], plan.images),
         }
         tutorial = TutorialLoop(Path(config.data.root).expanduser(), plan.images)
         epochs: dict[str, Callable[[], float]] = {TUTORIAL: tutorial.epoch}

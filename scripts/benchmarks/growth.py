@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 from benchmarks import ours
 from benchmarks.plan import Plan
@@ -15,6 +13,7 @@ from vae.build import read_data
 from vae.data import Splits
 
 BATCH_SIZES = (32, 128, 512, 2048)
+IMAGES = 12_800  # of an epoch, where the number of images is not what grows
 COPIES = (1, 2, 4)
 LATENTS = (2, 20, 200)
 SIDES = (14, 28, 56)
@@ -22,21 +21,15 @@ SIDES = (14, 28, 56)
 
 def rows(plan: Plan) -> list[Row]:
     """The time of an image, and the growth from the first of each series to the others."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
+    grey = ours.configured(ours.GREY)
+    with ours.Runs() as started:
         data = {
-            f"{copies}x the data": ours.assemble(
-                ours.configured(ours.GREY), copied(ours.GREY, plan.images, copies), folder / f"copies{copies}"
-            )
-            for copies in COPIES
+            f"{copies}x the data": started.start(grey, copied(ours.GREY, plan.images, copies)) for copies in COPIES
         }
-        batches = varied("batch of {}", "batch_size={}", BATCH_SIZES, plan, folder)
-        latents = varied("{} latents", "model.latent_dim={}", LATENTS, plan, folder)
+        batches = {f"batch of {size}": varied(started, f"batch_size={size}", plan) for size in BATCH_SIZES}
+        latents = {f"{number} latents": varied(started, f"model.latent_dim={number}", plan) for number in LATENTS}
         drawn = {
-            f"{side}x{side} pixels": ours.assemble(
-                ours.configured(ours.GREY), ours.random_binary(plan.drawn_images, side), folder / f"side{side}"
-            )
-            for side in SIDES
+            f"{side}x{side} pixels": started.start(grey, ours.random_binary(plan.drawn_images, side)) for side in SIDES
         }
         return [
             *series(data, plan.rounds, Target(1.05, 1.0, at_most=True)),
@@ -54,16 +47,9 @@ def copied(words: tuple[str, ...], images: int, copies: int) -> Splits:
     return replace(splits, train=replace(splits.train, pixels=pixels, labels=splits.train.labels[numbers]))
 
 
-def varied(
-    title: str, word: str, values: tuple[int, ...], plan: Plan, folder: Path
-) -> Mapping[str, training.Training]:
-    """Runs that differ in one value."""
-    return {
-        title.format(value): ours.trained_on(
-            [*ours.GREY, word.format(value)], min(plan.images, 12_800), folder / word.format(value)
-        )
-        for value in values
-    }
+def varied(started: ours.Runs, word: str, plan: Plan) -> training.Training:
+    """A run that differs from the others in one value."""
+    return started.of_words([*ours.GREY, word], min(plan.images, IMAGES))
 
 
 def series(runs: Mapping[str, training.Training], rounds: int, of_last: Target | None = None) -> list[Row]:

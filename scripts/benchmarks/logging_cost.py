@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -12,9 +10,9 @@ from benchmarks import ours
 from benchmarks.plan import Plan
 from benchmarks.rows import Row, Target
 from vae import monitoring, training
-from vae.build import read_data
 from vae.tracking import Tracker
 
+PROMISED_EPOCHS = 25  # the default
 LOGGING: tuple[tuple[Any, str], ...] = (
     (training, "log_interval"),
     (monitoring, "report_numbers"),
@@ -63,14 +61,14 @@ def logging_timed() -> Iterator[Stopwatch]:
 def rows(plan: Plan) -> list[Row]:
     """Seconds of training, of logging, and the share."""
     epochs = plan.logged_epochs
-    config = ours.configured(["device=cpu", f"epochs={epochs}"])
-    with TemporaryDirectory() as folder:
-        run = ours.assemble(config, ours.first_images(read_data(config), plan.images), Path(folder) / "run")
+    with ours.Runs() as started:
+        run = started.of_words(["device=cpu", f"epochs={epochs}"], plan.images)
         with logging_timed() as watch:
             training.fit(run)
     share = 100 * watch.seconds / run.state.seconds
-    few = "" if epochs >= 25 else "pictures are drawn at epochs 1, 10, 100 and the last: few epochs, a large share"
+    # Pictures are drawn at epochs 1, 10, 100 and the last: a short run has a large share, which was never promised.
+    target = Target(3.0, 1.0, at_most=True) if epochs >= PROMISED_EPOCHS else None
     return [
         Row(f"training of {epochs} epochs", run.state.seconds, "s"),
-        Row("logging: share of the training time", share, "%", Target(3.0, 1.0, at_most=True), few),
+        Row("logging: share of the training time", share, "%", target),
     ]

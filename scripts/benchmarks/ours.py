@@ -1,8 +1,10 @@
 """This project's training, as a run has it, without the banner: what the rows time."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -29,28 +31,50 @@ def first_images(splits: Splits, images: int) -> Splits:
     return replace(splits, train=splits.train.first(images))
 
 
-def assemble(config: Config, splits: Splits, directory: Path) -> training.Training:
-    """A run at step 0 in a new directory, its numbers logged as in any run."""
-    directory.mkdir(parents=True)
-    device = prepare_torch(config)
-    vae = build_vae(config, splits.train.shape)
-    vae.start_at(splits.train.mean(), splits.train.variance())
-    objective = build_objective(config, len(splits.train), device)
-    return training.Training(
-        state=new_state(config, vae, device, objective),
-        splits=splits,
-        objective=objective,
-        options=build_options(config),
-        tracker=Tracker(directory, 0, tensorboard=config.tracking.tensorboard),
-        progress=Progress(1, 0, shown=False),
-        directory=directory,
-    )
+class Runs(AbstractContextManager["Runs"]):
+    """Runs at step 0, as many as are asked for, in a folder that is removed when the block ends.
 
+    Attributes:
+        folder: of the runs, and of whoever else writes something.
+    """
 
-def trained_on(words: Sequence[str], images: int, directory: Path) -> training.Training:
-    """A run of `python train.py WORDS` at step 0, on the first so many training images of its data."""
-    config = configured(words)
-    return assemble(config, first_images(read_data(config), images), directory)
+    def __enter__(self) -> "Runs":
+        """Make the folder."""
+        self.stack = ExitStack()
+        self.folder = Path(self.stack.enter_context(TemporaryDirectory()))
+        self.started = 0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close what the runs write into, and remove it."""
+        self.stack.close()
+
+    def start(self, config: Config, splits: Splits) -> training.Training:
+        """A run on these images, its numbers logged as in any run."""
+        directory = self.folder / f"run{self.started}"
+        directory.mkdir()
+        self.started += 1
+        device = prepare_torch(config)
+        vae = build_vae(config, splits.train.shape)
+        vae.start_at(splits.train.mean(), splits.train.variance())
+        objective = build_objective(config, len(splits.train), device)
+        tracker = Tracker(directory, 0, tensorboard=config.tracking.tensorboard)
+        self.stack.callback(tracker.close)
+        return training.Training(
+            state=new_state(config, vae, device, objective),
+            splits=splits,
+            objective=objective,
+            options=build_options(config),
+            tracker=tracker,
+            progress=Progress(1, 0, shown=False),
+            directory=directory,
+        )
+
+    def of_words(self, words: Sequence[str], images: int | None = None) -> training.Training:
+        """The run of `python train.py WORDS`, on the first so many training images of its data, or on all."""
+        config = configured(words)
+        splits = read_data(config)
+        return self.start(config, splits if images is None else first_images(splits, images))
 
 
 def epoch(run: training.Training) -> float:

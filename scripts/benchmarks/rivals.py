@@ -4,6 +4,7 @@ import importlib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, cast
@@ -47,6 +48,12 @@ RIVALS = (
 )
 
 
+def versions() -> str:
+    """The rivals that are installed, for the head of the table."""
+    found = [f"{rival.name} {version(rival.name)}" for rival in RIVALS if why_absent(rival) is None]
+    return ", ".join(found) or "none installed"
+
+
 def why_absent(rival: Rival, installed: Callable[[str], object] = find_spec) -> str | None:
     """The line to print where a rival is not installed; None where it is."""
     if installed(rival.name) is not None:
@@ -58,8 +65,7 @@ def load_loop(rival: Rival, images: Tensor, folder: Path) -> Loop:
     """Its loop over `images` (images, 1, 28, 28) in [0, 1], batch 128, Adam 1e-3; it may write into `folder`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what else one might install for it
-        start = importlib.import_module(rival.module).start
-    return cast("Loop", start(images, folder))
+        return cast("Loop", importlib.import_module(rival.module).start(images, folder))
 
 
 def loops_of_rivals(images: Tensor, folder: Path) -> tuple[Mapping[str, Loop], list[Absent]]:

@@ -1,9 +1,7 @@
 """A training step beside the machine's limit, and what drawing the pixels costs of it."""
 
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 import torch
 
@@ -20,11 +18,10 @@ IMAGES = 12_800  # enough that a batch is not in the cache
 
 def rows(plan: Plan) -> list[Row]:
     """The fraction of the GEMM limit in fp32 and bf16, and the share of dynamic binarisation."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        grey = ours.trained_on(ours.GREY, IMAGES, folder / "grey")
-        bf16 = ours.trained_on([*ours.GREY, "precision=bf16"], IMAGES, folder / "bf16")
-        drawn = ours.trained_on(["device=cpu"], IMAGES, folder / "drawn")
+    with ours.Runs() as started:
+        grey = started.of_words(ours.GREY, IMAGES)
+        bf16 = started.of_words([*ours.GREY, "precision=bf16"], IMAGES)
+        drawn = started.of_words(["device=cpu"], IMAGES)
         return [
             *beside_the_limit(grey, torch.float32, "fp32", Target(55.0, 70.0), plan),
             *beside_the_limit(bf16, torch.bfloat16, "bf16", None, plan),

@@ -1,0 +1,157 @@
+"""What `scripts/benchmark.py` counts, trains and prints. No test looks at a time."""
+
+import doctest
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from command import run
+
+import benchmark
+from benchmarks import growth, logging_cost, ours, plan, rows, steps, sweeps, turns
+from benchmarks.limits import step_flops
+from benchmarks.rivals import RIVALS, load_loop, why_absent
+from benchmarks.rows import Absent, Row, Target, line
+from benchmarks.tutorial import TutorialLoop, TutorialVAE
+
+pytestmark = pytest.mark.usefixtures("mnist_root")
+
+FEW = 1_280
+SHORTEST = replace(plan.QUICK, rounds=1, images=FEW, steps=1, drawn_images=256)
+
+
+def parameters(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.fixture(scope="module")
+def grey_run(mnist_root):  # noqa: ARG001
+    with ours.Runs() as started:
+        yield started.of_words(ours.GREY, FEW)
+
+
+@pytest.fixture(scope="module")
+def grey_images(grey_run):
+    return grey_run.splits.train.batch(torch.arange(FEW), torch.Generator())
+
+
+@pytest.mark.parametrize("module", [rows, turns])
+def test_the_examples_are_true(module):
+    assert doctest.testmod(module).failed == 0
+
+
+def test_a_step_has_three_products_a_layer_but_for_the_gradient_of_the_images(grey_run):
+    weights = 784 * 400 + 400 * 40 + 20 * 400 + 400 * 784
+    assert step_flops(grey_run) == 2 * 128 * (3 * weights - 784 * 400)
+
+
+def test_the_tutorial_trains_the_same_network(grey_run):
+    assert parameters(TutorialVAE()) == parameters(grey_run.state.vae) == 652_824
+
+
+@pytest.mark.parametrize("rival", RIVALS, ids=lambda rival: rival.name)
+def test_a_rival_trains_the_same_network_on_the_same_images(rival, grey_images, tmp_path):
+    pytest.importorskip(rival.name)
+    loop = load_loop(rival, grey_images, tmp_path)
+    assert parameters(loop.model) == 652_824
+    losses = [loop.epoch() for _ in range(3)]
+    assert 500 > losses[0] > losses[1] > losses[2] > 100
+
+
+def test_all_loops_come_to_the_same_loss(grey_run, mnist_root):
+    tutorial = TutorialLoop(mnist_root, FEW)
+    for _ in range(4):
+        of_ours, of_tutorial = ours.epoch(grey_run), tutorial.epoch()
+    # Ours starts at the data's mean, and is a few nats ahead for an epoch or two.
+    assert of_ours < of_tutorial < of_ours + 60
+
+
+@pytest.mark.parametrize("rival", RIVALS, ids=lambda rival: rival.name)
+def test_a_rival_that_is_not_installed_is_one_line(rival):
+    assert why_absent(rival, lambda _: None) == f"{rival.name} is not installed: pip install '.[bench]'"
+    assert why_absent(rival, lambda _: rival) is None
+
+
+def test_a_row_says_whether_its_target_is_met():
+    faster, share = Target(2.0, 2.6), Target(8.0, 3.0, at_most=True)
+    rows_and_verdicts = [(2.5, faster, True), (1.9, faster, False), (2.5, share, True), (8.1, share, False)]
+    for value, target, met in rows_and_verdicts:
+        row = Row("epoch", value, "x", target)
+        assert row.as_json()["met"] is met
+        assert ("MISSED" in line(row)) is not met
+    assert Row("epoch", 1.0, "s").as_json()["met"] is None
+
+
+def test_a_ratio_is_that_of_neighbours():
+    row = turns.ratio("speed-up", [1.0, 10.0, 100.0], [0.5, 5.0, 20.0])
+    assert row.value == 2.0
+
+
+def test_every_thing_has_its_turn_after_the_rehearsals():
+    calls = []
+    seconds = turns.take_turns({name: lambda name=name: calls.append(name) for name in "ab"}, rounds=2, rehearsals=1)
+    assert calls == ["a", "b"] * 3
+    assert {name: len(taken) for name, taken in seconds.items()} == {"a": 2, "b": 2}
+
+
+def test_a_stopwatch_counts_a_nested_call_once(monkeypatch):
+    clock = iter(range(10))
+    monkeypatch.setattr(logging_cost.time, "perf_counter", lambda: float(next(clock)))
+    watch = logging_cost.Stopwatch()
+    inner = watch.timed(lambda: None)
+    watch.timed(inner)()
+    assert watch.seconds == 2.0  # from 0 to 2: the inner call began at 1 and was not the one that ended
+
+
+def test_copies_are_the_same_images_several_times():
+    once, thrice = (growth.copied(ours.GREY, FEW, copies).train for copies in (1, 3))
+    assert len(thrice) == 3 * len(once) == 3 * FEW
+    assert torch.equal(thrice.pixels[FEW : 2 * FEW], once.pixels)
+
+
+def test_random_images_are_binary_and_as_sparse_as_sprites():
+    images = ours.random_binary(64, side=32).train
+    x = images.batch(torch.arange(64), torch.Generator())
+    assert x.shape == (64, 1, 32, 32)
+    assert set(x.unique().tolist()) == {0.0, 1.0}
+    assert 0.04 < float(x.mean()) < 0.06
+
+
+def test_a_sweep_is_started_as_a_user_starts_it(tmp_path):
+    words = sweeps.command(tmp_path, workers=2, members=3, epochs=4)[1:]
+    assert words[:2] == ["train.py", "-m"]
+    assert {"beta=1,2,3", "epochs=4", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"} <= set(words)
+
+
+def test_a_share_of_the_limit_is_a_percentage_with_its_target():
+    found = {row.name: row for row in steps.rows(SHORTEST)}
+    share = found["train step, fp32: share of the GEMM limit"]
+    assert (share.unit, share.target) == ("%", Target(55.0, 70.0))
+    assert 0 < share.value < 100
+
+
+def test_the_table_keeps_what_is_absent(capsys, monkeypatch):
+    found = [Row("epoch", 2.0, "s"), Absent("pythae is not installed")]
+    monkeypatch.setitem(benchmark.SUBJECTS, "epoch", ("a training epoch", lambda _: found))
+    table = benchmark.measure(["epoch"], SHORTEST)
+    assert "pythae is not installed" in capsys.readouterr().out.splitlines()[-1]
+    written = benchmark.as_json(table)
+    assert [row["name"] for row in written["rows"]["epoch"]] == ["epoch"]
+    assert written["absent"] == ["pythae is not installed"]
+
+
+def test_the_script_prints_a_table_and_writes_the_same_rows(tmp_path):
+    done = run("scripts/benchmark.py", "--quick", "evaluation", "--json", str(tmp_path / "numbers.json"))
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / "numbers.json").read_text())
+    assert {"revision", "machine", "threads", "torch", "plan"} <= set(written)
+    names = [row["name"] for row in written["rows"]["evaluation"]]
+    assert len(names) == 3
+    assert all(name in done.stdout for name in names)
+
+
+def test_an_unknown_subject_is_refused():
+    done = run("scripts/benchmark.py", "speed")
+    assert done.returncode == 2
+    assert "unknown subject speed, the subjects are epoch, step" in done.stderr
