@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from command import run
 import benchmark
 from benchmarks import growth, logging_cost, ours, plan, rows, steps, sweeps, turns
 from benchmarks.limits import step_flops
+from benchmarks.processes import python, run_to_end
 from benchmarks.rivals import RIVALS, load_loop, why_absent
 from benchmarks.rows import Absent, Row, Target, line
 from benchmarks.tutorial import TutorialLoop, TutorialVAE
@@ -116,6 +118,18 @@ def test_random_images_are_binary_and_as_sparse_as_sprites():
     assert x.shape == (64, 1, 32, 32)
     assert set(x.unique().tolist()) == {0.0, 1.0}
     assert 0.04 < float(x.mean()) < 0.06
+
+
+def test_the_memory_of_a_process_is_its_own_and_not_that_of_who_starts_it():
+    held = torch.ones(100_000_000)  # 400 MB
+    small = run_to_end(python("-c", "pass"))
+    large = run_to_end(python("-c", "bytes(bytearray(b'1') * 200_000_000)"))
+    assert small.peak_bytes < 100e6 < 200e6 < large.peak_bytes < held.nbytes + 100e6
+
+
+def test_a_process_that_fails_is_not_measured():
+    with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
+        run_to_end(python("-c", "raise SystemExit(3)"))
 
 
 def test_a_sweep_is_started_as_a_user_starts_it(tmp_path):

@@ -1,7 +1,6 @@
 """A process from its start to its end: how long it takes, and how much memory at most."""
 
-import os
-import platform
+import json
 import subprocess
 import sys
 import time
@@ -11,7 +10,6 @@ from pathlib import Path
 
 from benchmarks.ours import ROOT
 
-MAXRSS_BYTES = 1 if platform.system() == "Darwin" else 1024  # the unit of ru_maxrss
 POLL_SECONDS = 0.005
 PATIENCE_SECONDS = 300.0
 
@@ -40,15 +38,12 @@ def run_to_end(command: Sequence[str]) -> Finished:
     Raises:
         CalledProcessError: its exit code is not 0.
     """
-    started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    # Not getrusage of all children, which remembers the largest of them for ever.
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise subprocess.CalledProcessError(process.returncode, list(command))
-    return Finished(seconds, usage.ru_maxrss * MAXRSS_BYTES)
+    metered = python("scripts/benchmarks/meter.py", *command)
+    printed = subprocess.run(metered, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found = json.loads(printed)
+    if found["code"] != 0:
+        raise subprocess.CalledProcessError(found["code"], list(command))
+    return Finished(found["seconds"], found["bytes"])
 
 
 def seconds_to_line(command: Sequence[str]) -> float:
