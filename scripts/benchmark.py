@@ -111,7 +111,7 @@ def assemble(config: Config, splits: Splits, directory: Path, *, tensorboard: bo
         state=new_state(config, vae, device, objective),
         splits=splits,
         objective=objective,
-        options=build_options(config),
+        options=build_options(config, len(splits.train)),
         tracker=Tracker(directory, 0, tensorboard=tensorboard),
         progress=Progress(1, 0, shown=False),
         directory=directory,

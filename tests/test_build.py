@@ -135,9 +135,17 @@ def test_the_decoder_may_be_another_than_the_encoders_mirror():
 def test_the_learning_rate_reaches_adam_and_the_options_the_loop():
     chosen = config("learning_rate=0.02", "batch_size=7", "epochs=3", "gradient_norm_limit=5", "precision=bf16")
     state = new_state(chosen, build_vae(chosen, IMAGE), CPU, build_objective(chosen, 100, CPU))
-    options = build_options(chosen)
+    options = build_options(chosen, 100)
     assert state.optimizer.param_groups[0]["lr"] == 0.02
     assert (options.batch_size, options.epochs, options.gradient_norm_limit, options.bf16) == (7, 3, 5.0, True)
+
+
+def test_the_learning_rate_follows_its_points_in_epochs():
+    points = ("learning_rate=0.1", "batch_size=7", "learning_rate_epochs=[0,2]", "learning_rate_factors=[1,0.5]")
+    line, hold = (build_options(config(*points, *more), 14) for more in ((), ("learning_rate_between=hold",)))
+    assert [line.learning_rate(step) for step in range(6)] == pytest.approx([0.1, 0.0875, 0.075, 0.0625, 0.05, 0.05])
+    assert [hold.learning_rate(step) for step in range(6)] == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.05, 0.05])
+    assert build_options(config("learning_rate=0.1"), 14).learning_rate(10**6) == 0.1
 
 
 def test_the_seed_decides_the_weights():

@@ -1,5 +1,6 @@
 """Configuration -> objects. What an option's name stands for is decided here, once, by a `match` on its dataclass."""
 
+import math
 from pathlib import Path
 from typing import assert_never
 
@@ -9,6 +10,7 @@ from torch import nn
 from vae.config import (
     Activation,
     BernoulliConfig,
+    Between,
     Config,
     ConfigError,
     ConvConfig,
@@ -58,7 +60,7 @@ from vae.objectives import (
     TotalCorrelationObjective,
     discriminator,
 )
-from vae.schedules import CyclicalWarmup, LinearWarmup, PiecewiseLinear, Schedule
+from vae.schedules import CyclicalWarmup, LinearWarmup, PiecewiseConstant, PiecewiseLinear, Schedule
 from vae.training import Options, TrainState, no_sums
 
 DataOfAnyKind = DataConfig | SpritesConfig | DspritesConfig | ImagesConfig
@@ -267,8 +269,24 @@ def build_beta(config: Config, objective: BetaConfig) -> Schedule:
     return LinearWarmup(config.beta, config.beta_warmup_steps)
 
 
-def build_options(config: Config) -> Options:
-    """How to train."""
+def build_learning_rate(config: Config, steps_per_epoch: int) -> Schedule:
+    """Of the optimiser, as a function of the step."""
+    if config.learning_rate_epochs is None or config.learning_rate_factors is None:
+        return LinearWarmup(config.learning_rate)
+    steps = [epoch * steps_per_epoch for epoch in config.learning_rate_epochs]
+    rates = [config.learning_rate * factor for factor in config.learning_rate_factors]
+    points = tuple(zip(steps, rates, strict=True))
+    match config.learning_rate_between:
+        case Between.line:
+            return PiecewiseLinear(points)
+        case Between.hold:
+            return PiecewiseConstant(points)
+        case _:
+            assert_never(config.learning_rate_between)
+
+
+def build_options(config: Config, dataset_size: int) -> Options:
+    """How to train on that many images."""
     return Options(
         epochs=config.epochs,
         batch_size=config.batch_size,
@@ -277,4 +295,5 @@ def build_options(config: Config) -> Options:
         early_stopping_epochs=config.early_stopping_epochs,
         log_every_steps=config.tracking.log_every_steps,
         bf16=config.precision is Precision.bf16,
+        learning_rate=build_learning_rate(config, math.ceil(dataset_size / config.batch_size)),
     )
