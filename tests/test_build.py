@@ -1,3 +1,7 @@
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 from command import ROOT
@@ -161,6 +165,23 @@ def test_auto_takes_an_accelerator_where_there_is_one():
     expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert choose_device(Device.auto).type == expected
     assert choose_device(Device.cpu).type == "cpu"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has other ways")
+def test_memory_that_is_freed_is_not_asked_for_again():
+    script = (
+        "import resource, sys, torch\n"
+        "from vae.build import keep_freed_memory\n"
+        "if sys.argv[1] == 'kept': keep_freed_memory()\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def step(): [torch.ones(2**21) for _ in range(8)]\n"
+        "step(); before = faults(); [step() for _ in range(10)]; print(faults() - before)"
+    )
+    kept, given_back = (
+        int(subprocess.run([sys.executable, "-c", script, how], cwd=ROOT, capture_output=True, check=True).stdout)
+        for how in ("kept", "given back")
+    )
+    assert kept < given_back / 10
 
 
 def test_the_optimiser_is_the_one_that_was_named():
