@@ -211,6 +211,15 @@ def test_the_network_of_locatello_starts_as_tensorflows_layers_do():
             assert 0.9 * limit < layer.weight.abs().max() <= limit
 
 
+def test_the_convolutional_network_starts_with_hes_weights():
+    for layer in build_vae(config("model=conv"), (1, 64, 64)).modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            assert not layer.bias.any()
+            inputs, _ = nn.init._calculate_fan_in_and_fan_out(layer.weight)
+            limit = (6 / inputs) ** 0.5
+            assert 0.9 * limit < layer.weight.abs().max() <= limit
+
+
 @pytest.mark.parametrize(("model", "image"), [("conv", (1, 28, 30)), ("locatello", (1, 28, 28)), ("conv", (1, 7, 7))])
 def test_images_that_the_network_does_not_take_are_one_line(model, image):
     with pytest.raises(ConfigError, match=r"needs? square images.*model=mlp"):
