@@ -131,6 +131,15 @@ CONFIGURATION = [
     ("objective=dip objective.covariance=II", "objective.covariance must be one of means, aggregate, got II"),
     ("objective=importance_weighted objective.samples=0", "objective.samples must be a whole number from 1 to 10000"),
     ("objective.cycles=3", "objective.cycles repeats the warm-up, got objective.cycles=3 without one."),
+    (
+        "learning_rate_epochs=[0,9]",
+        "learning_rate_epochs and learning_rate_factors must be as long as each other, got",
+    ),
+    (
+        "learning_rate_epochs=[9,0] learning_rate_factors=[1,2]",
+        "learning_rate_epochs must rise, got [9, 0]. Sort them",
+    ),
+    ("learning_rate_between=jump", "learning_rate_between must be one of line, hold, got jump"),
     ("objective.at_steps=[0,9]", "objective.at_steps and objective.factors must be as long as each other, got [0, 9]"),
     ("objective.at_steps=[9,0] objective.factors=[1,2]", "objective.at_steps must rise, got [9, 0]. Sort them"),
     (

@@ -1,3 +1,7 @@
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 from command import ROOT
@@ -135,9 +139,17 @@ def test_the_decoder_may_be_another_than_the_encoders_mirror():
 def test_the_learning_rate_reaches_adam_and_the_options_the_loop():
     chosen = config("learning_rate=0.02", "batch_size=7", "epochs=3", "gradient_norm_limit=5", "precision=bf16")
     state = new_state(chosen, build_vae(chosen, IMAGE), CPU, build_objective(chosen, 100, CPU))
-    options = build_options(chosen)
+    options = build_options(chosen, 100)
     assert state.optimizer.param_groups[0]["lr"] == 0.02
     assert (options.batch_size, options.epochs, options.gradient_norm_limit, options.bf16) == (7, 3, 5.0, True)
+
+
+def test_the_learning_rate_follows_its_points_in_epochs():
+    points = ("learning_rate=0.1", "batch_size=7", "learning_rate_epochs=[0,2]", "learning_rate_factors=[1,0.5]")
+    line, hold = (build_options(config(*points, *more), 14) for more in ((), ("learning_rate_between=hold",)))
+    assert [line.learning_rate(step) for step in range(6)] == pytest.approx([0.1, 0.0875, 0.075, 0.0625, 0.05, 0.05])
+    assert [hold.learning_rate(step) for step in range(6)] == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.05, 0.05])
+    assert build_options(config("learning_rate=0.1"), 14).learning_rate(10**6) == 0.1
 
 
 def test_the_seed_decides_the_weights():
@@ -153,6 +165,23 @@ def test_auto_takes_an_accelerator_where_there_is_one():
     expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert choose_device(Device.auto).type == expected
     assert choose_device(Device.cpu).type == "cpu"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has other ways")
+def test_memory_that_is_freed_is_not_asked_for_again():
+    script = (
+        "import resource, sys, torch\n"
+        "from vae.build import keep_freed_memory\n"
+        "if sys.argv[1] == 'kept': keep_freed_memory()\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def step(): [torch.ones(2**21) for _ in range(8)]\n"
+        "step(); before = faults(); [step() for _ in range(10)]; print(faults() - before)"
+    )
+    kept, given_back = (
+        int(subprocess.run([sys.executable, "-c", script, how], cwd=ROOT, capture_output=True, check=True).stdout)
+        for how in ("kept", "given back")
+    )
+    assert kept < given_back / 10
 
 
 def test_the_optimiser_is_the_one_that_was_named():
@@ -179,6 +208,15 @@ def test_the_network_of_locatello_starts_as_tensorflows_layers_do():
             assert not layer.bias.any()
             inputs, outputs = nn.init._calculate_fan_in_and_fan_out(layer.weight)
             limit = (6 / (inputs + outputs)) ** 0.5
+            assert 0.9 * limit < layer.weight.abs().max() <= limit
+
+
+def test_the_convolutional_network_starts_with_hes_weights():
+    for layer in build_vae(config("model=conv"), (1, 64, 64)).modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            assert not layer.bias.any()
+            inputs, _ = nn.init._calculate_fan_in_and_fan_out(layer.weight)
+            limit = (6 / inputs) ** 0.5
             assert 0.9 * limit < layer.weight.abs().max() <= limit
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vae.config import Binarisation, Dataset
 from vae.data import DataError, ImageSet, epoch_order, load_splits
-from vae.data.images import CHUNK_IMAGES, draw, drawn_once
+from vae.data.images import CHUNK_IMAGES, draw, drawn_once, redraw
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -61,9 +61,28 @@ def test_the_mean_of_the_draws_is_the_pixel():
     assert ((mean - p).abs() <= 4 * (p * (1 - p) / draws).sqrt()).all()
 
 
-def test_black_is_never_drawn_and_white_always():
+@pytest.mark.parametrize("how", [draw, redraw])
+def test_black_is_never_drawn_and_white_always(how):
     pixels = torch.tensor([0, 255], dtype=torch.uint8).repeat(500_000, 1)
-    assert draw(pixels, seeded(0)).sum(0).tolist() == [0, 500_000]
+    assert how(pixels, seeded(0)).sum(0).tolist() == [0, 500_000]
+
+
+def test_all_16_bits_of_a_pixel_decide(monkeypatch):
+    """Every number of 16 bits once: a pixel is drawn as often as its share of them says, to one in 65 536."""
+    every = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.int64)
+    monkeypatch.setattr(torch.Tensor, "random_", lambda words, *_, **__: words.copy_(every))
+    for pixel in range(256):
+        share = redraw(torch.full((2**16,), pixel, dtype=torch.uint8), seeded(0)).double().mean().item()
+        assert abs(share - pixel / 255) < 2**-16
+        assert (share == pixel / 255) == (pixel in (0, 255))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 784])
+def test_any_number_of_pixels_is_redrawn(count):
+    x = redraw(torch.full((count, 1), 128, dtype=torch.uint8), seeded(0))
+    assert x.shape == (count, 1)
+    assert x.dtype == torch.float32
+    assert set(x.unique().tolist()) <= {0.0, 1.0}
 
 
 def test_draws_differ_between_batches_and_repeat_with_the_seed():
@@ -74,10 +93,11 @@ def test_draws_differ_between_batches_and_repeat_with_the_seed():
     assert torch.equal(images.batch(index, seeded(3)), first)
 
 
-def test_the_draws_of_two_pixels_are_uncorrelated():
-    pixels = torch.full((100_000, 2), 128, dtype=torch.uint8)
-    x = draw(pixels, seeded(0)).double()
-    assert abs(torch.corrcoef(x.T)[0, 1].item()) < 4 / math.sqrt(100_000)
+@pytest.mark.parametrize("how", [draw, redraw])
+def test_the_draws_of_two_pixels_are_uncorrelated(how):
+    pixels = torch.full((100_000, 6), 128, dtype=torch.uint8)  # four of six come from one number of 64 bits
+    correlations = torch.corrcoef(how(pixels, seeded(0)).double().T) - torch.eye(6)
+    assert correlations.abs().max().item() < 4.5 / math.sqrt(100_000)
 
 
 def test_what_is_drawn_once_stays():

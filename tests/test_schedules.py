@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae.schedules import CyclicalWarmup, LinearWarmup, PiecewiseLinear, Schedule
+from vae.schedules import CyclicalWarmup, LinearWarmup, PiecewiseConstant, PiecewiseLinear, Schedule
 
 values = st.floats(0.0, 1e6)
 lengths = st.integers(1, 100_000)
@@ -71,12 +71,25 @@ def test_lines_go_through_their_points_and_stay_between_them(given, step):
     assert min(numbers) * (1 - 1e-9) <= lines(step) <= max(numbers) * (1 + 1e-9)
 
 
+@given(points, st.integers(0, 20_000))
+def test_a_number_is_held_from_its_step_on(given, step):
+    given = tuple(sorted(given))
+    held = PiecewiseConstant(given)
+    assert [held(at) for at, _ in given] == [value for _, value in given]
+    assert [held(later - 1) for later, _ in given[1:]] == [value for _, value in given[:-1]]
+    assert held(held.steps + step) == given[-1][1]
+
+
+@pytest.mark.parametrize("schedule", [PiecewiseLinear, PiecewiseConstant])
 @pytest.mark.parametrize("points", [(), ((5, 1.0), (5, 2.0)), ((5, 1.0), (0, 2.0))])
-def test_lines_need_points_whose_steps_rise(points):
-    with pytest.raises(ValueError, match="needs points whose steps rise, got steps"):
-        PiecewiseLinear(points)
+def test_points_are_needed_whose_steps_rise(schedule, points):
+    with pytest.raises(ValueError, match="needs some whose steps rise, got steps"):
+        schedule(points)
 
 
-@pytest.mark.parametrize("made", [LinearWarmup(1.0), CyclicalWarmup(1.0, 2, 3), PiecewiseLinear(((0, 1.0),))])
+@pytest.mark.parametrize(
+    "made",
+    [LinearWarmup(1.0), CyclicalWarmup(1.0, 2, 3), PiecewiseLinear(((0, 1.0),)), PiecewiseConstant(((0, 1.0),))],
+)
 def test_all_are_schedules(made):
     assert isinstance(made, Schedule)

@@ -23,7 +23,7 @@ from vae.objectives import (
     TotalCorrelationObjective,
     discriminator,
 )
-from vae.schedules import LinearWarmup
+from vae.schedules import LinearWarmup, PiecewiseLinear
 from vae.tracking import METRICS, Progress, Tracker
 from vae.training import Options, Training, TrainState, fit, means, no_sums, train_step
 
@@ -35,6 +35,7 @@ OPTIONS = Options(
     early_stopping_epochs=None,
     log_every_steps=2,
     bf16=False,
+    learning_rate=LinearWarmup(1e-3),
 )
 
 
@@ -73,6 +74,7 @@ def begin():
         vae = make(splits.train.shape, 3, head=head, **sizes)
         vae.start_at(splits.train.mean(), splits.train.variance())
         made = BetaObjective(LinearWarmup(beta, warmup)) if objective is None else objective()
+        options = replace(OPTIONS, learning_rate=LinearWarmup(learning_rate))
         state = TrainState(
             vae=vae,
             optimizer=torch.optim.Adam(vae.parameters(), lr=learning_rate, fused=True),
@@ -87,7 +89,7 @@ def begin():
             state=state,
             splits=splits,
             objective=made,
-            options=replace(OPTIONS, **changes),
+            options=replace(options, **changes),
             tracker=Tracker(directory, state.step, tensorboard=False),
             progress=Progress(1, 0, shown=False),
             directory=directory,
@@ -277,6 +279,26 @@ def test_the_rates_of_the_latents_in_training_sum_to_the_rate(begin, tmp_path, s
     assert rates.keys() == latents.keys()
     for step, rate in rates.items():
         assert sum(latents[step][f"z/train_kl/{latent:02d}"] for latent in range(3)) == pytest.approx(rate, rel=1e-6)
+
+
+def test_the_learning_rate_of_every_step_is_that_of_the_schedule_also_after_a_stop(begin, tmp_path, splits):
+    falling = PiecewiseLinear(((0, 0.1), (8, 0.0)))
+    whole = begin(tmp_path / "whole", splits, log_every_steps=1)
+    fit(replace(whole, options=replace(whole.options, learning_rate=falling)))
+    rates = [line["train/learning_rate"] for line in logged(tmp_path / "whole") if "train/learning_rate" in line]
+    assert rates == pytest.approx([0.1 * (8 - step) / 8 for step in range(8)])
+    stopped = begin(tmp_path / "stopped", splits, log_every_steps=1, stop=StopAfter(6))
+    assert not fit(replace(stopped, options=replace(stopped.options, learning_rate=falling)))
+    again = begin(tmp_path / "stopped", splits, log_every_steps=1, resume=tmp_path / "stopped")
+    assert fit(replace(again, options=replace(again.options, learning_rate=falling)))
+    assert torch.equal(parameters(whole), parameters(again))
+
+
+def test_a_learning_rate_of_zero_moves_nothing(begin, tmp_path, splits):
+    run = begin(tmp_path, splits)
+    before = parameters(run)
+    fit(replace(run, options=replace(run.options, learning_rate=LinearWarmup(0.0))))
+    assert torch.equal(before, parameters(run))
 
 
 def test_beta_warms_up_over_the_steps_it_is_given(begin, tmp_path, splits):

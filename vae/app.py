@@ -151,7 +151,8 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
 
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
     progress = Progress(steps, state.step, shown=config.tracking.progress)
-    training = Training(state, splits, objective, build_options(config), tracker, progress, directory, stop)
+    options = build_options(config, len(splits.train))
+    training = Training(state, splits, objective, options, tracker, progress, directory, stop)
     try:
         introduce(config, training, device)
         if state.step == 0:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
+from itertools import pairwise
 from typing import Any
 
 
@@ -36,6 +37,13 @@ class Optimizer(Enum):
 
     adam = "adam"
     adagrad = "adagrad"
+
+
+class Between(Enum):
+    """What a schedule does between its points."""
+
+    line = "line"  # goes straight from one to the next
+    hold = "hold"  # stays at the one before
 
 
 class Binarisation(Enum):
@@ -184,6 +192,9 @@ class Config:
     batch_size: int = field(metadata=between(1, 60_000))
     optimizer: Optimizer
     learning_rate: float = field(metadata=between(0, 10, above=True))
+    learning_rate_epochs: list[int] | None = field(metadata=between(0, 1_000_000))
+    learning_rate_factors: list[float] | None = field(metadata=between(0, 1e6))
+    learning_rate_between: Between
     gradient_norm_limit: float | None = field(metadata=between(0, 1e9, above=True))
     early_stopping_epochs: int | None = field(metadata=between(1, 1_000_000))
     logvar_min: float = field(metadata=between(-80, 80))
@@ -212,6 +223,10 @@ class Config:
                 f"logvar_min must be below logvar_max, got {self.logvar_min:g} and {self.logvar_max:g}. "
                 "The defaults are -10 and 10"
             )
+        check_points(
+            *("learning_rate_epochs", self.learning_rate_epochs),
+            *("learning_rate_factors", self.learning_rate_factors),
+        )
         self.objective.check(self.beta, self.beta_warmup_steps)
         gaussian = isinstance(self.likelihood, GaussianConfig)
         drawn = isinstance(self.data, DataConfig | ImagesConfig) and self.data.binarisation is not Binarisation.none
@@ -227,6 +242,20 @@ class Config:
             )
         if isinstance(self.data, SpritesConfig):
             check_grid(self.data)
+
+
+def check_points(key: str, places: list[int] | None, other: str, factors: list[float] | None) -> None:
+    """Refuse a schedule whose points, `places` in steps or epochs and the factor at each, do not fit together.
+
+    Raises:
+        ConfigError: one line, with both keys.
+    """
+    if (places is None) != (factors is None) or (places and factors and len(places) != len(factors)):
+        raise ConfigError(
+            f"{key} and {other} must be as long as each other, got {places} and {factors}. Give both, or neither"
+        )
+    if places and any(later <= earlier for earlier, later in pairwise(places)):
+        raise ConfigError(f"{key} must rise, got {places}. Sort them")
 
 
 def check_grid(data: SpritesConfig) -> None:

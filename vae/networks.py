@@ -88,6 +88,8 @@ class ConvEncoder(nn.Module):
     """The encoder of Burgess et al. (2018), "Understanding disentangling in beta-VAE".
 
     4x4 convolutions of stride 2 until the map's side is at most 4 (four for 64x64), then two fully connected layers.
+    The paper does not say what they start with; here it is He's weights, by which the published curves of this network
+    are met: torch's own, less than half as large, stay on a plateau for most of the first epoch of dSprites.
 
     Args:
         image: (channels, height, width), the image square.
@@ -111,6 +113,7 @@ class ConvEncoder(nn.Module):
         convolutions = [nn.Sequential(nn.Conv2d(i, channels, 4, stride=2, padding=1), activation()) for i in inputs]
         self.convolutions = nn.Sequential(*convolutions)
         self.layers = mlp([channels * sides[-1] ** 2, width, width, 2 * latent_dim], activation)
+        self.apply(start_as_he)
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch two_latents"]:
         """Means, then log-variances."""
@@ -143,6 +146,7 @@ class ConvDecoder(nn.Module):
             *(nn.Sequential(_double(channels, channels, remainder), activation()) for remainder in remainders[:-1])
         )
         self.output = _double(channels, image[0], remainders[-1])
+        self.apply(start_as_he)
 
     def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channels height width"]:
         """One number a pixel."""
@@ -209,6 +213,17 @@ class LocatelloDecoder(nn.Module):
         """One number a pixel."""
         out: Tensor = self.output(self.layers(z))
         return out
+
+
+def start_as_he(layer: nn.Module) -> None:
+    """Uniform weights that keep the variance of a signal through layers with ReLU, and no biases.
+
+    He et al. (2015), "Delving Deep into Rectifiers", Eq. 10.
+    """
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 def start_as_tensorflow(layer: nn.Module) -> None:

@@ -5,9 +5,8 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import pairwise
 
-from vae.config import ConfigError, between
+from vae.config import ConfigError, between, check_points
 
 WEIGHT = between(0, 1e6)
 
@@ -33,14 +32,8 @@ class BetaConfig:
         Raises:
             ConfigError: one line.
         """
-        steps, factors = self.at_steps, self.factors
-        if (steps is None) != (factors is None) or (steps and factors and len(steps) != len(factors)):
-            raise ConfigError(
-                f"objective.at_steps and objective.factors must be as long as each other, got {steps} and {factors}. "
-                "Give both, or neither"
-            )
-        if steps and any(later <= earlier for earlier, later in pairwise(steps)):
-            raise ConfigError(f"objective.at_steps must rise, got {steps}. Sort them")
+        steps = self.at_steps
+        check_points("objective.at_steps", steps, "objective.factors", self.factors)
         if steps and (warmup_steps > 0 or self.cycles > 1):
             raise ConfigError(
                 f"objective.at_steps is a schedule of its own, got beta_warmup_steps={warmup_steps} and "

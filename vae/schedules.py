@@ -68,6 +68,35 @@ class CyclicalWarmup:
 
 
 @dataclass(frozen=True)
+class PiecewiseConstant:
+    """The number of the last of `points`, (step, number), that has been reached; before the first, the first's.
+
+    Raises:
+        ValueError: no point, or steps that do not rise.
+
+    Example:
+        >>> rate = PiecewiseConstant(((0, 1.0), (100, 0.1)))
+        >>> [rate(step) for step in (0, 99, 100, 1000)]
+        [1.0, 1.0, 0.1, 0.1]
+    """
+
+    points: tuple[tuple[int, float], ...]
+
+    def __post_init__(self) -> None:
+        _refuse_unordered(self.points)
+
+    @property
+    def steps(self) -> int:
+        """The step of the last point."""
+        return self.points[-1][0]
+
+    def __call__(self, step: int) -> float:
+        """The number at `step`, counted from 0."""
+        reached = [number for start, number in self.points if start <= step]
+        return reached[-1] if reached else self.points[0][1]
+
+
+@dataclass(frozen=True)
 class PiecewiseLinear:
     """Straight lines through `points` of (step, number), constant before the first and after the last.
 
@@ -83,9 +112,7 @@ class PiecewiseLinear:
     points: tuple[tuple[int, float], ...]
 
     def __post_init__(self) -> None:
-        steps = [step for step, _ in self.points]
-        if not steps or any(later <= earlier for earlier, later in pairwise(steps)):
-            raise ValueError(f"a piecewise linear schedule needs points whose steps rise, got steps {steps}")
+        _refuse_unordered(self.points)
 
     @property
     def steps(self) -> int:
@@ -100,3 +127,9 @@ class PiecewiseLinear:
             if step < after:
                 return low + (high - low) * (step - before) / (after - before)
         return self.points[-1][1]
+
+
+def _refuse_unordered(points: tuple[tuple[int, float], ...]) -> None:
+    steps = [step for step, _ in points]
+    if not steps or any(later <= earlier for earlier, later in pairwise(steps)):
+        raise ValueError(f"a schedule by points needs some whose steps rise, got steps {steps}")

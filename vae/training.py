@@ -20,6 +20,7 @@ from vae.divergences import NonFiniteError
 from vae.evaluation import Encoding, elbo_numbers, encode_images
 from vae.model import VAE
 from vae.objectives import Objective, Stateful, Terms, elbo_terms
+from vae.schedules import Schedule
 from vae.tracking import Progress, Tracker
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Options:
     early_stopping_epochs: int | None
     log_every_steps: int
     bf16: bool
+    learning_rate: Schedule
 
 
 Sums = Float[Tensor, " three_and_latents"]  # over images: their number, loss, distortion, rate of each latent
@@ -200,6 +202,8 @@ def train_step(
     with products_in_bf16(x.device) if options.bf16 else nullcontext():
         terms = elbo_terms(state.vae, x, noise)
     loss = objective(terms, state.step)
+    for group in state.optimizer.param_groups:
+        group["lr"] = options.learning_rate(state.step)
     state.optimizer.zero_grad()
     loss.backward()
     if options.gradient_norm_limit is not None:

@@ -64,7 +64,7 @@ class Runs(AbstractContextManager["Runs"]):
             state=new_state(config, vae, device, objective),
             splits=splits,
             objective=objective,
-            options=build_options(config),
+            options=build_options(config, len(splits.train)),
             tracker=tracker,
             progress=Progress(1, 0, shown=False),
             directory=directory,

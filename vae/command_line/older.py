@@ -7,6 +7,11 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
     "objective": {"cycles": 1, "at_steps": None, "factors": None},
     "model": {"decoder_hidden": None, "decoder_activation": None},
 }
+CONSTANT_LEARNING_RATE = {
+    "learning_rate_epochs": None,
+    "learning_rate_factors": None,
+    "learning_rate_between": "line",
+}
 OPTION = {"objective": "beta"}  # of a group that is younger than the run
 
 
@@ -21,6 +26,8 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     whole.setdefault("objective", ADDED["objective"])
     whole.setdefault("disentanglement", True)
     whole.setdefault("optimizer", "adam")
+    for key, value in CONSTANT_LEARNING_RATE.items():
+        whole.setdefault(key, value)
     if "hidden" in whole.get("model", {}):  # the fully connected network
         whole["model"] = {**ADDED["model"], **whole["model"]}
     return whole
