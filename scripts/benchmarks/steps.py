@@ -11,7 +11,7 @@ from benchmarks.plan import Plan
 from benchmarks.rows import Row, Target
 from benchmarks.turns import seconds_of, take_turns
 from vae import training
-from vae.data.images import draw, epoch_order
+from vae.data.images import epoch_order, redraw
 
 IMAGES = 12_800  # enough that a batch is not in the cache
 
@@ -74,7 +74,7 @@ def share_of_drawing(run: training.Training, plan: Plan) -> Row:
 
     def draws() -> None:
         for _ in range(plan.steps):
-            draw(pixels, run.state.generator).float()
+            redraw(pixels, run.state.generator)
 
     seconds = take_turns({"draws": draws, "steps": steps(run, plan.steps)}, plan.rounds)
     shares = [100 * a / b for a, b in zip(seconds["draws"], seconds["steps"], strict=True)]
