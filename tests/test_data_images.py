@@ -1,10 +1,13 @@
 """Images and batches: the laws of drawing, orders that depend on (seed, epoch) only, and the real MNIST."""
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
+from command import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -166,6 +169,22 @@ def test_mean_and_variance_are_those_of_the_float_images(n):
     x = pixels.double() / 255
     torch.testing.assert_close(images.mean().double(), x.mean(0), rtol=1e-6, atol=0)
     assert images.variance() == pytest.approx(x.var(0, correction=0).mean().item(), rel=1e-6)
+
+
+def test_the_mean_of_many_images_needs_the_memory_of_a_few():
+    script = (
+        "import resource, torch\n"
+        "from vae.build import keep_freed_memory\n"
+        "from vae.data.images import ImageSet\n"
+        "from vae.data.packed import PackedPixels\n"
+        "keep_freed_memory()\n"
+        "bits = torch.zeros(50_000, 512, dtype=torch.uint8)\n"
+        "images = ImageSet(PackedPixels(bits, (1, 64, 64)), torch.zeros(50_000, dtype=torch.int64), redrawn=False)\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "images.first(2_000).mean(); before = peak(); images.mean(); images.variance(); print(peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
+    assert int(done.stdout) < 20_000  # KB; a result of each of 200 chunks kept apart: 500 000
 
 
 def test_a_variance_keeps_its_digits_where_a_mean_is_large():

@@ -1,6 +1,6 @@
 """Images as one uint8 tensor a split, wherever it lives, and batches of them as floats in [0, 1]."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -93,10 +93,18 @@ class ImageSet:
 
     @cached_property
     def _sum_of_pixels(self) -> Int64[Tensor, "channels height width"]:
-        return torch.stack([pixels.sum(0).long() for pixels in self._chunks()]).sum(0)
+        return self._sum(lambda pixels: pixels)
 
     def _sum_of_squares(self) -> Int64[Tensor, "channels height width"]:
-        return torch.stack([pixels.square().sum(0).long() for pixels in self._chunks()]).sum(0)
+        return self._sum(Tensor.square)
+
+    def _sum(self, of: Callable[[Tensor], Tensor]) -> Int64[Tensor, "channels height width"]:
+        # In place: results that are kept between two chunks split the memory that the next chunk needs, and a C
+        # library that finds no whole piece for it takes 7 GB for the mean of all sprites.
+        total = torch.zeros(self.shape, dtype=torch.int64, device=self.device)
+        for pixels in self._chunks():
+            total += of(pixels).sum(0).long()
+        return total
 
 
 @dataclass(frozen=True)
