@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
+from vae.divergences import kl_to_standard_normal
 from vae.run_directory import CODES, read_summary
 
 LOG = "train.log"
@@ -30,10 +32,7 @@ class Codes:
     @property
     def rate_per_latent(self) -> Float[np.ndarray, " latents"]:
         """The mean KL of each latent to the prior, in nats."""
-        with np.errstate(over="ignore", invalid="ignore"):  # the codes of a damaged file may be any number
-            kl = 0.5 * (self.mean**2 + np.exp(self.logvar) - self.logvar - 1)
-        rate: Float[np.ndarray, " latents"] = kl.mean(axis=0)
-        return rate
+        return kl_to_standard_normal(torch.from_numpy(self.mean), torch.from_numpy(self.logvar)).mean(0).numpy()
 
 
 @dataclass(frozen=True)
@@ -110,10 +109,10 @@ class Member:
                 mean, logvar = (stored[name].astype(np.float64) for name in ("mean", "logvar"))
         except Exception:  # a damaged file: numpy and zipfile have many words for it
             return None
-        if mean.ndim != 2 or mean.size == 0 or mean.shape != logvar.shape:
+        if mean.ndim != 2 or mean.size == 0 or mean.shape != logvar.shape or np.isnan([mean, logvar]).any():
             return None
         codes = Codes(mean, logvar)
-        return codes if np.isfinite(codes.rate_per_latent).all() else None
+        return codes if np.isfinite(codes.rate_per_latent).all() else None  # a damaged file may hold any number
 
     @cached_property
     def introduction(self) -> list[str]:
