@@ -174,10 +174,12 @@ def rates_over_steps(latents: Mapping[str, Mapping[int, float]], totals: Mapping
             zorder=-place,
         )
     below.set(xlabel="step", ylabel="rate of each latent, nats")
-    for axes in (above, below):
+    for axes, curves in ((above, totals), (below, latents)):
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.set_ylim(bottom=0)
+        # An encoder that knows nothing yet may cost ten times what follows: its first steps may leave the picture.
+        settled = [value for curve in curves.values() for value in list(curve.values())[len(curve) // 20 :]]
+        axes.set_ylim(0, 1.05 * max(settled, default=0.0) or 1.0)
     return render(figure)
 
 
