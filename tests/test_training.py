@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vae import checkpoint
 from vae.data import ImageSet, Splits
@@ -25,7 +26,7 @@ from vae.objectives import (
 )
 from vae.schedules import LinearWarmup, PiecewiseLinear
 from vae.tracking import METRICS, Progress, Tracker
-from vae.training import Options, Training, TrainState, fit, means, no_sums, train_step
+from vae.training import Options, Training, TrainState, fit, means, no_sums, train_epoch, train_step
 
 OPTIONS = Options(
     epochs=2,
@@ -412,3 +413,38 @@ def test_a_diverged_encoder_is_named(begin, tmp_path, splits):
         run.state.vae.encoder.layers[-1].bias[0] = math.nan
     with pytest.raises(NonFiniteError, match="mean must not hold NaN"):
         fit(run)
+
+
+class Operations(TorchDispatchMode):
+    """Notes every operation of torch by its name."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.name())
+        return func(*args, **(kwargs or {}))
+
+
+def operations_of_an_epoch(run) -> list[str]:
+    with Operations() as seen:
+        train_epoch(run)
+    return seen.names
+
+
+def test_a_step_gathers_its_images_once(begin, tmp_path, splits):
+    names = operations_of_an_epoch(begin(tmp_path, splits, log_every_steps=1_000))
+    assert sum("index" in name or "gather" in name for name in names) == 4  # steps
+
+
+def test_a_step_takes_as_many_operations_for_many_images_as_for_few(begin, tmp_path, splits):
+    """Nothing is done image by image: an epoch of ten steps has five times the operations of one of two."""
+    counts = {}
+    for size, steps in ((17, 10), (34, 5), (85, 2)):
+        run = begin(tmp_path / str(size), splits, batch_size=size, log_every_steps=1_000)
+        counts[steps] = len(operations_of_an_epoch(run))
+        assert run.state.step == steps
+    a_step = (counts[10] - counts[5]) / 5
+    assert a_step == (counts[5] - counts[2]) / 3
+    assert 50 < a_step < 250
