@@ -215,9 +215,18 @@ def test_the_convolutional_network_starts_with_hes_weights():
     for layer in build_vae(config("model=conv"), (1, 64, 64)).modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             assert not layer.bias.any()
-            inputs, _ = nn.init._calculate_fan_in_and_fan_out(layer.weight)
+            inputs = {nn.Linear: layer.weight.shape[1]}.get(type(layer), 16 * layer.weight.shape[1])
             limit = (6 / inputs) ** 0.5
             assert 0.9 * limit < layer.weight.abs().max() <= limit
+
+
+def test_the_convolutional_encoder_keeps_the_size_of_a_signal():
+    torch.manual_seed(0)
+    layers = build_vae(config("model=conv", "model.channels=128"), (1, 64, 64)).encoder.convolutions
+    x = torch.randn(8, 1, 64, 64)
+    for layer in layers:
+        before, x = x.square().mean(), layer(x)
+        assert 0.4 < x.square().mean() / before < 1.6
 
 
 @pytest.mark.parametrize(("model", "image"), [("conv", (1, 28, 30)), ("locatello", (1, 28, 28)), ("conv", (1, 7, 7))])

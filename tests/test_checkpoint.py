@@ -11,8 +11,6 @@ import torch
 from vae.checkpoint import CheckpointError, load, save
 from vae.run_directory import write_atomically
 
-CPU = torch.device("cpu")
-
 
 @pytest.fixture
 def state():
@@ -22,7 +20,7 @@ def state():
 
 def test_what_was_saved_is_loaded(tmp_path, state):
     save(tmp_path / "last", state)
-    loaded = load(tmp_path / "last", CPU)
+    loaded = load(tmp_path / "last")
     assert torch.equal(loaded.pop("weights"), state.pop("weights"))
     assert loaded == state
 
@@ -36,7 +34,7 @@ def test_every_flipped_bit_is_noticed(tmp_path, state):
         bad[position] ^= 1 << position % 8
         path.write_bytes(bad)
         with pytest.raises(CheckpointError, match=r"damaged|not a checkpoint"):
-            load(path, CPU)
+            load(path)
 
 
 def test_every_truncation_is_noticed(tmp_path, state):
@@ -46,14 +44,14 @@ def test_every_truncation_is_noticed(tmp_path, state):
     for length in range(0, len(good), max(1, len(good) // 200)):
         path.write_bytes(good[:length])
         with pytest.raises(CheckpointError, match=r"damaged|not a checkpoint"):
-            load(path, CPU)
+            load(path)
 
 
 @pytest.mark.parametrize("put", [Path.mkdir, Path.exists], ids=["a folder", "nothing"])
 def test_what_cannot_be_read_is_one_line(tmp_path, put):
     put(tmp_path / "last")
     with pytest.raises(CheckpointError, match="cannot read") as caught:
-        load(tmp_path / "last", CPU)
+        load(tmp_path / "last")
     assert "\n" not in str(caught.value)
 
 
@@ -66,10 +64,10 @@ def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "last", {"weights": Canary()})
     with pytest.raises(CheckpointError, match="cannot be read"):
-        load(tmp_path / "last", CPU)
+        load(tmp_path / "last")
     (tmp_path / "bare").write_bytes(pickle.dumps(Canary()))
     with pytest.raises(CheckpointError, match="not a checkpoint"):
-        load(tmp_path / "bare", CPU)
+        load(tmp_path / "bare")
     assert not (tmp_path / "canary").exists()
 
 

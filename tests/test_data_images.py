@@ -64,6 +64,13 @@ def test_the_mean_of_the_draws_is_the_pixel():
     assert ((mean - p).abs() <= 4 * (p * (1 - p) / draws).sqrt()).all()
 
 
+@pytest.mark.parametrize(("device", "how"), [("cpu", redraw), ("mps", draw)])
+def test_a_device_without_64_random_bits_takes_the_exact_draws(monkeypatch, device, how):
+    images, index = every_grey(redrawn=True, copies=3), torch.arange(3)
+    monkeypatch.setattr(ImageSet, "device", property(lambda _: torch.device(device)))
+    assert torch.equal(images.batch(index, seeded(0)), how(images.pixels, seeded(0)).float())
+
+
 @pytest.mark.parametrize("how", [draw, redraw])
 def test_black_is_never_drawn_and_white_always(how):
     pixels = torch.tensor([0, 255], dtype=torch.uint8).repeat(500_000, 1)

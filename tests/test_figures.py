@@ -191,12 +191,22 @@ def test_the_plots_of_latents_are_pictures_for_any_number_of_them(latent_dim):
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 20])
-@pytest.mark.parametrize("points", [1, 2, 5_000])
+@pytest.mark.parametrize("points", [2, 5_001])
 def test_the_rates_over_the_steps_are_a_picture_for_any_number_of_latents_and_points(latent_dim, points):
     curve = {100 * point: float(point) for point in range(1, points + 1)}
     latents = {f"{latent:02d}": curve for latent in range(latent_dim)}
     check(figures.rates_over_steps(latents, {"rate": curve, "capacity C": curve}), 600, 800)
     check(figures.rates_over_steps(latents, {"rate": curve}), 600, 800)
+
+
+def test_the_last_point_of_a_long_curve_is_drawn(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures.Axes, "plot", lambda axes, steps, values, **_: drawn.append((steps, values)))
+    curve = {step: 2.0 * step for step in range(1, 5_002)}
+    figures.rates_over_steps({"00": curve}, {"rate": curve})
+    for steps, values in drawn:
+        assert (steps[0], steps[-1], values[-1]) == (1, 5_001, 10_002.0)
+        assert len(steps) <= figures.POINTS + 1
 
 
 def test_each_curve_of_the_rates_changes_the_picture():

@@ -130,6 +130,13 @@ def test_the_rates_in_training_are_drawn_from_all_that_was_logged(tmp_path, monk
     assert (tmp_path / "figures/rates_in_training.png").exists()
 
 
+def test_of_one_point_no_rates_are_drawn(tmp_path):
+    with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
+        logged_rates(tracker, [100])
+        show_rates(tracker, 100)
+    assert not (tmp_path / "figures").exists()
+
+
 def test_without_tensorboard_no_rates_are_drawn(tmp_path):
     with closing(Tracker(tmp_path, 0, tensorboard=False)) as tracker:
         logged_rates(tracker, [100])

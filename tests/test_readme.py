@@ -1,6 +1,7 @@
 """What the README tells people to type, typed."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,8 @@ def test_every_command_is_of_a_kind_that_is_tested():
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python train.py")])
 def test_every_training_command_composes(command, monkeypatch, finished_run):
-    words = command.replace("outputs/RUN", str(finished_run)).split()[2:]
+    words = command.replace("outputs/RUN", str(finished_run))
+    words = shlex.split(words)[2:]
     monkeypatch.setattr("vae.command_line._check_devices", lambda _: None)  # cuda is for those who have it
     assert checked(words, CONFIGS)
 

@@ -23,7 +23,7 @@ def members(sweep: Path) -> dict[str, str]:
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    return checkpoint.load(run / "checkpoints/last", torch.device("cpu"))["vae"]
+    return checkpoint.load(run / "checkpoints/last")["vae"]
 
 
 def start(*words: str) -> subprocess.Popen[str]:

@@ -226,7 +226,8 @@ def test_without_a_terminal_only_the_line_of_the_epoch_is_said(capfd, caplog):
     progress.close()
     assert capfd.readouterr() == ("", "")
     assert caplog.messages == [
-        "epoch  3/10  train elbo  -150.25 = -(140.00 + 10.25)  validation elbo  -150.25 = -(140.00 + 10.25)  nats"
+        "epoch  3/10  train elbo  -150.25 (distortion 140.00, rate 10.25)  "
+        "validation elbo  -150.25 (distortion 140.00, rate 10.25)  nats"
     ]
 
 

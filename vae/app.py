@@ -62,6 +62,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     checkpoint.CheckpointError: 5,
 }
 EXPECTED: tuple[type[Exception], ...] = (*EXIT_CODES, OSError)
+BEFORE_TRAINING = (ConfigError, DataError, checkpoint.CheckpointError)  # all of them are found before the first step
 DISK_FULL = 6
 
 
@@ -120,7 +121,12 @@ def held(directory: Path) -> Iterator[None]:
 
 
 def note_failure(directory: Path, config: Config, error: Exception, code: int) -> None:
-    """Say in `summary.json` how the run ended, if the disk still takes it."""
+    """Say in `summary.json` how the run ended, if the disk still takes it.
+
+    A run that was done and could not even be continued is as done as before.
+    """
+    if isinstance(error, BEFORE_TRAINING) and read_summary(directory)["status"] == "done":
+        return
     summary = {"status": "failed", "code": code, "error": str(error), "beta": config.beta, "seed": config.seed}
     try:
         write_json(directory / SUMMARY, summary)
@@ -139,7 +145,7 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     objective = build_objective(config, len(splits.train), device)
     state = new_state(config, vae, device, objective)
     if config.resume is not None:
-        state.load_state_dict(checkpoint.load(directory / "checkpoints" / "last", device))
+        state.load_state_dict(checkpoint.load(directory / "checkpoints" / "last"))
     steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
     if state.step >= steps and read_summary(directory)["status"] == "done":
         log.info(f"end    {shown(directory)} has all its {config.epochs} epochs. Name more to go on, as in epochs=50")

@@ -33,8 +33,8 @@ def save(path: Path, state: dict[str, Any]) -> None:
     write_atomically(path, MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
 
 
-def load(path: Path, device: torch.device) -> dict[str, Any]:
-    """Read what `save` wrote, its tensors on `device`.
+def load(path: Path) -> dict[str, Any]:
+    """Read what `save` wrote, its tensors on the CPU: who loads them puts them where they belong.
 
     Raises:
         CheckpointError: the file is missing, damaged, or not one of ours.
@@ -51,7 +51,7 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
     if header[len(MAGIC) :] != hashlib.sha256(payload).hexdigest().encode():
         raise CheckpointError(f"{path} is damaged: its checksum does not match. Use another checkpoint")
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path} cannot be read: {reason}. Use another checkpoint") from None

@@ -27,8 +27,7 @@ from vae.model import VAE
 
 EVALUATION_SEED = 20140414  # one noise for every evaluation of every run, so that their numbers can be compared
 BATCH = 1_000  # images at a time
-DECOMPOSED = 2_000  # samples of a decomposition of the rate at most: its error falls by their root only
-DENSITIES = 400_000_000  # of a decomposition: all 2 000 samples at 10 000 images and 20 latents, two seconds
+DENSITIES = 400_000_000  # of a decomposition of the rate: 2 000 samples at 10 000 images and 20 latents, two seconds
 
 
 @dataclass(frozen=True)
@@ -157,10 +156,10 @@ def decomposition_numbers(encoding: Encoding, densities: int = DENSITIES) -> dic
 
     Args:
         encoding: of the images, all of which make up q(z).
-        densities: samples x images x latents at most: of many images fewer samples than `DECOMPOSED` are taken.
+        densities: samples x images x latents at most, which decides how many of the images' samples are taken.
     """
     images, latents = encoding.mean.shape
-    samples = min(images, DECOMPOSED, max(1, densities // (images * latents)))
+    samples = min(images, max(1, densities // (images * latents)))
     parts = decompose_rate(encoding.mean, encoding.logvar, encoding.z, samples)
     return {
         "mutual_information": parts.mutual_information,

@@ -23,7 +23,7 @@ GAP = 2  # pixels between images
 TEXT_SIZE = 18
 POINTS = 2_000  # of a curve: more cannot be told apart
 LINES = ({"color": "black"}, {"color": "#d62728", "linestyle": "--"})
-COLOURS = 10  # of matplotlib's cycle: as many latents have a name in a plot of all
+NAMED = 7  # latents in a plot of all: more colours are hard to tell apart, and the next of matplotlib's is grey
 TICKS = 10  # names on an axis: more are slow to draw and hard to read
 
 
@@ -162,20 +162,18 @@ def rates_over_steps(latents: Mapping[str, Mapping[int, float]], totals: Mapping
     above, below = figure.subplots(2, 1, sharex=True)
     for (name, curve), style in zip(totals.items(), LINES, strict=False):
         _thin_line(above, curve, label=name, **style)
-    above.set(ylabel="rate, nats", title="the rate in training")
+    above.set(ylabel="rate, nats", title="the rate in training, means of the steps since the point before")
     by_rate = sorted(latents, key=lambda name: -list(latents[name].values())[-1])
-    for place, name in enumerate(by_rate):
-        named = place < COLOURS
-        _thin_line(
-            below,
-            latents[name],
-            label=f"z{name}" if named else None,
-            color=f"C{place}" if named else "#bbbbbb",
-            zorder=-place,
-        )
-    below.set(xlabel="step", ylabel="rate of each latent, nats")
+    for place, name in enumerate(by_rate[:NAMED]):
+        _thin_line(below, latents[name], label=f"z{name}", color=f"C{place}", zorder=-place)
+    others = by_rate[NAMED:]
+    for number, name in enumerate(others):
+        label = f"{len(others)} others" if number == 0 else None
+        _thin_line(below, latents[name], label=label, color="#cccccc", zorder=-len(by_rate))
+    below.set(xlabel="step", ylabel="rate of each latent, nats", xlim=(0, None))
     for axes, curves in ((above, totals), (below, latents)):
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        if len(curves) > 1:
+            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
         # An encoder that knows nothing yet may cost ten times what follows: its first steps may leave the picture.
         settled = [value for curve in curves.values() for value in list(curve.values())[len(curve) // 20 :]]
@@ -185,8 +183,9 @@ def rates_over_steps(latents: Mapping[str, Mapping[int, float]], totals: Mapping
 
 def _thin_line(axes: Axes, curve: Mapping[int, float], **style: Any) -> None:
     every = math.ceil(len(curve) / POINTS)
-    marker = "o" if len(curve) == 1 else ""
-    axes.plot(list(curve)[::every], list(curve.values())[::every], linewidth=1.2, marker=marker, **style)
+    points = list(curve.items())
+    steps, values = zip(*[*points[:-1:every], points[-1]], strict=True)
+    axes.plot(steps, values, linewidth=1.2, **style)
 
 
 def factor_matrices(

@@ -142,10 +142,10 @@ def show_rates(tracker: Tracker, step: int) -> None:
     """The figure of how the rate of each latent grew in training, from all that was logged."""
     if not tracker.takes_pictures:
         return
-    curves = tracker.history()
+    curves = tracker.history(lambda tag: tag in TOTALS or tag.startswith(TRAIN_KL))
     latents = {tag.removeprefix(TRAIN_KL): curve for tag, curve in curves.items() if tag.startswith(TRAIN_KL)}
     totals = {title: curves[tag] for tag, title in TOTALS.items() if tag in curves}
-    if latents:
+    if any(len(curve) > 1 for curve in latents.values()):  # of one point there is nothing to see
         tracker.picture("rates_in_training", figures.rates_over_steps(latents, totals), step)
 
 

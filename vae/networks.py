@@ -216,9 +216,10 @@ class LocatelloDecoder(nn.Module):
 
 
 def start_as_he(layer: nn.Module) -> None:
-    """Uniform weights that keep the variance of a signal through layers with ReLU, and no biases.
+    """He's uniform weights for layers with ReLU, as torch counts the inputs of a layer, and no biases.
 
-    He et al. (2015), "Delving Deep into Rectifiers", Eq. 10.
+    He et al. (2015), "Delving Deep into Rectifiers", Eq. 10: linear layers and convolutions keep the size of a signal.
+    torch counts a transposed convolution's outputs instead: of stride 2 and 4x4 it halves the signal.
     """
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")

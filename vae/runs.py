@@ -36,7 +36,7 @@ def load_run(directory: Path, name: str = "last") -> Run:
     """
     config = load_config(directory)
     device = prepare_torch(config)
-    state = checkpoint.load(directory / "checkpoints" / name, device)
+    state = checkpoint.load(directory / "checkpoints" / name)
     splits = read_data(config).to(device)
     vae = build_vae(config, splits.train.shape).to(device)
     vae.load_state_dict(state["vae"])

@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from jaxtyping import Float
@@ -69,14 +69,13 @@ class Tracker:
             step,
         )
 
-    def history(self) -> dict[str, dict[int, float]]:
-        """Every number so far by its tag and step, those of earlier processes of the run included."""
+    def history(self, tags: Callable[[str], bool]) -> dict[str, dict[int, float]]:
+        """The numbers so far whose tag is asked for, by tag and step, those of earlier processes included."""
         curves: dict[str, dict[int, float]] = {}
-        for line in (self.directory / METRICS).read_text(encoding="utf-8").splitlines():
-            values = json.loads(line)
-            step = values.pop("step")
-            for tag, value in values.items():
-                curves.setdefault(tag, {})[step] = float(value)
+        with (self.directory / METRICS).open(encoding="utf-8") as lines:
+            for values in map(json.loads, lines):
+                for tag in filter(tags, values):
+                    curves.setdefault(tag, {})[values["step"]] = float(values[tag])
         return curves
 
     def histograms(self, values: Mapping[str, Tensor], step: int) -> None:
@@ -210,7 +209,7 @@ class Progress:
     def _say(self, when: str, numbers: Mapping[str, Mapping[str, float]]) -> None:
         self.spoke = time.monotonic()
         parts = [
-            f"{name} elbo {n['elbo']:8.2f} = -({n['distortion']:6.2f} + {n['rate']:5.2f})"
+            f"{name} elbo {n['elbo']:8.2f} (distortion {n['distortion']:6.2f}, rate {n['rate']:5.2f})"
             for name, n in numbers.items()
         ]
         log.info("  ".join([when, *parts, "nats"]))

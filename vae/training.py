@@ -59,7 +59,7 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     generator: torch.Generator  # of the posterior's noise and of the binarisation
     interval_sums: Sums  # since the last logged step, on the model's device
-    epoch_sums: Sums  # since the epoch began, on the CPU in float64: of a million images fp32 would lose digits
+    epoch_sums: Sums  # since the epoch began, on the CPU in float64: it may be of a million images
     step: int = 0
     seconds: float = 0.0  # of training, without evaluation
     best_elbo: float = -math.inf  # on the validation images, nats
@@ -85,10 +85,15 @@ class TrainState:
         Raises:
             CheckpointError: it belongs to another model.
         """
+        if "interval_sums" not in state:
+            raise checkpoint.CheckpointError(
+                "the checkpoint is of an older version, whose training cannot be continued bit for bit. "
+                "Evaluate the run, or start a new one"
+            )
         try:
             self.vae.load_state_dict(state["vae"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.generator.set_state(state["generator"].cpu())
+            self.generator.set_state(state["generator"])
             self.interval_sums.copy_(state["interval_sums"])
             self.epoch_sums.copy_(state["epoch_sums"])
             if self.learner is not None:

@@ -70,7 +70,10 @@ class ImageSet:
         `index` and `generator` are on the device of the pixels; `generator` is used only if redrawn.
         """
         pixels = self.pixels.index_select(0, index)
-        return redraw(pixels, generator) if self.redrawn else pixels.float() / 255
+        if not self.redrawn:
+            return pixels.float() / 255
+        # MPS gives no 64 random bits at once.
+        return draw(pixels, generator).float() if self.device.type == "mps" else redraw(pixels, generator)
 
     def mean(self) -> Float[Tensor, "channels height width"]:
         """The mean of each pixel over the images, in [0, 1]: E[x], drawn or not. Needs an image."""

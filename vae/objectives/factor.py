@@ -113,4 +113,4 @@ class FactorObjective:
         """Continue from what `state_dict` gave."""
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"].cpu())
+        self.generator.set_state(state["generator"])
