@@ -201,7 +201,7 @@ def test_the_rates_over_the_steps_are_a_picture_for_any_number_of_latents_and_po
 
 def test_the_last_point_of_a_long_curve_is_drawn(monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures.Axes, "plot", lambda axes, steps, values, **_: drawn.append((steps, values)))
+    monkeypatch.setattr(figures.Axes, "plot", lambda _, steps, values, **__: drawn.append((steps, values)))
     curve = {step: 2.0 * step for step in range(1, 5_002)}
     figures.rates_over_steps({"00": curve}, {"rate": curve})
     for steps, values in drawn:
