@@ -211,6 +211,15 @@ def test_a_disk_that_takes_no_more_leaves_the_old_file(tmp_path):
     assert os.listdir(tmp_path) == ["a.json"]
 
 
+def test_a_continued_run_replaces_its_points_in_the_projector(tmp_path, capfd):
+    for first_step, count in ((0, 4), (10, 9)):
+        with closing(Tracker(tmp_path, first_step, tensorboard=True)) as tracker:
+            tracker.embedding(torch.randn(count, 3), [0] * count, torch.rand(count, 1, 8, 8))
+    assert (tmp_path / "projector_config.pbtxt").read_text().count("embeddings {") == 1
+    assert len((tmp_path / "projector/posterior_mean/tensors.tsv").read_text().splitlines()) == 9
+    assert capfd.readouterr().out == ""
+
+
 # Progress
 
 MEANS = {"elbo": -150.25, "distortion": 140.0, "rate": 10.25}

@@ -6,6 +6,7 @@
 import io
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -120,7 +121,9 @@ class Tracker:
     def embedding(self, points: Float[Tensor, "images latent"], labels: Sequence[int], thumbnails: Tensor) -> None:
         """Points for the embedding projector, with labels and thumbnails (images, channels, height, width)."""
         if self.writer:
-            # The "step" only names the folder: a continued run replaces its points.
+            # The "step" only names the folder. torch would add to what an earlier process of the run left there.
+            shutil.rmtree(self.directory / "projector", ignore_errors=True)
+            (self.directory / "projector_config.pbtxt").unlink(missing_ok=True)
             self.writer.add_embedding(
                 points, metadata=list(labels), label_img=thumbnails, global_step="projector", tag="posterior_mean"
             )
