@@ -23,7 +23,7 @@ from vae.objectives import (
     TargetRateObjective,
     TotalCorrelationObjective,
 )
-from vae.schedules import CyclicalWarmup, LinearWarmup, PiecewiseLinear
+from vae.schedules import CyclicalWarmup, LinearWarmup, Piecewise
 
 IMAGE = (1, 28, 28)
 CPU = torch.device("cpu")
@@ -98,7 +98,7 @@ def test_beta_and_its_warm_up_reach_the_objective(step):
         (["beta=4", "beta_warmup_steps=9", "objective.cycles=3"], BetaObjective(CyclicalWarmup(4.0, 9, 3))),
         (
             ["beta=4", "objective.at_steps=[0,10,20]", "objective.factors=[0,2.5,1]"],
-            BetaObjective(PiecewiseLinear(((0, 0.0), (10, 10.0), (20, 4.0)))),
+            BetaObjective(Piecewise(((0, 0.0), (10, 10.0), (20, 4.0)))),
         ),
         (["objective=capacity"], CapacityObjective(1000.0, LinearWarmup(25.0, 100_000, 0.5))),
         (

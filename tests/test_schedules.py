@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae.schedules import CyclicalWarmup, LinearWarmup, PiecewiseConstant, PiecewiseLinear, Schedule
+from vae.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule
 
 values = st.floats(0.0, 1e6)
 lengths = st.integers(1, 100_000)
@@ -64,7 +64,7 @@ points = st.lists(st.tuples(st.integers(0, 10_000), values), min_size=1, max_siz
 @given(points, st.integers(0, 20_000))
 def test_lines_go_through_their_points_and_stay_between_them(given, step):
     given = tuple(sorted(given))
-    lines = PiecewiseLinear(given)
+    lines = Piecewise(given)
     assert [lines(at) for at, _ in given] == [value for _, value in given]
     assert lines(lines.steps + step) == given[-1][1]
     numbers = [value for _, value in given]
@@ -74,22 +74,22 @@ def test_lines_go_through_their_points_and_stay_between_them(given, step):
 @given(points, st.integers(0, 20_000))
 def test_a_number_is_held_from_its_step_on(given, step):
     given = tuple(sorted(given))
-    held = PiecewiseConstant(given)
+    held = Piecewise(given, held=True)
     assert [held(at) for at, _ in given] == [value for _, value in given]
     assert [held(later - 1) for later, _ in given[1:]] == [value for _, value in given[:-1]]
     assert held(held.steps + step) == given[-1][1]
 
 
-@pytest.mark.parametrize("schedule", [PiecewiseLinear, PiecewiseConstant])
+@pytest.mark.parametrize("held", [False, True])
 @pytest.mark.parametrize("points", [(), ((5, 1.0), (5, 2.0)), ((5, 1.0), (0, 2.0))])
-def test_points_are_needed_whose_steps_rise(schedule, points):
+def test_points_are_needed_whose_steps_rise(held, points):
     with pytest.raises(ValueError, match="needs some whose steps rise, got steps"):
-        schedule(points)
+        Piecewise(points, held)
 
 
 @pytest.mark.parametrize(
     "made",
-    [LinearWarmup(1.0), CyclicalWarmup(1.0, 2, 3), PiecewiseLinear(((0, 1.0),)), PiecewiseConstant(((0, 1.0),))],
+    [LinearWarmup(1.0), CyclicalWarmup(1.0, 2, 3), Piecewise(((0, 1.0),)), Piecewise(((0, 1.0),), held=True)],
 )
 def test_all_are_schedules(made):
     assert isinstance(made, Schedule)

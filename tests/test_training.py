@@ -24,7 +24,7 @@ from vae.objectives import (
     TotalCorrelationObjective,
     discriminator,
 )
-from vae.schedules import LinearWarmup, PiecewiseLinear
+from vae.schedules import LinearWarmup, Piecewise
 from vae.tracking import METRICS, Progress, Tracker
 from vae.training import Options, Training, TrainState, fit, means, no_sums, train_epoch, train_step
 
@@ -286,7 +286,7 @@ def test_the_rates_of_the_latents_in_training_sum_to_the_rate(begin, tmp_path, s
 
 
 def test_the_learning_rate_of_every_step_is_that_of_the_schedule_also_after_a_stop(begin, tmp_path, splits):
-    falling = PiecewiseLinear(((0, 0.1), (8, 0.0)))
+    falling = Piecewise(((0, 0.1), (8, 0.0)))
     whole = begin(tmp_path / "whole", splits, log_every_steps=1)
     fit(replace(whole, options=replace(whole.options, learning_rate=falling)))
     rates = [line["train/learning_rate"] for line in logged(tmp_path / "whole") if "train/learning_rate" in line]

@@ -62,7 +62,7 @@ from vae.objectives import (
     TotalCorrelationObjective,
     discriminator,
 )
-from vae.schedules import CyclicalWarmup, LinearWarmup, PiecewiseConstant, PiecewiseLinear, Schedule
+from vae.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule
 from vae.training import Options, TrainState, no_sums
 
 DataOfAnyKind = DataConfig | SpritesConfig | DspritesConfig | ImagesConfig
@@ -280,7 +280,7 @@ def build_beta(config: Config, objective: BetaConfig) -> Schedule:
     """The factor of the rate as a function of the step."""
     if objective.at_steps is not None and objective.factors is not None:
         betas = [config.beta * factor for factor in objective.factors]
-        return PiecewiseLinear(tuple(zip(objective.at_steps, betas, strict=True)))
+        return Piecewise(tuple(zip(objective.at_steps, betas, strict=True)))
     if objective.cycles > 1:
         return CyclicalWarmup(config.beta, config.beta_warmup_steps, objective.cycles)
     return LinearWarmup(config.beta, config.beta_warmup_steps)
@@ -293,13 +293,7 @@ def build_learning_rate(config: Config, steps_per_epoch: int) -> Schedule:
     steps = [epoch * steps_per_epoch for epoch in config.learning_rate_epochs]
     rates = [config.learning_rate * factor for factor in config.learning_rate_factors]
     points = tuple(zip(steps, rates, strict=True))
-    match config.learning_rate_between:
-        case Between.line:
-            return PiecewiseLinear(points)
-        case Between.hold:
-            return PiecewiseConstant(points)
-        case _:
-            assert_never(config.learning_rate_between)
+    return Piecewise(points, held=config.learning_rate_between is Between.hold)
 
 
 def build_options(config: Config, dataset_size: int) -> Options:

@@ -68,51 +68,31 @@ class CyclicalWarmup:
 
 
 @dataclass(frozen=True)
-class PiecewiseConstant:
-    """The number of the last of `points`, (step, number), that has been reached; before the first, the first's.
+class Piecewise:
+    """Through `points` of (step, number), constant before the first and after the last.
+
+    Args:
+        points: their steps rise.
+        held: each number stays until the next point, instead of a straight line to it.
 
     Raises:
         ValueError: no point, or steps that do not rise.
 
     Example:
-        >>> rate = PiecewiseConstant(((0, 1.0), (100, 0.1)))
-        >>> [rate(step) for step in (0, 99, 100, 1000)]
-        [1.0, 1.0, 0.1, 0.1]
-    """
-
-    points: tuple[tuple[int, float], ...]
-
-    def __post_init__(self) -> None:
-        _refuse_unordered(self.points)
-
-    @property
-    def steps(self) -> int:
-        """The step of the last point."""
-        return self.points[-1][0]
-
-    def __call__(self, step: int) -> float:
-        """The number at `step`, counted from 0."""
-        reached = [number for start, number in self.points if start <= step]
-        return reached[-1] if reached else self.points[0][1]
-
-
-@dataclass(frozen=True)
-class PiecewiseLinear:
-    """Straight lines through `points` of (step, number), constant before the first and after the last.
-
-    Raises:
-        ValueError: no point, or steps that do not rise.
-
-    Example:
-        >>> beta = PiecewiseLinear(((0, 0.0), (100, 10.0), (200, 4.0)))
-        >>> [beta(step) for step in (0, 50, 100, 150, 200, 1000)]
+        >>> points = ((0, 0.0), (100, 10.0), (200, 4.0))
+        >>> [Piecewise(points)(step) for step in (0, 50, 100, 150, 200, 1000)]
         [0.0, 5.0, 10.0, 7.0, 4.0, 4.0]
+        >>> [Piecewise(points, held=True)(step) for step in (0, 50, 100, 150, 200, 1000)]
+        [0.0, 0.0, 10.0, 10.0, 4.0, 4.0]
     """
 
     points: tuple[tuple[int, float], ...]
+    held: bool = False
 
     def __post_init__(self) -> None:
-        _refuse_unordered(self.points)
+        steps = [step for step, _ in self.points]
+        if not steps or any(later <= earlier for earlier, later in pairwise(steps)):
+            raise ValueError(f"a schedule by points needs some whose steps rise, got steps {steps}")
 
     @property
     def steps(self) -> int:
@@ -125,11 +105,5 @@ class PiecewiseLinear:
             return self.points[0][1]
         for (before, low), (after, high) in pairwise(self.points):
             if step < after:
-                return low + (high - low) * (step - before) / (after - before)
+                return low if self.held else low + (high - low) * (step - before) / (after - before)
         return self.points[-1][1]
-
-
-def _refuse_unordered(points: tuple[tuple[int, float], ...]) -> None:
-    steps = [step for step, _ in points]
-    if not steps or any(later <= earlier for earlier, later in pairwise(steps)):
-        raise ValueError(f"a schedule by points needs some whose steps rise, got steps {steps}")
