@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from command import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy
@@ -159,3 +160,27 @@ def test_a_whole_model_with_thrown_logvars_has_a_finite_loss_and_gradients():
     value.backward()
     assert value.isfinite()
     assert all(p.grad.isfinite().all() for p in vae.parameters())
+
+
+IN_ONE_GRAPH = """
+import torch
+from vae import elbo_terms, mlp_vae
+x, noise = torch.rand(8, 1, 12, 12), torch.randn(8, 3)
+whole = torch.compile(elbo_terms, fullgraph=True, dynamic=False)  # where a value is looked at, fullgraph raises
+for thrown in (0.0, 50.0):  # the second is beyond the bounds and recalled
+    plain, compiled = (mlp_vae((1, 12, 12), 3, hidden=(16,)) for _ in range(2))
+    plain.encoder.layers[-1].bias.data[3:] += thrown
+    compiled.load_state_dict(plain.state_dict())
+    for vae, terms in ((plain, elbo_terms), (compiled, whole)):
+        found = terms(vae.train(), x, noise)
+        (found.distortion.sum() + 4 * found.rate.sum()).backward()
+    for ours, its in zip(plain.parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(its, ours)
+        torch.testing.assert_close(its.grad, ours.grad, rtol=1e-3, atol=1e-4)
+"""
+
+
+def test_compiled_into_one_graph_the_terms_and_their_gradients_are_the_same():
+    # A process of its own: the checks of shapes that the tests run under cannot be compiled.
+    done = run("-c", IN_ONE_GRAPH)
+    assert done.returncode == 0, done.stderr

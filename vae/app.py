@@ -150,9 +150,6 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     if state.step >= steps and read_summary(directory)["status"] == "done":
         log.info(f"end    {shown(directory)} has all its {config.epochs} epochs. Name more to go on, as in epochs=50")
         return
-    if config.compile:  # in place, so that the names in a checkpoint stay the same
-        vae.encoder.compile()
-        vae.decoder.compile()
     origin = record_origin(config, directory, device)
 
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)

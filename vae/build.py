@@ -61,6 +61,7 @@ from vae.objectives import (
     TargetRateObjective,
     TotalCorrelationObjective,
     discriminator,
+    elbo_terms,
 )
 from vae.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule
 from vae.training import Options, TrainState, no_sums
@@ -307,4 +308,6 @@ def build_options(config: Config, dataset_size: int) -> Options:
         log_every_steps=config.tracking.log_every_steps,
         bf16=config.precision is Precision.bf16,
         learning_rate=build_learning_rate(config, math.ceil(dataset_size / config.batch_size)),
+        # Static: an epoch's last batch, which may be smaller, gets a graph of its own.
+        elbo_terms=torch.compile(elbo_terms, dynamic=False) if config.compile else elbo_terms,
     )

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from vae.divergences import KLTerms, kl_to_standard_normal, kl_to_standard_normal_terms, refuse_nan
+from vae.divergences import KLTerms, at_hand, kl_to_standard_normal, kl_to_standard_normal_terms, refuse_nan
 
 LN_2PI = math.log(2 * math.pi)
 
@@ -36,8 +36,8 @@ class _Bound(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logvar: Tensor, low: float, high: float) -> Tensor:
         bounded = logvar.clamp(low, high)
-        # An accelerator would have to be waited for, and takes the long way, which gives the same.
-        ctx.all_inside = logvar.device.type == "cpu" and torch.equal(logvar, bounded)
+        # What cannot be looked at takes the long way, which gives the same.
+        ctx.all_inside = at_hand(logvar) and torch.equal(logvar, bounded)
         if not ctx.all_inside:
             ctx.save_for_backward(logvar)
         ctx.low, ctx.high = low, high

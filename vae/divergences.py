@@ -160,15 +160,16 @@ def refuse_nan(name: str, value: Tensor) -> None:
 
 
 def holds_nan(value: Tensor) -> bool:
-    """Whether an entry is NaN.
-
-    An accelerator is not asked, and neither is a compiled graph: the answer would stall them at every step. There the
-    training loop looks at the loss.
-    """
-    if value.device.type != "cpu" or torch.compiler.is_compiling():
+    """Whether an entry is NaN. Where the values are not at hand it is not asked: there the loop looks at the loss."""
+    if not at_hand(value):
         return False
     # One sum is NaN exactly where an entry is, or where inf meets -inf: cheaper than a mask, so it is asked first.
     return math.isnan(value.detach().sum()) and bool(value.isnan().any())
+
+
+def at_hand(value: Tensor) -> bool:
+    """Whether a value can be looked at: on an accelerator, and in a compiled graph, that would stall every step."""
+    return value.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _log_diagonal(root: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch k"]:

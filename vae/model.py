@@ -18,6 +18,7 @@ from vae.distributions import (
     bound_logvar,
     logvar_of,
 )
+from vae.divergences import at_hand
 from vae.networks import (
     Activation,
     ConvDecoder,
@@ -125,12 +126,12 @@ class VAE(nn.Module):
         """
         values = logvar.detach()
         lowest, highest = self.bounds.low - 1, self.bounds.high + 1
-        on_cpu = values.device.type == "cpu"  # an accelerator would have to be waited for
-        if on_cpu and bool(values.min() >= lowest) and bool(values.max() <= highest):
+        looked_at = at_hand(values)
+        if looked_at and bool(values.min() >= lowest) and bool(values.max() <= highest):
             return logvar
         low, high = values.aminmax(dim=0)
         thrown = (low > highest) | (high < lowest)
-        if on_cpu and not thrown.any():
+        if looked_at and not thrown.any():
             return logvar
         shift = torch.where(thrown, 0.5 * low + 0.5 * high, 0.0)
         last = self.encoder.layers[-1]

@@ -19,7 +19,7 @@ from vae.data.images import ImageSet, Splits, epoch_order
 from vae.divergences import NonFiniteError
 from vae.evaluation import Encoding, elbo_numbers, encode_images
 from vae.model import VAE
-from vae.objectives import Objective, Stateful, Terms, elbo_terms
+from vae.objectives import DrawnTerms, Objective, Stateful, Terms, elbo_terms
 from vae.schedules import Schedule
 from vae.tracking import Progress, Tracker
 
@@ -41,6 +41,7 @@ class Options:
     log_every_steps: int
     bf16: bool
     learning_rate: Schedule
+    elbo_terms: Callable[[VAE, Tensor, Tensor], DrawnTerms] = elbo_terms  # as it is, or compiled
 
 
 Sums = Float[Tensor, " three_and_latents"]  # over images: their number, loss, distortion, rate of each latent
@@ -205,7 +206,7 @@ def train_step(
     shape = (*objective.sample_shape, len(x), state.vae.latent_dim)
     noise = torch.randn(shape, generator=state.generator, device=x.device)
     with products_in_bf16(x.device) if options.bf16 else nullcontext():
-        terms = elbo_terms(state.vae, x, noise)
+        terms = options.elbo_terms(state.vae, x, noise)
     loss = objective(terms, state.step)
     for group in state.optimizer.param_groups:
         group["lr"] = options.learning_rate(state.step)
