@@ -1,4 +1,5 @@
 import ctypes
+import math
 import subprocess
 import sys
 
@@ -189,6 +190,18 @@ def test_the_optimiser_is_the_one_that_was_named():
         optimizer = new_state(chosen, build_vae(chosen, IMAGE), CPU, build_objective(chosen, 100, CPU)).optimizer
         assert type(optimizer) is kind
         assert optimizer.defaults["lr"] == chosen.learning_rate
+
+
+def test_adams_epsilon_and_the_weights_to_start_from_can_be_chosen():
+    chosen = config("adam_epsilon=1e-4", "model.start=glorot", "model.hidden=[30]")
+    vae = build_vae(chosen, IMAGE)
+    optimizer = new_state(chosen, vae, CPU, build_objective(chosen, 100, CPU)).optimizer
+    assert optimizer.defaults["eps"] == 1e-4
+    layers = [layer for layer in vae.modules() if isinstance(layer, nn.Linear)]
+    assert all(bool((layer.bias == 0).all()) for layer in layers)
+    for layer in layers:
+        limit = math.sqrt(6 / sum(layer.weight.shape))
+        assert 0.9 * limit < layer.weight.detach().abs().max().item() <= limit
 
 
 def test_the_network_of_locatello_has_its_published_number_of_parameters():

@@ -322,7 +322,7 @@ def test_resuming_again_and_again_does_not_pile_up_overrides(run):
 
 def test_a_run_from_before_there_was_a_choice_of_objectives_is_continued_with_beta(run, capsys):
     stored = OmegaConf.load(run / ".hydra/config.yaml")
-    for key in ("objective", "model.decoder_hidden", "model.decoder_activation"):
+    for key in ("objective", "adam_epsilon", "model.decoder_hidden", "model.decoder_activation", "model.start"):
         section, _, name = key.rpartition(".")
         del (stored[section] if section else stored)[name]
     OmegaConf.save(stored, run / ".hydra/config.yaml")

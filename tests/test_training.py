@@ -451,3 +451,31 @@ def test_a_step_takes_as_many_operations_for_many_images_as_for_few(begin, tmp_p
     a_step = (counts[10] - counts[5]) / 5
     assert a_step == (counts[5] - counts[2]) / 3
     assert 50 < a_step < 250
+
+
+# Without the discriminator's, whose own fused optimiser knows no `meta` either.
+ON_META = {name: make for name, make in OBJECTIVES.items() if name != "factor"} | {
+    "target_rate": lambda: TargetRateObjective(4.0, 0.05, 0.005, torch.device("meta")),
+    "beta": None,
+}
+
+
+@pytest.mark.parametrize(("make", "name"), [(conv_vae, "beta"), *((mlp_vae, name) for name in ON_META)])
+def test_no_step_waits_for_the_device(begin, tmp_path, splits, make, name):
+    """On torch's `meta` device, which computes shapes and no values, whoever asks for a value gets an error.
+
+    An accelerator would answer after all its work: a loop that asks at every step never lets it run ahead.
+    """
+    changes = {"log_every_steps": 1_000, "gradient_norm_limit": 1.0}
+    run = begin(tmp_path, splits, make=make, objective=ON_META[name], stop=StopAfter(4), **changes)
+    with pytest.raises(RuntimeError, match="meta"):
+        float(torch.ones((), device="meta"))
+    on_device = replace(run, state=moved(run.state, "meta"), splits=run.splits.to("meta"))
+    assert not train_epoch(on_device)  # stopped before the step that logs
+    assert on_device.state.step == 3
+
+
+def moved(state, device):
+    vae = state.vae.to(device)
+    optimizer = torch.optim.Adam(vae.parameters())  # the fused one knows no `meta`
+    return replace(state, vae=vae, optimizer=optimizer, interval_sums=state.interval_sums.to(device))

@@ -27,6 +27,7 @@ from vae.config import (
     Optimizer,
     Precision,
     SpritesConfig,
+    Start,
 )
 from vae.data.dsprites import ensure_dsprites, read_dsprites
 from vae.data.images import Splits, load_splits
@@ -37,6 +38,7 @@ from vae.data.sprites import NAMES as SPRITE_FACTORS
 from vae.data.sprites import Grid, load_sprites, sprites_checksum
 from vae.distributions import LogvarBounds
 from vae.model import VAE, BernoulliHead, GaussianHead, conv_vae, locatello_vae, mlp_vae
+from vae.networks import start_as_glorot
 from vae.objective_config import (
     BetaConfig,
     CapacityConfig,
@@ -197,11 +199,10 @@ def vae_of(config: Config, image: tuple[int, int, int]) -> VAE:
     bounds = LogvarBounds(config.logvar_min, config.logvar_max)
     head = build_head(config.likelihood, bounds)
     match config.model:
-        case MLPConfig(latent_dim, hidden, activation, decoder_hidden, decoder_activation):
+        case MLPConfig(latent_dim, hidden, activation, decoder_hidden, decoder_activation, start):
             of_decoder = ACTIVATIONS[decoder_activation or activation]
-            return mlp_vae(
-                image, latent_dim, hidden, ACTIVATIONS[activation], head, bounds, decoder_hidden, of_decoder
-            )
+            vae = mlp_vae(image, latent_dim, hidden, ACTIVATIONS[activation], head, bounds, decoder_hidden, of_decoder)
+            return vae.apply(start_as_glorot) if start is Start.glorot else vae
         case ConvConfig(latent_dim, channels, width, activation):
             return conv_vae(image, latent_dim, channels, width, ACTIVATIONS[activation], head, bounds)
         case LocatelloConfig(latent_dim):
@@ -237,7 +238,7 @@ def build_optimizer(config: Config, vae: VAE) -> torch.optim.Optimizer:
     """Of the model's parameters. Fused: one pass over them instead of a dozen."""
     match config.optimizer:
         case Optimizer.adam:
-            return torch.optim.Adam(vae.parameters(), lr=config.learning_rate, fused=True)
+            return torch.optim.Adam(vae.parameters(), lr=config.learning_rate, eps=config.adam_epsilon, fused=True)
         case Optimizer.adagrad:
             return torch.optim.Adagrad(vae.parameters(), lr=config.learning_rate, fused=True)
         case _:

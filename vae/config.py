@@ -46,6 +46,13 @@ class Between(Enum):
     hold = "hold"  # stays at the one before
 
 
+class Start(Enum):
+    """The weights that training starts from."""
+
+    torch = "torch"  # torch's own: a third as large as Glorot's, in variance, in a square layer; and random biases
+    glorot = "glorot"  # Glorot & Bengio (2010), and no biases
+
+
 class Binarisation(Enum):
     """How grey pixels become the 0 and 1 of a Bernoulli likelihood."""
 
@@ -85,6 +92,7 @@ class MLPConfig:
     activation: Activation
     decoder_hidden: list[int] | None = field(metadata=between(1, 100_000))
     decoder_activation: Activation | None
+    start: Start
 
 
 @dataclass
@@ -191,6 +199,7 @@ class Config:
     epochs: int = field(metadata=between(1, 1_000_000))
     batch_size: int = field(metadata=between(1, 60_000))
     optimizer: Optimizer
+    adam_epsilon: float = field(metadata=between(0, 1, above=True))
     learning_rate: float = field(metadata=between(0, 10, above=True))
     learning_rate_epochs: list[int] | None = field(metadata=between(0, 1_000_000))
     learning_rate_factors: list[float] | None = field(metadata=between(0, 1e6))

@@ -126,12 +126,13 @@ class VAE(nn.Module):
         """
         values = logvar.detach()
         lowest, highest = self.bounds.low - 1, self.bounds.high + 1
-        looked_at = at_hand(values)
-        if looked_at and bool(values.min() >= lowest) and bool(values.max() <= highest):
-            return logvar
+        if at_hand(values):
+            smallest, largest = values.aminmax()
+            if smallest >= lowest and largest <= highest:
+                return logvar
         low, high = values.aminmax(dim=0)
         thrown = (low > highest) | (high < lowest)
-        if looked_at and not thrown.any():
+        if at_hand(values) and not thrown.any():
             return logvar
         shift = torch.where(thrown, 0.5 * low + 0.5 * high, 0.0)
         last = self.encoder.layers[-1]

@@ -179,7 +179,7 @@ class LocatelloEncoder(nn.Module):
             nn.ReLU(),
             nn.Linear(256, 2 * latent_dim),
         )
-        self.apply(start_as_tensorflow)
+        self.apply(start_as_glorot)
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch two_latents"]:
         """Means, then log-variances."""
@@ -207,7 +207,7 @@ class LocatelloDecoder(nn.Module):
             nn.ReLU(),
         )
         self.output = _double(32, image[0], 0)
-        self.apply(start_as_tensorflow)
+        self.apply(start_as_glorot)
 
     def forward(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channels height width"]:
         """One number a pixel."""
@@ -227,8 +227,8 @@ def start_as_he(layer: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def start_as_tensorflow(layer: nn.Module) -> None:
-    """Glorot's uniform weights and no biases, which is what TensorFlow's layers start with."""
+def start_as_glorot(layer: nn.Module) -> None:
+    """Glorot's uniform weights and no biases, with which TensorFlow's layers start (Glorot & Bengio, 2010, Eq. 16)."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.xavier_uniform_(layer.weight)
         if layer.bias is not None:

@@ -5,7 +5,7 @@ from typing import Any
 
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "objective": {"cycles": 1, "at_steps": None, "factors": None},
-    "model": {"decoder_hidden": None, "decoder_activation": None},
+    "model": {"decoder_hidden": None, "decoder_activation": None, "start": "torch"},
 }
 CONSTANT_LEARNING_RATE = {
     "learning_rate_epochs": None,
@@ -26,6 +26,7 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     whole.setdefault("objective", ADDED["objective"])
     whole.setdefault("disentanglement", True)
     whole.setdefault("optimizer", "adam")
+    whole.setdefault("adam_epsilon", 1e-8)
     for key, value in CONSTANT_LEARNING_RATE.items():
         whole.setdefault(key, value)
     if "hidden" in whole.get("model", {}):  # the fully connected network
