@@ -18,7 +18,19 @@ from typing import Any
 
 import torch
 
-from benchmarks import convolutions, epochs, evaluations, growth, logging_cost, ours, rivals, steps, sweeps, whole_runs
+from benchmarks import (
+    convolutions,
+    epochs,
+    evaluations,
+    growth,
+    logging_cost,
+    ours,
+    recipes,
+    rivals,
+    steps,
+    sweeps,
+    whole_runs,
+)
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.rows import HEADING, Absent, Row, line
 from vae.build import prepare_torch
@@ -37,6 +49,7 @@ SUBJECTS: Mapping[str, tuple[str, Subject]] = {
     "growth": ("how the time of an image grows", growth.rows),
     "scores": ("disentanglement", evaluations.rows_of_scores),
     "sweep": ("a sweep of small runs", sweeps.rows),
+    "recipe": ("the time to a published NLL, 86.76 nats", recipes.rows),
 }
 IN_QUICK = ("epoch", "step", "conv", "evaluation", "first_step")
 

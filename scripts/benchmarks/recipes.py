@@ -1,0 +1,41 @@
+"""Two recipes to the same NLL: that of Burda, Grosse & Salakhutdinov (2016), and ours for their network."""
+
+from statistics import median
+
+from benchmarks import ours
+from benchmarks.plan import Plan
+from benchmarks.rows import Row, Target
+from benchmarks.steps import steps
+from benchmarks.turns import Seconds, ratio, take_turns
+from vae import training
+
+PAPER, OURS = "burda2016_vae_full", "burda2016_vae"
+NAMES = {PAPER: "the paper's recipe", OURS: "experiment=burda2016_vae"}
+
+
+def rows(plan: Plan) -> list[Row]:
+    """The time of a step of each, taken in turns, times the steps that the recipe has; evaluation is not in it."""
+    with ours.Runs() as started:
+        runs = {recipe: started.of_words([f"experiment={recipe}", "device=cpu"]) for recipe in NAMES}
+        bursts = take_turns({recipe: steps(run, plan.steps) for recipe, run in runs.items()}, plan.rounds)
+        whole = {recipe: whole_recipe(run, bursts[recipe], plan) for recipe, run in runs.items()}
+        taken = [
+            Row(
+                f"VAE of 50 latents, all steps of {name}",
+                median(whole[recipe]) / 3600,
+                "hours",
+                note=f"{number_of_steps(runs[recipe]):,} of {1e3 * median(bursts[recipe]) / plan.steps:.3g} ms",
+            )
+            for recipe, name in NAMES.items()
+        ]
+    return [*taken, ratio("times shorter", whole[PAPER], whole[OURS], Target(5.0, 15.0))]
+
+
+def whole_recipe(run: training.Training, bursts: Seconds, plan: Plan) -> Seconds:
+    """The seconds of all steps of a run, by each of the bursts of some."""
+    return [seconds / plan.steps * number_of_steps(run) for seconds in bursts]
+
+
+def number_of_steps(run: training.Training) -> int:
+    """Of the whole run."""
+    return run.options.epochs * run.steps_per_epoch
