@@ -32,7 +32,7 @@ def test_a_run_leaves_what_the_readme_says(finished_run):
     names = {path.name for path in finished_run.iterdir() if not path.name.startswith("events.out.tfevents.")}
     logs = {".hydra", "train.log", "run.json", "metrics.jsonl", "summary.json", "projector_config.pbtxt"}
     assert names == logs | {"checkpoints", "figures", "projector", "codes.npz", ".lock"}
-    assert {p.name for p in (finished_run / "checkpoints").iterdir()} == {"last", "best"}
+    assert {p.name for p in (finished_run / "checkpoints").iterdir()} >= {"last", "best"}
     pictures = {p.name for p in (finished_run / "figures").iterdir()}
     assert pictures == {
         f"{name}.png"
@@ -238,12 +238,26 @@ def test_a_loss_that_diverges_is_one_line_and_code_3(tmp_path):
 def test_a_damaged_checkpoint_is_one_line_and_code_5(tmp_path, finished_run):
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)
-    last = run / "checkpoints" / "last"
-    last.write_bytes(last.read_bytes()[:-1])
+    for name in ("last", "previous"):
+        checkpointed = run / "checkpoints" / name
+        checkpointed.write_bytes(checkpointed.read_bytes()[:-1])
     done = run_train(f"resume={run}", "epochs=3")
     assert done.returncode == 5
     assert "its checksum does not match" in one_error_line(done)
     assert summary(run) == summary(finished_run)  # it is as done as before
+
+
+def test_where_the_last_checkpoint_is_damaged_the_run_goes_on_from_the_one_before_it(tmp_path, finished_run):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    last = run / "checkpoints" / "last"
+    before = checkpoint.load(last)["vae"]
+    last.write_bytes(last.read_bytes()[:-1])
+    done = run_train(f"resume={run}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("warning: ") == 1
+    assert all(torch.equal(before[name], value) for name, value in weights(run).items())
+    assert summary(run)["test"] == summary(finished_run)["test"]
 
 
 def test_a_full_disk_is_one_line_and_code_6(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae.checkpoint import CheckpointError, load, save
+from vae.checkpoint import CheckpointError, load, load_newest, save
 from vae.run_directory import write_atomically
 
 
@@ -53,6 +53,54 @@ def test_what_cannot_be_read_is_one_line(tmp_path, put):
     with pytest.raises(CheckpointError, match="cannot read") as caught:
         load(tmp_path / "last")
     assert "\n" not in str(caught.value)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def flip(path):
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+
+
+def put_a_folder_in_its_place(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "harm", [cut, flip, Path.unlink, put_a_folder_in_its_place, lambda path: path.write_bytes(b"")]
+)
+def test_where_the_last_is_damaged_the_one_before_is_taken_with_one_warning(tmp_path, state, caplog, harm):
+    for step in (6, 7):
+        save(tmp_path / "last", state | {"step": step}, keep=tmp_path / "previous")
+    assert (load(tmp_path / "previous")["step"], load_newest(tmp_path)["step"]) == (6, 7)
+    assert not caplog.records
+    harm(tmp_path / "last")
+    assert load_newest(tmp_path)["step"] == 6
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert str(tmp_path / "last") in record.message
+    assert "\n" not in record.message
+    harm(tmp_path / "previous")
+    with pytest.raises(CheckpointError, match="last"):  # the first one's error, not the second's
+        load_newest(tmp_path)
+
+
+def test_a_save_that_fails_keeps_the_last_and_the_one_before(tmp_path, state, monkeypatch):
+    for step in (6, 7):
+        save(tmp_path / "last", state | {"step": step}, keep=tmp_path / "previous")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("vae.checkpoint.write_atomically", full)
+    with pytest.raises(OSError, match="No space"):
+        save(tmp_path / "last", state | {"step": 8}, keep=tmp_path / "previous")
+    assert load(tmp_path / "last")["step"] == load_newest(tmp_path)["step"] == 7
+    assert {path.name for path in tmp_path.iterdir()} == {"last", "previous"}
 
 
 class Canary:

@@ -159,6 +159,33 @@ def test_a_stopped_run_continues_bit_for_bit(begin, tmp_path, splits, make, step
         assert same(one | {"seconds": 0}, other | {"seconds": 0})
 
 
+class KilledError(Exception):
+    """In the place of a kill: nothing is saved or flushed after it."""
+
+
+@pytest.mark.parametrize("limits", [{"save_every_steps": 2}, {"save_every_seconds": 0.0}, {"save_every_steps": 1}])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_killed_run_continues_bit_for_bit_from_the_midst_of_an_epoch(begin, tmp_path, splits, limits, bf16):
+    whole = begin(tmp_path / "whole", splits, warmup=5, bf16=bf16)
+    assert fit(whole)
+    asked = iter(range(1, 100))
+
+    def killed():
+        if next(asked) == 8:  # in the second epoch, whose fourth step it would be
+            raise KilledError
+        return False
+
+    with pytest.raises(KilledError):
+        fit(begin(tmp_path / "parts", splits, warmup=5, bf16=bf16, stop=killed, **limits))
+    second = begin(tmp_path / "parts", splits, warmup=5, bf16=bf16, resume=tmp_path / "parts", **limits)
+    assert second.state.step == (6 if limits == {"save_every_steps": 2} else 7)  # epochs have four steps
+    assert fit(second)
+    assert torch.equal(parameters(whole), parameters(second))
+    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
+    one, other = (checkpoint.load(tmp_path / run / "checkpoints" / "last") for run in ("whole", "parts"))
+    assert same(one | {"seconds": 0}, other | {"seconds": 0})
+
+
 ONE = LinearWarmup(1.0)
 OBJECTIVES = {
     "factor": lambda: FactorObjective(ONE, 5.0, discriminator(3, [8, 8]), 1e-2, torch.Generator().manual_seed(2)),

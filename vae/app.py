@@ -38,7 +38,7 @@ from vae.monitoring import CHARTS, TERMS, report_disentanglement
 from vae.objective_config import BetaConfig
 from vae.objectives import normalised_beta
 from vae.provenance import device_name, provenance
-from vae.run_directory import CODES, LOCK, RUN, SUMMARY, read_summary, write_atomically, write_json
+from vae.run_directory import CHECKPOINTS, CODES, LOCK, RUN, SUMMARY, read_summary, write_atomically, write_json
 from vae.signals import StopRequest
 from vae.tracking import Progress, Tracker
 from vae.training import Training, TrainState, fit, means
@@ -145,7 +145,7 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     objective = build_objective(config, len(splits.train), device)
     state = new_state(config, vae, device, objective)
     if config.resume is not None:
-        state.load_state_dict(checkpoint.load(directory / "checkpoints" / "last"))
+        state.load_state_dict(checkpoint.load_newest(directory / CHECKPOINTS))
     steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
     if state.step >= steps and read_summary(directory)["status"] == "done":
         log.info(f"end    {shown(directory)} has all its {config.epochs} epochs. Name more to go on, as in epochs=50")

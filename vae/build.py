@@ -307,6 +307,8 @@ def build_options(config: Config, dataset_size: int) -> Options:
         gradient_norm_limit=config.gradient_norm_limit,
         early_stopping_epochs=config.early_stopping_epochs,
         log_every_steps=config.tracking.log_every_steps,
+        save_every_steps=config.tracking.save_every_steps,
+        save_every_seconds=config.tracking.save_every_seconds,
         bf16=config.precision is Precision.bf16,
         learning_rate=build_learning_rate(config, math.ceil(dataset_size / config.batch_size)),
         # Static: an epoch's last batch, which may be smaller, gets a graph of its own.

@@ -6,6 +6,8 @@ but no flipped bit; the checksum notices both.
 
 import hashlib
 import io
+import logging
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,24 @@ import torch
 
 from vae.run_directory import write_atomically
 
+log = logging.getLogger(__name__)
+
 MAGIC = b"beta-vae 1 "
+LAST, BEST = "last", "best"
+PREVIOUS = "previous"  # the `last` before this one, should this one be damaged
 
 
 class CheckpointError(Exception):
     """A checkpoint that cannot be used. Its text is one line: what is wrong, and the fix."""
 
 
-def save(path: Path, state: dict[str, Any]) -> None:
+def save(path: Path, state: dict[str, Any], keep: Path | None = None) -> None:
     """Write `state`, a tree of tensors, numbers and texts.
+
+    Args:
+        path: where to.
+        state: what to.
+        keep: what is at `path` now stays, under this name.
 
     Raises:
         OSError: the disk is full or cannot be written; an older checkpoint at `path` is untouched.
@@ -30,7 +41,31 @@ def save(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     payload = buffer.getvalue()
+    if keep is not None and path.exists():
+        # A second name for the same file: there is a whole checkpoint at `path` at any moment.
+        second = keep.with_name(keep.name + ".tmp")
+        second.unlink(missing_ok=True)
+        os.link(path, second)
+        second.replace(keep)
     write_atomically(path, MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+
+
+def load_newest(folder: Path) -> dict[str, Any]:
+    """The newest checkpoint of a run that can be read: `last`, or with a warning the one before it.
+
+    Raises:
+        CheckpointError: neither can be read.
+    """
+    try:
+        return load(folder / LAST)
+    except CheckpointError as error:
+        try:
+            state = load(folder / PREVIOUS)
+        except CheckpointError:
+            raise error from None
+        problem = str(error).partition(". ")[0]
+        log.warning(f"warning: {problem}. Taking {folder / PREVIOUS} of step {state.get('step')}")
+        return state
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -187,6 +187,8 @@ class TrackingConfig:
     tensorboard: bool
     progress: bool
     log_every_steps: int = field(metadata=between(1, 10**9))
+    save_every_steps: int | None = field(metadata=between(1, 10**9))
+    save_every_seconds: float | None = field(metadata=between(0, 10**6))
 
 
 @dataclass

@@ -14,6 +14,7 @@ from vae.command_line.older import OPTION, completed
 from vae.config import Config, ConfigError
 from vae.data.images import Splits
 from vae.model import VAE
+from vae.run_directory import CHECKPOINTS
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def load_run(directory: Path, name: str = "last") -> Run:
     """
     config = load_config(directory)
     device = prepare_torch(config)
-    state = checkpoint.load(directory / "checkpoints" / name)
+    state = checkpoint.load(directory / CHECKPOINTS / name)
     splits = read_data(config).to(device)
     vae = build_vae(config, splits.train.shape).to(device)
     vae.load_state_dict(state["vae"])

@@ -20,6 +20,7 @@ from vae.divergences import NonFiniteError
 from vae.evaluation import Encoding, elbo_numbers, encode_images
 from vae.model import VAE
 from vae.objectives import DrawnTerms, Objective, Stateful, Terms, elbo_terms
+from vae.run_directory import CHECKPOINTS
 from vae.schedules import Schedule
 from vae.tracking import Progress, Tracker
 
@@ -41,6 +42,8 @@ class Options:
     log_every_steps: int
     bf16: bool
     learning_rate: Schedule
+    save_every_steps: int | None = None  # besides the end of each epoch
+    save_every_seconds: float | None = None
     elbo_terms: Callable[[VAE, Tensor, Tensor], DrawnTerms] = elbo_terms  # as it is, or compiled
 
 
@@ -154,7 +157,7 @@ def fit(training: Training) -> bool:
     encoding = None
     while not training.finished:
         if not train_epoch(training):
-            save(training, "last")
+            save(training, checkpoint.LAST)
             return False
         encoding = end_epoch(training)
         epoch = training.state.step // training.steps_per_epoch
@@ -179,8 +182,8 @@ def train_epoch(training: Training) -> bool:
     if steps_done == 0:
         state.epoch_sums.zero_()
     order = epoch_order(len(images), options.seed, epoch).to(images.device)
-    started = time.perf_counter()
-    for index in order.split(options.batch_size)[steps_done:]:
+    started = saved = time.perf_counter()
+    for done, index in enumerate(order.split(options.batch_size)[steps_done:], steps_done + 1):
         if training.stop_asked():
             state.seconds += time.perf_counter() - started
             return False
@@ -196,7 +199,17 @@ def train_epoch(training: Training) -> bool:
             elapsed = time.perf_counter() - started
             log_interval(training, elapsed)
             started = time.perf_counter()
+        if save_due(options, done, time.perf_counter() - saved) and done < training.steps_per_epoch:
+            refuse_non_finite(loss, terms, state.step)
+            save(training, checkpoint.LAST)
+            saved = time.perf_counter()
     return True
+
+
+def save_due(options: Options, steps: int, seconds: float) -> bool:
+    """Whether to save in the midst of an epoch: after so many steps of it, or seconds since it was saved or begun."""
+    by_steps = options.save_every_steps is not None and steps % options.save_every_steps == 0
+    return by_steps or (options.save_every_seconds is not None and seconds >= options.save_every_seconds)
 
 
 def train_step(
@@ -238,10 +251,9 @@ def end_epoch(training: Training) -> Encoding:
     monitoring.report_numbers(training.tracker, name, encoding, beta, state.step)
     training.progress.epoch(epoch, training.options.epochs, {"train": trained, name: numbers})
     better = judge(training, numbers["elbo"], epoch)
-    training.tracker.flush()  # before the state: a run continues after it, and would not write these again
-    save(training, "last")
+    save(training, checkpoint.LAST)
     if better:
-        save(training, "best")
+        save(training, checkpoint.BEST)
     return encoding
 
 
@@ -262,10 +274,12 @@ def judge(training: Training, elbo: float, epoch: int) -> bool:
 
 
 def save(training: Training, name: str) -> None:
-    """Write `checkpoints/<name>`."""
-    folder = training.directory / "checkpoints"
+    """Write `checkpoints/<name>`, after all that was logged: a run continued from it logs no earlier step again."""
+    training.tracker.flush()
+    folder = training.directory / CHECKPOINTS
     folder.mkdir(exist_ok=True)
-    checkpoint.save(folder / name, training.state.state_dict())
+    keep = folder / checkpoint.PREVIOUS if name == checkpoint.LAST else None
+    checkpoint.save(folder / name, training.state.state_dict(), keep)
 
 
 def show_pictures(training: Training, encoding: Encoding) -> None:

@@ -12,6 +12,7 @@ CONSTANT_LEARNING_RATE = {
     "learning_rate_factors": None,
     "learning_rate_between": "line",
 }
+SAVED_AT_EPOCHS = {"save_every_steps": None, "save_every_seconds": None}
 OPTION = {"objective": "beta"}  # of a group that is younger than the run
 
 
@@ -29,6 +30,8 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     whole.setdefault("adam_epsilon", 1e-8)
     for key, value in CONSTANT_LEARNING_RATE.items():
         whole.setdefault(key, value)
+    if "tracking" in whole:
+        whole["tracking"] = {**SAVED_AT_EPOCHS, **whole["tracking"]}
     if "hidden" in whole.get("model", {}):  # the fully connected network
         whole["model"] = {**ADDED["model"], **whole["model"]}
     return whole
