@@ -181,7 +181,7 @@ def test_a_run_that_has_ended_is_left_as_it_is(tmp_path, finished_run):
         assert (run / name).read_bytes() == (finished_run / name).read_bytes()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)])
 def test_a_signal_saves_and_the_run_continues_to_the_same_end(tmp_path, finished_run, number, code):
     directory = tmp_path / "run"
     words = ["beta=4", *QUICK, f"hydra.run.dir={directory}"]

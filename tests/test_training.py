@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vae import checkpoint
+from vae import training as training_room
 from vae.data import ImageSet, Splits
 from vae.divergences import NonFiniteError
 from vae.model import GaussianHead, conv_vae, mlp_vae
@@ -25,6 +26,7 @@ from vae.objectives import (
     discriminator,
 )
 from vae.schedules import LinearWarmup, Piecewise
+from vae.signals import StopNow
 from vae.tracking import METRICS, Progress, Tracker
 from vae.training import Options, Training, TrainState, fit, means, no_sums, train_epoch, train_step
 
@@ -184,6 +186,40 @@ def test_a_killed_run_continues_bit_for_bit_from_the_midst_of_an_epoch(begin, tm
     assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
     one, other = (checkpoint.load(tmp_path / run / "checkpoints" / "last") for run in ("whole", "parts"))
     assert same(one | {"seconds": 0}, other | {"seconds": 0})
+
+
+@pytest.mark.parametrize(
+    ("where", "call", "step"),
+    [("encode_images", 1, 3), ("encode_images", 2, 7), ("judge", 2, 7), ("monitoring.show_embedding", 1, 7)],
+)
+def test_a_run_stopped_while_an_epoch_is_measured_continues_to_the_same_end(
+    begin, tmp_path, splits, monkeypatch, where, call, step
+):
+    whole = begin(tmp_path / "whole", splits, warmup=5)
+    assert fit(whole)
+    module = training_room.monitoring if where.startswith("monitoring") else training_room
+    name = where.rpartition(".")[2]
+    calls = iter(range(1, 100))
+    usual = getattr(module, name)
+
+    def interrupted(*arguments):
+        if next(calls) == call:
+            raise StopNow
+        return usual(*arguments)
+
+    first = begin(tmp_path / "parts", splits, warmup=5)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, interrupted)
+        assert not fit(first)
+    first.tracker.close()
+    second = begin(tmp_path / "parts", splits, warmup=5, resume=tmp_path / "parts")
+    assert second.state.step == step  # before the last of the epoch's four
+    assert fit(second)
+    assert torch.equal(parameters(whole), parameters(second))
+    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
+    for checkpoint_name in ("last", "best"):
+        one, other = (checkpoint.load(tmp_path / r / "checkpoints" / checkpoint_name) for r in ("whole", "parts"))
+        assert same(one | {"seconds": 0}, other | {"seconds": 0})
 
 
 ONE = LinearWarmup(1.0)

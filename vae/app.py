@@ -39,7 +39,7 @@ from vae.objective_config import BetaConfig
 from vae.objectives import normalised_beta
 from vae.provenance import device_name, provenance
 from vae.run_directory import CHECKPOINTS, CODES, LOCK, RUN, SUMMARY, read_summary, write_atomically, write_json
-from vae.signals import StopRequest
+from vae.signals import StopNow, StopRequest
 from vae.tracking import Progress, Tracker
 from vae.training import Training, TrainState, fit, means
 
@@ -78,6 +78,10 @@ def run(composed: DictConfig) -> int:
         try:
             with held(directory):
                 train(config, directory, stop)
+        except StopNow:
+            log.info(
+                f"stop   python train.py resume={shown(directory)} goes on from what is saved there, if anything is"
+            )
         except RunExistsError as error:
             log.error(f"error: {error}")
             return exit_code(error)
@@ -135,11 +139,16 @@ def note_failure(directory: Path, config: Config, error: Exception, code: int) -
 
 
 def train(config: Config, directory: Path, stop: StopRequest) -> None:
-    """Train and test as configured, and leave the run in `directory`."""
+    """Train and test as configured, and leave the run in `directory`.
+
+    Raises:
+        StopNow: a signal came before the first step or after the last, which is saved.
+    """
     if config.resume is None:
         claim(directory)
     device = prepare_torch(config)
-    splits = read_data(config).to(device)
+    with stop.at_once():
+        splits = read_data(config).to(device)
     vae = build_vae(config, splits.train.shape).to(device)
     vae.start_at(splits.train.mean(), splits.train.variance())
     objective = build_objective(config, len(splits.train), device)
@@ -155,7 +164,7 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
     progress = Progress(steps, state.step, shown=config.tracking.progress)
     options = build_options(config, len(splits.train))
-    training = Training(state, splits, objective, options, tracker, progress, directory, stop)
+    training = Training(state, splits, objective, options, tracker, progress, directory, stop, stop.at_once)
     try:
         introduce(config, training, device)
         if state.step == 0:
@@ -163,7 +172,7 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
         tracker.text("configuration", as_code(OmegaConf.to_yaml(OmegaConf.structured(config))), state.step)
         tracker.text("environment", as_code(json.dumps(origin, indent=2)), state.step)
         if fit(training):
-            conclude(config, training)
+            conclude(config, training, stop)
         else:
             log.info(f"stop   at step {state.step}, saved; python train.py resume={shown(directory)} goes on")
     finally:
@@ -222,10 +231,19 @@ def introduce(config: Config, training: Training, device: torch.device) -> None:
         log.info(line)
 
 
-def conclude(config: Config, training: Training) -> None:
-    """Test the model, write `summary.json` and the HParams row, and say where to look."""
+def conclude(config: Config, training: Training, stop: StopRequest) -> None:
+    """Test the model, write `summary.json` and the HParams row, and say where to look.
+
+    Raises:
+        StopNow: a signal came before there was anything to write.
+    """
     state, directory = training.state, training.directory
-    test = final_numbers(state.vae, training.splits.test, training.splits.train.mean(), config.beta)
+    scored = config.disentanglement and training.splits.train.factors is not None
+    with stop.at_once():
+        test = final_numbers(state.vae, training.splits.test, training.splits.train.mean(), config.beta)
+        if scored:
+            log.info("scores of disentanglement: about a minute")
+            found = disentanglement_numbers(state.vae, training.splits.train)
     summary = {
         "status": "done",
         "objective": objective_name(config),
@@ -243,9 +261,7 @@ def conclude(config: Config, training: Training) -> None:
     }
     write_codes(training)
     scores: dict[str, float] = {}
-    if config.disentanglement and training.splits.train.factors is not None:
-        log.info("scores of disentanglement: about a minute")
-        found = disentanglement_numbers(state.vae, training.splits.train)
+    if scored:
         report_disentanglement(training.tracker, found, test["rate_per_latent"], state.step)
         summary["disentanglement"], scores = found, found["numbers"]
     write_json(directory / SUMMARY, summary)

@@ -1,5 +1,6 @@
 """The training loop, top to bottom, readable as the algorithm."""
 
+import copy
 import logging
 import math
 import time
@@ -22,6 +23,7 @@ from vae.model import VAE
 from vae.objectives import DrawnTerms, Objective, Stateful, Terms, elbo_terms
 from vae.run_directory import CHECKPOINTS
 from vae.schedules import Schedule
+from vae.signals import StopNow
 from vae.tracking import Progress, Tracker
 
 log = logging.getLogger(__name__)
@@ -125,7 +127,9 @@ class Training:
     tracker: Tracker
     progress: Progress
     directory: Path
-    stop_asked: Callable[[], bool] = field(default=lambda: False)
+    stop_asked: Callable[[], bool] = field(default=lambda: False)  # at the next step
+    interruptible: Callable[[], AbstractContextManager[None]] = nullcontext  # where a stop need not be asked for
+    before_last_step: dict[str, Any] = field(default_factory=dict)  # of the epoch: what `TrainState.state_dict` gave
 
     @property
     def steps_per_epoch(self) -> int:
@@ -153,24 +157,16 @@ def fit(training: Training) -> bool:
     Raises:
         NonFiniteError: the loss or a parameter is no longer a number; the last checkpoint is from before.
     """
-    pictured_step = None
-    encoding = None
     while not training.finished:
         if not train_epoch(training):
-            save(training, checkpoint.LAST)
+            save(training, training.state.state_dict(), checkpoint.LAST)
             return False
-        encoding = end_epoch(training)
-        epoch = training.state.step // training.steps_per_epoch
-        if epoch in PICTURED_EPOCHS:
-            show_pictures(training, encoding)
-            pictured_step = training.state.step
-    if encoding is None:  # a finished run, continued
-        encoding = encode_images(training.state.vae, training.watched[1])
-    if pictured_step != training.state.step:
-        show_pictures(training, encoding)
-    monitoring.show_rates(training.tracker, training.state.step)
-    monitoring.show_embedding(training.tracker, training.watched[1], encoding)
-    training.tracker.flush()
+        try:
+            end_epoch(training)
+        except StopNow:
+            # What the epoch was measured to be is lost, and measured again after its last step is made again.
+            save(training, training.before_last_step, checkpoint.LAST)
+            return False
     return True
 
 
@@ -187,6 +183,8 @@ def train_epoch(training: Training) -> bool:
         if training.stop_asked():
             state.seconds += time.perf_counter() - started
             return False
+        if done == training.steps_per_epoch:
+            training.before_last_step.update(copy.deepcopy(state.state_dict()))
         x = images.batch(index, state.generator)
         loss, terms = train_step(state, x, training.objective, options)
         state.step += 1
@@ -201,7 +199,7 @@ def train_epoch(training: Training) -> bool:
             started = time.perf_counter()
         if save_due(options, done, time.perf_counter() - saved) and done < training.steps_per_epoch:
             refuse_non_finite(loss, terms, state.step)
-            save(training, checkpoint.LAST)
+            save(training, state.state_dict(), checkpoint.LAST)
             saved = time.perf_counter()
     return True
 
@@ -236,25 +234,35 @@ def products_in_bf16(device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def end_epoch(training: Training) -> Encoding:
-    """Measure, log, and save what the epoch left."""
+def end_epoch(training: Training) -> None:
+    """Measure, log, picture, and save what the epoch left.
+
+    Raises:
+        StopNow: a signal came before it was to be saved.
+    """
     state = training.state
     name, images = training.watched
     beta = training.objective.rate_factor(state.step)
-    trained = means(state.epoch_sums)
-    training.tracker.scalars({f"train_epoch/{term}": value for term, value in trained.items()}, state.step)
-    encoding = encode_images(state.vae, images)
-    numbers = elbo_numbers(encoding)
-    if not math.isfinite(numbers["elbo"]):
-        raise NonFiniteError(f"the {name} ELBO is {numbers['elbo']} after step {state.step}. {REMEDY}")
     epoch = state.step // training.steps_per_epoch
-    monitoring.report_numbers(training.tracker, name, encoding, beta, state.step)
-    training.progress.epoch(epoch, training.options.epochs, {"train": trained, name: numbers})
-    better = judge(training, numbers["elbo"], epoch)
-    save(training, checkpoint.LAST)
-    if better:
-        save(training, checkpoint.BEST)
-    return encoding
+    with training.interruptible():
+        trained = means(state.epoch_sums)
+        training.tracker.scalars({f"train_epoch/{term}": value for term, value in trained.items()}, state.step)
+        encoding = encode_images(state.vae, images)
+        numbers = elbo_numbers(encoding)
+        if not math.isfinite(numbers["elbo"]):
+            raise NonFiniteError(f"the {name} ELBO is {numbers['elbo']} after step {state.step}. {REMEDY}")
+        monitoring.report_numbers(training.tracker, name, encoding, beta, state.step)
+        training.progress.epoch(epoch, training.options.epochs, {"train": trained, name: numbers})
+        better = judge(training, numbers["elbo"], epoch)
+        if epoch in PICTURED_EPOCHS or training.finished:
+            show_pictures(training, encoding)
+        if training.finished:
+            monitoring.show_rates(training.tracker, state.step)
+            monitoring.show_embedding(training.tracker, images, encoding)
+    saved = state.state_dict()
+    if better:  # before the last one: who finds that, finds the best it knows of
+        save(training, saved, checkpoint.BEST)
+    save(training, saved, checkpoint.LAST)
 
 
 def judge(training: Training, elbo: float, epoch: int) -> bool:
@@ -273,13 +281,13 @@ def judge(training: Training, elbo: float, epoch: int) -> bool:
     return better
 
 
-def save(training: Training, name: str) -> None:
+def save(training: Training, state: dict[str, Any], name: str) -> None:
     """Write `checkpoints/<name>`, after all that was logged: a run continued from it logs no earlier step again."""
     training.tracker.flush()
     folder = training.directory / CHECKPOINTS
     folder.mkdir(exist_ok=True)
     keep = folder / checkpoint.PREVIOUS if name == checkpoint.LAST else None
-    checkpoint.save(folder / name, training.state.state_dict(), keep)
+    checkpoint.save(folder / name, state, keep)
 
 
 def show_pictures(training: Training, encoding: Encoding) -> None:

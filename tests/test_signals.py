@@ -1,0 +1,51 @@
+"""Signals: a wish between two steps, an exception where a stop need not wait."""
+
+import os
+import signal
+
+import pytest
+
+from vae.signals import SIGNALS, StopNow, StopRequest
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_is_a_wish_and_the_second_one_ends_the_process(number):
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        assert (stop(), stop.exit_code) == (False, 0)
+        os.kill(os.getpid(), number)
+        assert (stop(), stop.exit_code) == (True, 128 + number)
+        with pytest.raises(SystemExit) as ended:
+            os.kill(os.getpid(), number)
+        assert ended.value.code == 128 + number
+    assert signal.getsignal(number) == before
+
+
+def swallowing(stop, reached):
+    with stop.at_once():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Exception:
+            reached.append("swallowed")
+        reached.append("after")
+
+
+def test_where_it_need_not_wait_a_signal_is_an_exception_that_no_library_catches():
+    reached = []
+    with StopRequest() as stop:
+        with stop.at_once():
+            reached.append("quiet")
+        with pytest.raises(StopNow):
+            swallowing(stop, reached)
+        assert stop()
+        with pytest.raises(StopNow), stop.at_once():  # it came before
+            reached.append("inside")
+    assert reached == ["quiet"]
+
+
+def test_after_it_a_signal_waits_again():
+    with StopRequest() as stop:
+        with stop.at_once():
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.exit_code == 143
