@@ -247,6 +247,18 @@ def test_a_damaged_checkpoint_is_one_line_and_code_5(tmp_path, finished_run):
     assert summary(run) == summary(finished_run)  # it is as done as before
 
 
+def test_what_a_kill_left_half_written_is_removed_by_the_next_start(tmp_path, finished_run):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    left = [run / "summary.json.tmp", run / "checkpoints" / "last.tmp", run / "checkpoints" / "previous.tmp"]
+    mine = run / "mine.tmp"
+    for path in (*left, mine):
+        path.write_bytes(b"half")
+    done = run_train(f"resume={run}")
+    assert done.returncode == 0, done.stderr
+    assert not any(path.exists() for path in left)
+    assert mine.exists()
+
+
 def test_where_the_last_checkpoint_is_damaged_the_run_goes_on_from_the_one_before_it(tmp_path, finished_run):
     run = tmp_path / "run"
     shutil.copytree(finished_run, run)

@@ -28,7 +28,7 @@ from vae.objectives import (
 from vae.schedules import LinearWarmup, Piecewise
 from vae.signals import StopNow
 from vae.tracking import METRICS, Progress, Tracker
-from vae.training import Options, Training, TrainState, fit, means, no_sums, train_epoch, train_step
+from vae.training import Options, Training, TrainState, fit, means, no_sums, save, train_epoch, train_step
 
 OPTIONS = Options(
     epochs=2,
@@ -470,6 +470,20 @@ def test_a_loss_that_is_no_number_ends_training_with_the_step_and_its_terms(begi
     with pytest.raises(NonFiniteError, match=r"the loss is (inf|nan) at step 5: distortion .* rate") as caught:
         fit(again)
     assert "\n" not in str(caught.value)
+    assert (tmp_path / "checkpoints" / "last").read_bytes() == before
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("what", ["parameter", "moment"])
+def test_no_checkpoint_holds_what_is_no_finite_number(begin, tmp_path, splits, what, bad):
+    run = begin(tmp_path, splits)
+    fit(run)
+    before = (tmp_path / "checkpoints" / "last").read_bytes()
+    decoder = run.state.vae.decoder.output.bias
+    with torch.no_grad():
+        (decoder if what == "parameter" else run.state.optimizer.state[decoder]["exp_avg_sq"])[5] = bad
+    with pytest.raises(NonFiniteError, match="after step 8"):
+        save(run, run.state.state_dict(), "last")
     assert (tmp_path / "checkpoints" / "last").read_bytes() == before
 
 

@@ -38,7 +38,17 @@ from vae.monitoring import CHARTS, TERMS, report_disentanglement
 from vae.objective_config import BetaConfig
 from vae.objectives import normalised_beta
 from vae.provenance import device_name, provenance
-from vae.run_directory import CHECKPOINTS, CODES, LOCK, RUN, SUMMARY, read_summary, write_atomically, write_json
+from vae.run_directory import (
+    CHECKPOINTS,
+    CODES,
+    LOCK,
+    RUN,
+    SUMMARY,
+    read_summary,
+    remove_leftovers,
+    write_atomically,
+    write_json,
+)
 from vae.signals import StopNow, StopRequest
 from vae.tracking import Progress, Tracker
 from vae.training import Training, TrainState, fit, means
@@ -119,6 +129,7 @@ def held(directory: Path) -> Iterator[None]:
             f"{shown(directory)} is being trained by another process. Wait until it ends, or stop it"
         ) from None
     try:
+        remove_leftovers(directory)
         yield
     finally:
         lock.release()

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from vae.run_directory import write_atomically
+from vae.run_directory import temporary_of, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def save(path: Path, state: dict[str, Any], keep: Path | None = None) -> None:
     payload = buffer.getvalue()
     if keep is not None and path.exists():
         # A second name for the same file: there is a whole checkpoint at `path` at any moment.
-        second = keep.with_name(keep.name + ".tmp")
+        second = temporary_of(keep)
         second.unlink(missing_ok=True)
         os.link(path, second)
         second.replace(keep)

@@ -8,9 +8,15 @@ from typing import Any
 
 RUN = "run.json"
 SUMMARY = "summary.json"
+METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 CODES = "codes.npz"  # of the first test images, so that runs can be compared without their models
 LOCK = ".lock"  # held by the process that trains
+
+
+def temporary_of(path: Path) -> Path:
+    """Where the content of `path` is written before it is given that name."""
+    return path.with_name(path.name + ".tmp")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -19,7 +25,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: the disk is full or cannot be written; the old file is untouched.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_of(path)
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -28,6 +34,13 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what a kill in the midst of writing has left of a run's files. Nobody else writes them meanwhile."""
+    files = [directory / name for name in (RUN, SUMMARY, CODES, METRICS)]
+    for path in (*files, *(directory / CHECKPOINTS / name for name in ("last", "previous", "best"))):
+        temporary_of(path).unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -20,11 +20,10 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from vae.figures import Picture
-from vae.run_directory import write_atomically
+from vae.run_directory import METRICS, write_atomically
 
 log = logging.getLogger(__name__)
 
-METRICS = "metrics.jsonl"
 SILENCE_SECONDS = 30.0  # after which a run without a bar says where it is
 
 

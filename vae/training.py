@@ -282,7 +282,17 @@ def judge(training: Training, elbo: float, epoch: int) -> bool:
 
 
 def save(training: Training, state: dict[str, Any], name: str) -> None:
-    """Write `checkpoints/<name>`, after all that was logged: a run continued from it logs no earlier step again."""
+    """Write `checkpoints/<name>`, after all that was logged: a run continued from it logs no earlier step again.
+
+    Raises:
+        NonFiniteError: it would hold a parameter, or a moment of the optimiser, that is no finite number.
+    """
+    moments = [value for of_one in state["optimizer"]["state"].values() for value in of_one.values()]
+    for number in (*state["vae"].values(), *moments):
+        if isinstance(number, Tensor) and not bool(number.isfinite().all()):
+            raise NonFiniteError(
+                f"a parameter, or a moment of its gradient, is no finite number after step {state['step']}. {REMEDY}"
+            )
     training.tracker.flush()
     folder = training.directory / CHECKPOINTS
     folder.mkdir(exist_ok=True)
