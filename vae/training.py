@@ -289,7 +289,8 @@ def save(training: Training, state: dict[str, Any], name: str) -> None:
     """
     moments = [value for of_one in state["optimizer"]["state"].values() for value in of_one.values()]
     for number in (*state["vae"].values(), *moments):
-        if isinstance(number, Tensor) and not bool(number.isfinite().all()):
+        # The sum is no finite number if an entry is none: cheaper than a mask, so it is asked first.
+        if isinstance(number, Tensor) and not math.isfinite(number.sum()) and not bool(number.isfinite().all()):
             raise NonFiniteError(
                 f"a parameter, or a moment of its gradient, is no finite number after step {state['step']}. {REMEDY}"
             )
