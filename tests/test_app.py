@@ -32,7 +32,7 @@ def test_a_run_leaves_what_the_readme_says(finished_run):
     names = {path.name for path in finished_run.iterdir() if not path.name.startswith("events.out.tfevents.")}
     logs = {".hydra", "train.log", "run.json", "metrics.jsonl", "summary.json", "projector_config.pbtxt"}
     assert names == logs | {"checkpoints", "figures", "projector", "codes.npz", ".lock"}
-    assert {p.name for p in (finished_run / "checkpoints").iterdir()} >= {"last", "best"}
+    assert {p.name for p in (finished_run / "checkpoints").iterdir()} == {"last", "previous", "best"}
     pictures = {p.name for p in (finished_run / "figures").iterdir()}
     assert pictures == {
         f"{name}.png"
@@ -200,6 +200,49 @@ def test_a_signal_saves_and_the_run_continues_to_the_same_end(tmp_path, finished
     assert summary(directory)["test"] == summary(finished_run)["test"]
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
     assert steps == sorted(steps)
+
+
+INTERRUPTED = """
+import importlib, os, runpy, signal, sys
+room, name = sys.argv[1].rsplit(".", 1)
+module = importlib.import_module(room)
+usual = getattr(module, name)
+
+def interrupted(*arguments, **named):
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("the signal waited")
+    return usual(*arguments, **named)
+
+setattr(module, name, interrupted)
+sys.argv = ["train.py", *sys.argv[2:]]
+runpy.run_path("train.py", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "saved"),
+    [
+        ("vae.app.read_data", None),
+        ("vae.training.encode_images", 99),
+        ("vae.monitoring.draw", 199),
+        ("vae.app.final_numbers", 200),
+    ],
+)
+def test_a_signal_where_no_step_is_made_stops_at_once_and_the_run_continues(tmp_path, finished_run, where, saved):
+    run = tmp_path / "run"
+    words = ["beta=4", *SMALL, f"hydra.run.dir={run}"]
+    command = [sys.executable, "-c", INTERRUPTED, where, *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 143, done.stderr
+    assert "the signal waited" not in done.stdout
+    last = run / "checkpoints" / "last"
+    assert (checkpoint.load(last)["step"] if last.exists() else None) == saved
+    again = run_train(f"resume={run}") if saved else run_train(*words[:-1], directory=run)
+    assert again.returncode == 0, again.stderr
+    assert summary(run)["test"] == summary(finished_run)["test"]
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    logged = [(line["step"], tag) for line in lines for tag in line if tag != "step"]
+    assert len(logged) == len(set(logged))  # nothing twice
 
 
 def test_a_directory_that_holds_a_run_is_not_used_again(tmp_path, finished_run):

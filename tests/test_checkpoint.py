@@ -84,22 +84,49 @@ def test_where_the_last_is_damaged_the_one_before_is_taken_with_one_warning(tmp_
     assert record.levelname == "WARNING"
     assert str(tmp_path / "last") in record.message
     assert "\n" not in record.message
-    harm(tmp_path / "previous")
-    with pytest.raises(CheckpointError, match="last"):  # the first one's error, not the second's
+
+
+def test_the_next_save_keeps_the_one_that_could_be_read_and_not_the_damaged_one(tmp_path, state):
+    for step in (6, 7):
+        save(tmp_path / "last", state | {"step": step}, keep=tmp_path / "previous")
+    cut(tmp_path / "last")
+    load_newest(tmp_path)
+    save(tmp_path / "last", state | {"step": 8}, keep=tmp_path / "previous")
+    assert [load(tmp_path / name)["step"] for name in ("previous", "last")] == [6, 8]
+
+
+def test_where_both_are_damaged_the_error_is_that_of_the_last(tmp_path, state):
+    for _ in range(2):
+        save(tmp_path / "last", state, keep=tmp_path / "previous")
+    cut(tmp_path / "previous")
+    (tmp_path / "last").unlink()  # which may be the same file
+    (tmp_path / "last").write_bytes(b"no")
+    with pytest.raises(CheckpointError, match="last is not a checkpoint"):
         load_newest(tmp_path)
+
+
+def test_without_hard_links_the_one_before_is_a_copy(tmp_path, state, monkeypatch):
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refused)
+    for step in (6, 7):
+        save(tmp_path / "last", state | {"step": step}, keep=tmp_path / "previous")
+    assert [load(tmp_path / name)["step"] for name in ("previous", "last")] == [6, 7]
 
 
 def test_a_save_that_fails_keeps_the_last_and_the_one_before(tmp_path, state, monkeypatch):
     for step in (6, 7):
         save(tmp_path / "last", state | {"step": step}, keep=tmp_path / "previous")
 
-    def full(*_):
+    def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("vae.checkpoint.write_atomically", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         save(tmp_path / "last", state | {"step": 8}, keep=tmp_path / "previous")
     assert load(tmp_path / "last")["step"] == load_newest(tmp_path)["step"] == 7
+    assert load(tmp_path / "previous")["step"] == 6
     assert {path.name for path in tmp_path.iterdir()} == {"last", "previous"}
 
 

@@ -17,6 +17,7 @@ from vae.model import VAE, mlp_vae
 from vae.monitoring import (
     CHARTS,
     collapse_alarm,
+    decompose,
     draw,
     report_decomposition,
     report_numbers,
@@ -90,7 +91,7 @@ def test_every_statistic_of_the_latents_that_is_logged_has_a_chart(tmp_path):
 def test_the_parts_of_the_rate_are_logged_under_the_images_name(tmp_path):
     encoding = replace(encoding_of(torch.full((50, 3), 0.5)), mean=torch.zeros(50, 3))
     with closing(Tracker(tmp_path, 0, tensorboard=False)) as tracker:
-        report_decomposition(tracker, "validation", encoding, 7)
+        report_decomposition(tracker, "validation", decompose(encoding), 7)
     numbers = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert numbers.pop("step") == 7
     assert sum(numbers.values()) == pytest.approx(1.5)
@@ -246,7 +247,7 @@ def test_pictures_go_into_figures_and_nowhere_without_tensorboard(tiny_images, t
     for folder, tensorboard in (("with", True), ("without", False)):
         (tmp_path / folder).mkdir()
         with closing(Tracker(tmp_path / folder, 0, tensorboard=tensorboard)) as tracker:
-            show_pictures(tracker, vae, tiny_images, encoding, 1.0, 0)
+            show_pictures(tracker, draw(vae, tiny_images, encoding, 1.0), 0)
     assert {path.name for path in (tmp_path / "with" / "figures").iterdir()} == {f"{name}.png" for name in ALWAYS}
     assert [path.name for path in (tmp_path / "without").iterdir()] == ["metrics.jsonl"]
 

@@ -89,9 +89,11 @@ def run(composed: DictConfig) -> int:
             with held(directory):
                 train(config, directory, stop)
         except StopNow:
-            log.info(
-                f"stop   python train.py resume={shown(directory)} goes on from what is saved there, if anything is"
-            )
+            if config.resume is None and not (directory / CHECKPOINTS / checkpoint.LAST).exists():
+                (directory / RUN).unlink(missing_ok=True)  # nobody's any more
+                log.info("stop   before the first step: nothing was saved, start it again")
+            else:
+                log.info(f"stop   all steps are saved; python train.py resume={shown(directory)} goes on")
         except RunExistsError as error:
             log.error(f"error: {error}")
             return exit_code(error)
@@ -167,7 +169,8 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     if config.resume is not None:
         state.load_state_dict(checkpoint.load_newest(directory / CHECKPOINTS))
     steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
-    if state.step >= steps and read_summary(directory)["status"] == "done":
+    summary = read_summary(directory)
+    if state.step >= steps and summary["status"] == "done" and summary["steps"] == state.step:
         log.info(f"end    {shown(directory)} has all its {config.epochs} epochs. Name more to go on, as in epochs=50")
         return
     origin = record_origin(config, directory, device)

@@ -7,14 +7,13 @@ but no flipped bit; the checksum notices both.
 import hashlib
 import io
 import logging
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from vae.run_directory import temporary_of, write_atomically
+from vae.run_directory import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +40,8 @@ def save(path: Path, state: dict[str, Any], keep: Path | None = None) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     payload = buffer.getvalue()
-    if keep is not None and path.exists():
-        # A second name for the same file: there is a whole checkpoint at `path` at any moment.
-        second = temporary_of(keep)
-        second.unlink(missing_ok=True)
-        os.link(path, second)
-        second.replace(keep)
-    write_atomically(path, MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+    content = MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
+    write_atomically(path, content, keep)
 
 
 def load_newest(folder: Path) -> dict[str, Any]:
@@ -64,6 +58,8 @@ def load_newest(folder: Path) -> dict[str, Any]:
         except CheckpointError:
             raise error from None
         problem = str(error).partition(". ")[0]
+        if not (folder / LAST).is_dir():  # the next save keeps what is `last`: this one, not the damaged one
+            (folder / PREVIOUS).replace(folder / LAST)
         log.warning(f"warning: {problem}. Taking {folder / PREVIOUS} of step {state.get('step')}")
         return state
 

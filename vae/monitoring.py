@@ -66,10 +66,14 @@ def report_numbers(tracker: Tracker, split: str, encoding: Encoding, beta: float
         tracker.text("alarm", collapse_alarm(beta, numbers["rate"]), step)
 
 
-def report_decomposition(tracker: Tracker, split: str, encoding: Encoding, step: int) -> None:
+def decompose(encoding: Encoding) -> dict[str, float]:
     """What the rate is made of, from fewer samples than at the end: good to a few tenths of a nat."""
-    numbers = decomposition_numbers(encoding, DECOMPOSED_DENSITIES)
-    tracker.scalars({f"{split}/{name}": value for name, value in numbers.items()}, step)
+    return decomposition_numbers(encoding, DECOMPOSED_DENSITIES)
+
+
+def report_decomposition(tracker: Tracker, split: str, parts: Mapping[str, float], step: int) -> None:
+    """What `decompose` found of the images of that name."""
+    tracker.scalars({f"{split}/{name}": value for name, value in parts.items()}, step)
 
 
 def collapse_alarm(beta: float, rate: float) -> str:
@@ -80,11 +84,9 @@ def collapse_alarm(beta: float, rate: float) -> str:
     )
 
 
-def show_pictures(tracker: Tracker, vae: VAE, images: ImageSet, encoding: Encoding, beta: float, step: int) -> None:
-    """The figures of a model and the images whose encoding is given, if anybody looks."""
-    if not tracker.takes_pictures:
-        return
-    for name, picture in draw(vae, images, encoding, beta).items():
+def show_pictures(tracker: Tracker, pictures: Mapping[str, figures.Picture], step: int) -> None:
+    """What `draw` drew."""
+    for name, picture in pictures.items():
         tracker.picture(name, picture, step)
 
 

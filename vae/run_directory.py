@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,13 @@ def temporary_of(path: Path) -> Path:
     return path.with_name(path.name + ".tmp")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
     """Put `content` at `path` so that a reader, or a kill at any moment, finds the old file or the new one, whole.
+
+    Args:
+        path: where to.
+        content: what to.
+        keep: the old file stays, under this name.
 
     Raises:
         OSError: the disk is full or cannot be written; the old file is untouched.
@@ -31,6 +37,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if keep is not None and path.is_file():
+            give_second_name(path, keep)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -41,6 +49,17 @@ def remove_leftovers(directory: Path) -> None:
     files = [directory / name for name in (RUN, SUMMARY, CODES, METRICS)]
     for path in (*files, *(directory / CHECKPOINTS / name for name in ("last", "previous", "best"))):
         temporary_of(path).unlink(missing_ok=True)
+
+
+def give_second_name(path: Path, second: Path) -> None:
+    """Have the file at `path` stand at `second` too, atomically."""
+    temporary = temporary_of(second)
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(path, temporary)
+    temporary.replace(second)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -21,8 +21,8 @@ from omegaconf import DictConfig
 
 from vae.command_line.resuming import FREE, LAST_CHECKPOINT, changes
 from vae.run_directory import RUN, SUMMARY, read_summary, write_json
+from vae.signals import SIGNALS
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPED = {128 + number for number in SIGNALS}  # the exit codes of a run that was asked to stop, and has been saved
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 

@@ -18,7 +18,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from vae import checkpoint, monitoring
 from vae.data.images import ImageSet, Splits, epoch_order
 from vae.divergences import NonFiniteError
-from vae.evaluation import Encoding, elbo_numbers, encode_images
+from vae.evaluation import elbo_numbers, encode_images
 from vae.model import VAE
 from vae.objectives import DrawnTerms, Objective, Stateful, Terms, elbo_terms
 from vae.run_directory import CHECKPOINTS
@@ -165,6 +165,7 @@ def fit(training: Training) -> bool:
             end_epoch(training)
         except StopNow:
             # What the epoch was measured to be is lost, and measured again after its last step is made again.
+            training.state.load_state_dict(training.before_last_step)
             save(training, training.before_last_step, checkpoint.LAST)
             return False
     return True
@@ -240,25 +241,32 @@ def end_epoch(training: Training) -> None:
     Raises:
         StopNow: a signal came before it was to be saved.
     """
-    state = training.state
+    state, tracker = training.state, training.tracker
     name, images = training.watched
     beta = training.objective.rate_factor(state.step)
     epoch = state.step // training.steps_per_epoch
     with training.interruptible():
-        trained = means(state.epoch_sums)
-        training.tracker.scalars({f"train_epoch/{term}": value for term, value in trained.items()}, state.step)
         encoding = encode_images(state.vae, images)
-        numbers = elbo_numbers(encoding)
-        if not math.isfinite(numbers["elbo"]):
-            raise NonFiniteError(f"the {name} ELBO is {numbers['elbo']} after step {state.step}. {REMEDY}")
-        monitoring.report_numbers(training.tracker, name, encoding, beta, state.step)
-        training.progress.epoch(epoch, training.options.epochs, {"train": trained, name: numbers})
-        better = judge(training, numbers["elbo"], epoch)
-        if epoch in PICTURED_EPOCHS or training.finished:
-            show_pictures(training, encoding)
-        if training.finished:
-            monitoring.show_rates(training.tracker, state.step)
-            monitoring.show_embedding(training.tracker, images, encoding)
+    numbers = elbo_numbers(encoding)
+    if not math.isfinite(numbers["elbo"]):
+        raise NonFiniteError(f"the {name} ELBO is {numbers['elbo']} after step {state.step}. {REMEDY}")
+    better = judge(training, numbers["elbo"], epoch)
+    pictured = epoch in PICTURED_EPOCHS or training.finished
+    if pictured:
+        with training.interruptible():
+            parts = monitoring.decompose(encoding)
+            pictures = monitoring.draw(state.vae, images, encoding, beta) if tracker.takes_pictures else {}
+    # From here on a signal waits: an exception within TensorBoard's queue would leave it locked for ever.
+    trained = means(state.epoch_sums)
+    tracker.scalars({f"train_epoch/{term}": value for term, value in trained.items()}, state.step)
+    monitoring.report_numbers(tracker, name, encoding, beta, state.step)
+    training.progress.epoch(epoch, training.options.epochs, {"train": trained, name: numbers})
+    if pictured:
+        monitoring.report_decomposition(tracker, name, parts, state.step)
+        monitoring.show_pictures(tracker, pictures, state.step)
+    if training.finished:
+        monitoring.show_rates(tracker, state.step)
+        monitoring.show_embedding(tracker, images, encoding)
     saved = state.state_dict()
     if better:  # before the last one: who finds that, finds the best it knows of
         save(training, saved, checkpoint.BEST)
@@ -299,14 +307,6 @@ def save(training: Training, state: dict[str, Any], name: str) -> None:
     folder.mkdir(exist_ok=True)
     keep = folder / checkpoint.PREVIOUS if name == checkpoint.LAST else None
     checkpoint.save(folder / name, state, keep)
-
-
-def show_pictures(training: Training, encoding: Encoding) -> None:
-    """The figures of the watched images, and what their rate is made of: both cost too much for every epoch."""
-    state = training.state
-    monitoring.report_decomposition(training.tracker, training.watched[0], encoding, state.step)
-    beta = training.objective.rate_factor(state.step)
-    monitoring.show_pictures(training.tracker, state.vae, training.watched[1], encoding, beta, state.step)
 
 
 REMEDY = "Lower learning_rate, set gradient_norm_limit, or warm beta up; the last checkpoint is from before"

@@ -16,6 +16,8 @@ PROMISED_EPOCHS = 25  # the default
 LOGGING: tuple[tuple[Any, str], ...] = (
     (training, "log_interval"),
     (monitoring, "report_numbers"),
+    (monitoring, "decompose"),
+    (monitoring, "draw"),
     (monitoring, "report_decomposition"),
     (monitoring, "show_pictures"),
     (monitoring, "show_rates"),

@@ -1,4 +1,4 @@
-"""Two recipes to the same NLL: that of Burda, Grosse & Salakhutdinov (2016), and ours for their network."""
+"""The time of two recipes for the same network: that of Burda, Grosse & Salakhutdinov (2016), and our short one."""
 
 from statistics import median
 

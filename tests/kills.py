@@ -1,0 +1,171 @@
+"""Kill runs at random moments, with SIGKILL, until they have ended all the same: `python tests/kills.py TRIALS`.
+
+Each trial is one to three kills, then the run is left to end. Its weights, optimiser, generator, numbers and logged
+lines must be those of a run that nobody disturbed, bit for bit. A child is forked for every part of a run, after torch
+was imported once: a hundred trials take a minute.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vae import checkpoint
+from vae.data import ImageSet, Splits
+from vae.model import conv_vae, mlp_vae
+from vae.objectives import (
+    BetaObjective,
+    CapacityObjective,
+    FactorObjective,
+    ImportanceWeightedObjective,
+    Stateful,
+    TargetRateObjective,
+    discriminator,
+)
+from vae.schedules import LinearWarmup, Piecewise
+from vae.tracking import Progress, Tracker
+from vae.training import Options, Training, TrainState, fit, no_sums
+
+LATENTS, EPOCHS = 3, 2
+WARM = LinearWarmup(4.0, steps=7)
+KINDS = {
+    "beta": lambda: BetaObjective(WARM),
+    "conv": lambda: BetaObjective(WARM),
+    "bf16": lambda: BetaObjective(WARM),
+    "capacity": lambda: CapacityObjective(10.0, LinearWarmup(5.0, 7, 0.5)),
+    "factor": lambda: FactorObjective(
+        WARM, 5.0, discriminator(LATENTS, [8, 8]), 1e-2, torch.Generator().manual_seed(2)
+    ),
+    "target_rate": lambda: TargetRateObjective(4.0, 0.05, 0.005, torch.device("cpu")),
+    "importance_weighted": lambda: ImportanceWeightedObjective(3),
+}
+
+
+def images(number: int, seed: int) -> ImageSet:
+    """Random grey images, drawn anew at every use."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (number, 1, 12, 12), generator=generator, dtype=torch.uint8)
+    return ImageSet(pixels, torch.arange(number) % 10, redrawn=True)
+
+
+def train(directory: Path, kind: str) -> None:
+    """The run in `directory`: from its newest checkpoint on if there is one, to its end."""
+    torch.manual_seed(0)
+    splits = Splits(images(170, 1), images(40, 2), images(40, 3))
+    make = conv_vae if kind == "conv" else mlp_vae
+    vae = make((1, 12, 12), LATENTS)
+    objective = KINDS[kind]()
+    state = TrainState(
+        vae=vae,
+        optimizer=torch.optim.Adam(vae.parameters(), lr=1e-3, fused=True),
+        generator=torch.Generator().manual_seed(1),
+        interval_sums=no_sums(LATENTS),
+        epoch_sums=no_sums(LATENTS).double(),
+        learner=objective if isinstance(objective, Stateful) else None,
+    )
+    if (directory / "checkpoints" / "last").exists():
+        state.load_state_dict(checkpoint.load_newest(directory / "checkpoints"))
+    options = Options(
+        epochs=EPOCHS,
+        batch_size=30,
+        seed=3,
+        gradient_norm_limit=5.0,
+        early_stopping_epochs=None,
+        log_every_steps=2,
+        bf16=kind == "bf16",
+        learning_rate=Piecewise(((0, 1e-3), (9, 1e-4))),
+        save_every_steps=1,
+    )
+    tracker = Tracker(directory, state.step, tensorboard=False)
+    fit(Training(state, splits, objective, options, tracker, Progress(1, 0, shown=False), directory))
+    tracker.close()
+
+
+def part(directory: Path, kind: str, kill_after: float | None) -> bool:
+    """Train in a child, and kill it after so many seconds. Whether it ended by itself."""
+    child = os.fork()
+    if child == 0:
+        try:
+            train(directory, kind)
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code not in (0, -signal.SIGKILL):
+        raise SystemExit(f"a part of the run failed with exit code {code}")
+    return code == 0
+
+
+def outcome(directory: Path) -> dict[str, Any]:
+    """All that must not depend on kills."""
+    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    states = {name: checkpoint.load(directory / "checkpoints" / name) for name in ("last", "best")}
+    for state in states.values():
+        del state["seconds"]
+    return {"lines": [{k: v for k, v in line.items() if k != "train/images_per_second"} for line in lines], **states}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two trees of tensors, numbers and texts are equal, bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def trials_kept(kind: str, trials: int, moments: random.Random, folder: Path) -> int:
+    """How many of the trials ended as the undisturbed run does."""
+    whole = folder / "whole"
+    whole.mkdir(parents=True)
+    started = time.perf_counter()
+    part(whole, kind, None)
+    duration = time.perf_counter() - started
+    expected = outcome(whole)
+    kept = 0
+    for trial in range(trials):
+        directory = folder / str(trial)
+        directory.mkdir()
+        for _ in range(moments.randint(1, 3)):
+            part(directory, kind, moments.uniform(0.0, duration))
+        part(directory, kind, None)
+        kept += same(outcome(directory), expected)
+    return kept
+
+
+def main() -> int:
+    """Print how many trials of each kind ended as the undisturbed run did. 1 if one did not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trials", type=int, help="of each kind")
+    parser.add_argument("kinds", nargs="*", metavar="kind", help=f"of {', '.join(KINDS)} (all)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)  # threads do not survive a fork
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports for a second, here once for all children
+    moments = random.Random(arguments.seed)
+    lost = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in arguments.kinds or KINDS:
+            kept = trials_kept(kind, arguments.trials, moments, Path(folder) / kind)
+            print(f"{kind}: {kept} of {arguments.trials} as if nobody had disturbed them", flush=True)
+            lost += arguments.trials - kept
+    return 1 if lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
