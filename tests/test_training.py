@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from kills import same
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -273,14 +274,6 @@ def test_what_the_objectives_learn_is_logged(begin, tmp_path, splits):
         lines = [line for line in logged(tmp_path / name) if "train/loss" in line]
         assert all(keys <= line.keys() for line in lines)
         assert len({tuple(line[key] for key in sorted(keys)) for line in lines}) == len(lines)
-
-
-def same(one, other):
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 
 def test_the_checkpoint_of_another_model_is_refused(begin, tmp_path, splits):

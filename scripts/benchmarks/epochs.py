@@ -72,12 +72,9 @@ def compared(seconds: dict[str, Seconds], losses: dict[str, float], images: int,
     return [
         *measured,
         *faster,
-        ratio("epoch, bf16: times as fast as the tutorial", seconds[TUTORIAL], seconds[BF16]),
-        ratio(
-            "epoch, bf16, compiled: times as fast as the tutorial",
-            seconds[TUTORIAL],
-            seconds[COMPILED],
-            Target(3.0, 4.5),
+        *(
+            ratio(f"epoch, {how}: times as fast as the tutorial", seconds[TUTORIAL], seconds[name], Target(3.0, 4.5))
+            for how, name in (("bf16", BF16), ("bf16, compiled", COMPILED))
         ),
         ratio("epoch, pixels drawn anew: times as fast as the tutorial", seconds[TUTORIAL], seconds[DRAWN]),
     ]
