@@ -3,14 +3,18 @@
 import doctest
 import json
 import subprocess
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
+from math import sqrt
 
 import pytest
 import torch
 from command import run
 
 import benchmark
-from benchmarks import growth, logging_cost, ours, plan, rows, steps, sweeps, turns
+from benchmarks import epochs, growth, logging_cost, ours, plan, rows, steps, sweeps, turns
+from benchmarks.apart import Apart
 from benchmarks.limits import step_flops
 from benchmarks.processes import python, run_to_end
 from benchmarks.rivals import RIVALS, load_loop, why_absent
@@ -67,6 +71,36 @@ def test_all_loops_come_to_the_same_loss(grey_run, mnist_root):
         of_ours, of_tutorial = ours.epoch(grey_run), tutorial.epoch()
     # Ours starts at the data's mean, and is a few nats ahead for an epoch or two.
     assert of_ours < of_tutorial < of_ours + 60
+
+
+def of_a_constant(value):
+    return nullcontext(partial(sqrt, value))
+
+
+def test_a_loop_apart_gives_the_losses_of_its_epochs_and_ends_with_its_block():
+    with Apart(partial(of_a_constant, 4.0)) as epoch:
+        epoch.ready()
+        assert [epoch(), epoch()] == [2.0, 2.0]
+    assert epoch.process.exitcode == 0
+
+
+def test_a_loop_apart_that_fails_says_what_with():
+    with Apart(partial(of_a_constant, -4.0)) as epoch:
+        epoch.ready()
+        with pytest.raises(RuntimeError, match="ValueError: math domain error"):
+            epoch()
+    with Apart(partial(of_a_constant)) as epoch, pytest.raises(RuntimeError, match="TypeError: of_a_constant"):
+        epoch.ready()
+
+
+def test_every_loop_that_is_there_has_its_epochs(monkeypatch):
+    monkeypatch.setattr(epochs, "WORDS", dict.fromkeys(epochs.WORDS, epochs.WORDS[epochs.FP32]))  # none compiled
+    found = epochs.rows(SHORTEST)
+    there = [epochs.TUTORIAL, *(rival.name for rival in RIVALS if why_absent(rival) is None), *epochs.WORDS]
+    assert [row.name for row in found if isinstance(row, Row) and row.unit == "s"] == [
+        f"epoch of {FEW} images, {name}" for name in there
+    ]
+    assert len([row for row in found if isinstance(row, Absent)]) == len(RIVALS) + 1 + len(epochs.WORDS) - len(there)
 
 
 @pytest.mark.parametrize("rival", RIVALS, ids=lambda rival: rival.name)

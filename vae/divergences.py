@@ -172,6 +172,14 @@ def at_hand(value: Tensor) -> bool:
     return value.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
+def all_inside(value: Tensor, low: float, high: float) -> bool:
+    """Whether all entries are known to lie within [low, high]; never where one is NaN, or cannot be looked at."""
+    if not at_hand(value) or value.numel() == 0:
+        return False
+    smallest, largest = value.detach().aminmax()
+    return low <= float(smallest) and float(largest) <= high  # both are NaN where an entry is
+
+
 def _log_diagonal(root: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch k"]:
     return torch.diagonal(root, dim1=-2, dim2=-1).log()
 

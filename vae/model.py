@@ -18,7 +18,7 @@ from vae.distributions import (
     bound_logvar,
     logvar_of,
 )
-from vae.divergences import at_hand
+from vae.divergences import all_inside, at_hand
 from vae.networks import (
     Activation,
     ConvDecoder,
@@ -126,10 +126,8 @@ class VAE(nn.Module):
         """
         values = logvar.detach()
         lowest, highest = self.bounds.low - 1, self.bounds.high + 1
-        if at_hand(values):
-            smallest, largest = values.aminmax()
-            if smallest >= lowest and largest <= highest:
-                return logvar
+        if all_inside(values, lowest, highest):
+            return logvar
         low, high = values.aminmax(dim=0)
         thrown = (low > highest) | (high < lowest)
         if at_hand(values) and not thrown.any():

@@ -222,7 +222,8 @@ def train_step(
     loss = objective(terms, state.step)
     for group in state.optimizer.param_groups:
         group["lr"] = options.learning_rate(state.step)
-    state.vae.zero_grad()  # as the optimiser's own, without its profiler's record: a hundredth of a step
+        for parameter in group["params"]:
+            parameter.grad = None  # what zero_grad does, without its record for a profiler: a hundredth of a step
     loss.backward()
     if options.gradient_norm_limit is not None:
         clip_grad_norm_(state.vae.parameters(), options.gradient_norm_limit)

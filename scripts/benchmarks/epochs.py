@@ -1,15 +1,21 @@
-"""A training epoch of MNIST beside those of others: same images, network, batch size and optimiser."""
+"""A training epoch of MNIST beside those of others: same images, network, batch size and optimiser.
 
-from collections.abc import Callable
+Each loop has a process of its own, and they take turns: what one project imports is no weight on another's steps.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
-from torch import Tensor
+from torch import Tensor, arange
 
 from benchmarks import ours
+from benchmarks.apart import Apart, Epoch
 from benchmarks.plan import Plan
-from benchmarks.rivals import RIVALS, loops_of_rivals
+from benchmarks.rivals import RIVALS, Rival, load_loop, why_absent
 from benchmarks.rows import Absent, Row, Target
 from benchmarks.turns import Seconds, ratio, take_turns
 from benchmarks.tutorial import TutorialLoop
@@ -20,6 +26,12 @@ FP32 = "this project, fp32"
 DRAWN = "this project, fp32, pixels drawn anew"
 BF16 = "this project, bf16"
 COMPILED = "this project, bf16, compiled"
+WORDS: Mapping[str, Sequence[str]] = {
+    FP32: ours.GREY,
+    DRAWN: ["data.validation_size=0", "device=cpu"],
+    BF16: [*ours.GREY, "precision=bf16"],
+    COMPILED: [*ours.GREY, "precision=bf16", "compile=true"],
+}
 
 
 def rows(plan: Plan) -> list[Row | Absent]:
@@ -27,34 +39,54 @@ def rows(plan: Plan) -> list[Row | Absent]:
 
     Compiling, seconds once a run, happens in the rehearsal, which is not counted.
     """
-    config = ours.configured(ours.GREY)
-    splits = ours.first_images(read_data(config), plan.images)
-    grey: Tensor = splits.train.pixels.index_select(0, splits.train.labels.new_tensor(range(len(splits.train))))
-    with ours.Runs() as started:
-        rivals, absent = loops_of_rivals(grey.float() / 255, started.folder)
-        runs = {
-            FP32: started.start(config, splits),
-            DRAWN: started.of_words(["data.validation_size=0", "device=cpu"], plan.images),
-            BF16: started.of_words([*ours.GREY, "precision=bf16"], plan.images),
-            COMPILED: started.of_words([*ours.GREY, "precision=bf16", "compile=true"], plan.images),
-        }
-        tutorial = TutorialLoop(Path(config.data.root).expanduser(), plan.images)
-        epochs: dict[str, Callable[[], float]] = {TUTORIAL: tutorial.epoch}
-        epochs |= {name: loop.epoch for name, loop in rivals.items()}
-        epochs |= {name: partial(ours.epoch, run) for name, run in runs.items()}
+    absent = {rival.name: why_absent(rival) for rival in RIVALS}
+    loops: dict[str, Callable[[], AbstractContextManager[Epoch]]] = {TUTORIAL: partial(of_tutorial, plan.images)}
+    loops |= {rival.name: partial(of_rival, rival, plan.images) for rival in RIVALS if absent[rival.name] is None}
+    loops |= {name: partial(of_ours, words, plan.images) for name, words in WORDS.items()}
+    with ExitStack() as stack:
+        epochs = {name: stack.enter_context(Apart(loop)) for name, loop in loops.items()}
+        for name in loops:
+            try:
+                epochs[name].ready()
+            except RuntimeError as error:
+                if name not in absent:
+                    raise
+                # Whatever a foreign package may raise beside a newer torch than it knows.
+                absent[name] = f"{name} is installed but does not start: {' '.join(str(error).split())[:200]}"
+                del epochs[name]
         losses: dict[str, float] = {}
-        turns = {name: noted(losses, name, epoch) for name, epoch in epochs.items()}
+        turns = {name: partial(note, losses, name, epoch) for name, epoch in epochs.items()}
         seconds = take_turns(turns, plan.rounds)
-    return [*compared(seconds, losses, plan.images, 1 + plan.rounds), *absent]
+    measured = compared(seconds, losses, plan.images, 1 + plan.rounds)
+    return [*measured, *(Absent(line) for line in absent.values() if line is not None)]
 
 
-def noted(losses: dict[str, float], name: str, epoch: Callable[[], float]) -> Callable[[], None]:
-    """The epoch, its mean loss kept."""
+@contextmanager
+def of_tutorial(images: int) -> Iterator[Epoch]:
+    """The loop of tutorials."""
+    root = Path(ours.configured(ours.GREY).data.root).expanduser()
+    yield TutorialLoop(root, images).epoch
 
-    def turn() -> None:
-        losses[name] = epoch()
 
-    return turn
+@contextmanager
+def of_rival(rival: Rival, images: int) -> Iterator[Epoch]:
+    """The loop of another project."""
+    train = read_data(ours.configured(ours.GREY)).train.first(images)
+    grey: Tensor = train.pixels.index_select(0, arange(len(train)))
+    with TemporaryDirectory() as folder:
+        yield load_loop(rival, grey.float() / 255, Path(folder)).epoch
+
+
+@contextmanager
+def of_ours(words: Sequence[str], images: int) -> Iterator[Epoch]:
+    """The loop of `python train.py WORDS`."""
+    with ours.Runs() as started:
+        yield partial(ours.epoch, started.of_words(words, images))
+
+
+def note(losses: dict[str, float], name: str, epoch: Epoch) -> None:
+    """Take the epoch and keep its mean loss."""
+    losses[name] = epoch()
 
 
 def compared(seconds: dict[str, Seconds], losses: dict[str, float], images: int, epochs: int) -> list[Row]:

@@ -2,7 +2,7 @@
 
 import importlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 from torch import Tensor, nn
 
-from benchmarks.rows import Absent, Target
+from benchmarks.rows import Target
 
 
 class Loop(Protocol):
@@ -66,19 +66,3 @@ def load_loop(rival: Rival, images: Tensor, folder: Path) -> Loop:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what else one might install for it
         return cast("Loop", importlib.import_module(rival.module).start(images, folder))
-
-
-def loops_of_rivals(images: Tensor, folder: Path) -> tuple[Mapping[str, Loop], list[Absent]]:
-    """The loops of those that are installed and start, and a line for each of the others."""
-    loops: dict[str, Loop] = {}
-    absent = []
-    for rival in RIVALS:
-        line = why_absent(rival)
-        if line is None:
-            try:
-                loops[rival.name] = load_loop(rival, images, folder / rival.name)
-            except Exception as error:  # whatever a foreign package may raise beside a newer torch than it knows
-                line = f"{rival.name} is installed but does not start: {' '.join(str(error).split())[:200]}"
-        if line is not None:
-            absent.append(Absent(line))
-    return loops, absent

@@ -71,7 +71,7 @@ class ImageSet:
         """
         pixels = self.pixels.index_select(0, index)
         if not self.redrawn:
-            return pixels.float() / 255
+            return pixels.float().div_(255)
         # MPS gives no 64 random bits at once.
         return draw(pixels, generator).float() if self.device.type == "mps" else redraw(pixels, generator)
 
