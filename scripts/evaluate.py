@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vae.app import EXPECTED, exit_code
+from vae.app import EXPECTED, exit_code, held
 from vae.evaluation import disentanglement_numbers, final_numbers, tight_bound
-from vae.run_directory import SUMMARY, read_summary, write_json
+from vae.run_directory import BEST, LAST, SUMMARY, read_summary, write_json
 from vae.runs import Run, load_run
 
 TOLERANCE = 1e-5  # relative, for another machine or thread count; the same one agrees to the last digit
@@ -31,7 +31,7 @@ def main() -> int:
     """Print the numbers as JSON on stdout and the verdict on stderr."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the directory of a run")
-    parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
     parser.add_argument("--samples", type=int, help="importance samples an image for the NLL (none: no NLL)")
     parser.add_argument("--images", type=int, help="the NLL is of the first so many test images (all)")
     arguments = parser.parse_args()
@@ -49,7 +49,7 @@ def main() -> int:
     scores = disentanglement_numbers(run.vae, run.splits.train) if factors_known else None
     shown = numbers if arguments.samples is None else numbers | {"nll": nll(run, arguments.samples, arguments.images)}
     print(json.dumps(shown if scores is None else shown | {"disentanglement": scores}, indent=2))
-    return 0 if arguments.checkpoint == "best" else compare(numbers, scores, arguments.run / SUMMARY)
+    return 0 if arguments.checkpoint == BEST else compare(numbers, scores, arguments.run / SUMMARY)
 
 
 def nll(run: Run, samples: int, images: int | None) -> dict[str, int | float]:
@@ -71,7 +71,8 @@ def compare(numbers: Mapping[str, Any], scores: Mapping[str, Any] | None, summar
         before = recorded["disentanglement"]["numbers"]
         apart += [n for n, value in scores["numbers"].items() if not agree(value, before.get(n), SCORE_TOLERANCE)]
     elif scores is not None and recorded["status"] == "done":
-        write_json(summary, recorded | {"disentanglement": scores})
+        with held(summary.parent):  # by nobody who goes on training meanwhile
+            write_json(summary, read_summary(summary.parent) | {"disentanglement": scores})
         print(f"added the scores of disentanglement to {summary}", file=sys.stderr)
     print(f"differs from {summary} in {', '.join(apart)}" if apart else f"agrees with {summary}", file=sys.stderr)
     return 1 if apart else 0

@@ -14,6 +14,7 @@ from PIL import Image
 from vae import figures
 from vae.app import EXPECTED, exit_code
 from vae.evaluation import encode_images
+from vae.run_directory import BEST, LAST
 from vae.runs import load_run
 
 MARGIN = 24  # pixels between runs
@@ -23,7 +24,7 @@ def main() -> int:
     """Write the figure and print where."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", metavar="run", help="the directory of a run")
-    parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
     parser.add_argument("--image", type=int, default=0, help="number of the test image to start from (0)")
     parser.add_argument("--rows", type=int, default=10, help="latents to show (10)")
     parser.add_argument("--reach", type=float, default=3.0, help="move each latent from -reach to reach (3)")

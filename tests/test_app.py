@@ -181,6 +181,30 @@ def test_a_run_that_has_ended_is_left_as_it_is(tmp_path, finished_run):
         assert (run / name).read_bytes() == (finished_run / name).read_bytes()
 
 
+def run_at(step, finished_run, directory, **changed):
+    """A copy of the run as it would be if it had been stopped at this step."""
+    run = shutil.copytree(finished_run, directory)
+    state = checkpoint.load(run / "checkpoints" / "last")
+    checkpoint.save(run / "checkpoints" / "last", state | {"step": step} | changed)
+    return run
+
+
+def test_a_run_that_stopped_early_is_left_as_it_is(tmp_path, finished_run):
+    run = run_at(200, finished_run, tmp_path / "run", epochs_without_better=3)
+    done = run_train(f"resume={run}", "early_stopping_epochs=3", "epochs=5")
+    assert done.returncode == 0, done.stderr
+    assert "stopped early. Set early_stopping_epochs=null to go on" in done.stdout + done.stderr
+    assert (run / "metrics.jsonl").read_bytes() == (finished_run / "metrics.jsonl").read_bytes()
+
+
+def test_fewer_epochs_than_a_run_has_begun_are_refused(tmp_path, finished_run):
+    run = run_at(150, finished_run, tmp_path / "run")
+    done = run_train(f"resume={run}", "epochs=1")
+    assert done.returncode == 1
+    assert "epochs must be at least 2, which the run has begun, got 1" in one_error_line(done)
+    assert summary(run) == summary(finished_run)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)])
 def test_a_signal_saves_and_the_run_continues_to_the_same_end(tmp_path, finished_run, number, code):
     directory = tmp_path / "run"

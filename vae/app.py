@@ -41,6 +41,7 @@ from vae.provenance import device_name, provenance
 from vae.run_directory import (
     CHECKPOINTS,
     CODES,
+    LAST_CHECKPOINT,
     LOCK,
     RUN,
     SUMMARY,
@@ -51,7 +52,7 @@ from vae.run_directory import (
 )
 from vae.signals import StopNow, StopRequest
 from vae.tracking import Progress, Tracker
-from vae.training import Training, TrainState, fit, means
+from vae.training import Training, TrainState, fit, means, over
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def run(composed: DictConfig) -> int:
             with held(directory):
                 train(config, directory, stop)
         except StopNow:
-            if config.resume is None and not (directory / CHECKPOINTS / checkpoint.LAST).exists():
+            if config.resume is None and not (directory / LAST_CHECKPOINT).exists():
                 (directory / RUN).unlink(missing_ok=True)  # nobody's any more
                 log.info("stop   before the first step: nothing was saved, start it again")
             else:
@@ -169,15 +170,20 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     if config.resume is not None:
         state.load_state_dict(checkpoint.load_newest(directory / CHECKPOINTS))
     steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
+    options = build_options(config, len(splits.train))
     summary = read_summary(directory)
-    if state.step >= steps and summary["status"] == "done" and summary["steps"] == state.step:
-        log.info(f"end    {shown(directory)} has all its {config.epochs} epochs. Name more to go on, as in epochs=50")
+    if over(state, options, steps) and summary["status"] == "done" and summary["steps"] == state.step:
+        early = "stopped early. Set early_stopping_epochs=null to go on"
+        whole = f"has all its {config.epochs} epochs. Name more to go on, as in epochs=50"
+        log.info(f"end    {shown(directory)} {whole if state.step >= steps else early}")
         return
+    if state.step > steps:
+        begun = math.ceil(state.step * config.epochs / steps)
+        raise ConfigError(f"epochs must be at least {begun}, which the run has begun, got {config.epochs}. Name more")
     origin = record_origin(config, directory, device)
 
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
     progress = Progress(steps, state.step, shown=config.tracking.progress)
-    options = build_options(config, len(splits.train))
     training = Training(state, splits, objective, options, tracker, progress, directory, stop, stop.at_once)
     try:
         introduce(config, training, device)

@@ -13,13 +13,11 @@ from typing import Any
 
 import torch
 
-from vae.run_directory import write_atomically
+from vae.run_directory import LAST, PREVIOUS, write_atomically
 
 log = logging.getLogger(__name__)
 
 MAGIC = b"beta-vae 1 "
-LAST, BEST = "last", "best"
-PREVIOUS = "previous"  # the `last` before this one, should this one be damaged
 
 
 class CheckpointError(Exception):

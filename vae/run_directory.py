@@ -10,7 +10,10 @@ from typing import Any
 RUN = "run.json"
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
-CHECKPOINTS = "checkpoints"
+CHECKPOINTS = "checkpoints"  # the folder of these three
+LAST, BEST = "last", "best"
+PREVIOUS = "previous"  # the `last` before this one, should this one be damaged
+LAST_CHECKPOINT = f"{CHECKPOINTS}/{LAST}"
 CODES = "codes.npz"  # of the first test images, so that runs can be compared without their models
 LOCK = ".lock"  # held by the process that trains
 
@@ -47,7 +50,7 @@ def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> No
 def remove_leftovers(directory: Path) -> None:
     """Remove what a kill in the midst of writing has left of a run's files. Nobody else writes them meanwhile."""
     files = [directory / name for name in (RUN, SUMMARY, CODES, METRICS)]
-    for path in (*files, *(directory / CHECKPOINTS / name for name in ("last", "previous", "best"))):
+    for path in (*files, *(directory / CHECKPOINTS / name for name in (LAST, PREVIOUS, BEST))):
         temporary_of(path).unlink(missing_ok=True)
 
 

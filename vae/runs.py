@@ -14,7 +14,7 @@ from vae.command_line.older import OPTION, completed
 from vae.config import Config, ConfigError
 from vae.data.images import Splits
 from vae.model import VAE
-from vae.run_directory import CHECKPOINTS
+from vae.run_directory import CHECKPOINTS, LAST
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Run:
     device: torch.device
 
 
-def load_run(directory: Path, name: str = "last") -> Run:
+def load_run(directory: Path, name: str = LAST) -> Run:
     """The run in `directory`, with the parameters of `checkpoints/<name>`, ready to be evaluated.
 
     Raises:

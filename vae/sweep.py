@@ -19,8 +19,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vae.command_line.resuming import FREE, LAST_CHECKPOINT, changes
-from vae.run_directory import RUN, SUMMARY, read_summary, write_json
+from vae.command_line.resuming import FREE, changes
+from vae.run_directory import LAST_CHECKPOINT, RUN, SUMMARY, read_summary, write_json
 from vae.signals import SIGNALS
 
 STOPPED = {128 + number for number in SIGNALS}  # the exit codes of a run that was asked to stop, and has been saved

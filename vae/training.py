@@ -21,7 +21,7 @@ from vae.divergences import NonFiniteError
 from vae.evaluation import elbo_numbers, encode_images
 from vae.model import VAE
 from vae.objectives import DrawnTerms, Objective, Stateful, Terms, elbo_terms
-from vae.run_directory import CHECKPOINTS
+from vae.run_directory import BEST, CHECKPOINTS, LAST, PREVIOUS
 from vae.schedules import Schedule
 from vae.signals import StopNow
 from vae.tracking import Progress, Tracker
@@ -146,9 +146,14 @@ class Training:
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or early stopping says so."""
-        patience = self.options.early_stopping_epochs
-        exhausted = patience is not None and self.state.epochs_without_better >= patience
-        return exhausted or self.state.step >= self.options.epochs * self.steps_per_epoch
+        return over(self.state, self.options, self.options.epochs * self.steps_per_epoch)
+
+
+def over(state: TrainState, options: Options, steps: int) -> bool:
+    """Whether a run of so many steps has made them all, or early stopping says so."""
+    patience = options.early_stopping_epochs
+    exhausted = patience is not None and state.epochs_without_better >= patience
+    return exhausted or state.step >= steps
 
 
 def fit(training: Training) -> bool:
@@ -159,14 +164,14 @@ def fit(training: Training) -> bool:
     """
     while not training.finished:
         if not train_epoch(training):
-            save(training, training.state.state_dict(), checkpoint.LAST)
+            save(training, training.state.state_dict(), LAST)
             return False
         try:
             end_epoch(training)
         except StopNow:
             # What the epoch was measured to be is lost, and measured again after its last step is made again.
             training.state.load_state_dict(training.before_last_step)
-            save(training, training.before_last_step, checkpoint.LAST)
+            save(training, training.before_last_step, LAST)
             return False
     return True
 
@@ -200,7 +205,7 @@ def train_epoch(training: Training) -> bool:
             started = time.perf_counter()
         if save_due(options, done, time.perf_counter() - saved) and done < training.steps_per_epoch:
             refuse_non_finite(loss, terms, state.step)
-            save(training, state.state_dict(), checkpoint.LAST)
+            save(training, state.state_dict(), LAST)
             saved = time.perf_counter()
     return True
 
@@ -270,8 +275,8 @@ def end_epoch(training: Training) -> None:
         monitoring.show_embedding(tracker, images, encoding)
     saved = state.state_dict()
     if better:  # before the last one: who finds that, finds the best it knows of
-        save(training, saved, checkpoint.BEST)
-    save(training, saved, checkpoint.LAST)
+        save(training, saved, BEST)
+    save(training, saved, LAST)
 
 
 def judge(training: Training, elbo: float, epoch: int) -> bool:
@@ -306,7 +311,7 @@ def save(training: Training, state: dict[str, Any], name: str) -> None:
     training.tracker.flush()
     folder = training.directory / CHECKPOINTS
     folder.mkdir(exist_ok=True)
-    keep = folder / checkpoint.PREVIOUS if name == checkpoint.LAST else None
+    keep = folder / PREVIOUS if name == LAST else None
     checkpoint.save(folder / name, state, keep)
 
 

@@ -21,10 +21,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vae.command_line.composition import Composer, compose, register_schema
-from vae.command_line.resuming import LAST_CHECKPOINT, changes, resumed, with_literal_path
+from vae.command_line.resuming import changes, resumed, with_literal_path
 from vae.command_line.sweeping import named
 from vae.command_line.wording import near, one_line, said_by
 from vae.config import ConfigError, Device
+from vae.run_directory import LAST_CHECKPOINT
 
 __all__ = ["Command", "checked", "compose", "register_schema"]
 

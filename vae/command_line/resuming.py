@@ -11,8 +11,7 @@ from vae.command_line.composition import Composer
 from vae.command_line.older import completed
 from vae.command_line.wording import near, said_by
 from vae.config import ConfigError
-
-LAST_CHECKPOINT = "checkpoints/last"
+from vae.run_directory import LAST_CHECKPOINT
 
 # What a resumed run may change: how long, where and how visibly it trains, but not what it computes.
 FREE = {"epochs", "early_stopping_epochs", "resume", "device", "threads", "compile", "disentanglement"}
