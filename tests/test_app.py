@@ -339,18 +339,40 @@ def test_where_the_last_checkpoint_is_damaged_the_run_goes_on_from_the_one_befor
     assert summary(run)["test"] == summary(finished_run)["test"]
 
 
+LIMITED = """
+import resource, runpy, signal, sys
+limit = int(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+sys.argv = ["train.py", *sys.argv[2:]]
+runpy.run_path("train.py", run_name="__main__")
+"""
+
+
+def run_with_files_of(limit, *words):
+    """The full disk that a test can make: no file may be larger than so many bytes."""
+    command = [sys.executable, "-c", LIMITED, str(limit), *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
 def test_a_full_disk_is_one_line_and_code_6(tmp_path):
-    # A limit on the size of files is the full disk that a test can make; the checkpoint is the first file above it.
-    code = (
-        "import resource, signal, sys, runpy; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)); sys.argv = ['train.py', *sys.argv[1:]]\n"
-        "runpy.run_path('train.py', run_name='__main__')"
-    )
-    words = [*QUICK, f"hydra.run.dir={tmp_path}/run"]
-    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = run_with_files_of(300_000, *QUICK, f"hydra.run.dir={tmp_path}/run")  # the checkpoint is the first above it
     assert done.returncode == 6, done.stderr
     assert "File too large" in one_error_line(done)
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_where_tensorboards_files_cannot_be_written_the_run_says_so_once_and_goes_on(tmp_path, finished_run):
+    del finished_run  # its data
+    tiny = ("model.hidden=[8]", "model.latent_dim=2")
+    done = run_with_files_of(250_000, "beta=4", *SMALL, *tiny, f"hydra.run.dir={tmp_path}/run")
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert said.count("warning: TensorBoard's files cannot be written: File too large.") == 1
+    assert "Traceback" not in said
+    assert summary(tmp_path / "run")["status"] == "done"
+    (events,) = (tmp_path / "run").glob("events.out.*")
+    assert events.stat().st_size <= 250_000
 
 
 def test_two_runs_of_one_moment_have_two_directories(tmp_path):

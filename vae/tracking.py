@@ -1,12 +1,14 @@
 """Where the numbers and pictures of a run go: `metrics.jsonl`, TensorBoard event files and `figures/`.
 
-`metrics.jsonl` is the truth that scripts read. TensorBoard is a view of it: a damaged event file loses nothing else.
+`metrics.jsonl` is the truth that scripts read. TensorBoard is a view of it: a damaged event file loses nothing else,
+and where one cannot be written training goes on without.
 """
 
 import io
 import json
 import logging
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -45,6 +47,7 @@ class Tracker:
         # again, so it stays. max_queue bounds what a kill loses.
         purge_step = first_step + 1 if first_step else 0
         self.writer = SummaryWriter(directory, purge_step=purge_step, max_queue=100) if tensorboard else None
+        threading.excepthook = _but_for_tensorboards
 
     @property
     def takes_pictures(self) -> bool:
@@ -54,9 +57,12 @@ class Tracker:
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Numbers at a step. Steps never go back."""
         self.metrics.write(json.dumps({"step": step, **values}) + "\n")
-        if self.writer:
+
+        def write(writer: SummaryWriter) -> None:
             for tag, value in values.items():
-                self.writer.add_scalar(tag, value, step)
+                writer.add_scalar(tag, value, step)
+
+        self._view(write)
 
     def latents(self, values: Mapping[str, Float[Tensor, " latent"]], step: int) -> None:
         """Numbers of each latent, tagged `z/<name>/<zero-padded index>`."""
@@ -80,13 +86,17 @@ class Tracker:
 
     def histograms(self, values: Mapping[str, Tensor], step: int) -> None:
         """Distributions at a step."""
-        if self.writer:
+
+        def write(writer: SummaryWriter) -> None:
             for tag, value in values.items():
-                self.writer.add_histogram(tag, value.numpy(), step)
+                writer.add_histogram(tag, value.numpy(), step)
+
+        self._view(write)
 
     def picture(self, name: str, picture: Picture, step: int) -> None:
         """A picture, shown in TensorBoard and kept as `figures/<name>.png`, where the newest replaces the older."""
-        if self.writer:
+
+        def write(writer: SummaryWriter) -> None:
             encoded = io.BytesIO()
             Image.fromarray(picture.numpy()).save(encoded, "png", compress_level=3)
             png = encoded.getvalue()
@@ -97,12 +107,13 @@ class Tracker:
             height, width, channels = picture.shape
             image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
             value = Summary.Value(tag=f"figures/{name}", image=image)
-            self.writer._get_file_writer().add_summary(Summary(value=[value]), step)
+            writer._get_file_writer().add_summary(Summary(value=[value]), step)
+
+        self._view(write)
 
     def text(self, tag: str, text: str, step: int) -> None:
         """Markdown."""
-        if self.writer:
-            self.writer.add_text(tag, text, step)
+        self._view(lambda writer: writer.add_text(tag, text, step))
 
     def charts(self, latents: Mapping[str, str], terms: Sequence[str]) -> None:
         """Lay out the custom-scalars page. Once a run.
@@ -111,42 +122,64 @@ class Tracker:
             latents: for each name, the title of a chart with `z/<name>/*` of all latents.
             terms: for each, a chart of training and validation.
         """
-        if self.writer:
-            # The tags are regular expressions. add_scalars would open a run for each line instead.
-            per_latent = {title: ["Multiline", [rf"z/{name}/\d+"]] for name, title in latents.items()}
-            both = {term: ["Multiline", [rf"(train|validation|train_images)/{term}$"]] for term in terms}
-            self.writer.add_custom_scalars({"latents": per_latent, "nats per image": both})
+        # The tags are regular expressions. add_scalars would open a run for each line instead.
+        per_latent = {title: ["Multiline", [rf"z/{name}/\d+"]] for name, title in latents.items()}
+        both = {term: ["Multiline", [rf"(train|validation|train_images)/{term}$"]] for term in terms}
+        self._view(lambda writer: writer.add_custom_scalars({"latents": per_latent, "nats per image": both}))
 
     def embedding(self, points: Float[Tensor, "images latent"], labels: Sequence[int], thumbnails: Tensor) -> None:
         """Points for the embedding projector, with labels and thumbnails (images, channels, height, width)."""
-        if self.writer:
+
+        def write(writer: SummaryWriter) -> None:
             # The "step" only names the folder. torch would add to what an earlier process of the run left there.
             shutil.rmtree(self.directory / "projector", ignore_errors=True)
             (self.directory / "projector_config.pbtxt").unlink(missing_ok=True)
-            self.writer.add_embedding(
+            writer.add_embedding(
                 points, metadata=list(labels), label_img=thumbnails, global_step="projector", tag="posterior_mean"
             )
 
+        self._view(write)
+
     def hyperparameters(self, values: Mapping[str, str | float], metrics: Mapping[str, float], step: int) -> None:
         """The row of this run in the HParams table, beside its scalars `metrics`."""
-        if self.writer:
+
+        def write(writer: SummaryWriter) -> None:
             # add_hparams would open a run below this one, and an `exp` proto would hide those of other runs.
             _, session_start, session_end = hparams(dict(values), dict(metrics))
-            file = self.writer._get_file_writer()
+            file = writer._get_file_writer()
             file.add_summary(session_start, step)
             file.add_summary(session_end, step)
+
+        self._view(write)
 
     def flush(self) -> None:
         """Hand everything to the operating system: a kill loses nothing that came before."""
         self.metrics.flush()
-        if self.writer:
-            self.writer.flush()
+        self._view(SummaryWriter.flush)
 
     def close(self) -> None:
         """Flush and close the files."""
         self.metrics.close()
-        if self.writer:
-            self.writer.close()
+        self._view(SummaryWriter.close)
+
+    def _view(self, write: Callable[[SummaryWriter], object]) -> None:
+        """Write into TensorBoard's files, if there are any; where they cannot be written it is said, and then none."""
+        if self.writer is None:
+            return
+        try:
+            write(self.writer)
+        except OSError as error:
+            self.writer = None
+            log.warning(
+                f"warning: TensorBoard's files cannot be written: {error.strerror or error}. Training goes on without "
+                f"them and without figures; {METRICS} has the numbers"
+            )
+
+
+def _but_for_tensorboards(failure: threading.ExceptHookArgs) -> None:
+    """No traceback of TensorBoard's own thread: what it fails with, it raises again at the next write."""
+    if not type(failure.thread).__module__.startswith("tensorboard"):
+        threading.__excepthook__(failure)
 
 
 def latent_tag(name: str, latent: int, latent_dim: int) -> str:
