@@ -14,6 +14,7 @@ import torch
 from command import ROOT, SMALL, run_train
 
 from vae import checkpoint
+from vae.app import RunExistsError, held
 
 pytestmark = pytest.mark.usefixtures("mnist_root")
 
@@ -267,6 +268,15 @@ def test_a_signal_where_no_step_is_made_stops_at_once_and_the_run_continues(tmp_
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     logged = [(line["step"], tag) for line in lines for tag in line if tag != "step"]
     assert len(logged) == len(set(logged))  # nothing twice
+
+
+def test_a_run_that_is_trained_by_another_process_is_left_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("vae.app.LOCK_PATIENCE_SECONDS", 0.1)
+    with held(tmp_path / "run"):
+        with pytest.raises(RunExistsError, match="is being trained by another process"), held(tmp_path / "run"):
+            pass
+    with held(tmp_path / "run"):
+        pass
 
 
 def test_a_directory_that_holds_a_run_is_not_used_again(tmp_path, finished_run):

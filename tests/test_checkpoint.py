@@ -1,5 +1,6 @@
 import os
 import pickle
+import re
 import resource
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command import ROOT
 
 from vae.checkpoint import CheckpointError, load, load_newest, save
 from vae.run_directory import write_atomically
@@ -130,6 +132,25 @@ def test_a_save_that_fails_keeps_the_last_and_the_one_before(tmp_path, state, mo
     assert {path.name for path in tmp_path.iterdir()} == {"last", "previous"}
 
 
+def test_a_file_has_its_name_only_after_it_is_on_the_disk(tmp_path, monkeypatch):
+    path = tmp_path / "last"
+    write_atomically(path, b"old")
+    synced, replace, done = os.fsync, Path.replace, []
+
+    def noted(kind, call):
+        def noting(*arguments):
+            done.append((kind, path.read_bytes()))
+            return call(*arguments)
+
+        return noting
+
+    monkeypatch.setattr("os.fsync", noted("fsync", synced))
+    monkeypatch.setattr(Path, "replace", noted("replace", replace))
+    write_atomically(path, b"new")
+    assert done == [("fsync", b"old"), ("replace", b"old")]
+    assert path.read_bytes() == b"new"
+
+
 class Canary:
     def __reduce__(self):
         return os.system, ("touch canary",)
@@ -144,6 +165,19 @@ def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="not a checkpoint"):
         load(tmp_path / "bare")
     assert not (tmp_path / "canary").exists()
+
+
+UNSAFE = ("pickle.load(", "pickle.loads(", "weights_only=False", "allow_pickle=True", "torch.load(", "np.load(")
+
+
+def test_no_file_is_opened_in_a_way_that_can_run_code():
+    found = [
+        (path.name, line.strip())
+        for path in [*ROOT.glob("vae/**/*.py"), *ROOT.glob("scripts/**/*.py"), ROOT / "train.py"]
+        for line in path.read_text().splitlines()
+        if any(call in line for call in UNSAFE) and not re.search("weights_only=True|allow_pickle=False", line)
+    ]
+    assert found == []
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path):

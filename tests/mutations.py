@@ -1,0 +1,193 @@
+"""Take one guard away and see that a test fails: `python tests/mutations.py`, five minutes of a core.
+
+For each guard a copy of the checkout is made, the guard is removed from it, and the tests that know it are run there.
+A guard whose tests pass all the same is not tested, and the exit code is 1.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Mutation(NamedTuple):
+    """A guard and the tests that must miss it."""
+
+    guard: str
+    file: str
+    text: str  # once in the file
+    instead: str
+    tests: tuple[str, ...]  # of pytest's words
+
+
+SAVE = ("tests/test_checkpoint.py",)
+RESUME = ("tests/test_training.py", "-k", "continues")
+MUTATIONS = (
+    Mutation("rename", "vae/run_directory.py", "temporary.replace(path)", "path.write_bytes(content)", SAVE),
+    Mutation("fsync", "vae/run_directory.py", "os.fsync(file.fileno())", "pass", SAVE),
+    Mutation(
+        "checksum",
+        "vae/checkpoint.py",
+        "if header[len(MAGIC) :] != hashlib.sha256(payload).hexdigest().encode():",
+        "if not payload:",
+        SAVE,
+    ),
+    Mutation("no foreign code", "vae/checkpoint.py", "weights_only=True", "weights_only=False", SAVE),
+    Mutation("the checkpoint before", "vae/checkpoint.py", "state = load(folder / PREVIOUS)", "raise error", SAVE),
+    Mutation("kept when saving", "vae/run_directory.py", "give_second_name(path, keep)", "pass", SAVE),
+    Mutation(
+        "generator's state",
+        "vae/training.py",
+        'self.generator.set_state(state["generator"])',
+        "pass",
+        RESUME,
+    ),
+    Mutation(
+        "optimiser's state",
+        "vae/training.py",
+        'self.optimizer.load_state_dict(state["optimizer"])',
+        "pass",
+        RESUME,
+    ),
+    Mutation(
+        "objective's state",
+        "vae/training.py",
+        'self.learner.load_state_dict(state["objective"])',
+        "pass",
+        RESUME,
+    ),
+    Mutation("sums of the epoch", "vae/training.py", 'self.epoch_sums.copy_(state["epoch_sums"])', "pass", RESUME),
+    Mutation(
+        "sums since logged", "vae/training.py", 'self.interval_sums.copy_(state["interval_sums"])', "pass", RESUME
+    ),
+    Mutation(
+        "steps of an epoch that are done",
+        "vae/training.py",
+        "order.split(options.batch_size)[steps_done:]",
+        "order.split(options.batch_size)",
+        RESUME,
+    ),
+    Mutation(
+        "loss is a number",
+        "vae/training.py",
+        "if not math.isfinite(loss):",
+        "if step < 0:",
+        ("tests/test_training.py", "-k", "number or finite or diverged"),
+    ),
+    Mutation(
+        "parameters are numbers",
+        "vae/training.py",
+        "and not math.isfinite(number.sum()) and not bool(number.isfinite().all())",
+        "and False",
+        ("tests/test_training.py", "-k", "number or finite or diverged"),
+    ),
+    Mutation(
+        "NaN is refused",
+        "vae/divergences.py",
+        "return math.isnan(value.detach().sum()) and bool(value.isnan().any())",
+        "return False",
+        ("tests/test_divergences.py", "tests/test_distributions.py"),
+    ),
+    Mutation(
+        "bound of the log-variance",
+        "vae/distributions.py",
+        "return logvar.clamp(low, high)",
+        "return logvar.clone()",
+        ("tests/test_distributions.py",),
+    ),
+    Mutation("range", "vae/config.py", "check_ranges(self)", "pass", ("tests/test_bad_command_lines.py",)),
+    Mutation(
+        "one run a directory",
+        "vae/app.py",
+        'with (directory / RUN).open("x") as file:',
+        'with (directory / RUN).open("w") as file:',
+        ("tests/test_app.py", "-k", "not_used_again"),
+    ),
+    Mutation(
+        "lock",
+        "vae/app.py",
+        "lock.acquire(timeout=LOCK_PATIENCE_SECONDS)",
+        "pass",
+        ("tests/test_app.py", "-k", "trained_by_another"),
+    ),
+    Mutation(
+        "leftovers",
+        "vae/app.py",
+        "        remove_leftovers(directory)\n",
+        "",
+        ("tests/test_app.py", "-k", "half_written"),
+    ),
+    Mutation(
+        "no line twice",
+        "vae/tracking.py",
+        'earlier = json.loads(line)["step"] <= first_step',
+        "earlier = True",
+        ("tests/test_tracking.py",),
+    ),
+    Mutation(
+        "no event twice",
+        "vae/tracking.py",
+        "purge_step=purge_step, ",
+        "",
+        ("tests/test_tracking.py",),
+    ),
+    Mutation(
+        "MNIST's sha256",
+        "vae/data/checks.py",
+        "if name is Dataset.MNIST and (sha256 := hash_of(data)) != MNIST_SHA256[file]:",
+        'if (sha256 := hash_of(data)) == "":',
+        ("tests/test_data_faults.py", "tests/test_data_sources.py", "tests/test_data_fetch.py"),
+    ),
+    Mutation(
+        "the second signal",
+        "vae/signals.py",
+        "raise SystemExit(128 + number)",
+        "return",
+        ("tests/test_signals.py",),
+    ),
+)
+
+
+def noticed(mutation: Mutation, folder: Path) -> bool:
+    """Whether the tests fail in a copy of the checkout that lacks the guard."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, target)
+    file = folder / mutation.file
+    before = file.read_text()
+    if before.count(mutation.text) != 1:
+        raise SystemExit(f"{mutation.guard}: {mutation.text!r} must be in {mutation.file} once. Correct the table")
+    file.write_text(before.replace(mutation.text, mutation.instead))
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", *mutation.tests]
+    done = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True)
+    if done.returncode not in (0, 1):  # 1 is that a test failed
+        raise SystemExit(f"{mutation.guard}: pytest ended with {done.returncode}: {done.stdout.decode()[-2000:]}")
+    return done.returncode == 1
+
+
+def main() -> int:
+    """Print each guard and whether its absence is noticed. 1 if one is not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("guards", nargs="*", metavar="guard", help=f"of {', '.join(m.guard for m in MUTATIONS)} (all)")
+    arguments = parser.parse_args()
+    missed = 0
+    for mutation in MUTATIONS:
+        if arguments.guards and mutation.guard not in arguments.guards:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            found = noticed(mutation, Path(folder))
+        print(f"{mutation.guard:32} {mutation.file:24} {'a test fails' if found else 'NO TEST FAILS'}", flush=True)
+        missed += not found
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
