@@ -34,7 +34,7 @@ MUTATIONS = (
     Mutation(
         "checksum",
         "vae/checkpoint.py",
-        "if header[len(MAGIC) :] != hashlib.sha256(payload).hexdigest().encode():",
+        'if header + b"\\n" != header_of(payload):',
         "if not payload:",
         SAVE,
     ),

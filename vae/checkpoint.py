@@ -18,6 +18,7 @@ from vae.run_directory import LAST, PREVIOUS, write_atomically
 log = logging.getLogger(__name__)
 
 MAGIC = b"beta-vae 1 "
+HEADER_BYTES = len(MAGIC) + 2 * hashlib.sha256().digest_size + 1
 
 
 class CheckpointError(Exception):
@@ -35,11 +36,17 @@ def save(path: Path, state: dict[str, Any], keep: Path | None = None) -> None:
     Raises:
         OSError: the disk is full or cannot be written; an older checkpoint at `path` is untouched.
     """
-    buffer = io.BytesIO()
+    buffer = io.BytesIO(bytes(HEADER_BYTES))
+    buffer.seek(HEADER_BYTES)
     torch.save(state, buffer)
-    payload = buffer.getvalue()
-    content = MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
+    content = buffer.getbuffer()  # megabytes, of which nothing is copied
+    content[:HEADER_BYTES] = header_of(content[HEADER_BYTES:])
     write_atomically(path, content, keep)
+
+
+def header_of(payload: bytes | memoryview) -> bytes:
+    """The first line of a checkpoint with this payload."""
+    return MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n"
 
 
 def load_newest(folder: Path) -> dict[str, Any]:
@@ -77,7 +84,7 @@ def load(path: Path) -> dict[str, Any]:
     header, _, payload = content.partition(b"\n")
     if not header.startswith(MAGIC):
         raise CheckpointError(f"{path} is not a checkpoint of this version of beta-vae. Use another checkpoint")
-    if header[len(MAGIC) :] != hashlib.sha256(payload).hexdigest().encode():
+    if header + b"\n" != header_of(payload):
         raise CheckpointError(f"{path} is damaged: its checksum does not match. Use another checkpoint")
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)

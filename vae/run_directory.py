@@ -23,7 +23,7 @@ def temporary_of(path: Path) -> Path:
     return path.with_name(path.name + ".tmp")
 
 
-def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
+def write_atomically(path: Path, content: bytes | memoryview, keep: Path | None = None) -> None:
     """Put `content` at `path` so that a reader, or a kill at any moment, finds the old file or the new one, whole.
 
     Args:

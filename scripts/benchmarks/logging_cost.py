@@ -1,7 +1,7 @@
-"""What TensorBoard, metrics.jsonl and the figures cost of the default run."""
+"""What TensorBoard, metrics.jsonl and the figures cost of the default run, and what its checkpoints do."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -13,7 +13,8 @@ from vae import monitoring, training
 from vae.tracking import Tracker
 
 PROMISED_EPOCHS = 25  # the default
-LOGGING: tuple[tuple[Any, str], ...] = (
+Functions = Sequence[tuple[Any, str]]
+LOGGING: Functions = (
     (training, "log_interval"),
     (monitoring, "report_numbers"),
     (monitoring, "decompose"),
@@ -25,6 +26,7 @@ LOGGING: tuple[tuple[Any, str], ...] = (
     (Tracker, "scalars"),
     (Tracker, "flush"),
 )
+SAVING: Functions = ((training, "save"),)
 
 
 class Stopwatch:
@@ -32,6 +34,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.calls = 0
         self.depth = 0
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,32 +48,43 @@ class Stopwatch:
             finally:
                 self.depth -= 1
                 if self.depth == 0:
+                    self.calls += 1
                     self.seconds += time.perf_counter() - started
 
         return wrapper
 
 
 @contextmanager
-def logging_timed() -> Iterator[Stopwatch]:
-    """A stopwatch on everything that logs."""
+def timed(functions: Functions) -> Iterator[Stopwatch]:
+    """A stopwatch on these functions."""
     watch = Stopwatch()
     with ExitStack() as stack:
-        for owner, name in LOGGING:
+        for owner, name in functions:
             stack.enter_context(patch.object(owner, name, watch.timed(getattr(owner, name))))
         yield watch
 
 
 def rows(plan: Plan) -> list[Row]:
-    """Seconds of training, of logging, and the share."""
+    """Seconds of training, and the shares of logging and of saving as often as by default."""
     epochs = plan.logged_epochs
     with ours.Runs() as started:
         run = started.of_words(["device=cpu", f"epochs={epochs}"], plan.images)
-        with logging_timed() as watch:
+        with timed(LOGGING) as logged, timed(SAVING) as saved:
             training.fit(run)
-    share = 100 * watch.seconds / run.state.seconds
+    share = 100 * logged.seconds / run.state.seconds
+    per_save, per_step = saved.seconds / saved.calls, run.state.seconds / run.state.step
+    every = run.options.save_every_steps
+    assert every is not None
     # Pictures are drawn at epochs 1, 10, 100 and the last: a short run has a large share, which was never promised.
     target = Target(3.0, 1.0, at_most=True) if epochs >= PROMISED_EPOCHS else None
     return [
         Row(f"training of {epochs} epochs", run.state.seconds, "s"),
         Row("logging: share of the training time", share, "%", target),
+        Row(
+            f"a checkpoint every {every} steps: share of the training time",
+            100 * per_save / (every * per_step),
+            "%",
+            Target(1.0, 1.0, at_most=True),
+            f"{1e3 * per_save:.3g} ms, mean of {saved.calls}",
+        ),
     ]
