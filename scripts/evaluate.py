@@ -49,7 +49,11 @@ def main() -> int:
     scores = disentanglement_numbers(run.vae, run.splits.train) if factors_known else None
     shown = numbers if arguments.samples is None else numbers | {"nll": nll(run, arguments.samples, arguments.images)}
     print(json.dumps(shown if scores is None else shown | {"disentanglement": scores}, indent=2))
-    return 0 if arguments.checkpoint == BEST else compare(numbers, scores, arguments.run / SUMMARY)
+    try:
+        return 0 if arguments.checkpoint == BEST else compare(numbers, scores, arguments.run / SUMMARY)
+    except EXPECTED as error:
+        print(f"error: {error}", file=sys.stderr)
+        return exit_code(error)
 
 
 def nll(run: Run, samples: int, images: int | None) -> dict[str, int | float]:
@@ -60,7 +64,11 @@ def nll(run: Run, samples: int, images: int | None) -> dict[str, int | float]:
 
 
 def compare(numbers: Mapping[str, Any], scores: Mapping[str, Any] | None, summary: Path) -> int:
-    """0 if the numbers are those that `summary` records, else 1. Scores that it lacks are added to it."""
+    """0 if the numbers are those that `summary` records, else 1. Scores that it lacks are added if they are.
+
+    Raises:
+        RunExistsError: they cannot be added, because the run is being trained.
+    """
     recorded = read_summary(summary.parent)
     if recorded["status"] == "unfinished":
         print(f"{summary} does not exist: the run has not ended", file=sys.stderr)
@@ -70,9 +78,12 @@ def compare(numbers: Mapping[str, Any], scores: Mapping[str, Any] | None, summar
     if scores is not None and "disentanglement" in recorded:
         before = recorded["disentanglement"]["numbers"]
         apart += [n for n, value in scores["numbers"].items() if not agree(value, before.get(n), SCORE_TOLERANCE)]
-    elif scores is not None and recorded["status"] == "done":
-        with held(summary.parent):  # by nobody who goes on training meanwhile
-            write_json(summary, read_summary(summary.parent) | {"disentanglement": scores})
+    elif scores is not None and recorded["status"] == "done" and not apart:
+        with held(summary.parent):
+            if read_summary(summary.parent) != recorded:
+                print(f"{summary} has changed meanwhile: the run was continued", file=sys.stderr)
+                return 1
+            write_json(summary, recorded | {"disentanglement": scores})
         print(f"added the scores of disentanglement to {summary}", file=sys.stderr)
     print(f"differs from {summary} in {', '.join(apart)}" if apart else f"agrees with {summary}", file=sys.stderr)
     return 1 if apart else 0

@@ -476,7 +476,7 @@ def test_no_checkpoint_holds_what_is_no_finite_number(begin, tmp_path, splits, w
     with torch.no_grad():
         (decoder if what == "parameter" else run.state.optimizer.state[decoder]["exp_avg_sq"])[5] = bad
     with pytest.raises(NonFiniteError, match="after step 8"):
-        save(run, run.state.state_dict(), "last")
+        save(run, run.state.state_dict())
     assert (tmp_path / "checkpoints" / "last").read_bytes() == before
 
 

@@ -172,15 +172,16 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
     options = build_options(config, len(splits.train))
     summary = read_summary(directory)
-    if over(state, options, steps) and summary["status"] == "done" and summary["steps"] == state.step:
+    ended = over(state, options, steps // config.epochs)
+    if ended and summary["status"] == "done" and summary["steps"] == state.step:
         early = "stopped early. Set early_stopping_epochs=null to go on"
-        whole = f"has all its {config.epochs} epochs. Name more to go on, as in epochs=50"
+        whole = f"has its {summary['epochs']} epochs. Name more to go on, as in epochs={2 * summary['epochs']}"
         log.info(f"end    {shown(directory)} {whole if state.step >= steps else early}")
         return
-    if state.step > steps:
-        begun = math.ceil(state.step * config.epochs / steps)
-        raise ConfigError(f"epochs must be at least {begun}, which the run has begun, got {config.epochs}. Name more")
     origin = record_origin(config, directory, device)
+    (directory / SUMMARY).unlink(
+        missing_ok=True
+    )  # of fewer epochs: a kill must not leave it beside a later checkpoint
 
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
     progress = Progress(steps, state.step, shown=config.tracking.progress)

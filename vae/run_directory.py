@@ -40,8 +40,8 @@ def write_atomically(path: Path, content: bytes | memoryview, keep: Path | None 
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if keep is not None and path.is_file():
-            give_second_name(path, keep)
+        if keep is not None:
+            _keep(path, keep)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -54,8 +54,10 @@ def remove_leftovers(directory: Path) -> None:
         temporary_of(path).unlink(missing_ok=True)
 
 
-def give_second_name(path: Path, second: Path) -> None:
-    """Have the file at `path` stand at `second` too, atomically."""
+def give_second_name(path: Path, second: Path, keep: Path | None = None) -> None:
+    """Have the file at `path` stand at `second` too, atomically; what is there now stays, if named, as `keep`."""
+    if keep is not None:
+        _keep(second, keep)
     temporary = temporary_of(second)
     temporary.unlink(missing_ok=True)
     try:
@@ -63,6 +65,11 @@ def give_second_name(path: Path, second: Path) -> None:
     except OSError:  # a file system without hard links
         shutil.copyfile(path, temporary)
     temporary.replace(second)
+
+
+def _keep(path: Path, name: Path) -> None:
+    if path.is_file():
+        give_second_name(path, name)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -61,9 +61,12 @@ def run_member(config: DictConfig, script: Path) -> int:
 
 
 def is_done(directory: Path, config: DictConfig) -> bool:
-    """Whether the run in `directory` has ended, with as many epochs as are asked for."""
-    longer = changes(directory, config, FREE - {"epochs", "early_stopping_epochs"})
-    return read_summary(directory)["status"] == "done" and not longer
+    """Whether the run in `directory` has ended, as it would by `config` or with more epochs."""
+    summary = read_summary(directory)
+    if summary["status"] != "done":
+        return False
+    same = not changes(directory, config, FREE - {"epochs", "early_stopping_epochs"})
+    return same or bool(summary["epochs"] >= config.epochs)
 
 
 def failed(directory: Path, config: DictConfig, code: int, reason: str) -> int:

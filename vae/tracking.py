@@ -11,6 +11,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from jaxtyping import Float
@@ -46,8 +47,13 @@ class Tracker:
         # Without purge_step readers show the steps of a continued run twice; what is at first_step is not written
         # again, so it stays. max_queue bounds what a kill loses.
         purge_step = first_step + 1 if first_step else 0
-        self.writer = SummaryWriter(directory, purge_step=purge_step, max_queue=100) if tensorboard else None
-        threading.excepthook = _but_for_tensorboards
+        self.writer: SummaryWriter | None = None
+        if tensorboard:
+            threading.excepthook = _but_for_tensorboards
+            try:
+                self.writer = SummaryWriter(directory, purge_step=purge_step, max_queue=100)
+            except OSError as error:
+                _warn(error)
 
     @property
     def takes_pictures(self) -> bool:
@@ -169,17 +175,26 @@ class Tracker:
         try:
             write(self.writer)
         except OSError as error:
-            self.writer = None
-            log.warning(
-                f"warning: TensorBoard's files cannot be written: {error.strerror or error}. Training goes on without "
-                f"them and without figures; {METRICS} has the numbers"
-            )
+            failed, self.writer = self.writer, None
+            with suppress(OSError):
+                failed.close()
+            _warn(error)
+
+
+def _warn(error: OSError) -> None:
+    log.warning(
+        f"warning: TensorBoard's files cannot be written: {error.strerror or error}. The run goes on without them and "
+        f"without figures; {METRICS} has the numbers"
+    )
 
 
 def _but_for_tensorboards(failure: threading.ExceptHookArgs) -> None:
     """No traceback of TensorBoard's own thread: what it fails with, it raises again at the next write."""
     if not type(failure.thread).__module__.startswith("tensorboard"):
-        threading.__excepthook__(failure)
+        _usual_hook(failure)
+
+
+_usual_hook = threading.excepthook
 
 
 def latent_tag(name: str, latent: int, latent_dim: int) -> str:

@@ -21,7 +21,7 @@ from vae.divergences import NonFiniteError
 from vae.evaluation import elbo_numbers, encode_images
 from vae.model import VAE
 from vae.objectives import DrawnTerms, Objective, Stateful, Terms, elbo_terms
-from vae.run_directory import BEST, CHECKPOINTS, LAST, PREVIOUS
+from vae.run_directory import BEST, CHECKPOINTS, LAST, PREVIOUS, give_second_name
 from vae.schedules import Schedule
 from vae.signals import StopNow
 from vae.tracking import Progress, Tracker
@@ -146,14 +146,15 @@ class Training:
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or early stopping says so."""
-        return over(self.state, self.options, self.options.epochs * self.steps_per_epoch)
+        return over(self.state, self.options, self.steps_per_epoch)
 
 
-def over(state: TrainState, options: Options, steps: int) -> bool:
-    """Whether a run of so many steps has made them all, or early stopping says so."""
+def over(state: TrainState, options: Options, steps_per_epoch: int) -> bool:
+    """Whether all epochs are made, or early stopping says so. An epoch that has begun is always made to its end."""
+    epochs, steps_begun = divmod(state.step, steps_per_epoch)
     patience = options.early_stopping_epochs
     exhausted = patience is not None and state.epochs_without_better >= patience
-    return exhausted or state.step >= steps
+    return steps_begun == 0 and (exhausted or epochs >= options.epochs)
 
 
 def fit(training: Training) -> bool:
@@ -164,14 +165,14 @@ def fit(training: Training) -> bool:
     """
     while not training.finished:
         if not train_epoch(training):
-            save(training, training.state.state_dict(), LAST)
+            save(training, training.state.state_dict())
             return False
         try:
             end_epoch(training)
         except StopNow:
             # What the epoch was measured to be is lost, and measured again after its last step is made again.
             training.state.load_state_dict(training.before_last_step)
-            save(training, training.before_last_step, LAST)
+            save(training, training.before_last_step)
             return False
     return True
 
@@ -205,7 +206,7 @@ def train_epoch(training: Training) -> bool:
             started = time.perf_counter()
         if save_due(options, done, time.perf_counter() - saved) and done < training.steps_per_epoch:
             refuse_non_finite(loss, terms, state.step)
-            save(training, state.state_dict(), LAST)
+            save(training, state.state_dict())
             saved = time.perf_counter()
     return True
 
@@ -273,10 +274,7 @@ def end_epoch(training: Training) -> None:
     if training.finished:
         monitoring.show_rates(tracker, state.step)
         monitoring.show_embedding(tracker, images, encoding)
-    saved = state.state_dict()
-    if better:  # before the last one: who finds that, finds the best it knows of
-        save(training, saved, BEST)
-    save(training, saved, LAST)
+    save(training, state.state_dict(), best=better)
 
 
 def judge(training: Training, elbo: float, epoch: int) -> bool:
@@ -295,8 +293,13 @@ def judge(training: Training, elbo: float, epoch: int) -> bool:
     return better
 
 
-def save(training: Training, state: dict[str, Any], name: str) -> None:
-    """Write `checkpoints/<name>`, after all that was logged: a run continued from it logs no earlier step again.
+def save(training: Training, state: dict[str, Any], *, best: bool = False) -> None:
+    """Write the checkpoint `last`, after all that was logged: a run continued from it logs no earlier step again.
+
+    Args:
+        training: the run.
+        state: what `TrainState.state_dict` gave.
+        best: it is `best`, too: one file with two names.
 
     Raises:
         NonFiniteError: it would hold a parameter, or a moment of the optimiser, that is no finite number.
@@ -311,8 +314,11 @@ def save(training: Training, state: dict[str, Any], name: str) -> None:
     training.tracker.flush()
     folder = training.directory / CHECKPOINTS
     folder.mkdir(exist_ok=True)
-    keep = folder / PREVIOUS if name == LAST else None
-    checkpoint.save(folder / name, state, keep)
+    if best:  # before it is `last`: who finds that, finds the best it knows of
+        checkpoint.save(folder / BEST, state)
+        give_second_name(folder / BEST, folder / LAST, folder / PREVIOUS)
+    else:
+        checkpoint.save(folder / LAST, state, folder / PREVIOUS)
 
 
 REMEDY = "Lower learning_rate, set gradient_norm_limit, or warm beta up; the last checkpoint is from before"

@@ -6,7 +6,7 @@ To import disent, and what it needs, makes every step of every loop in the same 
 import multiprocessing
 import traceback
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from multiprocessing.connection import Connection
 
 from benchmarks import ours
@@ -43,7 +43,8 @@ class Apart(AbstractContextManager["Apart"]):
         Raises:
             RuntimeError: it failed; the text is what it failed with.
         """
-        self.connection.send(None)
+        with suppress(OSError):  # of a process that has ended: it is told below
+            self.connection.send(None)
         return self._answer()
 
     def __exit__(self, *_: object) -> None:
@@ -54,7 +55,7 @@ class Apart(AbstractContextManager["Apart"]):
     def _answer(self) -> float:
         try:
             answer = self.connection.recv()
-        except EOFError:
+        except (EOFError, OSError):
             self.process.join()
             raise RuntimeError(f"its process ended with code {self.process.exitcode}") from None
         if isinstance(answer, str):
@@ -70,14 +71,15 @@ def serve(loop: Callable[[], AbstractContextManager[Epoch]], connection: Connect
             connection.send(0.0)
             while asked(connection):
                 connection.send(epoch())
-    except Exception:
-        connection.send(traceback.format_exc().strip().splitlines()[-1])
+    except Exception as error:
+        with suppress(OSError):  # nobody listens any more
+            connection.send("".join(traceback.format_exception_only(error)).strip())
 
 
 def asked(connection: Connection) -> bool:
     """Wait to be asked; False if the other end is closed."""
     try:
         connection.recv()
-    except EOFError:
+    except (EOFError, OSError):
         return False
     return True

@@ -35,7 +35,7 @@ class Runs(AbstractContextManager["Runs"]):
     """Runs at step 0, as many as are asked for, in a folder that is removed when the block ends.
 
     Attributes:
-        folder: of the runs, and of whoever else writes something.
+        folder: of the runs.
     """
 
     def __enter__(self) -> "Runs":
