@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -12,11 +12,28 @@ from omegaconf import OmegaConf
 
 from vae.command_line import checked, compose, register_schema
 from vae.command_line.composition import Composer
-from vae.config import BernoulliConfig, Config, ConfigError, ConvConfig, Dataset, GaussianConfig, MLPConfig
+from vae.config import (
+    BernoulliConfig,
+    Config,
+    ConfigError,
+    ConvConfig,
+    Dataset,
+    Device,
+    GaussianConfig,
+    MLPConfig,
+    Precision,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 EXPERIMENTS = sorted(file.stem for file in (CONFIGS / "experiment").glob("*.yaml"))
+
+
+@dataclass
+class Words:
+    precision: Precision = Precision.bf16
+    device: Device = Device.auto
+    name: str = ""
 
 
 def composed(*overrides: str) -> Config:
@@ -266,6 +283,11 @@ def test_a_sweep_is_named_by_its_command(arguments, sweep, member, members, caps
     assert command.members == members
     assert f"hydra.sweep.subdir='{member}'" in command.arguments
     assert capsys.readouterr() == ("", "")
+
+
+def test_in_the_name_of_a_member_a_choice_is_its_word():
+    config = OmegaConf.merge(OmegaConf.structured(Words), {"name": "precision=${precision}_device=${device}"})
+    assert config.name == "precision=bf16_device=auto"
 
 
 def test_a_long_command_names_a_directory_that_fits():

@@ -16,7 +16,14 @@ class ConfigError(ValueError):
     """A configuration that cannot be run. Its text is one line: the rule, what was given, the fix."""
 
 
-class Device(Enum):
+class Choice(Enum):
+    """One of several words; in a text, as the name of a sweep's member is, it is that word."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Device(Choice):
     """Where the tensors live. `auto` takes CUDA, then MPS, then the CPU."""
 
     auto = "auto"
@@ -25,35 +32,35 @@ class Device(Enum):
     mps = "mps"
 
 
-class Precision(Enum):
+class Precision(Choice):
     """The number format of the networks' products; the rate, the likelihood and Adam are always fp32."""
 
     fp32 = "fp32"
     bf16 = "bf16"
 
 
-class Optimizer(Enum):
+class Optimizer(Choice):
     """What takes the steps, with the paper's other constants."""
 
     adam = "adam"
     adagrad = "adagrad"
 
 
-class Between(Enum):
+class Between(Choice):
     """What a schedule does between its points."""
 
     line = "line"  # goes straight from one to the next
     hold = "hold"  # stays at the one before
 
 
-class Start(Enum):
+class Start(Choice):
     """The weights that training starts from."""
 
     torch = "torch"  # torch's own: a third as large as Glorot's, in variance, in a square layer; and random biases
     glorot = "glorot"  # Glorot & Bengio (2010), and no biases
 
 
-class Binarisation(Enum):
+class Binarisation(Choice):
     """How grey pixels become the 0 and 1 of a Bernoulli likelihood."""
 
     dynamic = "dynamic"  # training pixels are drawn anew at every use, validation and test once
@@ -61,7 +68,7 @@ class Binarisation(Enum):
     none = "none"  # grey values as they are: no Bernoulli bound, but what many tutorials train on
 
 
-class Dataset(Enum):
+class Dataset(Choice):
     """The data sets, by torchvision's names."""
 
     MNIST = "MNIST"
@@ -69,7 +76,7 @@ class Dataset(Enum):
     KMNIST = "KMNIST"
 
 
-class Activation(Enum):
+class Activation(Choice):
     """The non-linearity between the layers."""
 
     relu = "relu"

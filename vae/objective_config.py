@@ -4,14 +4,13 @@
 """
 
 from dataclasses import dataclass, field
-from enum import Enum
 
-from vae.config import ConfigError, between, check_points
+from vae.config import Choice, ConfigError, between, check_points
 
 WEIGHT = between(0, 1e6)
 
 
-class Covariance(Enum):
+class Covariance(Choice):
     """What DIP-VAE decorrelates."""
 
     means = "means"  # the posterior means: DIP-VAE-I

@@ -65,8 +65,9 @@ class Tracker:
         self.metrics.write(json.dumps({"step": step, **values}) + "\n")
 
         def write(writer: SummaryWriter) -> None:
-            for tag, value in values.items():
-                writer.add_scalar(tag, value, step)
+            # One event for all of them: one each, as add_scalar makes, takes two hundredths of a training on MNIST.
+            summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+            writer._get_file_writer().add_summary(summary, step)
 
         self._view(write)
 
