@@ -1,6 +1,7 @@
 """A run from Hydra's configuration to `summary.json`, and how it ends."""
 
 import errno
+import gc
 import io
 import json
 import logging
@@ -192,6 +193,7 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
             tracker.charts(CHARTS, TERMS)
         tracker.text("configuration", as_code(OmegaConf.to_yaml(OmegaConf.structured(config))), state.step)
         tracker.text("environment", as_code(json.dumps(origin, indent=2)), state.step)
+        gc.freeze()  # what was imported stays: no collection looks through it again, as each of a figure's would
         if fit(training):
             conclude(config, training, stop)
         else:
