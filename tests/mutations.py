@@ -73,7 +73,7 @@ MUTATIONS = (
         "steps of an epoch that are done",
         "vae/training.py",
         "order.split(options.batch_size)[steps_done:]",
-        "order.split(options.batch_size)",
+        "order.split(options.batch_size)[: training.steps_per_epoch - steps_done]",
         RESUME,
     ),
     Mutation(
