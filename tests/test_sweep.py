@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from command import MEMBER, ROOT, SMALL, run_train
+from omegaconf import OmegaConf
 
 from vae import checkpoint
 from vae.run_directory import read_summary
+from vae.sweep import is_done
 
 QUICK = (*SMALL, "tracking.tensorboard=false", "threads=1")
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
@@ -80,6 +82,13 @@ def test_the_same_command_again_trains_nothing(finished_sweep, tmp_path):
     assert "2 of 2 members done" in again.stdout
     left_alone = {path for path in before if path.name != "train.log"}
     assert {path for path in left_alone if path.stat().st_mtime_ns != before[path]} == set()
+
+
+@pytest.mark.parametrize(("epochs", "done"), [(1, True), (3, True), (4, False)])
+def test_a_member_is_done_with_as_many_epochs_as_are_asked_for_or_more(finished_sweep, epochs, done):
+    member = finished_sweep / "beta=8.0_seed=0"
+    config = OmegaConf.load(member / ".hydra" / "config.yaml")
+    assert is_done(member, OmegaConf.merge(config, {"epochs": epochs})) is done
 
 
 def test_a_finished_member_of_another_configuration_is_not_taken_for_this_one(finished_sweep, tmp_path):

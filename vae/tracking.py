@@ -65,7 +65,7 @@ class Tracker:
         self.metrics.write(json.dumps({"step": step, **values}) + "\n")
 
         def write(writer: SummaryWriter) -> None:
-            # One event for all of them: one each, as add_scalar makes, takes two hundredths of a training on MNIST.
+            # One event for all of them: one each, as add_scalar makes, takes half a hundredth of a training on MNIST.
             summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
             writer._get_file_writer().add_summary(summary, step)
 
