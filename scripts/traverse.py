@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from vae import figures
 from vae.app import EXPECTED, exit_code
@@ -54,7 +53,7 @@ def main() -> int:
         )
     output = arguments.output or arguments.runs[0] / "figures" / "traversals_test.png"
     output.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(beside(pictures).numpy()).save(output)
+    figures.as_image(beside(pictures)).save(output)
     print(output)
     return 0
 
@@ -63,7 +62,8 @@ def beside(pictures: list[figures.Picture]) -> figures.Picture:
     """Pictures from left to right, on white."""
     height = max(picture.shape[0] for picture in pictures)
     width = sum(picture.shape[1] for picture in pictures) + MARGIN * (len(pictures) - 1)
-    canvas = torch.full((height, width, 3), figures.BACKGROUND, dtype=torch.uint8)
+    channels = max(picture.shape[2] for picture in pictures)
+    canvas = torch.full((height, width, channels), figures.BACKGROUND, dtype=torch.uint8)
     left = 0
     for picture in pictures:
         canvas[: picture.shape[0], left : left + picture.shape[1]] = picture

@@ -35,7 +35,7 @@ MUTATIONS = (
     Mutation(
         "checksum",
         "vae/checkpoint.py",
-        'if header + b"\\n" != header_of(payload):',
+        'if header + b"\\n" != expected(payload):',
         "if not payload:",
         SAVE,
     ),

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from torch.distributions import Independent, Normal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from vae.distributions import Bernoulli, DiagonalNormal, Gaussian, LogvarBounds, bound_logvar, logvar_of
+from vae.distributions import (
+    Bernoulli,
+    DiagonalNormal,
+    Gaussian,
+    LogvarBounds,
+    bound_logvar,
+    log_sum_exp,
+    logvar_of,
+)
 from vae.divergences import NonFiniteError, kl_to_standard_normal
 
 laws = settings(max_examples=200, deadline=None)
@@ -161,6 +169,25 @@ def test_nan_is_refused_by_the_posterior(name):
     arguments[name][0, 1] = math.nan
     with pytest.raises(NonFiniteError, match=f"{name} must not hold NaN, got 1 of 6"):
         DiagonalNormal(**arguments)
+
+
+# Sums of densities
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@laws
+@given(st.lists(st.floats(-2000, 100, width=32), min_size=1, max_size=30), st.integers(0, 3))
+def test_the_log_of_a_sum_of_densities_is_that_of_torch_and_its_gradient_their_shares(dtype, values, many):
+    log_densities = torch.tensor([values * 10**many] * 2, dtype=dtype, requires_grad=True)
+    total = log_sum_exp(log_densities, 1)
+    torch.testing.assert_close(total, torch.logsumexp(log_densities, 1))
+    total.sum().backward()
+    torch.testing.assert_close(log_densities.grad, log_densities.detach().softmax(1))
+
+
+def test_a_density_of_zero_adds_nothing_and_nan_does_not_pass_unseen():
+    assert log_sum_exp(torch.tensor([-math.inf, 2.0]), 0) == 2.0
+    assert log_sum_exp(torch.tensor([math.nan, 2.0]), 0).isnan()
 
 
 # Bernoulli

@@ -20,9 +20,9 @@ def model(channels: int = 1, latent_dim: int = 2) -> VAE:
     return mlp_vae((channels, 6, 6), latent_dim, (8,)).eval()
 
 
-def check(picture: torch.Tensor, height: int | None = None, width: int | None = None) -> None:
+def check(picture: torch.Tensor, height: int | None = None, width: int | None = None, channels: int = 3) -> None:
     assert picture.dtype == torch.uint8
-    assert picture.shape == (height or picture.shape[0], width or picture.shape[1], 3)
+    assert picture.shape == (height or picture.shape[0], width or picture.shape[1], channels)
     assert picture.min() < WHITE  # something is drawn
 
 
@@ -37,7 +37,7 @@ def cell(picture: torch.Tensor, row: int, column: int, columns: int, side: int, 
 
 def as_bytes(image: torch.Tensor) -> torch.Tensor:
     """(channels, height, width) in [0, 1] as a grid shows it."""
-    return (image * 255).round().byte().expand(3, -1, -1).permute(1, 2, 0)
+    return (image * 255).round().byte().permute(1, 2, 0)
 
 
 # The grid
@@ -49,7 +49,7 @@ def as_bytes(image: torch.Tensor) -> torch.Tensor:
 def test_the_grid_puts_every_image_in_its_place(channels, scale, labels):
     images = torch.rand(2, 3, channels, 5, 5, generator=seeded(0))
     picture = grid(images, labels, scale=scale)
-    check(picture, height=GAP + 2 * (5 * scale + GAP))
+    check(picture, height=GAP + 2 * (5 * scale + GAP), channels=channels)
     for row in range(2):
         for column in range(3):
             shown = cell(picture, row, column, columns=3, side=5, scale=scale)
@@ -58,7 +58,7 @@ def test_the_grid_puts_every_image_in_its_place(channels, scale, labels):
 
 def test_between_the_images_the_grid_is_white():
     picture = grid(torch.zeros(2, 3, 1, 4, 4), scale=1)
-    check(picture, GAP + 2 * (4 + GAP), GAP + 3 * (4 + GAP))
+    check(picture, GAP + 2 * (4 + GAP), GAP + 3 * (4 + GAP), channels=1)
     assert (picture == 0).all(-1).sum() == 6 * 16
     assert (picture == WHITE).all(-1).sum() == picture[..., 0].numel() - 6 * 16
 
@@ -89,7 +89,7 @@ def test_labels_and_title_take_room_of_their_own():
 def test_inputs_stand_above_their_reconstructions(images, pairs, columns, channels):
     x, means = torch.rand(2, images, channels, 6, 6, generator=seeded(0))
     picture = figures.reconstructions(x, means)
-    check(picture, height=GAP + 2 * pairs * (12 + GAP))
+    check(picture, height=GAP + 2 * pairs * (12 + GAP), channels=channels)
     for pair in range(pairs):
         for column in range(columns):
             at = 10 * pair + column
@@ -102,7 +102,7 @@ def test_inputs_stand_above_their_reconstructions(images, pairs, columns, channe
 def test_samples_are_the_mean_images_of_their_noise_in_rows(channels, latent_dim):
     vae, noise = model(channels, latent_dim), torch.randn(8, latent_dim, generator=seeded(0))
     picture = figures.samples(vae, noise, columns=4)
-    check(picture, GAP + 2 * (12 + GAP), GAP + 4 * (12 + GAP))
+    check(picture, GAP + 2 * (12 + GAP), GAP + 4 * (12 + GAP), channels=channels)
     expected = vae.sample(noise)
     for at in range(8):
         assert cell(picture, at // 4, at % 4, 4, 6).equal(as_bytes(expected[at]))
@@ -119,7 +119,7 @@ def test_a_row_of_a_traversal_moves_one_latent_only_and_the_highest_rate_comes_f
     rate = torch.rand(latent_dim, generator=seeded(1))
     picture = figures.traversals(vae, z, rate, rows=10, columns=5, reach=2.0)
     order = sorted(range(latent_dim), key=lambda latent: -rate[latent].item())[:10]
-    check(picture, height=GAP + len(order) * (12 + GAP))
+    check(picture, height=GAP + len(order) * (12 + GAP), channels=channels)
     for row, latent in enumerate(order):
         for column, value in enumerate([-2.0, -1.0, 0.0, 1.0, 2.0]):
             moved = z.clone()
@@ -154,7 +154,7 @@ def test_the_manifold_has_the_first_latent_across_and_the_second_upwards(channel
     torch.manual_seed(0)
     vae = conv_vae((channels, 8, 8), 2, channels=4, width=8).eval()
     picture = figures.manifold(vae, torch.device("cpu"), side=4)
-    check(picture, GAP + 4 * (8 + GAP), GAP + 4 * (8 + GAP))
+    check(picture, GAP + 4 * (8 + GAP), GAP + 4 * (8 + GAP), channels=channels)
     quantiles = torch.distributions.Normal(0, 1).icdf(torch.tensor([0.125, 0.375, 0.625, 0.875]))
     for row in range(4):
         for column in range(4):

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae.distributions import LN_2PI, log_sum_exp
+
 
 def minibatch_log_densities(
     z: Float[Tensor, "batch latent"],
@@ -30,10 +32,10 @@ def minibatch_log_densities(
         stratified: the weights of stratified sampling.
     """
     squares = (z[:, None] - mean).square() * torch.exp(-logvar)
-    of_latent = -0.5 * (squares + logvar + math.log(2 * math.pi))  # ln q(z_j|x_i): (z, x, latent)
+    of_latent = -0.5 * (squares + logvar + LN_2PI)  # ln q(z_j|x_i): (z, x, latent)
     log_weight = _log_weights(len(z), dataset_size, stratified, z)
-    joint = torch.logsumexp(of_latent.sum(2) + log_weight, 1)
-    marginals = torch.logsumexp(of_latent + log_weight[:, :, None], 1)
+    joint = log_sum_exp(of_latent.sum(2) + log_weight, 1)
+    marginals = log_sum_exp(of_latent + log_weight[:, :, None], 1)
     return joint, marginals.sum(1)
 
 

@@ -1,13 +1,15 @@
 """The state of a run on disk: atomic, checksummed, and read without running anything it holds.
 
-A file is one line, `beta-vae 1 <sha256 of the rest>`, then what `torch.save` gives. torch alone notices a truncation
-but no flipped bit; the checksum notices both.
+A file is one line, `beta-vae 2 <length of the rest> <CRC-32 of the rest>`, then what `torch.save` gives. torch alone
+notices a truncation but no flipped bit. The length notices every truncation, the CRC every flip of one or two bits; of
+other damage it misses one in four billion, and it takes a quarter of the time of the sha256 that version 1 had.
 """
 
 import hashlib
 import io
 import logging
 import pickle
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +22,7 @@ from vae.run_directory import LAST, PREVIOUS, write_atomically
 
 log = logging.getLogger(__name__)
 
-MAGIC = b"beta-vae 1 "
-HEADER_BYTES = len(MAGIC) + 2 * hashlib.sha256().digest_size + 1
+MAGIC = b"beta-vae "
 
 
 class CheckpointError(Exception):
@@ -39,18 +40,19 @@ def save(path: Path, state: dict[str, Any], keep: Path | None = None) -> None:
     Raises:
         OSError: the disk is full or cannot be written; an older checkpoint at `path` is untouched.
     """
-    buffer = io.BytesIO(bytes(HEADER_BYTES))
-    buffer.seek(HEADER_BYTES)
+    room = len(header_of(b""))
+    buffer = io.BytesIO(bytes(room))
+    buffer.seek(room)
     with without_crc32():
         torch.save(state, buffer)
     content = buffer.getbuffer()  # megabytes, of which nothing is copied
-    content[:HEADER_BYTES] = header_of(content[HEADER_BYTES:])
+    content[:room] = header_of(content[room:])
     write_atomically(path, content, keep)
 
 
 @contextmanager
 def without_crc32() -> Iterator[None]:
-    """Without torch's own checksum, which takes longer than all else in `torch.save` and notices less than ours."""
+    """Without torch's own checksum, which takes longer than all else in `torch.save`, and of the same bits as ours."""
     before = get_crc32_options()
     set_crc32_options(False)
     try:
@@ -60,8 +62,13 @@ def without_crc32() -> Iterator[None]:
 
 
 def header_of(payload: bytes | memoryview) -> bytes:
-    """The first line of a checkpoint with this payload."""
-    return MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n"
+    """The first line of a checkpoint with this payload, of the same length for every payload."""
+    return MAGIC + b"2 %016x %08x\n" % (len(payload), zlib.crc32(payload))
+
+
+def header_of_version_1(payload: bytes | memoryview) -> bytes:
+    """The first line that checkpoints had until November 2026."""
+    return MAGIC + b"1 " + hashlib.sha256(payload).hexdigest().encode() + b"\n"
 
 
 def load_newest(folder: Path) -> dict[str, Any]:
@@ -97,9 +104,10 @@ def load(path: Path) -> dict[str, Any]:
             f"cannot read {path}: {error.strerror}. Name a run that has saved a checkpoint"
         ) from None
     header, _, payload = content.partition(b"\n")
-    if not header.startswith(MAGIC):
+    expected = {MAGIC + b"1": header_of_version_1, MAGIC + b"2": header_of}.get(header[: len(MAGIC) + 1])
+    if expected is None:
         raise CheckpointError(f"{path} is not a checkpoint of this version of beta-vae. Use another checkpoint")
-    if header + b"\n" != header_of(payload):
+    if header + b"\n" != expected(payload):
         raise CheckpointError(f"{path} is damaged: its checksum does not match. Use another checkpoint")
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)

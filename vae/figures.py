@@ -1,4 +1,4 @@
-"""Reconstructions, samples, traversals and plots. Tensors in, images out, as (height, width, 3) bytes; no files."""
+"""Reconstructions, samples, traversals and plots. Tensors in, images out, as (height, width, 1 or 3) bytes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vae.model import VAE
 
-Picture = UInt8[Tensor, "down across 3"]
+Picture = UInt8[Tensor, "down across channels"]  # grey or colour
 Images = Float[Tensor, "rows columns channels height width"]
 
 BACKGROUND = 255
@@ -24,38 +24,43 @@ TEXT_SIZE = 18
 POINTS = 2_000  # of a curve: more cannot be told apart
 LINES = ({"color": "black"}, {"color": "#d62728", "linestyle": "--"})
 NAMED = 7  # latents in a plot of all: more colours are hard to tell apart, and the next of matplotlib's is grey
-TICKS = 10  # names on an axis: more are slow to draw and hard to read
+TICKS = 7  # names on an axis: more are slow to draw and hard to read
 
 
 def grid(images: Images, labels: Sequence[str] = (), title: str = "", scale: int = 2) -> Picture:
     """Rows of images in [0, 1] on white, each row with its label on the left.
 
     Args:
-        images: grey (one channel) or colour (three).
+        images: grey (one channel) or colour (three), as the picture will be.
         labels: one a row, or none at all.
         title: above the grid.
         scale: each pixel becomes a square of this side.
     """
-    rows, columns, _, height, width = images.shape
-    bytes_ = (images.clamp(0, 1) * 255).round().byte().expand(-1, -1, 3, -1, -1)
+    rows, columns, channels, height, width = images.shape
+    bytes_ = (images.clamp(0, 1) * 255).round().byte()
     bytes_ = bytes_.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
     step_y, step_x = height * scale + GAP, width * scale + GAP
     font = ImageFont.load_default(size=TEXT_SIZE)
     left = max((int(font.getlength(label)) for label in labels), default=-GAP) + 2 * GAP
     top = TEXT_SIZE + 4 * GAP if title else GAP
     needed = max(left + columns * step_x, int(font.getlength(title)) + 2 * GAP)
-    canvas = torch.full((top + rows * step_y, needed, 3), BACKGROUND, dtype=torch.uint8)
+    canvas = torch.full((top + rows * step_y, needed, channels), BACKGROUND, dtype=torch.uint8)
     for row in range(rows):
         y = top + row * step_y
         for column in range(columns):
             x = left + column * step_x
             canvas[y : y + height * scale, x : x + width * scale] = bytes_[row, column].permute(1, 2, 0)
-    picture = Image.fromarray(canvas.numpy())
+    picture = as_image(canvas)
     draw = ImageDraw.Draw(picture)
     draw.text((GAP, GAP), title, fill=0, font=font)
     for row, label in enumerate(labels):
         draw.text((GAP, top + row * step_y + height * scale // 2), label, fill=0, font=font, anchor="lm")
-    return torch.from_numpy(np.array(picture))
+    return torch.from_numpy(np.array(picture)).view_as(canvas)
+
+
+def as_image(picture: Picture) -> Image.Image:
+    """A picture as Pillow has it, to be written or drawn on."""
+    return Image.fromarray(picture.squeeze(2).numpy())
 
 
 def reconstructions(
@@ -134,7 +139,7 @@ def correlation_matrix(correlation: Float[Tensor, "latent latent"], order: Seque
     axes.set_xticks(ticks, names[::every])
     axes.set_yticks(ticks, names[::every])
     axes.set_title("correlation of q(z), latents by rate")
-    figure.colorbar(image)
+    figure.colorbar(image, ticks=(-1, 0, 1))
     return render(figure)
 
 
@@ -158,8 +163,10 @@ def rates_over_steps(latents: Mapping[str, Mapping[int, float]], totals: Mapping
         latents: of each latent by name, the rate at the steps where it was logged.
         totals: the same of the whole rate, and of a capacity where there is one.
     """
-    figure = Figure(figsize=(8, 6), layout="constrained")
+    figure = Figure(figsize=(8, 6))
     above, below = figure.subplots(2, 1, sharex=True)
+    # Room for the legends. Having matplotlib find it draws everything a second time.
+    figure.subplots_adjust(left=0.09, right=0.84, top=0.94, bottom=0.09)
     for (name, curve), style in zip(totals.items(), LINES, strict=False):
         _thin_line(above, curve, label=name, **style)
     above.set(ylabel="rate, nats", title="the rate in training, means of the steps since the point before")

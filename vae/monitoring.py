@@ -29,9 +29,9 @@ CHARTS = {
     "mean_of_posterior_mean": "mean of the posterior mean",
 }
 TERMS = ("elbo", "distortion", "rate", "loss")
-HISTOGRAM_IMAGES = 1_000  # of the images, whose latents make the histograms
+HISTOGRAM_IMAGES = 500  # of the images, whose latents make the histograms: ten thousand values at 20 latents
 PROJECTED_IMAGES = 500
-SCATTER_IMAGES = 2_000
+SCATTER_IMAGES = 1_000
 RECONSTRUCTED = 30
 DECOMPOSED_DENSITIES = 50_000_000  # an eighth of the final decomposition's: 250 samples at 20 latents
 PICTURE_SEED = 1
