@@ -11,6 +11,7 @@ import torch
 from command import MEMBER, SMALL, run_train
 from data_files import filled, write_good
 from filelock import FileLock
+from small_trainings import begin, splits  # noqa: F401 - fixtures
 
 from vae.config import Dataset
 from vae.data import ImageSet, ensure_files, fetch, read_idx

@@ -28,7 +28,7 @@ class Mutation(NamedTuple):
 
 
 SAVE = ("tests/test_checkpoint.py",)
-RESUME = ("tests/test_training.py", "-k", "continues")
+RESUME = ("tests/test_resuming.py", "-k", "continues")
 MUTATIONS = (
     Mutation("rename", "vae/run_directory.py", "temporary.replace(path)", "path.write_bytes(content)", SAVE),
     Mutation("fsync", "vae/run_directory.py", "os.fsync(file.fileno())", "pass", SAVE),
@@ -86,8 +86,8 @@ MUTATIONS = (
     Mutation(
         "parameters are numbers",
         "vae/training.py",
-        "and not math.isfinite(number.sum()) and not bool(number.isfinite().all())",
-        "and False",
+        "if not math.isfinite(numbers.sum()) and not bool(numbers.isfinite().all()):",
+        "if False:",
         ("tests/test_training.py", "-k", "number or finite or diverged"),
     ),
     Mutation(
@@ -108,8 +108,8 @@ MUTATIONS = (
     Mutation(
         "one run a directory",
         "vae/app.py",
-        'with (directory / RUN).open("x") as file:',
-        'with (directory / RUN).open("w") as file:',
+        "if any((directory / CHECKPOINTS / name).exists() for name in (LAST, PREVIOUS)):",
+        "if False:",
         ("tests/test_app.py", "-k", "not_used_again"),
     ),
     Mutation(

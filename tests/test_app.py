@@ -1,7 +1,6 @@
 """Whole runs by the real command line, on real MNIST."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -154,13 +153,6 @@ def test_a_compiled_run_learns_the_same(tmp_path, finished_run):
     assert summary(tmp_path / "run")["test"]["elbo"] == pytest.approx(summary(finished_run)["test"]["elbo"], rel=0.01)
 
 
-def test_the_same_command_gives_the_same_numbers_whatever_is_logged(tmp_path, finished_run):
-    done = run_train("beta=4", *QUICK, directory=tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "run" / "figures").exists()
-    assert summary(tmp_path / "run")["test"] == summary(finished_run)["test"]
-
-
 def test_a_finished_run_continues_as_one_that_was_longer_from_the_start(tmp_path, finished_run):
     short = tmp_path / "short=1"
     for words in (["epochs=1"], [f"resume={short}", "epochs=2"]):
@@ -171,6 +163,19 @@ def test_a_finished_run_continues_as_one_that_was_longer_from_the_start(tmp_path
     assert summary(short)["test"] == summary(finished_run)["test"]
     assert all(torch.equal(value, weights(finished_run)[name]) for name, value in weights(short).items())
     assert len(json.loads((short / "run.json").read_text())["continued"]) == 1
+
+
+def test_a_run_that_is_continued_has_no_summary_of_fewer_epochs_until_it_ends(tmp_path, finished_run):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    command = [sys.executable, "train.py", f"resume={run}", "epochs=100"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while checkpoint.load(run / "checkpoints" / "last")["step"] == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    assert not (run / "summary.json").exists()
 
 
 def test_a_run_that_has_ended_is_left_as_it_is(tmp_path, finished_run):
@@ -290,6 +295,15 @@ def test_a_directory_that_holds_a_run_is_not_used_again(tmp_path, finished_run):
         assert (run / name).read_bytes() == (finished_run / name).read_bytes()
 
 
+def test_a_run_that_ended_before_it_saved_anything_is_started_again_by_the_same_command(tmp_path, few_images):
+    run = tmp_path / "run"
+    failed = run_train(*few_images, f"data.path={tmp_path}/late.npz", directory=run)
+    assert failed.returncode == 4
+    done = run_train(*few_images, "tracking.tensorboard=false", directory=run)
+    assert done.returncode == 0, done.stdout
+    assert summary(run)["status"] == "done"
+
+
 def one_error_line(done):
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error:")]
     assert "Traceback" not in done.stdout + done.stderr
@@ -383,18 +397,3 @@ def test_where_tensorboards_files_cannot_be_written_the_run_says_so_once_and_goe
     assert said.count("warning: TensorBoard's files cannot be written: File too large.") == 1
     assert "Traceback" not in said
     assert summary(tmp_path / "run")["status"] == "done"
-
-
-def test_two_runs_of_one_moment_have_two_directories(tmp_path):
-    place = tmp_path / "copy"  # of the checkout, so that outputs/ is the test's own
-    shutil.copytree(ROOT, place, ignore=shutil.ignore_patterns(".git", ".venv", "outputs", ".*_cache", ".hypothesis"))
-    command = [sys.executable, "train.py", *QUICK, "epochs=1", "threads=1"]
-    environment = os.environ | {"PYTHONPATH": str(place)}
-    both = [
-        subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    assert [(process.communicate(timeout=200), process.returncode)[1] for process in both] == [0, 0]
-    runs = list((place / "outputs").iterdir())
-    assert len(runs) == 2
-    assert all(run.name.startswith("mnist_mlp_beta=1.0_seed=0_") for run in runs)

@@ -88,10 +88,11 @@ def test_where_the_last_is_damaged_the_one_before_is_taken_with_one_warning(tmp_
     assert "\n" not in record.message
 
 
-def test_the_next_save_keeps_the_one_that_could_be_read_and_not_the_damaged_one(tmp_path, state):
+@pytest.mark.parametrize("harm", [cut, put_a_folder_in_its_place])
+def test_the_next_save_keeps_the_one_that_could_be_read_and_not_the_damaged_one(tmp_path, state, harm):
     for step in (6, 7):
         save(tmp_path / "last", state | {"step": step}, keep=tmp_path / "previous")
-    cut(tmp_path / "last")
+    harm(tmp_path / "last")
     load_newest(tmp_path)
     save(tmp_path / "last", state | {"step": 8}, keep=tmp_path / "previous")
     assert [load(tmp_path / name)["step"] for name in ("previous", "last")] == [6, 8]

@@ -1,4 +1,5 @@
 import json
+import random
 from itertools import chain
 from pathlib import Path
 
@@ -181,3 +182,52 @@ def test_a_missing_path_ends_with_code_4(tmp_path):
     done = run_train("data=images", f"data.path={tmp_path}/none", *SMALL, directory=tmp_path / "run")
     assert done.returncode == 4
     assert "must be an .npz or a folder of pictures" in done.stdout + done.stderr
+
+
+# --------------------------------------------------------------------------------------------- mutations
+
+
+def spoilt(data: bytes, moments: random.Random) -> bytes:
+    """Data after a fault of a disk, a copy or a download."""
+    at, size = moments.randrange(len(data)), moments.choice([1, 1, 4, 64, 512])
+    return {
+        "flip": lambda: data[:at] + bytes([data[at] ^ 1 << moments.randrange(8)]) + data[at + 1 :],
+        "cut": lambda: data[:at],
+        "lose": lambda: data[:at] + data[at + size :],
+        "zero": lambda: data[:at] + bytes(len(data[at : at + size])) + data[at + size :],
+        "repeat": lambda: data[: at + size] + data[at:],
+        "insert": lambda: data[:at] + moments.randbytes(size) + data[at:],
+    }[moments.choice(["flip", "flip", "cut", "lose", "zero", "repeat", "insert"])]()
+
+
+@pytest.mark.parametrize("kind", ["savez", "savez_compressed", "png", "csv"])
+def test_of_a_hundred_mutations_none_gives_other_images_and_each_error_is_one_line(kind, tmp_path):
+    folder = tmp_path / "data"
+
+    images = colours()[:6, :9, :9]
+    factors = np.arange(12).reshape(6, 2) % 3
+    if kind.startswith("savez"):
+        folder.mkdir()
+        target = read = folder / "own.npz"
+        getattr(np, kind)(target, images=images, factors=factors, factor_names=np.array(["shape", "scale"]))
+    else:
+        folder_of(folder, images)
+        rows = [f"{number:03d}.png,{a},{b}" for number, (a, b) in enumerate(factors)]
+        (folder / "factors.csv").write_text("\n".join(["file,shape,scale", *rows, ""]))
+        read, target = folder, folder / ("003.png" if kind == "png" else "factors.csv")
+    good, (expected, known) = target.read_bytes(), read_own(read)
+    assert known is not None
+    moments = random.Random(0)
+    refused = []
+    for _ in range(100):
+        target.write_bytes(spoilt(good, moments))
+        try:
+            found, found_factors = read_own(read)
+        except DataError as error:
+            refused.append(str(error))
+            continue
+        assert np.array_equal(found, expected)
+        if kind != "csv":  # a text has no checksum
+            assert found_factors is None or np.array_equal(found_factors.levels, known.levels)
+    assert len(refused) > 50
+    assert all(len(text.splitlines()) == 1 for text in refused)

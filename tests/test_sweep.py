@@ -65,15 +65,6 @@ def test_members_have_readable_names(finished_sweep):
     assert members(finished_sweep) == {"beta=1.0_seed=0": "done", "beta=8.0_seed=0": "done"}
 
 
-def test_a_member_is_the_run_that_its_own_command_makes(finished_sweep, tmp_path):
-    alone = run_train(*MEMBER, "beta=8", directory=tmp_path / "run")
-    assert alone.returncode == 0, alone.stderr
-    of_sweep = finished_sweep / "beta=8.0_seed=0"
-    assert read_summary(of_sweep)["test"] == read_summary(tmp_path / "run")["test"]
-    mine, its = weights(tmp_path / "run"), weights(of_sweep)
-    assert all(torch.equal(mine[name], its[name]) for name in its)
-
-
 def test_the_same_command_again_trains_nothing(finished_sweep, tmp_path):
     sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
     before = {path: path.stat().st_mtime_ns for path in sweep.glob("*/*")}

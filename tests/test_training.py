@@ -1,130 +1,26 @@
 """Training as a function of seed, data and options, on small images and small networks."""
 
 import copy
-import json
 import math
 from dataclasses import replace
 
 import pytest
 import torch
-from kills import same
+from results import logged
+from small_trainings import OBJECTIVES, StopAfter, parameters
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vae import checkpoint
-from vae import training as training_room
-from vae.data import ImageSet, Splits
+from vae.data import ImageSet
 from vae.divergences import NonFiniteError
 from vae.model import GaussianHead, conv_vae, mlp_vae
 from vae.objectives import (
-    BetaObjective,
     CapacityObjective,
-    FactorObjective,
-    ImportanceWeightedObjective,
-    Stateful,
     TargetRateObjective,
-    TotalCorrelationObjective,
-    discriminator,
 )
 from vae.schedules import LinearWarmup, Piecewise
-from vae.signals import StopNow
-from vae.tracking import METRICS, Progress, Tracker
-from vae.training import Options, Training, TrainState, fit, means, no_sums, save, train_epoch, train_step
-
-OPTIONS = Options(
-    epochs=2,
-    batch_size=50,
-    seed=3,
-    gradient_norm_limit=None,
-    early_stopping_epochs=None,
-    log_every_steps=2,
-    bf16=False,
-    learning_rate=LinearWarmup(1e-3),
-)
-
-
-@pytest.fixture
-def splits(tiny_images):
-    """170 images to train on, so that the last batch is smaller, and 40 each to validate and test."""
-
-    def part(start, end, redrawn=False):
-        return ImageSet(tiny_images.pixels[start:end], tiny_images.labels[start:end], redrawn)
-
-    return Splits(part(0, 170, redrawn=True), part(170, 210), part(210, 250))
-
-
-@pytest.fixture
-def begin():
-    """A function that makes a training at step 0; what it opened is closed after the test."""
-    begun = []
-
-    def begin(
-        directory,
-        splits,
-        *,
-        beta=1.0,
-        warmup=0,
-        stop=lambda: False,
-        make=mlp_vae,
-        head=None,
-        learning_rate=1e-3,
-        resume=None,
-        objective=None,
-        **changes,
-    ):
-        directory.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(0)
-        sizes = {"hidden": [16]} if make is mlp_vae else {"channels": 4, "width": 16}
-        vae = make(splits.train.shape, 3, head=head, **sizes)
-        vae.start_at(splits.train.mean(), splits.train.variance())
-        made = BetaObjective(LinearWarmup(beta, warmup)) if objective is None else objective()
-        options = replace(OPTIONS, learning_rate=LinearWarmup(learning_rate))
-        state = TrainState(
-            vae=vae,
-            optimizer=torch.optim.Adam(vae.parameters(), lr=learning_rate, fused=True),
-            generator=torch.Generator().manual_seed(1),
-            interval_sums=no_sums(3),
-            epoch_sums=no_sums(3).double(),
-            learner=made if isinstance(made, Stateful) else None,
-        )
-        if resume is not None:
-            state.load_state_dict(checkpoint.load(resume / "checkpoints" / "last"))
-        training = Training(
-            state=state,
-            splits=splits,
-            objective=made,
-            options=replace(options, **changes),
-            tracker=Tracker(directory, state.step, tensorboard=False),
-            progress=Progress(1, 0, shown=False),
-            directory=directory,
-            stop_asked=stop,
-        )
-        begun.append(training)
-        return training
-
-    yield begin
-    for training in begun:
-        training.tracker.close()
-
-
-def parameters(training):
-    return torch.cat([p.detach().flatten() for p in training.state.vae.parameters()])
-
-
-def logged(directory):
-    lines = [json.loads(line) for line in (directory / METRICS).read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "train/images_per_second"} for line in lines]
-
-
-class StopAfter:
-    """Asks to stop at the `steps`-th time it is asked."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    def __call__(self):
-        self.left -= 1
-        return self.left == 0
+from vae.training import fit, means, save, train_epoch, train_step
 
 
 @pytest.mark.parametrize("make", [mlp_vae, conv_vae])
@@ -141,119 +37,6 @@ def test_another_seed_gives_another_order(begin, tmp_path, splits):
     for run in runs:
         fit(run)
     assert not torch.equal(parameters(runs[0]), parameters(runs[1]))
-
-
-@pytest.mark.parametrize("steps", [1, 3, 4, 6])  # an epoch has 4
-@pytest.mark.parametrize("make", [mlp_vae, conv_vae])
-@pytest.mark.parametrize("bf16", [False, True])
-def test_a_stopped_run_continues_bit_for_bit(begin, tmp_path, splits, make, steps, bf16):
-    whole = begin(tmp_path / "whole", splits, make=make, warmup=5, bf16=bf16)
-    assert fit(whole)
-    first = begin(tmp_path / "parts", splits, make=make, warmup=5, bf16=bf16, stop=StopAfter(steps + 1))
-    assert not fit(first)
-    first.tracker.close()
-    second = begin(tmp_path / "parts", splits, make=make, warmup=5, bf16=bf16, resume=tmp_path / "parts")
-    assert second.state.step == steps
-    assert fit(second)
-    assert torch.equal(parameters(whole), parameters(second))
-    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
-    for name in ("last", "best"):
-        one, other = (checkpoint.load(tmp_path / run / "checkpoints" / name) for run in ("whole", "parts"))
-        assert same(one | {"seconds": 0}, other | {"seconds": 0})
-
-
-class KilledError(Exception):
-    """In the place of a kill: nothing is saved or flushed after it."""
-
-
-@pytest.mark.parametrize("limits", [{"save_every_steps": 2}, {"save_every_seconds": 0.0}, {"save_every_steps": 1}])
-@pytest.mark.parametrize("bf16", [False, True])
-def test_a_killed_run_continues_bit_for_bit_from_the_midst_of_an_epoch(begin, tmp_path, splits, limits, bf16):
-    whole = begin(tmp_path / "whole", splits, warmup=5, bf16=bf16)
-    assert fit(whole)
-    asked = iter(range(1, 100))
-
-    def killed():
-        if next(asked) == 8:  # in the second epoch, whose fourth step it would be
-            raise KilledError
-        return False
-
-    with pytest.raises(KilledError):
-        fit(begin(tmp_path / "parts", splits, warmup=5, bf16=bf16, stop=killed, **limits))
-    second = begin(tmp_path / "parts", splits, warmup=5, bf16=bf16, resume=tmp_path / "parts", **limits)
-    assert second.state.step == (6 if limits == {"save_every_steps": 2} else 7)  # epochs have four steps
-    assert fit(second)
-    assert torch.equal(parameters(whole), parameters(second))
-    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
-    one, other = (checkpoint.load(tmp_path / run / "checkpoints" / "last") for run in ("whole", "parts"))
-    assert same(one | {"seconds": 0}, other | {"seconds": 0})
-
-
-@pytest.mark.parametrize(
-    ("where", "call", "step"),
-    [("encode_images", 1, 3), ("encode_images", 2, 7), ("judge", 2, 7), ("monitoring.show_embedding", 1, 7)],
-)
-def test_a_run_stopped_while_an_epoch_is_measured_continues_to_the_same_end(
-    begin, tmp_path, splits, monkeypatch, where, call, step
-):
-    whole = begin(tmp_path / "whole", splits, warmup=5)
-    assert fit(whole)
-    module = training_room.monitoring if where.startswith("monitoring") else training_room
-    name = where.rpartition(".")[2]
-    calls = iter(range(1, 100))
-    usual = getattr(module, name)
-
-    def interrupted(*arguments):
-        if next(calls) == call:
-            raise StopNow
-        return usual(*arguments)
-
-    first = begin(tmp_path / "parts", splits, warmup=5)
-    with monkeypatch.context() as patched:
-        patched.setattr(module, name, interrupted)
-        assert not fit(first)
-    first.tracker.close()
-    second = begin(tmp_path / "parts", splits, warmup=5, resume=tmp_path / "parts")
-    assert second.state.step == step  # before the last of the epoch's four
-    assert fit(second)
-    assert torch.equal(parameters(whole), parameters(second))
-    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
-    for checkpoint_name in ("last", "best"):
-        one, other = (checkpoint.load(tmp_path / r / "checkpoints" / checkpoint_name) for r in ("whole", "parts"))
-        assert same(one | {"seconds": 0}, other | {"seconds": 0})
-
-
-ONE = LinearWarmup(1.0)
-OBJECTIVES = {
-    "factor": lambda: FactorObjective(ONE, 5.0, discriminator(3, [8, 8]), 1e-2, torch.Generator().manual_seed(2)),
-    "target_rate": lambda: TargetRateObjective(4.0, 0.05, 0.005, torch.device("cpu")),
-    "capacity": lambda: CapacityObjective(10.0, LinearWarmup(5.0, 6, start=0.5)),
-    "importance_weighted": lambda: ImportanceWeightedObjective(3),
-    "total_correlation": lambda: TotalCorrelationObjective(1.0, LinearWarmup(4.0), 1.0, 170, stratified=True),
-}
-
-
-@pytest.mark.parametrize("name", OBJECTIVES)
-@pytest.mark.parametrize("bf16", [False, True])
-def test_a_stopped_run_of_any_objective_continues_bit_for_bit(begin, tmp_path, splits, name, bf16):
-    chosen = {"objective": OBJECTIVES[name], "bf16": bf16, "gradient_norm_limit": 5.0}
-    whole = begin(tmp_path / "whole", splits, **chosen)
-    assert fit(whole)
-    first = begin(tmp_path / "parts", splits, stop=StopAfter(4), **chosen)
-    assert not fit(first)
-    first.tracker.close()
-    second = begin(tmp_path / "parts", splits, resume=tmp_path / "parts", **chosen)
-    assert fit(second)
-    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
-    one, other = (checkpoint.load(tmp_path / run / "checkpoints" / "last") for run in ("whole", "parts"))
-    assert ("objective" in one) == (name in ("factor", "target_rate"))
-    assert same(one | {"seconds": 0}, other | {"seconds": 0})
-
-
-def test_a_checkpoint_without_what_the_objective_has_learnt_is_refused(begin, tmp_path, splits):
-    fit(begin(tmp_path, splits))
-    with pytest.raises(checkpoint.CheckpointError, match="does not fit this model: 'objective'"):
-        begin(tmp_path / "other", splits, objective=OBJECTIVES["factor"], resume=tmp_path)
 
 
 def test_a_growing_capacity_is_logged_and_no_epoch_before_its_end_is_the_best(begin, tmp_path, splits):
@@ -274,22 +57,6 @@ def test_what_the_objectives_learn_is_logged(begin, tmp_path, splits):
         lines = [line for line in logged(tmp_path / name) if "train/loss" in line]
         assert all(keys <= line.keys() for line in lines)
         assert len({tuple(line[key] for key in sorted(keys)) for line in lines}) == len(lines)
-
-
-def test_the_checkpoint_of_another_model_is_refused(begin, tmp_path, splits):
-    run = begin(tmp_path / "mlp", splits)
-    fit(run)
-    other = begin(tmp_path / "conv", splits, make=conv_vae)
-    stored = checkpoint.load(tmp_path / "mlp" / "checkpoints" / "last")
-    with pytest.raises(checkpoint.CheckpointError, match="does not fit this model"):
-        other.state.load_state_dict(stored)
-
-
-def test_the_checkpoint_of_an_older_version_is_refused_in_other_words(begin, tmp_path, splits):
-    run = begin(tmp_path, splits)
-    older = {name: value for name, value in run.state.state_dict().items() if name != "interval_sums"}
-    with pytest.raises(checkpoint.CheckpointError, match=r"of an older version.* Evaluate the run, or"):
-        run.state.load_state_dict(older)
 
 
 def test_an_epoch_uses_every_training_image_once(begin, tmp_path, splits, monkeypatch):
@@ -478,6 +245,15 @@ def test_no_checkpoint_holds_what_is_no_finite_number(begin, tmp_path, splits, w
     with pytest.raises(NonFiniteError, match="after step 8"):
         save(run, run.state.state_dict())
     assert (tmp_path / "checkpoints" / "last").read_bytes() == before
+
+
+def test_no_checkpoint_holds_a_discriminator_that_is_no_finite_number(begin, tmp_path, splits):
+    run = begin(tmp_path, splits, objective=OBJECTIVES["factor"])
+    fit(run)
+    with torch.no_grad():
+        next(run.objective.discriminator.parameters())[0] = math.nan
+    with pytest.raises(NonFiniteError, match="after step 8"):
+        save(run, run.state.state_dict())
 
 
 def test_a_diverged_encoder_is_named(begin, tmp_path, splits):

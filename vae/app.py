@@ -42,8 +42,10 @@ from vae.provenance import device_name, provenance
 from vae.run_directory import (
     CHECKPOINTS,
     CODES,
+    LAST,
     LAST_CHECKPOINT,
     LOCK,
+    PREVIOUS,
     RUN,
     SUMMARY,
     read_summary,
@@ -92,7 +94,6 @@ def run(composed: DictConfig) -> int:
                 train(config, directory, stop)
         except StopNow:
             if config.resume is None and not (directory / LAST_CHECKPOINT).exists():
-                (directory / RUN).unlink(missing_ok=True)  # nobody's any more
                 log.info("stop   before the first step: nothing was saved, start it again")
             else:
                 log.info(f"stop   all steps are saved; python train.py resume={shown(directory)} goes on")
@@ -160,7 +161,7 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
         StopNow: a signal came before the first step or after the last, which is saved.
     """
     if config.resume is None:
-        claim(directory)
+        refuse_a_run(directory)
     device = prepare_torch(config)
     with stop.at_once():
         splits = read_data(config).to(device)
@@ -180,10 +181,7 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
         log.info(f"end    {shown(directory)} {whole if state.step >= steps else early}")
         return
     origin = record_origin(config, directory, device)
-    (directory / SUMMARY).unlink(
-        missing_ok=True
-    )  # of fewer epochs: a kill must not leave it beside a later checkpoint
-
+    (directory / SUMMARY).unlink(missing_ok=True)  # of fewer epochs: a kill must leave none beside a later checkpoint
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
     progress = Progress(steps, state.step, shown=config.tracking.progress)
     training = Training(state, splits, objective, options, tracker, progress, directory, stop, stop.at_once)
@@ -203,20 +201,17 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
         tracker.close()
 
 
-def claim(directory: Path) -> None:
-    """Make `directory` this run's.
+def refuse_a_run(directory: Path) -> None:
+    """Leave a run that has saved something alone; of one that ended or was killed before, nothing can be lost.
 
     Raises:
-        RunExistsError: it is another's.
+        RunExistsError: `directory` holds a checkpoint.
     """
-    try:
-        with (directory / RUN).open("x") as file:
-            file.write("{}")
-    except FileExistsError:
+    if any((directory / CHECKPOINTS / name).exists() for name in (LAST, PREVIOUS)):
         raise RunExistsError(
             f"{shown(directory)} already holds a run. Continue it with resume={shown(directory)}, "
             "or leave hydra.run.dir alone to get a new directory"
-        ) from None
+        )
 
 
 def record_origin(config: Config, directory: Path, device: torch.device) -> dict[str, Any]:

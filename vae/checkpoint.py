@@ -85,8 +85,9 @@ def load_newest(folder: Path) -> dict[str, Any]:
         except CheckpointError:
             raise error from None
         problem = str(error).partition(". ")[0]
-        if not (folder / LAST).is_dir():  # the next save keeps what is `last`: this one, not the damaged one
-            (folder / PREVIOUS).replace(folder / LAST)
+        if (folder / LAST).is_dir():  # no file takes the place of a folder
+            (folder / LAST).rename(folder / f"{LAST}.folder")
+        (folder / PREVIOUS).replace(folder / LAST)  # the next save keeps what is `last`: this one, not the damaged one
         log.warning(f"warning: {problem}. Taking {folder / PREVIOUS} of step {state.get('step')}")
         return state
 

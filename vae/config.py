@@ -194,6 +194,7 @@ class TrackingConfig:
     tensorboard: bool
     progress: bool
     log_every_steps: int = field(metadata=between(1, 10**9))
+    evaluate_every_epochs: int = field(metadata=between(1, 1_000_000))
     save_every_steps: int | None = field(metadata=between(1, 10**9))
     save_every_seconds: float | None = field(metadata=between(0, 10**6))
 

@@ -20,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vae.command_line.resuming import FREE, changes
-from vae.run_directory import LAST_CHECKPOINT, RUN, SUMMARY, read_summary, write_json
+from vae.run_directory import LAST_CHECKPOINT, SUMMARY, read_summary, write_json
 from vae.signals import SIGNALS
 
 STOPPED = {128 + number for number in SIGNALS}  # the exit codes of a run that was asked to stop, and has been saved
@@ -44,8 +44,6 @@ def run_member(config: DictConfig, script: Path) -> int:
         if is_done(directory, config):
             return 0
         words = [f"resume={directory}", *words[:-1]]
-    else:
-        (directory / RUN).unlink(missing_ok=True)  # the claim of a process that saved nothing
     (directory / SUMMARY).unlink(missing_ok=True)
     command = [sys.executable, str(script), *source_flags(), *words]
     threads = share_of_threads()

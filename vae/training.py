@@ -4,7 +4,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,7 @@ class Options:
     log_every_steps: int
     bf16: bool
     learning_rate: Schedule
+    evaluate_every_epochs: int = 1  # besides the last
     save_every_steps: int | None = None  # besides the end of each epoch
     save_every_seconds: float | None = None
     elbo_terms: Callable[[VAE, Tensor, Tensor], DrawnTerms] = elbo_terms  # as it is, or compiled
@@ -243,15 +244,35 @@ def products_in_bf16(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def end_epoch(training: Training) -> None:
-    """Measure, log, picture, and save what the epoch left.
+    """Measure where it is due, log, and save what the epoch left.
 
     Raises:
         StopNow: a signal came before it was to be saved.
     """
+    state, options = training.state, training.options
+    epoch = state.step // training.steps_per_epoch
+    better = False
+    trained = means(state.epoch_sums)
+    numbers = {"train": trained}
+    if epoch % options.evaluate_every_epochs == 0 or training.finished:
+        better, numbers[training.watched[0]] = evaluate(training, epoch)
+    training.tracker.scalars({f"train_epoch/{term}": value for term, value in trained.items()}, state.step)
+    training.progress.epoch(epoch, options.epochs, numbers)
+    save(training, state.state_dict(), best=better)
+
+
+def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
+    """Measure the model on the images that are watched, log that, and say whether it is the best so far.
+
+    Returns:
+        Whether it is, and distortion, rate and ELBO in nats.
+
+    Raises:
+        StopNow: a signal came before anything was logged.
+    """
     state, tracker = training.state, training.tracker
     name, images = training.watched
     beta = training.objective.rate_factor(state.step)
-    epoch = state.step // training.steps_per_epoch
     with training.interruptible():
         encoding = encode_images(state.vae, images)
     numbers = elbo_numbers(encoding)
@@ -264,17 +285,14 @@ def end_epoch(training: Training) -> None:
             parts = monitoring.decompose(encoding)
             pictures = monitoring.draw(state.vae, images, encoding, beta) if tracker.takes_pictures else {}
     # From here on a signal waits: an exception within TensorBoard's queue would leave it locked for ever.
-    trained = means(state.epoch_sums)
-    tracker.scalars({f"train_epoch/{term}": value for term, value in trained.items()}, state.step)
     monitoring.report_numbers(tracker, name, encoding, beta, state.step)
-    training.progress.epoch(epoch, training.options.epochs, {"train": trained, name: numbers})
     if pictured:
         monitoring.report_decomposition(tracker, name, parts, state.step)
         monitoring.show_pictures(tracker, pictures, state.step)
     if training.finished:
         monitoring.show_rates(tracker, state.step)
         monitoring.show_embedding(tracker, images, encoding)
-    save(training, state.state_dict(), best=better)
+    return better, numbers
 
 
 def judge(training: Training, elbo: float, epoch: int) -> bool:
@@ -289,7 +307,7 @@ def judge(training: Training, elbo: float, epoch: int) -> bool:
     better = elbo > state.best_elbo or len(training.splits.validation) == 0
     if better:
         state.best_elbo, state.best_epoch = elbo, epoch
-    state.epochs_without_better = 0 if better else state.epochs_without_better + 1
+    state.epochs_without_better = 0 if better else epoch - state.best_epoch
     return better
 
 
@@ -302,12 +320,11 @@ def save(training: Training, state: dict[str, Any], *, best: bool = False) -> No
         best: it is `best`, too: one file with two names.
 
     Raises:
-        NonFiniteError: it would hold a parameter, or a moment of the optimiser, that is no finite number.
+        NonFiniteError: it would hold a parameter, or a moment of an optimiser, that is no finite number.
     """
-    moments = [value for of_one in state["optimizer"]["state"].values() for value in of_one.values()]
-    for number in (*state["vae"].values(), *moments):
+    for numbers in floats(state):
         # The sum is no finite number if an entry is none: cheaper than a mask, so it is asked first.
-        if isinstance(number, Tensor) and not math.isfinite(number.sum()) and not bool(number.isfinite().all()):
+        if not math.isfinite(numbers.sum()) and not bool(numbers.isfinite().all()):
             raise NonFiniteError(
                 f"a parameter, or a moment of its gradient, is no finite number after step {state['step']}. {REMEDY}"
             )
@@ -319,6 +336,15 @@ def save(training: Training, state: dict[str, Any], *, best: bool = False) -> No
         give_second_name(folder / BEST, folder / LAST, folder / PREVIOUS)
     else:
         checkpoint.save(folder / LAST, state, folder / PREVIOUS)
+
+
+def floats(tree: Any) -> Iterator[Tensor]:
+    """The tensors of floats in a state: parameters and moments, the model's and those of an objective that learns."""
+    if isinstance(tree, dict):
+        for value in tree.values():
+            yield from floats(value)
+    elif isinstance(tree, Tensor) and tree.is_floating_point():
+        yield tree
 
 
 REMEDY = "Lower learning_rate, set gradient_norm_limit, or warm beta up; the last checkpoint is from before"

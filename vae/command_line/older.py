@@ -12,7 +12,7 @@ CONSTANT_LEARNING_RATE = {
     "learning_rate_factors": None,
     "learning_rate_between": "line",
 }
-SAVED_AT_EPOCHS = {"save_every_steps": None, "save_every_seconds": None}
+AT_EVERY_EPOCH = {"save_every_steps": None, "save_every_seconds": None, "evaluate_every_epochs": 1}
 OPTION = {"objective": "beta"}  # of a group that is younger than the run
 
 
@@ -31,7 +31,7 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in CONSTANT_LEARNING_RATE.items():
         whole.setdefault(key, value)
     if "tracking" in whole:
-        whole["tracking"] = {**SAVED_AT_EPOCHS, **whole["tracking"]}
+        whole["tracking"] = {**AT_EVERY_EPOCH, **whole["tracking"]}
     if "hidden" in whole.get("model", {}):  # the fully connected network
         whole["model"] = {**ADDED["model"], **whole["model"]}
     return whole

@@ -56,7 +56,7 @@ def read_npz(path: Path) -> Own:
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is no archive")
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("images", "factors", "factor_names") if name in archive.files}
     except (
         OSError,

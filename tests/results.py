@@ -1,0 +1,43 @@
+"""What a run came to: that which must not depend on who watched it, who started it, or how often it was killed."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vae import checkpoint
+from vae.run_directory import METRICS, read_summary
+
+SEEN = ("epoch_sums", "interval_sums", "seconds", "best_elbo", "best_epoch", "epochs_without_better")  # by a watcher
+
+
+def result(run: Path) -> str:
+    """A hash of the weights, the optimiser, the generator and the numbers of the test."""
+    state = checkpoint.load(run / "checkpoints" / "last")
+    kept = {name: value for name, value in state.items() if name not in SEEN}
+    return hashlib.sha256(b"".join(told({"state": kept, "test": read_summary(run)["test"]}))).hexdigest()
+
+
+def told(tree: Any) -> Iterator[bytes]:
+    """A tree of tensors, numbers and texts as bytes, leaf by leaf."""
+    if isinstance(tree, torch.Tensor):
+        yield f"{tree.dtype}{tuple(tree.shape)}".encode()
+        yield tree.contiguous().numpy().tobytes()
+    elif isinstance(tree, dict):
+        for name, value in tree.items():
+            yield repr(name).encode()
+            yield from told(value)
+    elif isinstance(tree, list | tuple):
+        for value in tree:
+            yield from told(value)
+    else:
+        yield repr(tree).encode()
+
+
+def logged(run: Path) -> list[dict[str, float]]:
+    """The lines of metrics.jsonl, without the time."""
+    found = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
+    return [{tag: value for tag, value in line.items() if tag != "train/images_per_second"} for line in found]

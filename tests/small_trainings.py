@@ -1,0 +1,123 @@
+"""A training of a second: small images, small networks, in this process."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vae import checkpoint
+from vae.data import ImageSet, Splits
+from vae.model import mlp_vae
+from vae.objectives import (
+    BetaObjective,
+    CapacityObjective,
+    FactorObjective,
+    ImportanceWeightedObjective,
+    Stateful,
+    TargetRateObjective,
+    TotalCorrelationObjective,
+    discriminator,
+)
+from vae.schedules import LinearWarmup
+from vae.tracking import Progress, Tracker
+from vae.training import Options, Training, TrainState, no_sums
+
+OPTIONS = Options(
+    epochs=2,
+    batch_size=50,
+    seed=3,
+    gradient_norm_limit=None,
+    early_stopping_epochs=None,
+    log_every_steps=2,
+    bf16=False,
+    learning_rate=LinearWarmup(1e-3),
+)
+
+
+@pytest.fixture
+def splits(tiny_images):
+    """170 images to train on, so that the last batch is smaller, and 40 each to validate and test."""
+
+    def part(start, end, redrawn=False):
+        return ImageSet(tiny_images.pixels[start:end], tiny_images.labels[start:end], redrawn)
+
+    return Splits(part(0, 170, redrawn=True), part(170, 210), part(210, 250))
+
+
+@pytest.fixture
+def begin():
+    """A function that makes a training at step 0; what it opened is closed after the test."""
+    begun = []
+
+    def begin(
+        directory,
+        splits,
+        *,
+        beta=1.0,
+        warmup=0,
+        stop=lambda: False,
+        make=mlp_vae,
+        head=None,
+        learning_rate=1e-3,
+        resume=None,
+        objective=None,
+        **changes,
+    ):
+        directory.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(0)
+        sizes = {"hidden": [16]} if make is mlp_vae else {"channels": 4, "width": 16}
+        vae = make(splits.train.shape, 3, head=head, **sizes)
+        vae.start_at(splits.train.mean(), splits.train.variance())
+        made = BetaObjective(LinearWarmup(beta, warmup)) if objective is None else objective()
+        options = replace(OPTIONS, learning_rate=LinearWarmup(learning_rate))
+        state = TrainState(
+            vae=vae,
+            optimizer=torch.optim.Adam(vae.parameters(), lr=learning_rate, fused=True),
+            generator=torch.Generator().manual_seed(1),
+            interval_sums=no_sums(3),
+            epoch_sums=no_sums(3).double(),
+            learner=made if isinstance(made, Stateful) else None,
+        )
+        if resume is not None:
+            state.load_state_dict(checkpoint.load(resume / "checkpoints" / "last"))
+        training = Training(
+            state=state,
+            splits=splits,
+            objective=made,
+            options=replace(options, **changes),
+            tracker=Tracker(directory, state.step, tensorboard=False),
+            progress=Progress(1, 0, shown=False),
+            directory=directory,
+            stop_asked=stop,
+        )
+        begun.append(training)
+        return training
+
+    yield begin
+    for training in begun:
+        training.tracker.close()
+
+
+def parameters(training):
+    return torch.cat([p.detach().flatten() for p in training.state.vae.parameters()])
+
+
+class StopAfter:
+    """Asks to stop at the `steps`-th time it is asked."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def __call__(self):
+        self.left -= 1
+        return self.left == 0
+
+
+ONE = LinearWarmup(1.0)
+OBJECTIVES = {
+    "factor": lambda: FactorObjective(ONE, 5.0, discriminator(3, [8, 8]), 1e-2, torch.Generator().manual_seed(2)),
+    "target_rate": lambda: TargetRateObjective(4.0, 0.05, 0.005, torch.device("cpu")),
+    "capacity": lambda: CapacityObjective(10.0, LinearWarmup(5.0, 6, start=0.5)),
+    "importance_weighted": lambda: ImportanceWeightedObjective(3),
+    "total_correlation": lambda: TotalCorrelationObjective(1.0, LinearWarmup(4.0), 1.0, 170, stratified=True),
+}

@@ -1,0 +1,65 @@
+"""One result, whatever is watched and whoever starts the run: every way below ends in one hash."""
+
+import pytest
+from command import run_train
+from results import result
+
+from vae import checkpoint
+
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+ALONE = {
+    "everything shown": (),
+    "no TensorBoard and no figures": ("tracking.tensorboard=false",),
+    "evaluated every 5 epochs": ("tracking.evaluate_every_epochs=5",),
+    "no bar": ("tracking.progress=false",),
+    "logged and saved at other steps": ("tracking.log_every_steps=7", "tracking.save_every_steps=3"),
+}
+SWEEPS = {
+    "first of a sweep": ("beta=1,2",),
+    "fourth of a sweep": ("beta=2,3,4,1",),
+    "second of a sweep of joblib": ("beta=2,1", *JOBLIB),
+}
+
+
+@pytest.fixture(scope="module")
+def words(few_images) -> tuple[str, ...]:
+    return (*few_images, "epochs=7", "threads=1", "model.hidden=[64]", "model.latent_dim=2")
+
+
+@pytest.fixture(scope="module")
+def expected(words, tmp_path_factory) -> str:
+    run = tmp_path_factory.mktemp("determinism") / "run"
+    done = run_train(*words, directory=run)
+    assert done.returncode == 0, done.stderr
+    return result(run)
+
+
+@pytest.mark.parametrize("way", ALONE)
+def test_a_run_ends_the_same_whatever_is_watched(way, words, expected, tmp_path):
+    done = run_train(*words, *ALONE[way], directory=tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert result(tmp_path / "run") == expected
+
+
+@pytest.mark.parametrize("way", SWEEPS)
+def test_a_member_of_a_sweep_ends_the_same_wherever_it_stands(way, words, expected, tmp_path):
+    done = run_train("-m", *words, *SWEEPS[way], "tracking.tensorboard=false", f"hydra.sweep.dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    (member,) = tmp_path.glob("*beta=1.0_*")
+    assert result(member) == expected
+
+
+def test_another_seed_ends_otherwise(words, expected, tmp_path):
+    done = run_train(*words, "seed=1", "tracking.tensorboard=false", directory=tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert result(tmp_path / "run") != expected
+
+
+def test_between_evaluations_nothing_is_measured_and_the_last_epoch_always_is(words, tmp_path):
+    run = tmp_path / "run"
+    done = run_train(*words, "tracking.evaluate_every_epochs=3", "tracking.tensorboard=false", directory=run)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in (run / "train.log").read_text().splitlines() if line.startswith("epoch")]
+    assert [("validation" in line) for line in lines] == [False, False, True, False, False, True, True]
+    assert '"validation/elbo"' in (run / "metrics.jsonl").read_text()
+    assert checkpoint.load(run / "checkpoints" / "best")["best_epoch"] in {3, 6, 7}

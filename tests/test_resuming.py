@@ -1,0 +1,132 @@
+"""A training that was stopped or killed continues bit for bit."""
+
+import pytest
+import torch
+from kills import same
+from results import logged
+from small_trainings import OBJECTIVES, StopAfter, parameters
+
+from vae import checkpoint
+from vae import training as training_room
+from vae.model import conv_vae, mlp_vae
+from vae.signals import StopNow
+from vae.training import fit
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 6])  # an epoch has 4
+@pytest.mark.parametrize("make", [mlp_vae, conv_vae])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_stopped_run_continues_bit_for_bit(begin, tmp_path, splits, make, steps, bf16):
+    whole = begin(tmp_path / "whole", splits, make=make, warmup=5, bf16=bf16)
+    assert fit(whole)
+    first = begin(tmp_path / "parts", splits, make=make, warmup=5, bf16=bf16, stop=StopAfter(steps + 1))
+    assert not fit(first)
+    first.tracker.close()
+    second = begin(tmp_path / "parts", splits, make=make, warmup=5, bf16=bf16, resume=tmp_path / "parts")
+    assert second.state.step == steps
+    assert fit(second)
+    assert torch.equal(parameters(whole), parameters(second))
+    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
+    for name in ("last", "best"):
+        one, other = (checkpoint.load(tmp_path / run / "checkpoints" / name) for run in ("whole", "parts"))
+        assert same(one | {"seconds": 0}, other | {"seconds": 0})
+
+
+class KilledError(Exception):
+    """In the place of a kill: nothing is saved or flushed after it."""
+
+
+@pytest.mark.parametrize("limits", [{"save_every_steps": 2}, {"save_every_seconds": 0.0}, {"save_every_steps": 1}])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_killed_run_continues_bit_for_bit_from_the_midst_of_an_epoch(begin, tmp_path, splits, limits, bf16):
+    whole = begin(tmp_path / "whole", splits, warmup=5, bf16=bf16)
+    assert fit(whole)
+    asked = iter(range(1, 100))
+
+    def killed():
+        if next(asked) == 8:  # in the second epoch, whose fourth step it would be
+            raise KilledError
+        return False
+
+    with pytest.raises(KilledError):
+        fit(begin(tmp_path / "parts", splits, warmup=5, bf16=bf16, stop=killed, **limits))
+    second = begin(tmp_path / "parts", splits, warmup=5, bf16=bf16, resume=tmp_path / "parts", **limits)
+    assert second.state.step == (6 if limits == {"save_every_steps": 2} else 7)  # epochs have four steps
+    assert fit(second)
+    assert torch.equal(parameters(whole), parameters(second))
+    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
+    one, other = (checkpoint.load(tmp_path / run / "checkpoints" / "last") for run in ("whole", "parts"))
+    assert same(one | {"seconds": 0}, other | {"seconds": 0})
+
+
+@pytest.mark.parametrize(
+    ("where", "call", "step"),
+    [("encode_images", 1, 3), ("encode_images", 2, 7), ("judge", 2, 7), ("monitoring.show_embedding", 1, 7)],
+)
+def test_a_run_stopped_while_an_epoch_is_measured_continues_to_the_same_end(
+    begin, tmp_path, splits, monkeypatch, where, call, step
+):
+    whole = begin(tmp_path / "whole", splits, warmup=5)
+    assert fit(whole)
+    module = training_room.monitoring if where.startswith("monitoring") else training_room
+    name = where.rpartition(".")[2]
+    calls = iter(range(1, 100))
+    usual = getattr(module, name)
+
+    def interrupted(*arguments):
+        if next(calls) == call:
+            raise StopNow
+        return usual(*arguments)
+
+    first = begin(tmp_path / "parts", splits, warmup=5)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, interrupted)
+        assert not fit(first)
+    first.tracker.close()
+    second = begin(tmp_path / "parts", splits, warmup=5, resume=tmp_path / "parts")
+    assert second.state.step == step  # before the last of the epoch's four
+    assert fit(second)
+    assert torch.equal(parameters(whole), parameters(second))
+    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
+    for checkpoint_name in ("last", "best"):
+        one, other = (checkpoint.load(tmp_path / r / "checkpoints" / checkpoint_name) for r in ("whole", "parts"))
+        assert same(one | {"seconds": 0}, other | {"seconds": 0})
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_stopped_run_of_any_objective_continues_bit_for_bit(begin, tmp_path, splits, name, bf16):
+    chosen = {"objective": OBJECTIVES[name], "bf16": bf16, "gradient_norm_limit": 5.0}
+    whole = begin(tmp_path / "whole", splits, **chosen)
+    assert fit(whole)
+    first = begin(tmp_path / "parts", splits, stop=StopAfter(4), **chosen)
+    assert not fit(first)
+    first.tracker.close()
+    second = begin(tmp_path / "parts", splits, resume=tmp_path / "parts", **chosen)
+    assert fit(second)
+    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
+    one, other = (checkpoint.load(tmp_path / run / "checkpoints" / "last") for run in ("whole", "parts"))
+    assert ("objective" in one) == (name in ("factor", "target_rate"))
+    assert same(one | {"seconds": 0}, other | {"seconds": 0})
+
+
+def test_a_checkpoint_without_what_the_objective_has_learnt_is_refused(begin, tmp_path, splits):
+    fit(begin(tmp_path, splits))
+    with pytest.raises(checkpoint.CheckpointError, match="does not fit this model: 'objective'"):
+        begin(tmp_path / "other", splits, objective=OBJECTIVES["factor"], resume=tmp_path)
+
+
+def test_the_checkpoint_of_another_model_is_refused(begin, tmp_path, splits):
+    run = begin(tmp_path / "mlp", splits)
+    fit(run)
+    other = begin(tmp_path / "conv", splits, make=conv_vae)
+    stored = checkpoint.load(tmp_path / "mlp" / "checkpoints" / "last")
+    with pytest.raises(checkpoint.CheckpointError, match="does not fit this model"):
+        other.state.load_state_dict(stored)
+
+
+def test_the_checkpoint_of_an_older_version_is_refused_in_other_words(begin, tmp_path, splits):
+    run = begin(tmp_path, splits)
+    older = {name: value for name, value in run.state.state_dict().items() if name != "interval_sums"}
+    with pytest.raises(checkpoint.CheckpointError, match=r"of an older version.* Evaluate the run, or"):
+        run.state.load_state_dict(older)

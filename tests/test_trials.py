@@ -1,0 +1,12 @@
+"""A few trials of each kind that the README names at full count."""
+
+import pytest
+from command import run
+
+
+@pytest.mark.parametrize(("name", "count"), [("killed_runs", 2), ("starts", 6), ("members", 4), ("bad_lines", 20)])
+@pytest.mark.usefixtures("mnist_root")
+def test_every_trial_goes_as_promised(name, count):
+    done = run("tests/trials.py", name, str(count))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{name}: {count} of {count}\n" in done.stdout

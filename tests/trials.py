@@ -1,0 +1,209 @@
+"""What the README promises of whole commands, as often as it says: `python tests/trials.py NAME [COUNT]`.
+
+Every trial starts the real `python train.py`, on real digits. It takes minutes, so the suite has a few of each only.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from board import LOADERS, serving
+from command import ROOT
+from results import logged, result
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_bad_command_lines import TABLE
+
+from vae.config import Dataset
+from vae.data import ensure_files, read_idx
+from vae.run_directory import LAST_CHECKPOINT
+
+TRAIN = [sys.executable, str(ROOT / "train.py")]
+SHORT = ("epochs=6", "batch_size=100", "model.hidden=[64]", "model.latent_dim=2", "threads=1")
+OFTEN = ("tracking.log_every_steps=3", "tracking.save_every_steps=1")
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+
+
+def digits(folder: Path) -> tuple[str, ...]:
+    """The words of a run on 3 500 digits."""
+    root = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "beta-vae"
+    ensure_files(Dataset.MNIST, root, download=True, timeout_seconds=60.0)
+    np.savez(folder / "digits.npz", images=read_idx(root / "MNIST/raw/t10k-images-idx3-ubyte")[:3_500])
+    return ("data=images", f"data.path={folder}/digits.npz", "data.validation_size=500", "data.test_size=500", *SHORT)
+
+
+def start(*words: str, cwd: Path = ROOT) -> subprocess.Popen[bytes]:
+    """`python train.py WORDS`, silent."""
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen([*TRAIN, *words], cwd=cwd, **silent)  # type: ignore[call-overload, no-any-return]
+
+
+def to_end(*words: str) -> float:
+    """Run `python train.py WORDS`, which must succeed. Its seconds."""
+    started = time.perf_counter()
+    done = subprocess.run([*TRAIN, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"python train.py {' '.join(words)} ended with {done.returncode}: {done.stderr}")
+    return time.perf_counter() - started
+
+
+def family(process: int) -> list[int]:
+    """A process and all that it has started."""
+    try:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except OSError:
+        return [process]
+    return [process, *(member for child in children for member in family(int(child)))]
+
+
+def kill(processes: list[int]) -> None:
+    """Kill -9 those that are still there."""
+    for process in processes:
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def killed_runs(count: int, folder: Path, moments: random.Random) -> int:
+    """Runs killed one to three times end as if nobody had, and show every step once to all readers."""
+    words = (*digits(folder), *OFTEN)
+    whole = folder / "whole"
+    seconds = to_end(*words, f"hydra.run.dir='{whole}'")
+    kept = 0
+    for trial in range(count):
+        run = folder / f"run{trial}"
+        for last in [False] * moments.randint(1, 3) + [True]:
+            begun = (run / LAST_CHECKPOINT).exists()
+            again = [f"resume={run}"] if begun else [*words, f"hydra.run.dir='{run}'"]
+            if last:
+                to_end(*again)
+            else:
+                process = start(*again)
+                time.sleep(moments.uniform(0, seconds))
+                kill([process.pid])
+                process.wait()
+        same = result(run) == result(whole) and logged(run) == logged(whole)
+        kept += same and shown_once(run, folder / f"server{trial}")
+    return kept
+
+
+def shown_once(run: Path, output: Path) -> bool:
+    """Whether three readers see what metrics.jsonl says: the event files read back, and the server by both loaders."""
+    expected: dict[str, list[int]] = {}
+    for line in logged(run):
+        for tag in line.keys() - {"step"}:
+            expected.setdefault(tag, []).append(int(line["step"]))
+    accumulator = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    accumulator.Reload()
+    seen = [{tag: [event.step for event in accumulator.Scalars(tag)] for tag in accumulator.Tags()["scalars"]}]
+    for loader in LOADERS:
+        with serving(run, output, loader, "--samples_per_plugin=scalars=100000") as server:
+            seen.append({tag: server.steps(tag) for tag in server.tags("scalars")})
+    for tags in seen:
+        tags.pop("train/images_per_second")
+    rising = all(a < b for steps in expected.values() for a, b in pairwise(steps))
+    return rising and all(tags == expected for tags in seen)
+
+
+def killed_sweeps(count: int, folder: Path, moments: random.Random) -> int:
+    """Sweeps killed at a random moment, alone or with their members, are continued by the same command as if not."""
+    words = ("-m", *digits(folder), "beta=1,8", "tracking.tensorboard=false", "tracking.save_every_steps=5")
+    whole = folder / "whole"
+    seconds = to_end(*words, f"hydra.sweep.dir={whole}")
+    kept = 0
+    for trial in range(count):
+        sweep = folder / f"sweep{trial}"
+        again = (*words, f"hydra.sweep.dir={sweep}", *(JOBLIB if trial % 2 else ()))
+        process = start(*again)
+        time.sleep(moments.uniform(0, seconds))
+        kill(family(process.pid)[: None if trial % 4 < 2 else 1])
+        process.wait()
+        to_end(*again)
+        names = sorted(member.parent.name for member in whole.glob("*/summary.json"))
+        kept += len(names) == 2 and all(result(sweep / name) == result(whole / name) for name in names)
+    return kept
+
+
+def starts(count: int, folder: Path, _: random.Random) -> int:
+    """Runs that start at the same instant have a directory each."""
+    words = (*digits(folder), "epochs=1", "tracking.tensorboard=false")
+    processes = [start(*words, cwd=folder) for _ in range(count)]
+    ended = sum(process.wait() == 0 for process in processes)
+    found = sum((run / "summary.json").exists() for run in (folder / "outputs").iterdir())
+    return min(ended, found)
+
+
+def members(count: int, folder: Path, _: random.Random) -> int:
+    """A sweep of short members has at its end as many files open as after its first ones, and 50 MiB more at most."""
+    words = (*digits(folder), "epochs=1", "tracking.tensorboard=false", f"seed=range(0,{count})")
+    process = start("-m", *words, f"hydra.sweep.dir={folder}/sweep")
+    found: dict[int, tuple[int, int]] = {}
+    while process.poll() is None:
+        time.sleep(0.2)
+        done = len(list((folder / "sweep").glob("*/summary.json")))
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text().split("VmRSS:")[1]
+            found[done] = len(os.listdir(f"/proc/{process.pid}/fd")), int(status.split()[0])
+        except (OSError, IndexError):
+            continue
+    early, late = found[2], found[max(n for n in found if n < count)]
+    print(f"open files {early[0]} -> {late[0]}, memory {early[1] / 1024:.0f} -> {late[1] / 1024:.0f} MiB")
+    fine = process.returncode == 0 and late[0] <= early[0] and late[1] - early[1] < 50 * 1024
+    return count if fine else 0
+
+
+def bad_lines(count: int, folder: Path, moments: random.Random) -> int:
+    """Bad command lines are answered by five lines at most, code 1 or 2 and nothing else; how soon is printed."""
+    rows = [(words.split(" "), code) for words, code, _ in TABLE if "\x00" not in words]
+    while len(rows) < count:  # the same with a slip of the finger in the key, which makes it an unknown one
+        words, _ = moments.choice(rows[: len(TABLE) - 1])
+        rows.append(([*words, f"q{moments.randrange(10**6)}x=1"], 0))
+    taken, kept = [], 0
+    for words, code in rows[:count]:
+        started = time.perf_counter()
+        done = subprocess.run([*TRAIN, *words], cwd=folder, capture_output=True, text=True, check=False)
+        taken.append(time.perf_counter() - started)
+        answered = done.stderr.startswith("error: ") and done.stderr.count("\n") <= 5 and done.stdout == ""
+        right = done.returncode == code if code else done.returncode in (1, 2)
+        kept += answered and right and "Traceback" not in done.stderr and list(folder.iterdir()) == []
+    slowest = max(range(len(taken)), key=taken.__getitem__)
+    print(f"median {median(taken):.2f} s, slowest {taken[slowest]:.2f} s: {' '.join(rows[slowest][0])[:60]}")
+    return kept
+
+
+TRIALS: dict[str, tuple[int, Callable[[int, Path, random.Random], int]]] = {
+    "killed_runs": (30, killed_runs),
+    "killed_sweeps": (20, killed_sweeps),
+    "starts": (20, starts),
+    "members": (50, members),
+    "bad_lines": (200, bad_lines),
+}
+
+
+def main() -> int:
+    """Print how many trials went as promised. 1 if one did not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=TRIALS)
+    parser.add_argument("count", type=int, nargs="?", help="of trials")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    arguments = parser.parse_args()
+    usual, trial = TRIALS[arguments.name]
+    count = arguments.count or usual
+    with tempfile.TemporaryDirectory() as folder:
+        kept = trial(count, Path(folder), random.Random(arguments.seed))
+    print(f"{arguments.name}: {kept} of {count}")
+    return 0 if kept == count else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
