@@ -205,13 +205,13 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def test_eight_starts_at_once_all_succeed_with_one_download(tmp_path, kmnist_files, monkeypatch):
+def test_thirty_two_starts_at_once_all_succeed_with_one_download(tmp_path, kmnist_files, monkeypatch):
     folder = tmp_path / "root" / "KMNIST" / "raw"
     mirror(monkeypatch, kmnist_files, log=tmp_path / "log", seconds=0.3)
-    started = [start(folder) for _ in range(8)]
+    started = [start(folder) for _ in range(32)]
     for process in started:
         process.join()
-    assert [process.exitcode for process in started] == [0] * 8
+    assert [process.exitcode for process in started] == [0] * 32
     assert (tmp_path / "log").read_text() == "asked\n"
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     assert checksums(folder) == checksums(kmnist_files)

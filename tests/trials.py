@@ -81,7 +81,7 @@ def killed_runs(count: int, folder: Path, moments: random.Random) -> int:
     seconds = to_end(*words, f"hydra.run.dir='{whole}'")
     kept = 0
     for trial in range(count):
-        run = folder / f"run{trial}"
+        run = folder / f"trial{trial}" / "run"  # alone in its folder, for the server
         for last in [False] * moments.randint(1, 3) + [True]:
             begun = (run / LAST_CHECKPOINT).exists()
             again = [f"resume={run}"] if begun else [*words, f"hydra.run.dir='{run}'"]
@@ -94,6 +94,32 @@ def killed_runs(count: int, folder: Path, moments: random.Random) -> int:
                 process.wait()
         same = result(run) == result(whole) and logged(run) == logged(whole)
         kept += same and shown_once(run, folder / f"server{trial}")
+    return kept
+
+
+def asked_to_stop(count: int, folder: Path, moments: random.Random) -> int:
+    """Runs asked to stop at a random moment do within 2 s, say so by their code, and go on as if nobody had asked."""
+    words = digits(folder)
+    whole = folder / "whole"
+    seconds = to_end(*words, f"hydra.run.dir='{whole}'")
+    kept, waits = 0, []
+    for trial in range(count):
+        run = folder / f"run{trial}"
+        process = start(*words, f"hydra.run.dir='{run}'")
+        time.sleep(moments.uniform(0.1, 0.9) * seconds)
+        number = moments.choice([signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+        process.send_signal(number)
+        sent = time.perf_counter()
+        code = process.wait()
+        waits.append(time.perf_counter() - sent)
+        stopped = code in (128 + number, -number)  # the latter before Python has come to our first line
+        ended = code == 0 and result(run) == result(whole)  # it came too late
+        if stopped:
+            begun = (run / LAST_CHECKPOINT).exists()
+            to_end(*([f"resume={run}"] if begun else [*words, f"hydra.run.dir='{run}'"]))
+        same = result(run) == result(whole) and logged(run) == logged(whole)
+        kept += (stopped or ended) and same and waits[-1] < 2.0
+    print(f"from the signal to the exit: median {median(waits):.2f} s, longest {max(waits):.2f} s")
     return kept
 
 
@@ -110,7 +136,7 @@ def shown_once(run: Path, output: Path) -> bool:
         with serving(run, output, loader, "--samples_per_plugin=scalars=100000") as server:
             seen.append({tag: server.steps(tag) for tag in server.tags("scalars")})
     for tags in seen:
-        tags.pop("train/images_per_second")
+        tags.pop("train/images_per_second", None)
     rising = all(a < b for steps in expected.values() for a, b in pairwise(steps))
     return rising and all(tags == expected for tags in seen)
 
@@ -183,6 +209,7 @@ def bad_lines(count: int, folder: Path, moments: random.Random) -> int:
 
 TRIALS: dict[str, tuple[int, Callable[[int, Path, random.Random], int]]] = {
     "killed_runs": (30, killed_runs),
+    "asked_to_stop": (50, asked_to_stop),
     "killed_sweeps": (20, killed_sweeps),
     "starts": (20, starts),
     "members": (50, members),

@@ -1,9 +1,12 @@
 """A training step beside the machine's limit, and what drawing the pixels costs of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median
+from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import ours
 from benchmarks.limits import gemm_rate, step_flops
@@ -24,6 +27,7 @@ def rows(plan: Plan) -> list[Row]:
         drawn = started.of_words(["device=cpu"], IMAGES)
         return [
             *beside_the_limit(grey, torch.float32, "fp32", Target(55.0, 70.0), plan),
+            *without_the_rest(grey, plan),
             *beside_the_limit(bf16, torch.bfloat16, "bf16", None, plan),
             share_of_drawing(drawn, plan),
         ]
@@ -52,6 +56,53 @@ def beside_the_limit(
             f"rounds {min(fractions):.3g} to {max(fractions):.3g}, {flops / 1e6:.4g} MFLOP a step",
         ),
     ]
+
+
+def without_the_rest(run: training.Training, plan: Plan) -> list[Row]:
+    """What share of the limit a step could reach if it were its matrix products alone, or these and Adam."""
+    flops, products = step_flops(run), products_of(run)
+    adam = run.state.optimizer.step
+    parts = {"products alone": products, "products and Adam": [*products, adam]}
+    found = []
+    for name, calls in parts.items():
+
+        def burst(calls: Sequence[Callable[[], object]] = calls) -> None:
+            for _ in range(plan.steps):
+                for call in calls:
+                    call()
+
+        burst()
+        fractions = []
+        for _ in range(plan.rounds):
+            rate = gemm_rate(torch.float32)
+            fractions.append(100 * flops / rate / (seconds_of(burst) / plan.steps))
+        note = f"rounds {min(fractions):.3g} to {max(fractions):.3g}"
+        found.append(Row(f"its {name}, repeated: share of the GEMM limit", median(fractions), "%", note=note))
+    return found
+
+
+class Products(TorchDispatchMode):
+    """Keeps the matrix products that are made, to be made again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Callable[[], object]] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Make the call; keep it if it is a product."""
+        if func.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm):
+            self.calls.append(partial(func, *args, **(kwargs or {})))
+        return func(*args, **(kwargs or {}))
+
+
+def products_of(run: training.Training) -> list[Callable[[], object]]:
+    """The matrix products of one step, forward and backward. The step is really taken."""
+    x = run.splits.train.batch(torch.arange(run.options.batch_size), run.state.generator)
+    with Products() as products:
+        training.train_step(run.state, x, run.objective, run.options)
+    return products.calls
 
 
 def steps(run: training.Training, number: int) -> Callable[[], None]:
