@@ -62,15 +62,13 @@ def without_the_rest(run: training.Training, plan: Plan) -> list[Row]:
     """What share of the limit a step could reach if it were its matrix products alone, or these and Adam."""
     flops, products = step_flops(run), products_of(run)
     adam = run.state.optimizer.step
-    parts = {"products alone": products, "products and Adam": [*products, adam]}
+    parts: dict[str, Sequence[Callable[[], object]]] = {
+        "products alone": products,
+        "products and Adam": [*products, adam],
+    }
     found = []
     for name, calls in parts.items():
-
-        def burst(calls: Sequence[Callable[[], object]] = calls) -> None:
-            for _ in range(plan.steps):
-                for call in calls:
-                    call()
-
+        burst = partial(repeat, calls, plan.steps)
         burst()
         fractions = []
         for _ in range(plan.rounds):
@@ -81,11 +79,18 @@ def without_the_rest(run: training.Training, plan: Plan) -> list[Row]:
     return found
 
 
+def repeat(calls: Sequence[Callable[[], object]], times: int) -> None:
+    """Make the calls, one after another, so many times."""
+    for _ in range(times):
+        for call in calls:
+            call()
+
+
 class Products(TorchDispatchMode):
     """Keeps the matrix products that are made, to be made again."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Callable[[], object]] = []
 
     def __torch_dispatch__(
@@ -102,7 +107,8 @@ def products_of(run: training.Training) -> list[Callable[[], object]]:
     x = run.splits.train.batch(torch.arange(run.options.batch_size), run.state.generator)
     with Products() as products:
         training.train_step(run.state, x, run.objective, run.options)
-    return products.calls
+    calls: list[Callable[[], object]] = products.calls
+    return calls
 
 
 def steps(run: training.Training, number: int) -> Callable[[], None]:
