@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vae.app import EXPECTED, exit_code, held
+from vae.app import EXPECTED, exit_code
 from vae.evaluation import disentanglement_numbers, final_numbers, tight_bound
-from vae.run_directory import BEST, LAST, SUMMARY, read_summary, write_json
+from vae.run_directory import BEST, LAST, SUMMARY, held, read_summary, write_json
 from vae.runs import Run, load_run
 
 TOLERANCE = 1e-5  # relative, for another machine or thread count; the same one agrees to the last digit

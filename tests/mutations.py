@@ -114,14 +114,14 @@ MUTATIONS = (
     ),
     Mutation(
         "lock",
-        "vae/app.py",
+        "vae/run_directory.py",
         "lock.acquire(timeout=LOCK_PATIENCE_SECONDS)",
         "pass",
         ("tests/test_app.py", "-k", "trained_by_another"),
     ),
     Mutation(
         "leftovers",
-        "vae/app.py",
+        "vae/run_directory.py",
         "        remove_leftovers(directory)\n",
         "",
         ("tests/test_app.py", "-k", "half_written"),

@@ -13,7 +13,7 @@ import torch
 from command import ROOT, SMALL, run_train
 
 from vae import checkpoint
-from vae.app import RunExistsError, held
+from vae.run_directory import RunExistsError, held
 
 pytestmark = pytest.mark.usefixtures("mnist_root")
 
@@ -278,7 +278,7 @@ def test_a_signal_where_no_step_is_made_stops_at_once_and_the_run_continues(tmp_
 
 
 def test_a_run_that_is_trained_by_another_process_is_left_to_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("vae.app.LOCK_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("vae.run_directory.LOCK_PATIENCE_SECONDS", 0.1)
     refused = pytest.raises(RunExistsError, match="is being trained by another process")
     with held(tmp_path / "run"), refused, held(tmp_path / "run"):
         pass

@@ -6,15 +6,13 @@ import io
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -44,12 +42,13 @@ from vae.run_directory import (
     CODES,
     LAST,
     LAST_CHECKPOINT,
-    LOCK,
     PREVIOUS,
     RUN,
     SUMMARY,
+    RunExistsError,
+    held,
     read_summary,
-    remove_leftovers,
+    shown,
     write_atomically,
     write_json,
 )
@@ -60,11 +59,6 @@ from vae.training import Training, TrainState, fit, means, over
 log = logging.getLogger(__name__)
 
 CODED_IMAGES = 1_000
-LOCK_PATIENCE_SECONDS = 30.0  # for a process that is just saving and stopping
-
-
-class RunExistsError(Exception):
-    """A directory that holds another run, or one that is being trained. Its text is one line."""
 
 
 # What ends a program with one line, and with which exit code.
@@ -116,28 +110,6 @@ def exit_code(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DISK_FULL
     return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
-
-
-@contextmanager
-def held(directory: Path) -> Iterator[None]:
-    """Nobody else trains in `directory` meanwhile.
-
-    Raises:
-        RunExistsError: another process does, and does not stop.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / LOCK)
-    try:
-        lock.acquire(timeout=LOCK_PATIENCE_SECONDS)
-    except Timeout:
-        raise RunExistsError(
-            f"{shown(directory)} is being trained by another process. Wait until it ends, or stop it"
-        ) from None
-    try:
-        remove_leftovers(directory)
-        yield
-    finally:
-        lock.release()
 
 
 def note_failure(directory: Path, config: Config, error: Exception, code: int) -> None:
@@ -354,8 +326,3 @@ def flat(config: Config) -> dict[str, str | float]:
 def as_code(text: str) -> str:
     """A text for TensorBoard, whose lines stay lines."""
     return "\n".join("    " + line for line in text.splitlines())
-
-
-def shown(path: Path) -> Path:
-    """The path from here, if it is below."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,11 +1,14 @@
-"""The files of a run's directory, and how they are written: whole or not at all."""
+"""The files of a run's directory, who may write them, and how: whole or not at all."""
 
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 RUN = "run.json"
 SUMMARY = "summary.json"
@@ -16,6 +19,38 @@ PREVIOUS = "previous"  # the `last` before this one, should this one be damaged
 LAST_CHECKPOINT = f"{CHECKPOINTS}/{LAST}"
 CODES = "codes.npz"  # of the first test images, so that runs can be compared without their models
 LOCK = ".lock"  # held by the process that trains
+LOCK_PATIENCE_SECONDS = 30.0  # for a process that is just saving and stopping
+
+
+class RunExistsError(Exception):
+    """A directory that holds another run, or one that is being trained. Its text is one line."""
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Nobody else trains in `directory` meanwhile.
+
+    Raises:
+        RunExistsError: another process does, and does not stop.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / LOCK)
+    try:
+        lock.acquire(timeout=LOCK_PATIENCE_SECONDS)
+    except Timeout:
+        raise RunExistsError(
+            f"{shown(directory)} is being trained by another process. Wait until it ends, or stop it"
+        ) from None
+    try:
+        remove_leftovers(directory)
+        yield
+    finally:
+        lock.release()
+
+
+def shown(path: Path) -> Path:
+    """The path from here, if it is below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def temporary_of(path: Path) -> Path:

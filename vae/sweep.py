@@ -20,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vae.command_line.resuming import FREE, changes
-from vae.run_directory import LAST_CHECKPOINT, SUMMARY, read_summary, write_json
+from vae.run_directory import LAST_CHECKPOINT, SUMMARY, RunExistsError, held, read_summary, write_json
 from vae.signals import SIGNALS
 
 STOPPED = {128 + number for number in SIGNALS}  # the exit codes of a run that was asked to stop, and has been saved
@@ -40,11 +40,16 @@ def run_member(config: DictConfig, script: Path) -> int:
     directory = Path(HydraConfig.get().runtime.output_dir)
     # A preset that describes a sweep would have every member be that sweep again.
     words = [*HydraConfig.get().overrides.task, "hydra.mode=RUN", f"hydra.run.dir='{directory}'"]
-    if (directory / LAST_CHECKPOINT).exists():
-        if is_done(directory, config):
-            return 0
-        words = [f"resume={directory}", *words[:-1]]
-    (directory / SUMMARY).unlink(missing_ok=True)
+    try:
+        with held(directory):  # the member of a sweep that was killed may just be saving
+            if (directory / LAST_CHECKPOINT).exists():
+                if is_done(directory, config):
+                    return 0
+                words = [f"resume={directory}", *words[:-1]]
+            (directory / SUMMARY).unlink(missing_ok=True)
+    except RunExistsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     command = [sys.executable, str(script), *source_flags(), *words]
     threads = share_of_threads()
     if threads is None:
