@@ -2,6 +2,7 @@
 
 import copy
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vae import checkpoint
+from vae import training as training_room
 from vae.data import ImageSet
 from vae.divergences import NonFiniteError
 from vae.model import GaussianHead, conv_vae, mlp_vae
@@ -254,6 +256,38 @@ def test_no_checkpoint_holds_a_discriminator_that_is_no_finite_number(begin, tmp
         next(run.objective.discriminator.parameters())[0] = math.nan
     with pytest.raises(NonFiniteError, match="after step 8"):
         save(run, run.state.state_dict())
+
+
+@pytest.mark.parametrize("injection", range(40))
+def test_what_is_no_finite_number_ends_training_within_its_step_and_is_not_saved(
+    begin, tmp_path, splits, injection
+):
+    moments = random.Random(injection)
+    bad = moments.choice([math.nan, math.inf, -math.inf])
+    place = moments.choice(["parameter", "gradient", "moment"])
+    at = moments.randint(2, 7)  # of eight steps; before the first there are no moments
+    asked = iter(range(1, 100))
+
+    def inject():
+        if next(asked) != at:
+            return False
+        parameter = moments.choice(list(run.state.vae.parameters()))
+        entry = moments.randrange(parameter.numel())
+        if place == "gradient":
+            parameter.register_hook(lambda gradient: torch.full_like(gradient, bad))
+        else:
+            name = moments.choice(["exp_avg", "exp_avg_sq"])
+            whole = parameter.data if place == "parameter" else run.state.optimizer.state[parameter][name]
+            whole.view(-1)[entry] = bad
+        return False
+
+    run = begin(tmp_path, splits, stop=inject, save_every_steps=1)
+    with pytest.raises(NonFiniteError, match=rf"step {at}\b|must not hold NaN") as caught:
+        fit(run)
+    assert "\n" not in str(caught.value)
+    stored = checkpoint.load(tmp_path / "checkpoints" / "last")
+    assert stored["step"] == at - 1
+    assert all(bool(numbers.isfinite().all()) for numbers in training_room.floats(stored))
 
 
 def test_a_diverged_encoder_is_named(begin, tmp_path, splits):
