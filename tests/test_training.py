@@ -259,9 +259,7 @@ def test_no_checkpoint_holds_a_discriminator_that_is_no_finite_number(begin, tmp
 
 
 @pytest.mark.parametrize("injection", range(40))
-def test_what_is_no_finite_number_ends_training_within_its_step_and_is_not_saved(
-    begin, tmp_path, splits, injection
-):
+def test_what_is_no_finite_number_ends_training_within_its_step_and_is_not_saved(begin, tmp_path, splits, injection):
     moments = random.Random(injection)
     bad = moments.choice([math.nan, math.inf, -math.inf])
     place = moments.choice(["parameter", "gradient", "moment"])
