@@ -24,8 +24,8 @@ def log_sum_exp(log_densities: Float[Tensor, "*shape"], dim: int) -> Tensor:
     Thirty times faster there: `exp` of what it rounds to zero takes 5 ns on a CPU, of anything else 0.15 ns.
 
     Example:
-        >>> log_sum_exp(torch.tensor([-1000.0, -1000.0, -9000.0]), 0)
-        tensor(-999.3069)
+        >>> log_sum_exp(torch.tensor([-100.0, -100.0, -900.0]), 0)
+        tensor(-99.3069)
     """
     largest = log_densities.detach().amax(dim, keepdim=True)
     return (log_densities - largest).clamp(min=NEGLIGIBLE).exp().sum(dim).log() + largest.squeeze(dim)
