@@ -286,13 +286,18 @@ def test_a_run_that_is_trained_by_another_process_is_left_to_it(tmp_path, monkey
         pass
 
 
-def test_a_directory_that_holds_a_run_is_not_used_again(tmp_path, finished_run):
+@pytest.mark.parametrize("removed", [(), ("last", "previous", "best")], ids=["whole", "without checkpoints"])
+def test_a_directory_that_holds_a_run_is_not_used_again(tmp_path, finished_run, removed):
     run = shutil.copytree(finished_run, tmp_path / "run")
+    for name in removed:
+        (run / "checkpoints" / name).unlink()
     done = run_train("beta=4", *QUICK, directory=run)
     assert done.returncode == 1
     assert "already holds a run" in done.stdout + done.stderr
-    for name in ("metrics.jsonl", "summary.json", "checkpoints/last"):
+    for name in ("metrics.jsonl", "summary.json", "run.json"):
         assert (run / name).read_bytes() == (finished_run / name).read_bytes()
+    if not removed:
+        assert (run / "checkpoints/last").read_bytes() == (finished_run / "checkpoints/last").read_bytes()
 
 
 def test_a_run_that_ended_before_it_saved_anything_is_started_again_by_the_same_command(tmp_path, few_images):

@@ -174,12 +174,13 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
 
 
 def refuse_a_run(directory: Path) -> None:
-    """Leave a run that has saved something alone; of one that ended or was killed before, nothing can be lost.
+    """Leave alone a run that has saved something, or is done; of one that was killed before, nothing can be lost.
 
     Raises:
-        RunExistsError: `directory` holds a checkpoint.
+        RunExistsError: `directory` holds a checkpoint, or the numbers of a run that is done.
     """
-    if any((directory / CHECKPOINTS / name).exists() for name in (LAST, PREVIOUS)):
+    saved = any((directory / CHECKPOINTS / name).exists() for name in (LAST, PREVIOUS))
+    if saved or read_summary(directory)["status"] == "done":
         raise RunExistsError(
             f"{shown(directory)} already holds a run. Continue it with resume={shown(directory)}, "
             "or leave hydra.run.dir alone to get a new directory"
