@@ -22,7 +22,7 @@ LOADERS = ("--load_fast=false", "--load_fast=auto")  # in Python, and the defaul
 HTTP = build_opener(ProxyHandler({}))  # loopback only, whatever proxy the environment names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a port may be used twice, by servers that answer otherwise
 class Server:
     """A TensorBoard server, and the run that it is asked about."""
 
@@ -45,7 +45,7 @@ class Server:
     def tags(self, plugin: str) -> set[str]:
         return set(self.ask(f"plugin/{plugin}/tags").get(self.run, ()))
 
-    @functools.cache  # noqa: B019 - servers live as long as the module
+    @functools.cache  # noqa: B019 - there are few
     def series(self, tag: str) -> list[tuple[int, float]]:
         points = self.ask("plugin/scalars/scalars", run=self.run, tag=tag)
         return [(step, value) for _, step, value in points]

@@ -169,12 +169,14 @@ def test_a_run_that_is_continued_has_no_summary_of_fewer_epochs_until_it_ends(tm
     run = shutil.copytree(finished_run, tmp_path / "run")
     command = [sys.executable, "train.py", f"resume={run}", "epochs=100"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while checkpoint.load(run / "checkpoints" / "last")["step"] == 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.kill()
-    process.wait()
+    try:
+        deadline = time.monotonic() + 120
+        while checkpoint.load(run / "checkpoints" / "last")["step"] == 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        process.kill()
+        process.wait()
     assert not (run / "summary.json").exists()
 
 

@@ -139,6 +139,10 @@ CONFIGURATION = [
         "learning_rate_epochs=[9,0] learning_rate_factors=[1,2]",
         "learning_rate_epochs must rise, got [9, 0]. Sort them",
     ),
+    (
+        "early_stopping_epochs=2 evaluate_every_epochs=5",
+        "early_stopping_epochs must be 5 or more with evaluate_every_epochs=5, got 2. Raise it",
+    ),
     ("learning_rate_between=jump", "learning_rate_between must be one of line, hold, got jump"),
     ("objective.at_steps=[0,9]", "objective.at_steps and objective.factors must be as long as each other, got [0, 9]"),
     ("objective.at_steps=[9,0] objective.factors=[1,2]", "objective.at_steps must rise, got [9, 0]. Sort them"),

@@ -1,7 +1,13 @@
 """One result, whatever is watched and whoever starts the run: every way below ends in one hash."""
 
+import os
+import pty
+import subprocess
+import sys
+import termios
+
 import pytest
-from command import run_train
+from command import ROOT, run_train
 from results import result
 
 from vae import checkpoint
@@ -10,8 +16,7 @@ JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 ALONE = {
     "everything shown": (),
     "no TensorBoard and no figures": ("tracking.tensorboard=false",),
-    "evaluated every 5 epochs": ("tracking.evaluate_every_epochs=5",),
-    "no bar": ("tracking.progress=false",),
+    "evaluated every 5 epochs": ("evaluate_every_epochs=5",),
     "logged and saved at other steps": ("tracking.log_every_steps=7", "tracking.save_every_steps=3"),
 }
 SWEEPS = {
@@ -41,6 +46,26 @@ def test_a_run_ends_the_same_whatever_is_watched(way, words, expected, tmp_path)
     assert result(tmp_path / "run") == expected
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_run_ends_the_same_with_a_bar_on_a_terminal_and_without(shown, words, expected, tmp_path):
+    terminal, behind = pty.openpty()
+    termios.tcsetwinsize(behind, (24, 120))
+    run = tmp_path / "run"
+    command = [sys.executable, "train.py", *words, f"tracking.progress={str(shown).lower()}", f"hydra.run.dir='{run}'"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=behind)
+    os.close(behind)
+    seen = b""
+    try:
+        while part := os.read(terminal, 4_096):
+            seen += part
+    except OSError:  # how a terminal ends
+        pass
+    os.close(terminal)
+    assert process.wait() == 0
+    assert (b"step/s" in seen) == shown
+    assert result(run) == expected
+
+
 @pytest.mark.parametrize("way", SWEEPS)
 def test_a_member_of_a_sweep_ends_the_same_wherever_it_stands(way, words, expected, tmp_path):
     done = run_train("-m", *words, *SWEEPS[way], "tracking.tensorboard=false", f"hydra.sweep.dir={tmp_path}")
@@ -57,7 +82,7 @@ def test_another_seed_ends_otherwise(words, expected, tmp_path):
 
 def test_between_evaluations_nothing_is_measured_and_the_last_epoch_always_is(words, tmp_path):
     run = tmp_path / "run"
-    done = run_train(*words, "tracking.evaluate_every_epochs=3", "tracking.tensorboard=false", directory=run)
+    done = run_train(*words, "evaluate_every_epochs=3", "tracking.tensorboard=false", directory=run)
     assert done.returncode == 0, done.stderr
     lines = [line for line in (run / "train.log").read_text().splitlines() if line.startswith("epoch")]
     assert [("validation" in line) for line in lines] == [False, False, True, False, False, True, True]

@@ -1,4 +1,4 @@
-"""A few trials of each kind that the README names at full count."""
+"""A few of the trials that the README names at full count; those of sweeps and signals have tests of their own."""
 
 import pytest
 from command import run

@@ -307,7 +307,7 @@ def build_options(config: Config, dataset_size: int) -> Options:
         gradient_norm_limit=config.gradient_norm_limit,
         early_stopping_epochs=config.early_stopping_epochs,
         log_every_steps=config.tracking.log_every_steps,
-        evaluate_every_epochs=config.tracking.evaluate_every_epochs,
+        evaluate_every_epochs=config.evaluate_every_epochs,
         save_every_steps=config.tracking.save_every_steps,
         save_every_seconds=config.tracking.save_every_seconds,
         bf16=config.precision is Precision.bf16,

@@ -194,7 +194,6 @@ class TrackingConfig:
     tensorboard: bool
     progress: bool
     log_every_steps: int = field(metadata=between(1, 10**9))
-    evaluate_every_epochs: int = field(metadata=between(1, 1_000_000))
     save_every_steps: int | None = field(metadata=between(1, 10**9))
     save_every_seconds: float | None = field(metadata=between(0, 10**6))
 
@@ -215,6 +214,7 @@ class Config:
     learning_rate_factors: list[float] | None = field(metadata=between(0, 1e6))
     learning_rate_between: Between
     gradient_norm_limit: float | None = field(metadata=between(0, 1e9, above=True))
+    evaluate_every_epochs: int = field(metadata=between(1, 1_000_000))
     early_stopping_epochs: int | None = field(metadata=between(1, 1_000_000))
     logvar_min: float = field(metadata=between(-80, 80))
     logvar_max: float = field(metadata=between(-80, 80))
@@ -258,6 +258,11 @@ class Config:
             raise ConfigError(
                 "early_stopping_epochs needs validation images, got data.validation_size=0. "
                 "Keep some, or set early_stopping_epochs=null"
+            )
+        if self.early_stopping_epochs is not None and self.early_stopping_epochs < self.evaluate_every_epochs:
+            raise ConfigError(
+                f"early_stopping_epochs must be {self.evaluate_every_epochs} or more with "
+                f"evaluate_every_epochs={self.evaluate_every_epochs}, got {self.early_stopping_epochs}. Raise it"
             )
         if isinstance(self.data, SpritesConfig):
             check_grid(self.data)

@@ -27,7 +27,7 @@ from vae.model import VAE
 
 EVALUATION_SEED = 20140414  # one noise for every evaluation of every run, so that their numbers can be compared
 BATCH = 1_000  # images at a time
-DENSITIES = 400_000_000  # of a decomposition of the rate: 2 000 samples at 10 000 images and 20 latents, two seconds
+DENSITIES = 400_000_000  # of a decomposition of the rate: 2 000 samples at 10 000 images and 20 latents
 
 
 @dataclass(frozen=True)

@@ -326,7 +326,8 @@ def save(training: Training, state: dict[str, Any], *, best: bool = False) -> No
         # The sum is no finite number if an entry is none: cheaper than a mask, so it is asked first.
         if not math.isfinite(numbers.sum()) and not bool(numbers.isfinite().all()):
             raise NonFiniteError(
-                f"a parameter, or a moment of its gradient, is no finite number after step {state['step']}. {REMEDY}"
+                "a parameter, a moment of its gradient or a sum of the loss is no finite number "
+                f"after step {state['step']}. {REMEDY}"
             )
     training.tracker.flush()
     folder = training.directory / CHECKPOINTS
@@ -339,7 +340,7 @@ def save(training: Training, state: dict[str, Any], *, best: bool = False) -> No
 
 
 def floats(tree: Any) -> Iterator[Tensor]:
-    """The tensors of floats in a state: parameters and moments, the model's and those of an objective that learns."""
+    """The tensors of floats in a state: parameters, moments and sums, and what an objective has learnt."""
     if isinstance(tree, dict):
         for value in tree.values():
             yield from floats(value)

@@ -83,7 +83,7 @@ def rows(plan: Plan) -> list[Row]:
     share = 100 * logged.seconds / seconds
     every = ours.configured(["device=cpu"]).tracking.save_every_steps
     assert every is not None
-    # Pictures are drawn at epochs 1, 10, 100 and the last: a short run has a large share, which was never promised.
+    # Pictures are drawn at epochs 10, 100 and the last: a short run has a large share, which was never promised.
     target = Target(3.0, 1.0, at_most=True) if epochs >= PROMISED_EPOCHS else None
     return [
         Row(f"training of {epochs} epochs", seconds, "s"),

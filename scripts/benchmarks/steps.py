@@ -80,10 +80,11 @@ def without_the_rest(run: training.Training, plan: Plan) -> list[Row]:
 
 
 def repeat(calls: Sequence[Callable[[], object]], times: int) -> None:
-    """Make the calls, one after another, so many times."""
-    for _ in range(times):
-        for call in calls:
-            call()
+    """Make the calls, one after another, so many times; what autograd would record of them is not."""
+    with torch.no_grad():
+        for _ in range(times):
+            for call in calls:
+                call()
 
 
 class Products(TorchDispatchMode):

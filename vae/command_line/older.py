@@ -12,7 +12,7 @@ CONSTANT_LEARNING_RATE = {
     "learning_rate_factors": None,
     "learning_rate_between": "line",
 }
-AT_EVERY_EPOCH = {"save_every_steps": None, "save_every_seconds": None, "evaluate_every_epochs": 1}
+SAVED_AT_EPOCHS = {"save_every_steps": None, "save_every_seconds": None}
 OPTION = {"objective": "beta"}  # of a group that is younger than the run
 
 
@@ -28,10 +28,11 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     whole.setdefault("disentanglement", True)
     whole.setdefault("optimizer", "adam")
     whole.setdefault("adam_epsilon", 1e-8)
+    whole.setdefault("evaluate_every_epochs", 1)
     for key, value in CONSTANT_LEARNING_RATE.items():
         whole.setdefault(key, value)
     if "tracking" in whole:
-        whole["tracking"] = {**AT_EVERY_EPOCH, **whole["tracking"]}
+        whole["tracking"] = {**SAVED_AT_EPOCHS, **whole["tracking"]}
     if "hidden" in whole.get("model", {}):  # the fully connected network
         whole["model"] = {**ADDED["model"], **whole["model"]}
     return whole
