@@ -108,7 +108,7 @@ MUTATIONS = (
     Mutation(
         "one run a directory",
         "vae/app.py",
-        'if saved or read_summary(directory)["status"] == "done":',
+        'if has_checkpoint(directory) or read_summary(directory)["status"] == "done":',
         "if False:",
         ("tests/test_app.py", "-k", "not_used_again"),
     ),

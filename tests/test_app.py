@@ -1,6 +1,7 @@
 """Whole runs by the real command line, on real MNIST."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -279,13 +280,30 @@ def test_a_signal_where_no_step_is_made_stops_at_once_and_the_run_continues(tmp_
     assert len(logged) == len(set(logged))  # nothing twice
 
 
-def test_a_run_that_is_trained_by_another_process_is_left_to_it(tmp_path, monkeypatch):
+def test_a_run_that_is_trained_by_another_process_is_left_to_it(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("vae.run_directory.LOCK_PATIENCE_SECONDS", 0.1)
     refused = pytest.raises(RunExistsError, match="is being trained by another process")
     with held(tmp_path / "run"), refused, held(tmp_path / "run"):
         pass
+    assert caplog.messages == [
+        f"warning: {tmp_path}/run is being trained by another process. Waiting up to 0.1 s for it to stop"
+    ]
     with held(tmp_path / "run"):
         pass
+    assert len(caplog.messages) == 1
+
+
+def test_a_signal_does_not_wait_for_a_run_that_another_process_trains(tmp_path):
+    directory = tmp_path / "run"
+    with held(directory):
+        words = [sys.executable, "train.py", *QUICK, f"hydra.run.dir={directory}"]
+        process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert "Waiting up to 30 s" in process.stdout.readline()
+        asked = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+        assert time.monotonic() - asked < 10
+    assert "before the first step" in process.communicate()[0]
 
 
 @pytest.mark.parametrize("removed", [(), ("last", "previous", "best")], ids=["whole", "without checkpoints"])
@@ -372,6 +390,22 @@ def test_where_the_last_checkpoint_is_damaged_the_run_goes_on_from_the_one_befor
     assert summary(run)["test"] == summary(finished_run)["test"]
 
 
+def test_without_its_last_checkpoint_a_run_goes_on_from_the_one_before_it(tmp_path, finished_run):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    (run / "checkpoints" / "last").unlink()
+    done = run_train(f"resume={run}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("warning: ") == 1
+    assert (run / "checkpoints" / "last").exists()
+    assert summary(run)["test"] == summary(finished_run)["test"]
+
+
+def test_where_beta_still_warms_up_at_the_end_no_epoch_was_the_best(tmp_path, few_images):
+    done = run_train(*few_images, "beta_warmup_steps=1000", "tracking.tensorboard=false", directory=tmp_path / "run")
+    assert done.returncode == 0, done.stdout
+    assert summary(tmp_path / "run")["best"] == {"epoch": None, "validation_elbo": None}
+
+
 LIMITED = """
 import resource, runpy, signal, sys
 limit = int(sys.argv[1])
@@ -393,6 +427,45 @@ def test_a_full_disk_is_one_line_and_code_6(tmp_path):
     assert done.returncode == 6, done.stderr
     assert "File too large" in one_error_line(done)
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+ON_A_DEVICE = """
+mount -t tmpfs -o size=20m none "$1" || exit 99
+run="$1/run"; out="$2"; python="$3"; shift 3
+"$python" train.py "$@" epochs=2 hydra.run.dir="$run" || exit 98
+cp "$run/checkpoints/last" "$out/before"
+dd if=/dev/zero of="$run/../filler" bs=4k 2> "$out/filled"
+truncate -s -"$FREE" "$run/../filler"
+"$python" train.py resume="$run" epochs=4 > "$out/said" 2>&1; code=$?
+ls "$run/checkpoints" > "$out/left"
+cp "$run/checkpoints/last" "$out/after"
+rm "$run/../filler"
+"$python" train.py resume="$run" epochs=4 || exit 97
+cp "$run/summary.json" "$out"
+exit $code
+"""
+
+
+@pytest.mark.parametrize("free", ["0", "64k"], ids=["no log either", "no checkpoint"])
+def test_on_a_full_device_the_last_checkpoint_stays_and_the_run_goes_on_when_there_is_room(tmp_path, few_images, free):
+    device = tmp_path / "device"
+    device.mkdir()
+    words = [*few_images, "model.hidden=[64]", "tracking.tensorboard=false"]
+    # A mount of this command's own, which ends with it.
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", ON_A_DEVICE, "sh", str(device), str(tmp_path)]
+    environment = os.environ | {"FREE": free}
+    done = subprocess.run(
+        [*command, sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=300, env=environment
+    )
+    if done.returncode in (1, 99) and "unshare" in done.stderr + "mount" * (done.returncode == 99):
+        pytest.skip(f"this machine lends no device: {done.stderr.strip()}")
+    said = (tmp_path / "said").read_text()
+    assert done.returncode == 6, said + done.stderr
+    assert "No space left on device" in said
+    assert "Traceback" not in said
+    assert (tmp_path / "after").read_bytes() == (tmp_path / "before").read_bytes()
+    assert (tmp_path / "left").read_text().split() == ["best", "last", "previous"]
+    assert (summary(tmp_path)["status"], summary(tmp_path)["epochs"]) == ("done", 4)
 
 
 def test_where_tensorboards_files_cannot_be_written_the_run_says_so_once_and_goes_on(tmp_path, finished_run):

@@ -228,6 +228,8 @@ def test_of_a_hundred_mutations_none_gives_other_images_and_each_error_is_one_li
             continue
         assert np.array_equal(found, expected)
         if kind != "csv":  # a text has no checksum
-            assert found_factors is None or np.array_equal(found_factors.levels, known.levels)
+            assert found_factors is not None
+            assert np.array_equal(found_factors.levels, known.levels)
+            assert found_factors.names == known.names
     assert len(refused) > 50
     assert all(len(text.splitlines()) == 1 for text in refused)

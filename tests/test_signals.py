@@ -1,9 +1,11 @@
 """Signals: a wish between two steps, an exception where a stop need not wait."""
 
+import logging
 import os
 import signal
 
 import pytest
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vae.signals import SIGNALS, StopNow, StopRequest
 
@@ -41,6 +43,18 @@ def test_where_it_need_not_wait_a_signal_is_an_exception_that_no_library_catches
         with pytest.raises(StopNow), stop.at_once():  # it came before
             reached.append("inside")
     assert reached == ["quiet"]
+
+
+def test_it_passes_through_the_handler_of_log_records(capsys):
+    class Interrupting:
+        def __str__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return "a line"
+
+    log = logging.getLogger("vae.test_signals")
+    with logging_redirect_tqdm([log]), StopRequest() as stop, pytest.raises(StopNow), stop.at_once():
+        log.warning("%s", Interrupting())
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_after_it_a_signal_waits_again():

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
@@ -40,12 +41,10 @@ from vae.provenance import device_name, provenance
 from vae.run_directory import (
     CHECKPOINTS,
     CODES,
-    LAST,
-    LAST_CHECKPOINT,
-    PREVIOUS,
     RUN,
     SUMMARY,
     RunExistsError,
+    has_checkpoint,
     held,
     read_summary,
     shown,
@@ -84,10 +83,12 @@ def run(composed: DictConfig) -> int:
     config = cast("Config", OmegaConf.to_object(composed))
     with logging_redirect_tqdm(), StopRequest() as stop:
         try:
-            with held(directory):
+            with ExitStack() as stack:
+                with stop.at_once():  # another process may not let go of it for a while
+                    stack.enter_context(held(directory))
                 train(config, directory, stop)
         except StopNow:
-            if config.resume is None and not (directory / LAST_CHECKPOINT).exists():
+            if config.resume is None and not has_checkpoint(directory):
                 log.info("stop   before the first step: nothing was saved, start it again")
             else:
                 log.info(f"stop   all steps are saved; python train.py resume={shown(directory)} goes on")
@@ -179,8 +180,7 @@ def refuse_a_run(directory: Path) -> None:
     Raises:
         RunExistsError: `directory` holds a checkpoint, or the numbers of a run that is done.
     """
-    saved = any((directory / CHECKPOINTS / name).exists() for name in (LAST, PREVIOUS))
-    if saved or read_summary(directory)["status"] == "done":
+    if has_checkpoint(directory) or read_summary(directory)["status"] == "done":
         raise RunExistsError(
             f"{shown(directory)} already holds a run. Continue it with resume={shown(directory)}, "
             "or leave hydra.run.dir alone to get a new directory"
@@ -246,7 +246,10 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
         "seconds": state.seconds,
         "images_per_second": state.step * len(training.splits.train) / training.steps_per_epoch / state.seconds,
         "parameters": parameters(state),
-        "best": {"epoch": state.best_epoch, f"{training.watched[0]}_elbo": state.best_elbo},
+        "best": {
+            "epoch": state.best_epoch or None,  # none where beta, or a capacity, was still warming up at the end
+            f"{training.watched[0]}_elbo": state.best_elbo if state.best_epoch else None,
+        },
         "train": means(state.epoch_sums),
         "test": test,
     }

@@ -1,6 +1,7 @@
 """The files of a run's directory, who may write them, and how: whole or not at all."""
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+
+log = logging.getLogger(__name__)
 
 RUN = "run.json"
 SUMMARY = "summary.json"
@@ -35,17 +38,25 @@ def held(directory: Path) -> Iterator[None]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / LOCK)
+    occupied = f"{shown(directory)} is being trained by another process"
     try:
-        lock.acquire(timeout=LOCK_PATIENCE_SECONDS)
+        lock.acquire(timeout=0)
     except Timeout:
-        raise RunExistsError(
-            f"{shown(directory)} is being trained by another process. Wait until it ends, or stop it"
-        ) from None
+        log.warning(f"warning: {occupied}. Waiting up to {LOCK_PATIENCE_SECONDS:g} s for it to stop")
+        try:
+            lock.acquire(timeout=LOCK_PATIENCE_SECONDS)
+        except Timeout:
+            raise RunExistsError(f"{occupied}. Wait until it ends, or stop it") from None
     try:
         remove_leftovers(directory)
         yield
     finally:
         lock.release()
+
+
+def has_checkpoint(directory: Path) -> bool:
+    """Whether the run in `directory` has saved something to go on from, were it only the one before the last."""
+    return any((directory / CHECKPOINTS / name).exists() for name in (LAST, PREVIOUS))
 
 
 def shown(path: Path) -> Path:

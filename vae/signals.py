@@ -10,8 +10,12 @@ from types import FrameType, TracebackType
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 
-class StopNow(BaseException):
-    """A signal came while `StopRequest.at_once` was in force. Not an `Exception`: no library shall swallow it."""
+class StopNow(SystemExit):
+    """A signal came while `StopRequest.at_once` was in force.
+
+    No `Exception`, and a kind of exit: no library shall swallow it, not even tqdm's handler of log records, which
+    lets nothing else pass.
+    """
 
 
 class StopRequest:

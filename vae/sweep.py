@@ -20,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vae.command_line.resuming import FREE, changes
-from vae.run_directory import LAST_CHECKPOINT, SUMMARY, RunExistsError, held, read_summary, write_json
+from vae.run_directory import SUMMARY, RunExistsError, has_checkpoint, held, read_summary, write_json
 from vae.signals import SIGNALS
 
 STOPPED = {128 + number for number in SIGNALS}  # the exit codes of a run that was asked to stop, and has been saved
@@ -42,7 +42,7 @@ def run_member(config: DictConfig, script: Path) -> int:
     words = [*HydraConfig.get().overrides.task, "hydra.mode=RUN", f"hydra.run.dir='{directory}'"]
     try:
         with held(directory):  # the member of a sweep that was killed may just be saving
-            if (directory / LAST_CHECKPOINT).exists():
+            if has_checkpoint(directory):
                 if is_done(directory, config):
                     return 0
                 words = [f"resume={directory}", *words[:-1]]
@@ -145,7 +145,7 @@ def is_left_over() -> bool:
 
 
 def end_with_parent() -> None:
-    """Have this process asked to stop when its parent dies. Linux only; elsewhere it trains on, and is waited for."""
+    """Have this process asked to stop when its parent dies. Linux only; elsewhere it trains on."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
 

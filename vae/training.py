@@ -144,6 +144,10 @@ class Training:
             return "validation", self.splits.validation
         return "train_images", self.splits.train.first(UNVALIDATED_IMAGES)
 
+    def evaluation_due(self, epoch: int) -> bool:
+        """Whether this epoch, counted from 1, ends with an evaluation."""
+        return epoch % self.options.evaluate_every_epochs == 0 or epoch >= self.options.epochs
+
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or early stopping says so."""
@@ -191,7 +195,7 @@ def train_epoch(training: Training) -> bool:
         if training.stop_asked():
             state.seconds += time.perf_counter() - started
             return False
-        if done == training.steps_per_epoch:
+        if done == training.steps_per_epoch and training.evaluation_due(epoch + 1):
             training.before_last_step.update(copy.deepcopy(state.state_dict()))
         x = images.batch(index, state.generator)
         loss, terms = train_step(state, x, training.objective, options)
@@ -254,7 +258,7 @@ def end_epoch(training: Training) -> None:
     better = False
     trained = means(state.epoch_sums)
     numbers = {"train": trained}
-    if epoch % options.evaluate_every_epochs == 0 or training.finished:
+    if training.evaluation_due(epoch):
         better, numbers[training.watched[0]] = evaluate(training, epoch)
     training.tracker.scalars({f"train_epoch/{term}": value for term, value in trained.items()}, state.step)
     training.progress.epoch(epoch, options.epochs, numbers)

@@ -11,7 +11,7 @@ from vae.command_line.composition import Composer
 from vae.command_line.older import completed
 from vae.command_line.wording import near, said_by
 from vae.config import ConfigError
-from vae.run_directory import LAST_CHECKPOINT
+from vae.run_directory import LAST_CHECKPOINT, has_checkpoint
 
 # What a resumed run may change: how long, where and how visibly it trains, but not what it computes.
 FREE = {"epochs", "early_stopping_epochs", "resume", "device", "threads", "compile", "disentanglement"}
@@ -27,10 +27,12 @@ def resumed(run: Path, overrides: Sequence[str], composer: Composer) -> list[str
     if not run.is_dir():
         hint = near(run.name, (path.name for path in run.parent.glob("*/")))
         raise ConfigError(f"resume must be the directory of a run, got {run}, which is none.{hint}")
-    for name in (".hydra/config.yaml", ".hydra/overrides.yaml", LAST_CHECKPOINT):
-        if not (run / name).exists():
-            sweep = " It is a sweep: its command goes on with it" if (run / "multirun.yaml").exists() else ""
-            raise ConfigError(f"resume needs a run with a checkpoint, got {run} without {name}.{sweep}")
+    missing = [name for name in (".hydra/config.yaml", ".hydra/overrides.yaml") if not (run / name).exists()]
+    if missing or not has_checkpoint(run):
+        sweep = " It is a sweep: its command goes on with it" if (run / "multirun.yaml").exists() else ""
+        raise ConfigError(
+            f"resume needs a run with a checkpoint, got {run} without {(*missing, LAST_CHECKPOINT)[0]}.{sweep}"
+        )
     stored = _stored(run / ".hydra/overrides.yaml")
     if not isinstance(stored, list):
         raise ConfigError(f"{run}/.hydra/overrides.yaml must be a list, it is damaged. Start a new run")

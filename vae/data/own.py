@@ -57,6 +57,8 @@ def read_npz(path: Path) -> Own:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is no archive")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            for member in archive.zip.namelist():
+                archive.zip.open(member).close()  # a damaged name would be that of an array nobody asks for
             arrays = {name: archive[name] for name in ("images", "factors", "factor_names") if name in archive.files}
     except (
         OSError,
