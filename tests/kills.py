@@ -6,7 +6,6 @@ was imported once: a hundred trials take a minute.
 """
 
 import argparse
-import json
 import os
 import random
 import signal
@@ -17,35 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from results import logged
+from small_trainings import OBJECTIVES, small_training
 
 from vae import checkpoint
 from vae.data import ImageSet, Splits
-from vae.model import conv_vae, mlp_vae
-from vae.objectives import (
-    BetaObjective,
-    CapacityObjective,
-    FactorObjective,
-    ImportanceWeightedObjective,
-    Stateful,
-    TargetRateObjective,
-    discriminator,
-)
-from vae.schedules import LinearWarmup, Piecewise
-from vae.tracking import Progress, Tracker
-from vae.training import Options, Training, TrainState, fit, no_sums
+from vae.model import conv_vae
+from vae.run_directory import has_checkpoint
+from vae.schedules import Piecewise
+from vae.training import fit
 
-LATENTS, EPOCHS = 3, 2
-WARM = LinearWarmup(4.0, steps=7)
 KINDS = {
-    "beta": lambda: BetaObjective(WARM),
-    "conv": lambda: BetaObjective(WARM),
-    "bf16": lambda: BetaObjective(WARM),
-    "capacity": lambda: CapacityObjective(10.0, LinearWarmup(5.0, 7, 0.5)),
-    "factor": lambda: FactorObjective(
-        WARM, 5.0, discriminator(LATENTS, [8, 8]), 1e-2, torch.Generator().manual_seed(2)
-    ),
-    "target_rate": lambda: TargetRateObjective(4.0, 0.05, 0.005, torch.device("cpu")),
-    "importance_weighted": lambda: ImportanceWeightedObjective(3),
+    "beta": {"beta": 4.0, "warmup": 7},
+    "conv": {"beta": 4.0, "warmup": 7, "make": conv_vae},
+    "bf16": {"beta": 4.0, "warmup": 7, "bf16": True},
+    **{name: {"objective": objective} for name, objective in OBJECTIVES.items()},
 }
 
 
@@ -58,35 +43,18 @@ def images(number: int, seed: int) -> ImageSet:
 
 def train(directory: Path, kind: str) -> None:
     """The run in `directory`: from its newest checkpoint on if there is one, to its end."""
-    torch.manual_seed(0)
-    splits = Splits(images(170, 1), images(40, 2), images(40, 3))
-    make = conv_vae if kind == "conv" else mlp_vae
-    vae = make((1, 12, 12), LATENTS)
-    objective = KINDS[kind]()
-    state = TrainState(
-        vae=vae,
-        optimizer=torch.optim.Adam(vae.parameters(), lr=1e-3, fused=True),
-        generator=torch.Generator().manual_seed(1),
-        interval_sums=no_sums(LATENTS),
-        epoch_sums=no_sums(LATENTS).double(),
-        learner=objective if isinstance(objective, Stateful) else None,
-    )
-    if (directory / "checkpoints" / "last").exists():
-        state.load_state_dict(checkpoint.load_newest(directory / "checkpoints"))
-    options = Options(
-        epochs=EPOCHS,
+    training = small_training(
+        directory,
+        Splits(images(170, 1), images(40, 2), images(40, 3)),
         batch_size=30,
-        seed=3,
         gradient_norm_limit=5.0,
-        early_stopping_epochs=None,
-        log_every_steps=2,
-        bf16=kind == "bf16",
-        learning_rate=Piecewise(((0, 1e-3), (9, 1e-4))),
         save_every_steps=1,
+        learning_rate=Piecewise(((0, 1e-3), (9, 1e-4))),
+        resume=directory if has_checkpoint(directory) else None,
+        **KINDS[kind],
     )
-    tracker = Tracker(directory, state.step, tensorboard=False)
-    fit(Training(state, splits, objective, options, tracker, Progress(1, 0, shown=False), directory))
-    tracker.close()
+    fit(training)
+    training.tracker.close()
 
 
 def part(directory: Path, kind: str, kill_after: float | None) -> bool:
@@ -111,11 +79,8 @@ def part(directory: Path, kind: str, kill_after: float | None) -> bool:
 
 def outcome(directory: Path) -> dict[str, Any]:
     """All that must not depend on kills."""
-    lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     states = {name: checkpoint.load(directory / "checkpoints" / name) for name in ("last", "best")}
-    for state in states.values():
-        del state["seconds"]
-    return {"lines": [{k: v for k, v in line.items() if k != "train/images_per_second"} for line in lines], **states}
+    return {"lines": logged(directory), **{name: state | {"seconds": 0} for name, state in states.items()}}
 
 
 def same(one: Any, other: Any) -> bool:

@@ -46,29 +46,27 @@ MUTATIONS = (
     Mutation("kept when saving", "vae/run_directory.py", "give_second_name(path, name)", "pass", SAVE),
     Mutation(
         "generator's state",
-        "vae/training.py",
+        "vae/state.py",
         'self.generator.set_state(state["generator"])',
         "pass",
         RESUME,
     ),
     Mutation(
         "optimiser's state",
-        "vae/training.py",
+        "vae/state.py",
         'self.optimizer.load_state_dict(state["optimizer"])',
         "pass",
         RESUME,
     ),
     Mutation(
         "objective's state",
-        "vae/training.py",
+        "vae/state.py",
         'self.learner.load_state_dict(state["objective"])',
         "pass",
         RESUME,
     ),
-    Mutation("sums of the epoch", "vae/training.py", 'self.epoch_sums.copy_(state["epoch_sums"])', "pass", RESUME),
-    Mutation(
-        "sums since logged", "vae/training.py", 'self.interval_sums.copy_(state["interval_sums"])', "pass", RESUME
-    ),
+    Mutation("sums of the epoch", "vae/state.py", 'self.epoch_sums.copy_(state["epoch_sums"])', "pass", RESUME),
+    Mutation("sums since logged", "vae/state.py", 'self.interval_sums.copy_(state["interval_sums"])', "pass", RESUME),
     Mutation(
         "steps of an epoch that are done",
         "vae/training.py",
@@ -85,7 +83,7 @@ MUTATIONS = (
     ),
     Mutation(
         "parameters are numbers",
-        "vae/training.py",
+        "vae/state.py",
         "if not math.isfinite(numbers.sum()) and not bool(numbers.isfinite().all()):",
         "if False:",
         ("tests/test_training.py", "-k", "number or finite or diverged"),

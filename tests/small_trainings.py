@@ -19,8 +19,9 @@ from vae.objectives import (
     discriminator,
 )
 from vae.schedules import LinearWarmup
+from vae.state import TrainState, no_sums
 from vae.tracking import Progress, Tracker
-from vae.training import Options, Training, TrainState, no_sums
+from vae.training import Options, Training
 
 OPTIONS = Options(
     epochs=2,
@@ -44,54 +45,56 @@ def splits(tiny_images):
     return Splits(part(0, 170, redrawn=True), part(170, 210), part(210, 250))
 
 
+def small_training(
+    directory,
+    splits,
+    *,
+    beta=1.0,
+    warmup=0,
+    stop=lambda: False,
+    make=mlp_vae,
+    head=None,
+    resume=None,
+    objective=None,
+    **changes,
+):
+    """A training at step 0, or where the run in `resume` was."""
+    directory.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    sizes = {"hidden": [16]} if make is mlp_vae else {"channels": 4, "width": 16}
+    vae = make(splits.train.shape, 3, head=head, **sizes)
+    vae.start_at(splits.train.mean(), splits.train.variance())
+    made = BetaObjective(LinearWarmup(beta, warmup)) if objective is None else objective()
+    state = TrainState(
+        vae=vae,
+        optimizer=torch.optim.Adam(vae.parameters(), lr=1e-3, fused=True),
+        generator=torch.Generator().manual_seed(1),
+        interval_sums=no_sums(3),
+        epoch_sums=no_sums(3).double(),
+        learner=made if isinstance(made, Stateful) else None,
+    )
+    if resume is not None:
+        state.load_state_dict(checkpoint.load_newest(resume / "checkpoints"))
+    return Training(
+        state=state,
+        splits=splits,
+        objective=made,
+        options=replace(OPTIONS, **changes),
+        tracker=Tracker(directory, state.step, tensorboard=False),
+        progress=Progress(1, 0, shown=False),
+        directory=directory,
+        stop_asked=stop,
+    )
+
+
 @pytest.fixture
 def begin():
-    """A function that makes a training at step 0; what it opened is closed after the test."""
+    """`small_training`, and what it opened is closed after the test."""
     begun = []
 
-    def begin(
-        directory,
-        splits,
-        *,
-        beta=1.0,
-        warmup=0,
-        stop=lambda: False,
-        make=mlp_vae,
-        head=None,
-        learning_rate=1e-3,
-        resume=None,
-        objective=None,
-        **changes,
-    ):
-        directory.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(0)
-        sizes = {"hidden": [16]} if make is mlp_vae else {"channels": 4, "width": 16}
-        vae = make(splits.train.shape, 3, head=head, **sizes)
-        vae.start_at(splits.train.mean(), splits.train.variance())
-        made = BetaObjective(LinearWarmup(beta, warmup)) if objective is None else objective()
-        options = replace(OPTIONS, learning_rate=LinearWarmup(learning_rate))
-        state = TrainState(
-            vae=vae,
-            optimizer=torch.optim.Adam(vae.parameters(), lr=learning_rate, fused=True),
-            generator=torch.Generator().manual_seed(1),
-            interval_sums=no_sums(3),
-            epoch_sums=no_sums(3).double(),
-            learner=made if isinstance(made, Stateful) else None,
-        )
-        if resume is not None:
-            state.load_state_dict(checkpoint.load(resume / "checkpoints" / "last"))
-        training = Training(
-            state=state,
-            splits=splits,
-            objective=made,
-            options=replace(options, **changes),
-            tracker=Tracker(directory, state.step, tensorboard=False),
-            progress=Progress(1, 0, shown=False),
-            directory=directory,
-            stop_asked=stop,
-        )
-        begun.append(training)
-        return training
+    def begin(directory, splits, **options):
+        begun.append(small_training(directory, splits, **options))
+        return begun[-1]
 
     yield begin
     for training in begun:

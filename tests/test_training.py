@@ -13,7 +13,6 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vae import checkpoint
-from vae import training as training_room
 from vae.data import ImageSet
 from vae.divergences import NonFiniteError
 from vae.model import GaussianHead, conv_vae, mlp_vae
@@ -22,7 +21,8 @@ from vae.objectives import (
     TargetRateObjective,
 )
 from vae.schedules import LinearWarmup, Piecewise
-from vae.training import fit, means, save, train_epoch, train_step
+from vae.state import floats, means
+from vae.training import fit, save, train_epoch, train_step
 
 
 @pytest.mark.parametrize("make", [mlp_vae, conv_vae])
@@ -112,21 +112,21 @@ def test_the_rates_of_the_latents_in_training_sum_to_the_rate(begin, tmp_path, s
 
 def test_the_learning_rate_of_every_step_is_that_of_the_schedule_also_after_a_stop(begin, tmp_path, splits):
     falling = Piecewise(((0, 0.1), (8, 0.0)))
-    whole = begin(tmp_path / "whole", splits, log_every_steps=1)
-    fit(replace(whole, options=replace(whole.options, learning_rate=falling)))
+    whole = begin(tmp_path / "whole", splits, log_every_steps=1, learning_rate=falling)
+    fit(whole)
     rates = [line["train/learning_rate"] for line in logged(tmp_path / "whole") if "train/learning_rate" in line]
     assert rates == pytest.approx([0.1 * (8 - step) / 8 for step in range(8)])
-    stopped = begin(tmp_path / "stopped", splits, log_every_steps=1, stop=StopAfter(6))
-    assert not fit(replace(stopped, options=replace(stopped.options, learning_rate=falling)))
-    again = begin(tmp_path / "stopped", splits, log_every_steps=1, resume=tmp_path / "stopped")
-    assert fit(replace(again, options=replace(again.options, learning_rate=falling)))
+    parts = tmp_path / "stopped"
+    assert not fit(begin(parts, splits, log_every_steps=1, learning_rate=falling, stop=StopAfter(6)))
+    again = begin(parts, splits, log_every_steps=1, learning_rate=falling, resume=parts)
+    assert fit(again)
     assert torch.equal(parameters(whole), parameters(again))
 
 
 def test_a_learning_rate_of_zero_moves_nothing(begin, tmp_path, splits):
-    run = begin(tmp_path, splits)
+    run = begin(tmp_path, splits, learning_rate=LinearWarmup(0.0))
     before = parameters(run)
-    fit(replace(run, options=replace(run.options, learning_rate=LinearWarmup(0.0))))
+    fit(run)
     assert torch.equal(before, parameters(run))
 
 
@@ -142,14 +142,14 @@ def test_no_epoch_of_the_warm_up_is_the_best(begin, tmp_path, splits):
 
 
 def test_training_learns(begin, tmp_path, splits):
-    run = begin(tmp_path, splits, epochs=100, learning_rate=1e-2)
+    run = begin(tmp_path, splits, epochs=100, learning_rate=LinearWarmup(1e-2))
     fit(run)
     elbos = [line["validation/elbo"] for line in logged(tmp_path) if "validation/elbo" in line]
     assert elbos[-1] > elbos[0] + 20
 
 
 def test_one_batch_can_be_overfitted(begin, tmp_path, splits):
-    run = begin(tmp_path, splits, beta=0.0, learning_rate=1e-2)
+    run = begin(tmp_path, splits, beta=0.0, learning_rate=LinearWarmup(1e-2))
     x = splits.test.batch(torch.arange(4), run.state.generator).round()
     losses = [float(train_step(run.state, x, run.objective, run.options)[0]) for _ in range(400)]
     assert losses[-1] < 0.1 * losses[0]
@@ -163,16 +163,15 @@ def test_the_gradient_norm_is_limited(begin, tmp_path, splits):
 
 
 def test_early_stopping_ends_after_the_epochs_without_a_better_elbo(begin, tmp_path, splits):
-    run = begin(
-        tmp_path, splits, epochs=50, early_stopping_epochs=2, learning_rate=0.5
-    )  # a rate at which nothing is learnt
+    useless = LinearWarmup(0.5)  # a rate at which nothing is learnt
+    run = begin(tmp_path, splits, epochs=50, early_stopping_epochs=2, learning_rate=useless)
     assert fit(run)
     assert run.state.epochs_without_better == 2
     assert run.state.step == (run.state.best_epoch + 2) * run.steps_per_epoch
 
 
 def test_best_is_the_checkpoint_of_the_best_epoch(begin, tmp_path, splits):
-    run = begin(tmp_path, splits, epochs=12, learning_rate=0.05)
+    run = begin(tmp_path, splits, epochs=12, learning_rate=LinearWarmup(0.05))
     fit(run)
     elbos = [line["validation/elbo"] for line in logged(tmp_path) if "validation/elbo" in line]
     best = checkpoint.load(tmp_path / "checkpoints" / "best")
@@ -285,7 +284,7 @@ def test_what_is_no_finite_number_ends_training_within_its_step_and_is_not_saved
     assert "\n" not in str(caught.value)
     stored = checkpoint.load(tmp_path / "checkpoints" / "last")
     assert stored["step"] == at - 1
-    assert all(bool(numbers.isfinite().all()) for numbers in training_room.floats(stored))
+    assert all(bool(numbers.isfinite().all()) for numbers in floats(stored))
 
 
 def test_a_diverged_encoder_is_named(begin, tmp_path, splits):

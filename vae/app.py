@@ -52,8 +52,9 @@ from vae.run_directory import (
     write_json,
 )
 from vae.signals import StopNow, StopRequest
+from vae.state import TrainState, means
 from vae.tracking import Progress, Tracker
-from vae.training import Training, TrainState, fit, means, over
+from vae.training import Training, fit, over
 
 log = logging.getLogger(__name__)
 

@@ -66,7 +66,8 @@ from vae.objectives import (
     elbo_terms,
 )
 from vae.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule
-from vae.training import Options, TrainState, no_sums
+from vae.state import TrainState, no_sums
+from vae.training import Options
 
 DataOfAnyKind = DataConfig | SpritesConfig | DspritesConfig | ImagesConfig
 

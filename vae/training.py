@@ -4,7 +4,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,15 +15,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
-from vae import checkpoint, monitoring
+from vae import monitoring
 from vae.data.images import ImageSet, Splits, epoch_order
 from vae.divergences import NonFiniteError
 from vae.evaluation import elbo_numbers, encode_images
 from vae.model import VAE
-from vae.objectives import DrawnTerms, Objective, Stateful, Terms, elbo_terms
-from vae.run_directory import BEST, CHECKPOINTS, LAST, PREVIOUS, give_second_name
+from vae.objectives import DrawnTerms, Objective, Terms, elbo_terms
 from vae.schedules import Schedule
 from vae.signals import StopNow
+from vae.state import REMEDY, Sums, TrainState, means, write_state
 from vae.tracking import Progress, Tracker
 
 log = logging.getLogger(__name__)
@@ -48,73 +48,6 @@ class Options:
     save_every_steps: int | None = None  # besides the end of each epoch
     save_every_seconds: float | None = None
     elbo_terms: Callable[[VAE, Tensor, Tensor], DrawnTerms] = elbo_terms  # as it is, or compiled
-
-
-Sums = Float[Tensor, " three_and_latents"]  # over images: their number, loss, distortion, rate of each latent
-
-
-def no_sums(latent_dim: int) -> Sums:
-    """What `TrainState.interval_sums` and `epoch_sums` start from."""
-    return torch.zeros(3 + latent_dim)
-
-
-@dataclass
-class TrainState:
-    """Everything that changes as training goes on, and so everything a checkpoint holds."""
-
-    vae: VAE
-    optimizer: torch.optim.Optimizer
-    generator: torch.Generator  # of the posterior's noise and of the binarisation
-    interval_sums: Sums  # since the last logged step, on the model's device
-    epoch_sums: Sums  # since the epoch began, on the CPU in float64: it may be of a million images
-    step: int = 0
-    seconds: float = 0.0  # of training, without evaluation
-    best_elbo: float = -math.inf  # on the validation images, nats
-    best_epoch: int = 0
-    epochs_without_better: int = 0
-    learner: Stateful | None = None  # the objective, where it learns
-
-    def state_dict(self) -> dict[str, Any]:
-        """What `checkpoint.save` takes."""
-        return {
-            "vae": self.vae.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "interval_sums": self.interval_sums,
-            "epoch_sums": self.epoch_sums,
-            **({} if self.learner is None else {"objective": self.learner.state_dict()}),
-            **{name: getattr(self, name) for name in _NUMBERS},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `checkpoint.load` gave.
-
-        Raises:
-            CheckpointError: it belongs to another model.
-        """
-        if "interval_sums" not in state:
-            raise checkpoint.CheckpointError(
-                "the checkpoint is of an older version, whose training cannot be continued bit for bit. "
-                "Evaluate the run, or start a new one"
-            )
-        try:
-            self.vae.load_state_dict(state["vae"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.generator.set_state(state["generator"])
-            self.interval_sums.copy_(state["interval_sums"])
-            self.epoch_sums.copy_(state["epoch_sums"])
-            if self.learner is not None:
-                self.learner.load_state_dict(state["objective"])
-            for name in _NUMBERS:
-                setattr(self, name, state[name])
-        except (KeyError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise checkpoint.CheckpointError(
-                f"the checkpoint does not fit this model: {reason}. Resume the run it came from"
-            ) from None
-
-
-_NUMBERS = ("step", "seconds", "best_elbo", "best_epoch", "epochs_without_better")
 
 
 @dataclass(frozen=True)
@@ -316,43 +249,9 @@ def judge(training: Training, elbo: float, epoch: int) -> bool:
 
 
 def save(training: Training, state: dict[str, Any], *, best: bool = False) -> None:
-    """Write the checkpoint `last`, after all that was logged: a run continued from it logs no earlier step again.
-
-    Args:
-        training: the run.
-        state: what `TrainState.state_dict` gave.
-        best: it is `best`, too: one file with two names.
-
-    Raises:
-        NonFiniteError: it would hold a parameter, or a moment of an optimiser, that is no finite number.
-    """
-    for numbers in floats(state):
-        # The sum is no finite number if an entry is none: cheaper than a mask, so it is asked first.
-        if not math.isfinite(numbers.sum()) and not bool(numbers.isfinite().all()):
-            raise NonFiniteError(
-                "a parameter, a moment of its gradient or a sum of the loss is no finite number "
-                f"after step {state['step']}. {REMEDY}"
-            )
+    """Write a checkpoint after all that was logged: a run continued from it logs no earlier step again."""
     training.tracker.flush()
-    folder = training.directory / CHECKPOINTS
-    folder.mkdir(exist_ok=True)
-    if best:  # before it is `last`: who finds that, finds the best it knows of
-        checkpoint.save(folder / BEST, state)
-        give_second_name(folder / BEST, folder / LAST, folder / PREVIOUS)
-    else:
-        checkpoint.save(folder / LAST, state, folder / PREVIOUS)
-
-
-def floats(tree: Any) -> Iterator[Tensor]:
-    """The tensors of floats in a state: parameters, moments and sums, and what an objective has learnt."""
-    if isinstance(tree, dict):
-        for value in tree.values():
-            yield from floats(value)
-    elif isinstance(tree, Tensor) and tree.is_floating_point():
-        yield tree
-
-
-REMEDY = "Lower learning_rate, set gradient_norm_limit, or warm beta up; the last checkpoint is from before"
+    write_state(training.directory, state, best=best)
 
 
 def refuse_non_finite(loss: Float[Tensor, ""], terms: Terms, step: int) -> None:
@@ -388,18 +287,6 @@ def log_interval(training: Training, elapsed: float) -> None:
     )
     training.tracker.latents({"train_kl": interval[3:] / interval[0]}, state.step)
     training.progress.show(state.step, numbers)
-
-
-def means(sums: Sums) -> dict[str, float]:
-    """Loss, distortion, rate and ELBO, in nats per image."""
-    images, loss, distortion, *rates = sums.tolist()
-    rate = sum(rates)
-    return {
-        "loss": loss / images,
-        "distortion": distortion / images,
-        "rate": rate / images,
-        "elbo": -(distortion + rate) / images,
-    }
 
 
 def _add(interval: Sums, loss: Float[Tensor, ""], terms: Terms) -> None:

@@ -15,6 +15,7 @@ from vae.command_line import compose
 from vae.config import Config
 from vae.data import ImageSet, Splits
 from vae.data.packed import PackedPixels, pack
+from vae.state import means
 from vae.tracking import Progress, Tracker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +81,7 @@ class Runs(AbstractContextManager["Runs"]):
 def epoch(run: training.Training) -> float:
     """One more epoch. The mean loss of its images, in nats."""
     training.train_epoch(run)
-    return training.means(run.state.epoch_sums)["loss"]
+    return means(run.state.epoch_sums)["loss"]
 
 
 def random_binary(images: int, side: int) -> Splits:
