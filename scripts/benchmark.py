@@ -3,9 +3,9 @@
 One table, measured in one run on this machine. What is compared takes turns, and a ratio is the median over the turns:
 a shared machine changes its speed, but not between one epoch and the next. All have the same number of threads.
 
-Denormals are flushed to zero and freed memory is kept wherever epochs and steps are timed, as in every run of this
-project, and the other loops gain from both: Adam's moments of pixels that are never lit decay into denormals. A whole
-process of the tutorial has neither.
+Denormals are flushed to zero and freed memory is kept in every run of this project: Adam's moments of pixels that are
+never lit decay into denormals, which a CPU multiplies slowly. The others' processes do neither, as they come; their
+epochs are also measured with both.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def where() -> dict[str, Any]:
         "torch": torch.__version__,
         "rivals": rivals.versions(),
         "python": platform.python_version(),
-        "denormals": "flushed, and freed memory kept, for all loops",
+        "denormals": "flushed, and freed memory kept, by this project; by others where lent",
     }
 
 

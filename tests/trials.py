@@ -25,7 +25,7 @@ from test_bad_command_lines import TABLE
 
 from vae.config import Dataset
 from vae.data import ensure_files, read_idx
-from vae.run_directory import LAST_CHECKPOINT
+from vae.run_directory import LAST_CHECKPOINT, METRICS
 
 TRAIN = [sys.executable, str(ROOT / "train.py")]
 SHORT = ("epochs=6", "batch_size=100", "model.hidden=[64]", "model.latent_dim=2", "threads=1")
@@ -171,24 +171,43 @@ def starts(count: int, folder: Path, _: random.Random) -> int:
     return min(ended, found)
 
 
-def members(count: int, folder: Path, _: random.Random) -> int:
-    """A sweep of short members has at its end as many files open as after its first ones, and 50 MiB more at most."""
-    words = (*digits(folder), "epochs=1", "tracking.tensorboard=false", f"seed=range(0,{count})")
-    process = start("-m", *words, f"hydra.sweep.dir={folder}/sweep")
+def held_by(process: subprocess.Popen[bytes], progress: Callable[[], int]) -> dict[int, tuple[int, int]]:
+    """How many files a process has open and how many KiB of memory it holds, each time that it has got further."""
     found: dict[int, tuple[int, int]] = {}
     while process.poll() is None:
         time.sleep(0.2)
-        done = len(list((folder / "sweep").glob("*/summary.json")))
+        done = progress()
         try:
             status = Path(f"/proc/{process.pid}/status").read_text().split("VmRSS:")[1]
             found[done] = len(os.listdir(f"/proc/{process.pid}/fd")), int(status.split()[0])
         except (OSError, IndexError):
             continue
-    early, late = found[2], found[max(n for n in found if n < count)]
-    memory = f"memory {early[1] / 1024:.0f} -> {late[1] / 1024:.0f} MiB"
-    print(f"of the sweep's own process: open files {early[0]} -> {late[0]}, {memory}")
-    fine = process.returncode == 0 and late[0] <= early[0] and late[1] - early[1] < 50 * 1024
-    return count if fine else 0
+    return found
+
+
+def has_not_grown(early: tuple[int, int], late: tuple[int, int], mebibytes: int) -> bool:
+    """Whether no file was left open, and the memory grew by less."""
+    print(f"open files {early[0]} -> {late[0]}, memory {early[1] / 1024:.0f} -> {late[1] / 1024:.0f} MiB")
+    return late[0] <= early[0] and late[1] - early[1] < mebibytes * 1024
+
+
+def members(count: int, folder: Path, _: random.Random) -> int:
+    """The process of a sweep of short members holds at its end what it did after its second, but for 50 MiB."""
+    words = (*digits(folder), "epochs=1", "tracking.tensorboard=false", f"seed=range(0,{count})")
+    process = start("-m", *words, f"hydra.sweep.dir={folder}/sweep")
+    found = held_by(process, lambda: len(list((folder / "sweep").glob("*/summary.json"))))
+    fine = has_not_grown(found[2], found[max(done for done in found if done < count)], 50)
+    return count if fine and process.returncode == 0 else 0
+
+
+def epochs(count: int, folder: Path, _: random.Random) -> int:
+    """A run holds at the end of its training what it did after a quarter of its epochs, but for 10 MiB."""
+    run = folder / "run"
+    process = start(*digits(folder), f"epochs={count}", f"hydra.run.dir={run}")
+    found = held_by(process, lambda: sum(path.read_text().count("validation/elbo") for path in run.glob(METRICS)))
+    during = [done for done in found if count / 4 <= done < count]
+    fine = has_not_grown(found[during[0]], found[during[-1]], 10)
+    return count if fine and process.returncode == 0 else 0
 
 
 def bad_lines(count: int, folder: Path, moments: random.Random) -> int:
@@ -217,6 +236,7 @@ TRIALS: dict[str, tuple[int, Callable[[int, Path, random.Random], int]]] = {
     "killed_sweeps": (20, killed_sweeps),
     "starts": (20, starts),
     "members": (50, members),
+    "epochs": (200, epochs),
     "bad_lines": (200, bad_lines),
 }
 

@@ -9,10 +9,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from multiprocessing.connection import Connection
 
-from benchmarks import ours
-from vae.build import prepare_torch
-
 Epoch = Callable[[], float]  # every image once; their mean loss, in nats
+Loop = Callable[[], AbstractContextManager[Epoch]]
 
 
 class Apart(AbstractContextManager["Apart"]):
@@ -22,7 +20,7 @@ class Apart(AbstractContextManager["Apart"]):
         loop: what holds the loop there and gives its epoch: a function of a module, or a `partial` of one.
     """
 
-    def __init__(self, loop: Callable[[], AbstractContextManager[Epoch]]) -> None:
+    def __init__(self, loop: Loop) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()
         self.process = context.Process(target=serve, args=(loop, other), daemon=True)
@@ -63,10 +61,9 @@ class Apart(AbstractContextManager["Apart"]):
         return float(answer)
 
 
-def serve(loop: Callable[[], AbstractContextManager[Epoch]], connection: Connection) -> None:
-    """Take an epoch whenever asked, until nobody can ask. Torch is prepared as in every run of this project."""
+def serve(loop: Loop, connection: Connection) -> None:
+    """Take an epoch whenever asked, until nobody can ask."""
     try:
-        prepare_torch(ours.configured(["device=cpu"]))
         with loop() as epoch:
             connection.send(0.0)
             while asked(connection):
