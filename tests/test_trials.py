@@ -4,7 +4,9 @@ import pytest
 from command import run
 
 
-@pytest.mark.parametrize(("name", "count"), [("killed_runs", 2), ("starts", 6), ("members", 4), ("bad_lines", 20)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("killed_runs", 2), ("starts", 6), ("members", 4), ("epochs", 40), ("bad_lines", 20)]
+)
 @pytest.mark.usefixtures("mnist_root")
 def test_every_trial_goes_as_promised(name, count):
     done = run("tests/trials.py", name, str(count))
