@@ -50,7 +50,8 @@ def train(directory: Path, kind: str) -> None:
         gradient_norm_limit=5.0,
         save_every_steps=1,
         learning_rate=Piecewise(((0, 1e-3), (9, 1e-4))),
-        resume=directory if has_checkpoint(directory) else None,
+        hidden=400,  # megabytes, so that some kills come while they are written
+        resume=checkpoint.load_newest(directory / "checkpoints") if has_checkpoint(directory) else None,
         **KINDS[kind],
     )
     fit(training)

@@ -106,7 +106,7 @@ MUTATIONS = (
     Mutation(
         "one run a directory",
         "vae/app.py",
-        'if has_checkpoint(directory) or read_summary(directory)["status"] == "done":',
+        "if holds_a_run(directory):",
         "if False:",
         ("tests/test_app.py", "-k", "not_used_again"),
     ),

@@ -53,15 +53,16 @@ def small_training(
     warmup=0,
     stop=lambda: False,
     make=mlp_vae,
+    hidden=16,
     head=None,
     resume=None,
     objective=None,
     **changes,
 ):
-    """A training at step 0, or where the run in `resume` was."""
+    """A training at step 0, or in the state `resume`."""
     directory.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    sizes = {"hidden": [16]} if make is mlp_vae else {"channels": 4, "width": 16}
+    sizes = {"hidden": [hidden]} if make is mlp_vae else {"channels": 4, "width": 16}
     vae = make(splits.train.shape, 3, head=head, **sizes)
     vae.start_at(splits.train.mean(), splits.train.variance())
     made = BetaObjective(LinearWarmup(beta, warmup)) if objective is None else objective()
@@ -74,7 +75,7 @@ def small_training(
         learner=made if isinstance(made, Stateful) else None,
     )
     if resume is not None:
-        state.load_state_dict(checkpoint.load_newest(resume / "checkpoints"))
+        state.load_state_dict(resume)
     return Training(
         state=state,
         splits=splits,
@@ -89,11 +90,12 @@ def small_training(
 
 @pytest.fixture
 def begin():
-    """`small_training`, and what it opened is closed after the test."""
+    """`small_training`, resumed from the last checkpoint in a folder; what it opened is closed after the test."""
     begun = []
 
-    def begin(directory, splits, **options):
-        begun.append(small_training(directory, splits, **options))
+    def begin(directory, splits, *, resume=None, **options):
+        state = None if resume is None else checkpoint.load(resume / "checkpoints" / "last")
+        begun.append(small_training(directory, splits, resume=state, **options))
         return begun[-1]
 
     yield begin
@@ -116,11 +118,11 @@ class StopAfter:
         return self.left == 0
 
 
-ONE = LinearWarmup(1.0)
+WARM = LinearWarmup(4.0, steps=7)
 OBJECTIVES = {
-    "factor": lambda: FactorObjective(ONE, 5.0, discriminator(3, [8, 8]), 1e-2, torch.Generator().manual_seed(2)),
+    "factor": lambda: FactorObjective(WARM, 5.0, discriminator(3, [8, 8]), 1e-2, torch.Generator().manual_seed(2)),
     "target_rate": lambda: TargetRateObjective(4.0, 0.05, 0.005, torch.device("cpu")),
     "capacity": lambda: CapacityObjective(10.0, LinearWarmup(5.0, 6, start=0.5)),
     "importance_weighted": lambda: ImportanceWeightedObjective(3),
-    "total_correlation": lambda: TotalCorrelationObjective(1.0, LinearWarmup(4.0), 1.0, 170, stratified=True),
+    "total_correlation": lambda: TotalCorrelationObjective(1.0, WARM, 1.0, 170, stratified=True),
 }

@@ -17,7 +17,7 @@ from benchmarks import epochs, growth, logging_cost, ours, plan, rows, steps, sw
 from benchmarks.apart import Apart
 from benchmarks.limits import step_flops
 from benchmarks.processes import python, run_to_end
-from benchmarks.rivals import RIVALS, load_loop, why_absent
+from benchmarks.rivals import RIVALS, Rival, load_loop, why_absent
 from benchmarks.rows import Absent, Row, Target, line
 from benchmarks.tutorial import TutorialLoop, TutorialVAE
 
@@ -102,6 +102,14 @@ def test_every_loop_that_is_there_has_its_epochs(monkeypatch):
         f"epoch of {FEW} images, {name}" for name in there
     ]
     assert len([row for row in found if isinstance(row, Absent)]) == len(RIVALS) + 1 - len(others)
+
+
+def test_a_rival_that_is_there_but_does_not_train_is_a_line_for_each_of_its_processes(monkeypatch):
+    monkeypatch.setattr(epochs, "RIVALS", [Rival("json", "benchmarks.none", Target(1.0, 2.0))])
+    monkeypatch.setattr(epochs, "WORDS", dict.fromkeys(epochs.WORDS, epochs.WORDS[epochs.FP32]))
+    absent = [row.line for row in epochs.rows(SHORTEST) if isinstance(row, Absent)]
+    said = "it is installed, but does not train: ModuleNotFoundError: No module named 'benchmarks.none'"
+    assert absent == [f"json: {said}", f"json{epochs.LENT}: {said}"]
 
 
 @pytest.mark.parametrize("rival", RIVALS, ids=lambda rival: rival.name)

@@ -233,3 +233,23 @@ def test_of_a_hundred_mutations_none_gives_other_images_and_each_error_is_one_li
             assert found_factors.names == known.names
     assert len(refused) > 50
     assert all(len(text.splitlines()) == 1 for text in refused)
+
+
+def test_no_flipped_bit_of_an_archive_gives_other_data(tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez(path, images=colours()[:2, :3, :3], factors=np.arange(2)[:, None], factor_names=["hue"])
+    good, (images, factors) = path.read_bytes(), read_own(path)
+    assert factors is not None
+    refused = []
+    for bit in range(8 * len(good)):
+        path.write_bytes(good[: bit // 8] + bytes([good[bit // 8] ^ 1 << bit % 8]) + good[bit // 8 + 1 :])
+        try:
+            found, found_factors = read_own(path)
+        except DataError as error:
+            refused.append(str(error))
+            continue
+        assert np.array_equal(found, images)
+        assert found_factors is not None
+        assert (found_factors.names, found_factors.levels.tolist()) == (factors.names, factors.levels.tolist())
+    assert len(refused) > 4 * len(good)
+    assert all(len(text.splitlines()) == 1 for text in refused)

@@ -37,8 +37,9 @@ def test_where_it_need_not_wait_a_signal_is_an_exception_that_no_library_catches
     with StopRequest() as stop:
         with stop.at_once():
             reached.append("quiet")
-        with pytest.raises(StopNow):
+        with pytest.raises(StopNow) as caught:
             swallowing(stop, reached)
+        assert caught.value.code == 143  # were it to end the process
         assert stop()
         with pytest.raises(StopNow), stop.at_once():  # it came before
             reached.append("inside")

@@ -82,8 +82,27 @@ def test_a_member_is_done_with_as_many_epochs_as_are_asked_for_or_more(finished_
     assert is_done(member, OmegaConf.merge(config, {"epochs": epochs})) is done
 
 
-def test_a_finished_member_of_another_configuration_is_not_taken_for_this_one(finished_sweep, tmp_path):
+def test_a_member_of_other_mathematics_is_not_done(finished_sweep):
+    member = finished_sweep / "beta=8.0_seed=0"
+    config = OmegaConf.load(member / ".hydra" / "config.yaml")
+    assert not is_done(member, OmegaConf.merge(config, {"learning_rate": 0.5, "epochs": 1}))
+
+
+def test_a_member_that_is_done_stays_as_it_is_without_its_checkpoints(finished_sweep, tmp_path):
     sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
+    shutil.rmtree(sweep / "beta=1.0_seed=0" / "checkpoints")
+    again = run_train("-m", *MEMBER, "beta=1,8", f"hydra.sweep.dir={sweep}")
+    assert again.returncode == 0, again.stderr
+    for name in ("summary.json", "metrics.jsonl"):
+        found, before = (folder / "beta=1.0_seed=0" / name for folder in (sweep, finished_sweep))
+        assert found.read_bytes() == before.read_bytes()
+
+
+@pytest.mark.parametrize("removed", [[], ["last"], ["last", "previous", "best"]])
+def test_a_finished_member_of_another_configuration_is_not_taken_for_this_one(finished_sweep, tmp_path, removed):
+    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
+    for name in removed:
+        (sweep / "beta=1.0_seed=0" / "checkpoints" / name).unlink()
     refused = run_train("-m", *MEMBER, "batch_size=250", "beta=1", f"hydra.sweep.dir={sweep}")
     assert refused.returncode == 1
     assert "beta=1.0_seed=0 was trained with another configuration: batch_size 500 -> 250. Set hydra" in refused.stderr

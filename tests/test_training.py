@@ -162,6 +162,15 @@ def test_the_gradient_norm_is_limited(begin, tmp_path, splits):
     assert float(nn.utils.get_total_norm([p.grad for p in run.state.vae.parameters()])) == pytest.approx(0.5, rel=1e-3)
 
 
+def test_a_run_that_early_stopping_ends_on_resuming_is_evaluated_at_its_last_step(begin, tmp_path, splits):
+    options = {"epochs": 50, "evaluate_every_epochs": 2, "learning_rate": LinearWarmup(0.5)}
+    assert not fit(begin(tmp_path, splits, stop=StopAfter(34), **options))  # in the ninth epoch
+    run = begin(tmp_path, splits, resume=tmp_path, early_stopping_epochs=2, **options)
+    assert fit(run)
+    assert run.state.step == 36
+    assert [line["step"] for line in logged(tmp_path) if "validation/elbo" in line][-1] == 36
+
+
 def test_early_stopping_ends_after_the_epochs_without_a_better_elbo(begin, tmp_path, splits):
     useless = LinearWarmup(0.5)  # a rate at which nothing is learnt
     run = begin(tmp_path, splits, epochs=50, early_stopping_epochs=2, learning_rate=useless)

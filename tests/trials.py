@@ -185,10 +185,18 @@ def held_by(process: subprocess.Popen[bytes], progress: Callable[[], int]) -> di
     return found
 
 
-def has_not_grown(early: tuple[int, int], late: tuple[int, int], mebibytes: int) -> bool:
-    """Whether no file was left open, and the memory grew by less."""
-    print(f"open files {early[0]} -> {late[0]}, memory {early[1] / 1024:.0f} -> {late[1] / 1024:.0f} MiB")
-    return late[0] <= early[0] and late[1] - early[1] < mebibytes * 1024
+def has_not_grown(found: dict[int, tuple[int, int]], start: float, end: float, mebibytes: int) -> bool:
+    """Whether no file was left open, and the memory grew by less, from the first to the last third of that stretch.
+
+    A file that is just being saved is open too: the fewest of each third are compared.
+    """
+    third = max(1.0, (end - start) / 3)
+    early = [seen for done, seen in found.items() if start <= done <= start + third]
+    late = [seen for done, seen in found.items() if end - third <= done < end]
+    files = [min(seen[0] for seen in part) for part in (early, late)]
+    memory = [median(seen[1] for seen in part) / 1024 for part in (early, late)]
+    print(f"open files {files[0]} -> {files[1]}, memory {memory[0]:.0f} -> {memory[1]:.0f} MiB")
+    return files[1] <= files[0] and memory[1] - memory[0] < mebibytes
 
 
 def members(count: int, folder: Path, _: random.Random) -> int:
@@ -196,8 +204,7 @@ def members(count: int, folder: Path, _: random.Random) -> int:
     words = (*digits(folder), "epochs=1", "tracking.tensorboard=false", f"seed=range(0,{count})")
     process = start("-m", *words, f"hydra.sweep.dir={folder}/sweep")
     found = held_by(process, lambda: len(list((folder / "sweep").glob("*/summary.json"))))
-    fine = has_not_grown(found[2], found[max(done for done in found if done < count)], 50)
-    return count if fine and process.returncode == 0 else 0
+    return count if has_not_grown(found, 2, count, 50) and process.returncode == 0 else 0
 
 
 def epochs(count: int, folder: Path, _: random.Random) -> int:
@@ -205,9 +212,7 @@ def epochs(count: int, folder: Path, _: random.Random) -> int:
     run = folder / "run"
     process = start(*digits(folder), f"epochs={count}", f"hydra.run.dir={run}")
     found = held_by(process, lambda: sum(path.read_text().count("validation/elbo") for path in run.glob(METRICS)))
-    during = [done for done in found if count / 4 <= done < count]
-    fine = has_not_grown(found[during[0]], found[during[-1]], 10)
-    return count if fine and process.returncode == 0 else 0
+    return count if has_not_grown(found, count / 4, count, 10) and process.returncode == 0 else 0
 
 
 def bad_lines(count: int, folder: Path, moments: random.Random) -> int:

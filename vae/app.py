@@ -41,11 +41,15 @@ from vae.provenance import device_name, provenance
 from vae.run_directory import (
     CHECKPOINTS,
     CODES,
+    CONFIGURATION,
+    HYDRA,
+    OVERRIDES,
     RUN,
     SUMMARY,
     RunExistsError,
     has_checkpoint,
     held,
+    holds_a_run,
     read_summary,
     shown,
     write_atomically,
@@ -70,7 +74,6 @@ EXIT_CODES: dict[type[Exception], int] = {
     checkpoint.CheckpointError: 5,
 }
 EXPECTED: tuple[type[Exception], ...] = (*EXIT_CODES, OSError)
-BEFORE_TRAINING = (ConfigError, DataError, checkpoint.CheckpointError)  # all of them are found before the first step
 DISK_FULL = 6
 
 
@@ -82,14 +85,21 @@ def run(composed: DictConfig) -> int:
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
     config = cast("Config", OmegaConf.to_object(composed))
-    with logging_redirect_tqdm(), StopRequest() as stop:
+    logging.raiseExceptions = False  # a full disk takes no log, of which the terminal has every line
+    begun = False
+    with logging_redirect_tqdm(), StopRequest() as stop, ExitStack() as stack:
         try:
-            with ExitStack() as stack:
-                with stop.at_once():  # another process may not let go of it for a while
-                    stack.enter_context(held(directory))
-                train(config, directory, stop)
+            with stop.at_once():  # another process may not let go of it for a while
+                stack.enter_context(held(directory))
+            begun = True
+            if config.resume is None:
+                refuse_a_run(directory)
+            record_configuration(composed, directory)
+            train(config, directory, stop)
         except StopNow:
-            if config.resume is None and not has_checkpoint(directory):
+            if not begun:
+                log.info("stop   before this process did anything")
+            elif config.resume is None and not has_checkpoint(directory):
                 log.info("stop   before the first step: nothing was saved, start it again")
             else:
                 log.info(f"stop   all steps are saved; python train.py resume={shown(directory)} goes on")
@@ -117,15 +127,15 @@ def exit_code(error: Exception) -> int:
 def note_failure(directory: Path, config: Config, error: Exception, code: int) -> None:
     """Say in `summary.json` how the run ended, if the disk still takes it.
 
-    A run that was done and could not even be continued is as done as before.
+    A run that was done and could not even be continued is as done as before: training begins without its summary.
     """
-    if isinstance(error, BEFORE_TRAINING) and read_summary(directory)["status"] == "done":
+    if read_summary(directory)["status"] == "done":
         return
     summary = {"status": "failed", "code": code, "error": str(error), "beta": config.beta, "seed": config.seed}
     try:
         write_json(directory / SUMMARY, summary)
     except OSError as second:
-        log.error(f"error: {SUMMARY} could not be written: {second.strerror}")
+        log.warning(f"warning: {SUMMARY} could not be written: {second.strerror}")
 
 
 def train(config: Config, directory: Path, stop: StopRequest) -> None:
@@ -134,8 +144,6 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     Raises:
         StopNow: a signal came before the first step or after the last, which is saved.
     """
-    if config.resume is None:
-        refuse_a_run(directory)
     device = prepare_torch(config)
     with stop.at_once():
         splits = read_data(config).to(device)
@@ -181,11 +189,23 @@ def refuse_a_run(directory: Path) -> None:
     Raises:
         RunExistsError: `directory` holds a checkpoint, or the numbers of a run that is done.
     """
-    if has_checkpoint(directory) or read_summary(directory)["status"] == "done":
+    if holds_a_run(directory):
         raise RunExistsError(
             f"{shown(directory)} already holds a run. Continue it with resume={shown(directory)}, "
             "or leave hydra.run.dir alone to get a new directory"
         )
+
+
+def record_configuration(composed: DictConfig, directory: Path) -> None:
+    """Leave the configuration where Hydra would: whole or not at all, and only where this run may write."""
+    files = {
+        CONFIGURATION: composed,
+        OVERRIDES: HydraConfig.get().overrides.task,
+        HYDRA: HydraConfig.instance().cfg,
+    }
+    (directory / CONFIGURATION).parent.mkdir(exist_ok=True)
+    for name, content in files.items():
+        write_atomically(directory / name, OmegaConf.to_yaml(content).encode())
 
 
 def record_origin(config: Config, directory: Path, device: torch.device) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from filelock import FileLock, Timeout
 
 log = logging.getLogger(__name__)
 
+CONFIGURATION = ".hydra/config.yaml"  # what was configured, under the names that Hydra gives it
+OVERRIDES = ".hydra/overrides.yaml"  # by which words
+HYDRA = ".hydra/hydra.yaml"  # and how Hydra took them
 RUN = "run.json"
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
@@ -38,7 +41,15 @@ def held(directory: Path) -> Iterator[None]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / LOCK)
-    occupied = f"{shown(directory)} is being trained by another process"
+    try:
+        _acquire(lock, f"{shown(directory)} is being trained by another process")
+        remove_leftovers(directory)
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, occupied: str) -> None:
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -47,16 +58,16 @@ def held(directory: Path) -> Iterator[None]:
             lock.acquire(timeout=LOCK_PATIENCE_SECONDS)
         except Timeout:
             raise RunExistsError(f"{occupied}. Wait until it ends, or stop it") from None
-    try:
-        remove_leftovers(directory)
-        yield
-    finally:
-        lock.release()
 
 
 def has_checkpoint(directory: Path) -> bool:
     """Whether the run in `directory` has saved something to go on from, were it only the one before the last."""
     return any((directory / CHECKPOINTS / name).exists() for name in (LAST, PREVIOUS))
+
+
+def holds_a_run(directory: Path) -> bool:
+    """Whether there is something in `directory` to lose: a checkpoint, or the numbers of a run that is done."""
+    return has_checkpoint(directory) or read_summary(directory)["status"] == "done"
 
 
 def shown(path: Path) -> Path:
@@ -95,7 +106,7 @@ def write_atomically(path: Path, content: bytes | memoryview, keep: Path | None 
 
 def remove_leftovers(directory: Path) -> None:
     """Remove what a kill in the midst of writing has left of a run's files. Nobody else writes them meanwhile."""
-    files = [directory / name for name in (RUN, SUMMARY, CODES, METRICS)]
+    files = [directory / name for name in (CONFIGURATION, OVERRIDES, HYDRA, RUN, SUMMARY, CODES, METRICS)]
     for path in (*files, *(directory / CHECKPOINTS / name for name in (LAST, PREVIOUS, BEST))):
         temporary_of(path).unlink(missing_ok=True)
 

@@ -14,7 +14,7 @@ from vae.command_line.older import OPTION, completed
 from vae.config import Config, ConfigError
 from vae.data.images import Splits
 from vae.model import VAE
-from vae.run_directory import CHECKPOINTS, LAST
+from vae.run_directory import BEST, CHECKPOINTS, CONFIGURATION, HYDRA, LAST, has_checkpoint
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ def load_run(directory: Path, name: str = LAST) -> Run:
     """
     config = load_config(directory)
     device = prepare_torch(config)
+    if name == BEST and not (directory / CHECKPOINTS / BEST).exists() and has_checkpoint(directory):
+        raise checkpoint.CheckpointError(
+            f"no epoch of {directory} was the best: beta, or a capacity, was still warming up. "
+            "Take its last checkpoint"
+        )
     state = checkpoint.load(directory / CHECKPOINTS / name)
     splits = read_data(config).to(device)
     vae = build_vae(config, splits.train.shape).to(device)
@@ -50,11 +55,10 @@ def load_config(directory: Path) -> Config:
     Raises:
         ConfigError: there is none, or it is not one of this version.
     """
-    hidden = directory / ".hydra"
     try:
-        values = completed(cast("DictConfig", OmegaConf.load(hidden / "config.yaml")))
+        values = completed(cast("DictConfig", OmegaConf.load(directory / CONFIGURATION)))
         # The stored values do not say which dataclass they are of; the stored choices do.
-        choices = OPTION | dict(OmegaConf.load(hidden / "hydra.yaml").hydra.runtime.choices)
+        choices = OPTION | dict(OmegaConf.load(directory / HYDRA).hydra.runtime.choices)
         schema = OmegaConf.structured(Config)
         for group, options in OPTIONS.items():
             schema[group] = OmegaConf.structured(options[choices[group]])
@@ -65,4 +69,5 @@ def load_config(directory: Path) -> Config:
         raise
     except Exception as error:  # a damaged or older file: omegaconf and yaml have many words for it
         reason = " ".join(str(error).split())
+        hidden = (directory / CONFIGURATION).parent
         raise ConfigError(f"{hidden} does not hold the configuration of a run of this version: {reason}") from None

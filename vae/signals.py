@@ -44,7 +44,7 @@ class StopRequest:
         self.waits = False
         try:
             if self():
-                raise StopNow
+                raise StopNow(self.exit_code)
             yield
         finally:
             self.waits = True
@@ -66,4 +66,4 @@ class StopRequest:
             raise SystemExit(128 + number)
         self.number = number
         if not self.waits:
-            raise StopNow
+            raise StopNow(self.exit_code)

@@ -42,11 +42,12 @@ def run_member(config: DictConfig, script: Path) -> int:
     words = [*HydraConfig.get().overrides.task, "hydra.mode=RUN", f"hydra.run.dir='{directory}'"]
     try:
         with held(directory):  # the member of a sweep that was killed may just be saving
+            if is_done(directory, config):
+                return 0
             if has_checkpoint(directory):
-                if is_done(directory, config):
-                    return 0
                 words = [f"resume={directory}", *words[:-1]]
-            (directory / SUMMARY).unlink(missing_ok=True)
+            if read_summary(directory)["status"] != "done":
+                (directory / SUMMARY).unlink(missing_ok=True)  # of how it ended before
     except RunExistsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -66,7 +67,7 @@ def run_member(config: DictConfig, script: Path) -> int:
 def is_done(directory: Path, config: DictConfig) -> bool:
     """Whether the run in `directory` has ended, as it would by `config` or with more epochs."""
     summary = read_summary(directory)
-    if summary["status"] != "done":
+    if summary["status"] != "done" or changes(directory, config):
         return False
     same = not changes(directory, config, FREE - {"epochs", "early_stopping_epochs"})
     return same or bool(summary["epochs"] >= config.epochs)

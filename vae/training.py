@@ -79,7 +79,8 @@ class Training:
 
     def evaluation_due(self, epoch: int) -> bool:
         """Whether this epoch, counted from 1, ends with an evaluation."""
-        return epoch % self.options.evaluate_every_epochs == 0 or epoch >= self.options.epochs
+        last = epoch >= self.options.epochs or exhausted(self.state, self.options)
+        return last or epoch % self.options.evaluate_every_epochs == 0
 
     @property
     def finished(self) -> bool:
@@ -90,9 +91,13 @@ class Training:
 def over(state: TrainState, options: Options, steps_per_epoch: int) -> bool:
     """Whether all epochs are made, or early stopping says so. An epoch that has begun is always made to its end."""
     epochs, steps_begun = divmod(state.step, steps_per_epoch)
+    return steps_begun == 0 and (exhausted(state, options) or epochs >= options.epochs)
+
+
+def exhausted(state: TrainState, options: Options) -> bool:
+    """Whether early stopping has waited long enough for a better epoch."""
     patience = options.early_stopping_epochs
-    exhausted = patience is not None and state.epochs_without_better >= patience
-    return steps_begun == 0 and (exhausted or epochs >= options.epochs)
+    return patience is not None and state.epochs_without_better >= patience
 
 
 def fit(training: Training) -> bool:

@@ -55,11 +55,10 @@ def rows(plan: Plan) -> list[Row | Absent]:
                 epochs[name].ready()
                 epochs[name]()  # the rehearsal
             except RuntimeError as error:
-                rival = name.removesuffix(LENT)
-                if rival not in absent:
+                if name.removesuffix(LENT) not in absent:
                     raise
                 # Whatever a foreign package may raise beside a newer torch than it knows.
-                absent[rival] = f"{rival} is installed but does not train: {' '.join(str(error).split())[:200]}"
+                absent[name] = f"{name}: it is installed, but does not train: {' '.join(str(error).split())[:200]}"
                 del epochs[name]
         turns = {name: partial(note, losses, name, epoch) for name, epoch in epochs.items()}
         seconds = take_turns(turns, plan.rounds, rehearsals=0)

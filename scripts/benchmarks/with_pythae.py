@@ -17,14 +17,19 @@ from torch import Tensor, nn, ones
 LATENTS = 20
 
 
-class Encoder(BaseEncoder):
-    """784-400-20, twice 20: means and log-variances."""
+def hidden(layers: int) -> list[nn.Module]:
+    """So many layers of 400 after one of 400."""
+    return [module for _ in range(layers) for module in (nn.Linear(400, 400), nn.ReLU())]
 
-    def __init__(self) -> None:
+
+class Encoder(BaseEncoder):
+    """784-400-20, twice 20: means and log-variances; or with more latents, and more layers of 400."""
+
+    def __init__(self, latents: int = LATENTS, layers: int = 1) -> None:
         super().__init__()
-        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(784, 400), nn.ReLU())
-        self.mean = nn.Linear(400, LATENTS)
-        self.logvar = nn.Linear(400, LATENTS)
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(784, 400), nn.ReLU(), *hidden(layers - 1))
+        self.mean = nn.Linear(400, latents)
+        self.logvar = nn.Linear(400, latents)
 
     def forward(self, x: Tensor) -> ModelOutput:
         """The posterior."""
@@ -33,13 +38,12 @@ class Encoder(BaseEncoder):
 
 
 class Decoder(BaseDecoder):
-    """20-400-784."""
+    """20-400-784, or the like."""
 
-    def __init__(self) -> None:
+    def __init__(self, latents: int = LATENTS, layers: int = 1) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(LATENTS, 400), nn.ReLU(), nn.Linear(400, 784), nn.Sigmoid(), nn.Unflatten(1, (1, 28, 28))
-        )
+        first, last = [nn.Linear(latents, 400), nn.ReLU()], [nn.Linear(400, 784), nn.Sigmoid()]
+        self.layers = nn.Sequential(*first, *hidden(layers - 1), *last, nn.Unflatten(1, (1, 28, 28)))
 
     def forward(self, z: Tensor) -> ModelOutput:
         """The probability of each pixel."""

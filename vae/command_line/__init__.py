@@ -25,7 +25,7 @@ from vae.command_line.resuming import changes, resumed, with_literal_path
 from vae.command_line.sweeping import named
 from vae.command_line.wording import near, one_line, said_by
 from vae.config import ConfigError, Device
-from vae.run_directory import LAST_CHECKPOINT
+from vae.run_directory import holds_a_run
 
 __all__ = ["Command", "checked", "compose", "register_schema"]
 
@@ -163,7 +163,7 @@ def _check_devices(devices: Iterable[Device]) -> None:
 
 def _check_member(place: Path, config: DictConfig) -> None:
     """A member that has begun goes on as it began."""
-    changed = changes(place, config) if (place / LAST_CHECKPOINT).exists() else []
+    changed = changes(place, config) if holds_a_run(place) else []
     if changed:
         raise ConfigError(
             f"{place} was trained with another configuration: {', '.join(changed)}. Set hydra.sweep.dir to a new one"

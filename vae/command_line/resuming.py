@@ -11,7 +11,7 @@ from vae.command_line.composition import Composer
 from vae.command_line.older import completed
 from vae.command_line.wording import near, said_by
 from vae.config import ConfigError
-from vae.run_directory import LAST_CHECKPOINT, has_checkpoint
+from vae.run_directory import CONFIGURATION, LAST_CHECKPOINT, OVERRIDES, has_checkpoint
 
 # What a resumed run may change: how long, where and how visibly it trains, but not what it computes.
 FREE = {"epochs", "early_stopping_epochs", "resume", "device", "threads", "compile", "disentanglement"}
@@ -27,15 +27,15 @@ def resumed(run: Path, overrides: Sequence[str], composer: Composer) -> list[str
     if not run.is_dir():
         hint = near(run.name, (path.name for path in run.parent.glob("*/")))
         raise ConfigError(f"resume must be the directory of a run, got {run}, which is none.{hint}")
-    missing = [name for name in (".hydra/config.yaml", ".hydra/overrides.yaml") if not (run / name).exists()]
+    missing = [name for name in (CONFIGURATION, OVERRIDES) if not (run / name).exists()]
     if missing or not has_checkpoint(run):
         sweep = " It is a sweep: its command goes on with it" if (run / "multirun.yaml").exists() else ""
         raise ConfigError(
             f"resume needs a run with a checkpoint, got {run} without {(*missing, LAST_CHECKPOINT)[0]}.{sweep}"
         )
-    stored = _stored(run / ".hydra/overrides.yaml")
+    stored = _stored(run / OVERRIDES)
     if not isinstance(stored, list):
-        raise ConfigError(f"{run}/.hydra/overrides.yaml must be a list, it is damaged. Start a new run")
+        raise ConfigError(f"{run / OVERRIDES} must be a list, it is damaged. Start a new run")
     texts: dict[str, str] = {}
     for o in composer.parse([*map(str, stored), *overrides]):
         texts.pop(o.get_key_element(), None)  # the last one counts, and runs resumed often keep a short list
@@ -57,7 +57,7 @@ def changes(run: Path, config: DictConfig, free: Collection[str] = FREE) -> list
     Raises:
         ConfigError: the configuration of `run` is missing or damaged.
     """
-    before = _stored(run / ".hydra/config.yaml")
+    before = _stored(run / CONFIGURATION)
     old = _flat(completed(before) if isinstance(before, dict) else before)
     new = _flat(OmegaConf.to_container(config, resolve=True, enum_to_str=True))
     changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]

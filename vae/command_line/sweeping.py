@@ -21,7 +21,6 @@ def named(overrides: Sequence[Override], groups: Collection[str]) -> list[str]:
     names = {
         "hydra.sweep.dir": f"outputs/sweep_{short('_'.join(str(o.input_line) for o in own))}",
         "hydra.sweep.subdir": member_name(own, groups),
-        "hydra.output_subdir": None,  # a member is a run of its own, which writes this itself
     }
     return [f"{key}={quoted(value)}" for key, value in names.items() if key not in given]
 

@@ -16,6 +16,7 @@ from vae.data.factors import Factors
 from vae.data.idx import DataError, read_bytes, reason
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+LONGEST_TAIL = 22 + 2**16  # bytes: the last record of a zip archive, and a comment
 FACTORS = "factors.csv"  # in a folder: a column `file`, then one a factor
 
 Own = tuple[UInt8[np.ndarray, "images channels height width"], Factors | None]
@@ -59,6 +60,8 @@ def read_npz(path: Path) -> Own:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for member in archive.zip.namelist():
                 archive.zip.open(member).close()  # a damaged name would be that of an array nobody asks for
+            if len(archive.zip.namelist()) != arrays_announced(path):
+                raise ValueError("its table of contents is damaged")
             arrays = {name: archive[name] for name in ("images", "factors", "factor_names") if name in archive.files}
     except (
         OSError,
@@ -66,7 +69,7 @@ def read_npz(path: Path) -> Own:
         EOFError,
         zipfile.BadZipFile,
         zlib.error,
-        NotImplementedError,
+        RuntimeError,  # what it calls encrypted, or compressed in a way it does not know
         AttributeError,
     ) as error:
         raise DataError(
@@ -84,6 +87,15 @@ def read_npz(path: Path) -> Own:
     if names.shape != table.shape[1:] or len(set(names.tolist())) < len(names):
         raise DataError(f"{path}: factor_names must be {table.shape[1]} different names, got {names.tolist()}"[:300])
     return images, as_factors({str(name): table[:, k] for k, name in enumerate(names)}, path)
+
+
+def arrays_announced(path: Path) -> int:
+    """How many files the last record of a zip archive says there are: a damaged table may have swallowed some."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LONGEST_TAIL))
+        tail = file.read()
+    at = tail.rfind(b"PK\5\6") + 10
+    return int.from_bytes(tail[at : at + 2], "little")
 
 
 def channels_first(images: np.ndarray, path: Path) -> UInt8[np.ndarray, "images channels height width"]:
