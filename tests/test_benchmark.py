@@ -65,6 +65,16 @@ def test_a_rival_trains_the_same_network_on_the_same_images(rival, grey_images, 
     assert 500 > losses[0] > losses[1] > losses[2] > 100
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_pythaes_own_training_of_a_published_number_runs(layers):
+    pytest.importorskip("pythae")
+    done = run("scripts/pythae_static.py", f"--layers={layers}", "--epochs=1", "--images=10")
+    assert done.returncode == 0, done.stderr
+    elbo, nll = (float(line.split()[1]) for line in done.stdout.splitlines()[-2:])
+    assert -260 < elbo < -150
+    assert 150 < nll < 260
+
+
 def test_all_loops_come_to_the_same_loss(grey_run, mnist_root):
     tutorial = TutorialLoop(mnist_root, FEW)
     for _ in range(4):

@@ -102,6 +102,16 @@ def test_flipped_bits_change_no_image_in_silence(tmp_path):
         assert (factors.levels == levels.levels).all()
 
 
+def test_an_archive_that_calls_itself_encrypted_is_refused_in_one_line(tmp_path):
+    path = write(tmp_path / "dsprites.npz")
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\1\2") + 8] ^= 1  # of the first file's flags in the table of contents
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"must have the layout of dSprites: .*encrypted") as caught:
+        read_dsprites(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_missing_file_names_where_it_should_be(tmp_path):
     with pytest.raises(DataError, match=r"needs .*/none.npz, which is no file\. Put dsprites_.* there.*download=true"):
         ensure_dsprites(tmp_path / "none.npz", download=False, timeout_seconds=1.0)

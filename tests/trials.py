@@ -113,13 +113,15 @@ def asked_to_stop(count: int, folder: Path, moments: random.Random) -> int:
         code = process.wait()
         waits.append(time.perf_counter() - sent)
         stopped = code in (128 + number, -number)  # the latter before Python has come to our first line
-        ended = code == 0 and result(run) == result(whole)  # it came too late
-        if not (stopped or ended):
+        if code != 0 and not stopped:  # 0: the signal came too late
+            print(f"run {trial}: signal {number}, but code {code}")
             continue
         if stopped:
             begun = (run / LAST_CHECKPOINT).exists()
             to_end(*([f"resume={run}"] if begun else [*words, f"hydra.run.dir='{run}'"]))
         same = result(run) == result(whole) and logged(run) == logged(whole)
+        if not same or waits[-1] >= 2.0:
+            print(f"run {trial}: {'the same' if same else 'another'} result, code {code} after {waits[-1]:.2f} s")
         kept += same and waits[-1] < 2.0
     print(f"from the signal to the exit: median {median(waits):.2f} s, longest {max(waits):.2f} s")
     return kept

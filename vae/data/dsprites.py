@@ -79,7 +79,7 @@ def read_dsprites(path: Path) -> tuple[PackedPixels, Factors]:
                 classes = np.lib.format.read_array(file, allow_pickle=False)
     except KeyError as error:
         raise DataError(f"{must}, it has no {str(error).split()[3].strip(chr(39))}. Replace it") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, RuntimeError, zlib.error) as error:
         raise DataError(f"{must}: {reason(error)}. Replace it") from None
     if classes.shape != (len(pixels), len(NAMES)) or not np.issubdtype(classes.dtype, np.integer):
         raise DataError(
