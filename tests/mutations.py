@@ -127,16 +127,30 @@ MUTATIONS = (
     Mutation(
         "no line twice",
         "vae/tracking.py",
-        'earlier = json.loads(line)["step"] <= first_step',
-        "earlier = True",
+        'lambda line: line["step"] <= first_step',
+        "lambda line: True",
         ("tests/test_tracking.py",),
     ),
     Mutation(
         "no event twice",
         "vae/tracking.py",
-        "purge_step=purge_step, ",
+        "purge_step=first_step + 1 if first_step else 0",
         "",
         ("tests/test_tracking.py",),
+    ),
+    Mutation(
+        "no conclusion twice",
+        "vae/app.py",
+        "training.tracker.begin_conclusion(state.step)",
+        "pass",
+        ("tests/test_conclusion.py",),
+    ),
+    Mutation(
+        "done is said last",
+        "vae/app.py",
+        "    write_codes(training)\n",
+        "    write_codes(training)\n    write_json(directory / SUMMARY, summary)\n",
+        ("tests/test_conclusion.py",),
     ),
     Mutation(
         "MNIST's sha256",

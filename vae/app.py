@@ -244,7 +244,7 @@ def introduce(config: Config, training: Training, device: torch.device) -> None:
 
 
 def conclude(config: Config, training: Training, stop: StopRequest) -> None:
-    """Test the model, write `summary.json` and the HParams row, and say where to look.
+    """Test the model, write the HParams row and then `summary.json`, and say where to look.
 
     Raises:
         StopNow: a signal came before there was anything to write.
@@ -275,17 +275,19 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
         "test": test,
     }
     write_codes(training)
+    training.tracker.begin_conclusion(state.step)
     scores: dict[str, float] = {}
     if scored:
         report_disentanglement(training.tracker, found, test["rate_per_latent"], state.step)
         summary["disentanglement"], scores = found, found["numbers"]
-    write_json(directory / SUMMARY, summary)
     bound = test["importance_weighted_bound"]
     scalars = {f"test/{name}": value for name, value in test.items() if isinstance(value, float)}
     scalars["test/importance_weighted_bound"] = bound["bound"]
     training.tracker.scalars(scalars, state.step)
     scalars |= {f"disentanglement/{name}": value for name, value in scores.items()}
     training.tracker.hyperparameters(flat(config), scalars, state.step)
+    training.tracker.flush()
+    write_json(directory / SUMMARY, summary)  # last: a run that is done lacks nothing
     latents = state.vae.latent_dim
     for line in (
         f"test   ELBO {test['elbo']:.2f} = -(distortion {test['distortion']:.2f} + rate {test['rate']:.2f}) nats "

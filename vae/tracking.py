@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TextIO
 
 from jaxtyping import Float
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -27,6 +28,7 @@ from vae.run_directory import METRICS, write_atomically
 log = logging.getLogger(__name__)
 
 HISTOGRAM_BINS = 64  # TensorBoard shows 30; its own choice of 700 takes ten times as long to write
+CONCLUSION = ("test/", "disentanglement/")  # what the tags begin with of numbers that only a run's end has
 SILENCE_SECONDS = 30.0  # after which a run without a bar says where it is
 
 
@@ -41,19 +43,36 @@ class Tracker:
 
     def __init__(self, directory: Path, first_step: int, *, tensorboard: bool) -> None:
         self.directory = directory
-        _drop_later_lines(directory / METRICS, first_step)
-        # Line by line: who follows a run of hours need not wait for the end of an epoch.
-        self.metrics = (directory / METRICS).open("a", encoding="utf-8", buffering=1)
-        # Without purge_step readers show the steps of a continued run twice; what is at first_step is not written
-        # again, so it stays. max_queue bounds what a kill loses.
-        purge_step = first_step + 1 if first_step else 0
+        _keep_lines(directory / METRICS, lambda line: line["step"] <= first_step)
+        self.metrics = _open_metrics(directory)
         self.writer: SummaryWriter | None = None
         if tensorboard:
             threading.excepthook = _but_for_tensorboards
-            try:
-                self.writer = SummaryWriter(directory, purge_step=purge_step, max_queue=100)
-            except OSError as error:
-                _warn(error)
+            # Without purge_step readers show the steps of a continued run twice; what is at first_step is not written
+            # again, so it stays.
+            self._open_writer(purge_step=first_step + 1 if first_step else 0)
+
+    def begin_conclusion(self, step: int) -> None:
+        """What comes now is the test of a run that has made its last `step`, under the tags `CONCLUSION`.
+
+        A kill before its end lets it come again. So it has an event file of its own: what is there already of a
+        conclusion at this step is dropped, and no reader sees it twice.
+        """
+        self.metrics.close()
+        _keep_lines(
+            self.directory / METRICS,
+            lambda line: line["step"] != step or not any(tag.startswith(CONCLUSION) for tag in line),
+        )
+        self.metrics = _open_metrics(self.directory)
+        suffix = f".conclusion-{step}"
+
+        def begin(writer: SummaryWriter) -> None:
+            writer.close()
+            for unfinished in self.directory.glob(f"events.out.tfevents.*{suffix}"):
+                unfinished.unlink()
+            self._open_writer(filename_suffix=suffix)
+
+        self._view(begin)
 
     @property
     def takes_pictures(self) -> bool:
@@ -169,6 +188,13 @@ class Tracker:
         self.metrics.close()
         self._view(SummaryWriter.close)
 
+    def _open_writer(self, **options: Any) -> None:
+        try:
+            self.writer = SummaryWriter(self.directory, max_queue=100, **options)  # which bounds what a kill loses
+        except OSError as error:
+            self.writer = None
+            _warn(error)
+
     def _view(self, write: Callable[[SummaryWriter], object]) -> None:
         """Write into TensorBoard's files, if there are any; where they cannot be written it is said, and then none."""
         if self.writer is None:
@@ -208,18 +234,25 @@ def latent_tag(name: str, latent: int, latent_dim: int) -> str:
     return f"z/{name}/{latent:0{max(2, len(str(latent_dim - 1)))}d}"
 
 
-def _drop_later_lines(path: Path, first_step: int) -> None:
+def _open_metrics(directory: Path) -> TextIO:
+    # Line by line: who follows a run of hours need not wait for the end of an epoch.
+    return (directory / METRICS).open("a", encoding="utf-8", buffering=1)
+
+
+def _keep_lines(path: Path, keep: Callable[[dict[str, float]], bool]) -> None:
+    """Drop the lines of `metrics.jsonl` that are not to be kept, and the one that a kill cut short."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    text = path.read_text(encoding="utf-8")
+    kept = ""
+    for line in text.splitlines():
         try:
-            earlier = json.loads(line)["step"] <= first_step
-        except (ValueError, KeyError):  # the line that a kill cut short
+            if keep(json.loads(line)):
+                kept += line + "\n"
+        except (ValueError, KeyError):
             continue
-        if earlier:
-            kept.append(line + "\n")
-    write_atomically(path, "".join(kept).encode())
+    if kept != text:
+        write_atomically(path, kept.encode())
 
 
 class Progress:
