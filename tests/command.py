@@ -24,3 +24,11 @@ def run_train(
 def run(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """`python WORDS` from the top of the checkout."""
     return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+
+
+def one_error_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The line of a failed command that says why: there is one, and no traceback."""
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error:")]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert len(lines) == 1
+    return lines[0]

@@ -1,5 +1,6 @@
 """Runs that nobody trained: the files that a report reads, with numbers of which the right answer is known."""
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from vae.report import PAGE, RESULTS, Member, read_members, settings, write_report
 
 LATENTS = 4
 FACTORS = ["shape", "scale", "rotation", "column", "row"]
@@ -117,4 +120,27 @@ def put_sweep(folder: Path, betas: list[float], seeds: int, *, scores: bool = Tr
             directory = put_run(folder / f"beta={beta}_seed={seed}", summary_of(beta, seed, scores=scores))
             put_codes(directory, seed, alike=beta == alike)
             put_picture(directory)
+    return folder
+
+
+def page_of(folder: Path) -> str:
+    assert write_report(folder) is not None
+    return (folder / PAGE).read_text(encoding="utf-8")
+
+
+def rows_of(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / RESULTS).open(newline="", encoding="utf-8") as file:
+        return {row["member"]: row for row in csv.DictReader(file)}
+
+
+def grouped_of(folder: Path) -> dict[str, list[Member]]:
+    return settings(read_members(folder))
+
+
+def put_points(folder: Path, points: list[tuple[float, float, float]], **more: str) -> Path:
+    """A run for each beta, distortion and rate."""
+    for number, (beta, distortion, rate) in enumerate(points):
+        summary = summary_of(1.0, 0, scores=False) | {"beta": beta} | more
+        summary["test"] |= {"distortion": distortion, "rate": rate, "elbo": -distortion - rate}
+        put_run(folder / f"beta={beta}_seed={number}", summary)
     return folder
