@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import ROOT
+from command import ROOT, run
 from fake_runs import (
     FACTORS,
     SCORES,
@@ -487,3 +487,11 @@ def test_a_sweep_whose_report_cannot_be_written_is_done_all_the_same(tmp_path, c
     said = capsys.readouterr()
     assert "1 of 1 members done" in said.out
     assert said.err.startswith("error: the report could not be written: [Errno")
+
+
+def test_the_end_of_a_sweep_without_repeated_seeds_loads_neither_torch_nor_scikit_learn(tmp_path):
+    put_sweep(tmp_path, [1.0, 2.0], 1, scores=False)
+    code = f"import sys; from pathlib import Path; from vae import sweep; sweep.conclude(Path({str(tmp_path)!r}), 2)"
+    done = run("-c", f"{code}; assert not {{'torch', 'sklearn'}} & set(sys.modules)")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / PAGE).exists()

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
-from vae.divergences import kl_to_standard_normal
 from vae.run_directory import CODES, read_summary
 
 LOG = "train.log"
@@ -32,6 +30,10 @@ class Codes:
     @property
     def rate_per_latent(self) -> Float[np.ndarray, " latents"]:
         """The mean KL of each latent to the prior, in nats."""
+        import torch  # a second, which the report of a single seed need not wait for
+
+        from vae.divergences import kl_to_standard_normal
+
         return kl_to_standard_normal(torch.from_numpy(self.mean), torch.from_numpy(self.logvar)).mean(0).numpy()
 
 

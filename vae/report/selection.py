@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vae.disentanglement.udr import udr
 from vae.report.members import Member
 from vae.report.statistics import Estimate, estimate, estimates
 
@@ -30,10 +29,14 @@ def unsupervised_ranking(grouped: Mapping[str, Sequence[Member]]) -> Ranking:
     of_member: dict[str, dict[str, float]] = {}
     of_setting: dict[str, Estimate] = {}
     for setting, members in grouped.items():
+        if len(members) < 2:  # whose codes would be read for nothing, and torch with them
+            continue
         coded = [(member, member.codes) for member in members]
         usable = [(member, codes) for member, codes in coded if codes is not None]
         if len(usable) < 2 or len({codes.mean.shape for _, codes in usable}) > 1:
             continue
+        from vae.disentanglement.udr import udr  # whose libraries take a second; only seeds are compared by it
+
         scores = udr([codes.mean for _, codes in usable], [codes.rate_per_latent for _, codes in usable])
         of_member |= {m.name: {"udr": float(score)} for (m, _), score in zip(usable, scores, strict=True)}
         of_setting[setting] = estimate(np.asarray(scores, dtype=np.float64).tolist())
