@@ -121,7 +121,8 @@ def asked_to_stop(count: int, folder: Path, moments: random.Random) -> int:
             to_end(*([f"resume={run}"] if begun else [*words, f"hydra.run.dir='{run}'"]))
         same = result(run) == result(whole) and logged(run) == logged(whole)
         if not same or waits[-1] >= 2.0:
-            print(f"run {trial}: {'the same' if same else 'another'} result, code {code} after {waits[-1]:.2f} s")
+            kind = "the same" if same else "another"
+            print(f"run {trial}: {kind} result, code {code} {waits[-1]:.2f} s after signal {number}")
         kept += same and waits[-1] < 2.0
     print(f"from the signal to the exit: median {median(waits):.2f} s, longest {max(waits):.2f} s")
     return kept
@@ -257,6 +258,8 @@ def main() -> int:
     arguments = parser.parse_args()
     usual, trial = TRIALS[arguments.name]
     count = arguments.count or usual
+    # A shell that starts this in the background has SIGINT ignored, and what is started here would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         kept = trial(count, Path(folder), random.Random(arguments.seed))
     print(f"{arguments.name}: {kept} of {count}")
