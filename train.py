@@ -1,5 +1,6 @@
 """Train a β-VAE: `python train.py beta=4`. What can be set: configs/config.yaml and `python train.py --help`."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -31,7 +32,14 @@ def main(config: DictConfig) -> None:
 if __name__ == "__main__":
     command = command_line.checked(sys.argv[1:], CONFIGS)
     sys.argv[1:] = command.arguments
-    main()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else a full disk would have Hydra end the process, with a traceback
+    try:
+        main()
+    except OSError as error:
+        from vae import app
+
+        sys.stderr.write(f"error: {error}\n")
+        exit_codes.append(app.exit_code(error))
     if command.sweep is not None:
         from vae import sweep
 

@@ -73,6 +73,9 @@ def compare(numbers: Mapping[str, Any], scores: Mapping[str, Any] | None, summar
     if recorded["status"] == "unfinished":
         print(f"{summary} does not exist: the run has not ended", file=sys.stderr)
         return 1
+    if recorded["status"] == "failed":
+        print(f"{summary} has no numbers to compare: the run failed, {recorded.get('error')}", file=sys.stderr)
+        return 1
     test = recorded.get("test", {})
     apart = [name for name, value in numbers.items() if not agree(value, test.get(name), TOLERANCE)]
     if scores is not None and "disentanglement" in recorded:

@@ -153,6 +153,20 @@ MUTATIONS = (
         ("tests/test_conclusion.py",),
     ),
     Mutation(
+        "the same images",
+        "vae/app.py",
+        "if seen.get(name, sha256) != sha256",
+        "if False",
+        ("tests/test_app.py", "-k", "other_images"),
+    ),
+    Mutation(
+        "further epochs that have not begun",
+        "vae/sweep.py",
+        'asked = summary.get("asked")',
+        "asked = None",
+        ("tests/test_sweep.py", "-k", "have_not_begun"),
+    ),
+    Mutation(
         "MNIST's sha256",
         "vae/data/checks.py",
         "if name is Dataset.MNIST and (sha256 := hash_of(data)) != MNIST_SHA256[file]:",

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from command import ROOT, SMALL, one_error_line, run, run_train
@@ -186,6 +188,20 @@ def test_a_run_that_has_ended_is_left_as_it_is(tmp_path, finished_run):
     assert "has its 2 epochs" in done.stdout + done.stderr
     for name in ("metrics.jsonl", "summary.json", "checkpoints/last"):
         assert (run / name).read_bytes() == (finished_run / name).read_bytes()
+
+
+def test_a_run_does_not_go_on_with_other_images(tmp_path, few_images):
+    run = tmp_path / "run"
+    images = np.load(few_images[1].removeprefix("data.path="))["images"]
+    np.savez(tmp_path / "own.npz", images=images)
+    words = (*few_images, f"data.path={tmp_path}/own.npz", "epochs=1", "tracking.tensorboard=false")
+    assert run_train(*words, directory=run).returncode == 0
+    before = {name: (run / name).read_bytes() for name in ("summary.json", "metrics.jsonl", "run.json")}
+    np.savez(tmp_path / "own.npz", images=images[::-1])
+    done = run_train(f"resume={run}", "epochs=2")
+    assert done.returncode == 4
+    assert "own.npz changed since run.json was written" in one_error_line(done)
+    assert {name: (run / name).read_bytes() for name in before} == before
 
 
 def run_at(step, finished_run, directory, **changed):

@@ -1,6 +1,7 @@
 """A run that is killed while it concludes, just before or after it says that it is done, lacks nothing in the end."""
 
 import json
+import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -9,6 +10,7 @@ import pytest
 from command import ROOT, SMALL, run_train
 from results import logged, result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from vae.run_directory import METRICS, SUMMARY
 from vae.tracking import Tracker
@@ -58,6 +60,26 @@ def test_a_run_that_is_killed_while_it_concludes_is_whole_after_it_was_continued
     assert events(run)[1] == {"_hparams_/session_start_info", "_hparams_/session_end_info"}
 
 
+def test_a_run_that_ends_sooner_than_it_was_asked_to_first_leaves_all_that_a_run_leaves(tmp_path, finished_run):
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    (run / SUMMARY).unlink()
+    (run / "projector_config.pbtxt").unlink()
+    shutil.rmtree(run / "projector")
+    (run / "figures/rates_in_training.png").unlink()
+    before = (run / ".hydra/overrides.yaml").read_text()
+    (run / ".hydra/overrides.yaml").write_text(before.replace("epochs=2", "epochs=5"))  # killed in its third epoch
+    done = run_train(f"resume={run}", "epochs=2")
+    assert done.returncode == 0, done.stderr
+    assert files(run) == files(finished_run)
+    assert result(run) == result(finished_run)
+
+
+def files(run):
+    """All files of a run but TensorBoard's, which are named by the time."""
+    paths = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    return {path for path in paths if not path.startswith("events.out.tfevents.")}
+
+
 @pytest.mark.parametrize("tensorboard", [True, False])
 def test_a_conclusion_that_comes_again_replaces_the_one_before_it(tmp_path, tensorboard):
     for value in (1.0, 2.0, 3.0):
@@ -84,3 +106,36 @@ def test_the_conclusion_of_fewer_epochs_stays(tmp_path):
             tracker.scalars({"test/elbo": float(last)}, last)
     shown, _ = events(tmp_path)
     assert shown == {"test/elbo": [10, 20]}
+
+
+def test_a_reader_that_has_seen_an_unfinished_conclusion_goes_on_to_the_next(tmp_path):
+    def conclude(first, last):
+        with closing(Tracker(tmp_path, first, tensorboard=True)) as tracker:
+            tracker.scalars({"train/loss": float(last)}, last)
+            tracker.begin_conclusion(last)
+            tracker.scalars({"test/elbo": float(last)}, last)
+
+    conclude(0, 10)
+    reader = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0})
+    reader.Reload()
+    with closing(Tracker(tmp_path, 10, tensorboard=True)) as tracker:  # its summary was never written
+        tracker.begin_conclusion(10)
+        tracker.scalars({"test/elbo": 10.0}, 10)
+    conclude(10, 20)
+    reader.Reload()
+    assert [event.step for event in reader.Scalars("train/loss")] == [10, 20]
+    shown, _ = events(tmp_path)
+    assert shown == {"train/loss": [10, 20], "test/elbo": [10, 20]}
+
+
+def test_the_hparams_row_is_that_of_the_last_conclusion(tmp_path):
+    for first, last in ((0, 10), (10, 20)):
+        with closing(Tracker(tmp_path, first, tensorboard=True)) as tracker:
+            tracker.begin_conclusion(last)
+            tracker.scalars({"test/elbo": float(last)}, last)
+            tracker.hyperparameters({"epochs": float(last)}, {"test/elbo": float(last)}, last)
+    accumulator = EventAccumulator(str(tmp_path))
+    accumulator.Reload()
+    content = accumulator.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert HParamsPluginData.FromString(content).session_start_info.hparams["epochs"].number_value == 20
+    assert events(tmp_path)[0] == {"test/elbo": [10, 20]}

@@ -1,14 +1,21 @@
 """What a full disk leaves: a limit of file size, a disk that takes nothing, and a device that is really full."""
 
+import errno
 import os
+import resource
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
+import torch
 from command import ROOT, SMALL, one_error_line, run_train
+from omegaconf import OmegaConf
 
+from vae import sweep
 from vae.run_directory import read_summary
+from vae.tracking import Tracker
 
 pytestmark = pytest.mark.usefixtures("mnist_root")
 
@@ -100,3 +107,52 @@ def test_where_tensorboards_files_cannot_be_written_the_run_says_so_once_and_goe
     assert said.count("warning: TensorBoard's files cannot be written: File too large.") == 1
     assert "Traceback" not in said
     assert read_summary(tmp_path / "run")["status"] == "done"
+
+
+@pytest.mark.parametrize("words", [("-m", "beta=1,2"), ()], ids=["a sweep", "one run"])
+def test_where_not_even_a_directory_can_be_made_it_is_one_line_and_code_6(tmp_path, words):
+    where = f"hydra.sweep.dir='{tmp_path}/sweep'" if words else f"hydra.run.dir='{tmp_path}/run'"
+    done = subprocess.run(
+        [sys.executable, "-c", NO_ROOM, *words, *SMALL, where], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 6, done.stderr
+    assert "No space left on device" in one_error_line(done)
+
+
+NO_ROOM = """
+import errno, os, pathlib, runpy, sys
+
+def mkdir(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+pathlib.Path.mkdir = os.makedirs = mkdir
+sys.argv = ["train.py", *sys.argv[1:]]
+runpy.run_path("train.py", run_name="__main__")
+"""
+
+
+def test_a_member_whose_end_cannot_be_written_down_ends_no_sweep(tmp_path, capsys, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(sweep, "write_json", refused)
+    assert sweep.failed(tmp_path, OmegaConf.create({"beta": 1.0, "seed": 0}), 6, "see its train.log") == 6
+    assert "summary.json could not be written: No space left on device" in capsys.readouterr().err
+
+
+def test_a_figure_that_does_not_fit_leaves_the_one_before(tmp_path, caplog):
+    def take(picture, limit):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+            try:
+                tracker.picture("noise", picture, 1)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    take(torch.full((8, 8, 3), 128, dtype=torch.uint8), before_limit := 1_000_000)
+    old = (tmp_path / "figures/noise.png").read_bytes()
+    take(torch.randint(0, 256, (100, 100, 3), dtype=torch.uint8), before_limit // 100)
+    assert "TensorBoard's files cannot be written: File too large" in caplog.text
+    assert (tmp_path / "figures/noise.png").read_bytes() == old
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["noise.png"]

@@ -256,7 +256,7 @@ def test_pictures_go_into_figures_and_nowhere_without_tensorboard(tiny_images, t
 def test_the_projector_takes_fewer_images_than_it_could(tiny_images, images, tmp_path):
     vae, few = seeded_vae(2), tiny_images.first(images)
     with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
-        show_embedding(tracker, few, encode_images(vae, few))
+        show_embedding(tracker, vae, few)
     folder = tmp_path / "projector" / "posterior_mean"
     assert [int(line) for line in (folder / "metadata.tsv").read_text().split()] == few.labels.tolist()
     assert len((folder / "tensors.tsv").read_text().splitlines()) == images

@@ -474,7 +474,7 @@ def test_the_script_says_in_one_line_that_it_cannot_write(tmp_path, capsys, monk
 
 def test_a_sweep_ends_with_the_table_and_the_page(tmp_path, capsys):
     put_sweep(tmp_path, [1.0, 2.0], 1, scores=False)
-    assert conclude(tmp_path, 2) == 0
+    assert conclude(tmp_path, None) == 0
     out = capsys.readouterr().out
     assert "2 of 2 members done" in out
     assert out.endswith(f"every slope lies between its betas\n{tmp_path / PAGE}\n")
@@ -483,7 +483,7 @@ def test_a_sweep_ends_with_the_table_and_the_page(tmp_path, capsys):
 def test_a_sweep_whose_report_cannot_be_written_is_done_all_the_same(tmp_path, capsys):
     put_sweep(tmp_path, [1.0], 1, scores=False)
     (tmp_path / RESULTS).mkdir()
-    assert conclude(tmp_path, 1) == 0
+    assert conclude(tmp_path, None) == 0
     said = capsys.readouterr()
     assert "1 of 1 members done" in said.out
     assert said.err.startswith("error: the report could not be written: [Errno")
@@ -491,7 +491,7 @@ def test_a_sweep_whose_report_cannot_be_written_is_done_all_the_same(tmp_path, c
 
 def test_the_end_of_a_sweep_without_repeated_seeds_loads_neither_torch_nor_scikit_learn(tmp_path):
     put_sweep(tmp_path, [1.0, 2.0], 1, scores=False)
-    code = f"import sys; from pathlib import Path; from vae import sweep; sweep.conclude(Path({str(tmp_path)!r}), 2)"
+    code = f"import sys, pathlib; from vae import sweep; sweep.conclude(pathlib.Path({str(tmp_path)!r}), None)"
     done = run("-c", f"{code}; assert not {{'torch', 'sklearn'}} & set(sys.modules)")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / PAGE).exists()

@@ -61,7 +61,7 @@ def test_a_killed_run_continues_bit_for_bit_from_the_midst_of_an_epoch(begin, tm
 
 @pytest.mark.parametrize(
     ("where", "call", "step"),
-    [("encode_images", 1, 3), ("encode_images", 2, 7), ("judge", 2, 7), ("monitoring.show_embedding", 1, 7)],
+    [("encode_images", 1, 3), ("encode_images", 2, 7), ("judge", 2, 7), ("monitoring.decompose", 1, 7)],
 )
 def test_a_run_stopped_while_an_epoch_is_measured_continues_to_the_same_end(
     begin, tmp_path, splits, monkeypatch, where, call, step
@@ -91,6 +91,20 @@ def test_a_run_stopped_while_an_epoch_is_measured_continues_to_the_same_end(
     for checkpoint_name in ("last", "best"):
         one, other = (checkpoint.load(tmp_path / r / "checkpoints" / checkpoint_name) for r in ("whole", "parts"))
         assert same(one | {"seconds": 0}, other | {"seconds": 0})
+
+
+def test_a_run_that_is_asked_to_stop_before_an_epochs_first_step_still_has_the_means_of_the_epoch_before(
+    begin, tmp_path, splits
+):
+    stopped = begin(tmp_path / "run", splits, stop=StopAfter(5))
+    assert not fit(stopped)
+    assert stopped.state.step == 4  # an epoch
+    ended = begin(tmp_path / "run", splits, resume=tmp_path / "run", epochs=1)
+    assert fit(ended)
+    whole = begin(tmp_path / "whole", splits, epochs=1)
+    assert fit(whole)
+    assert torch.equal(ended.state.epoch_sums, whole.state.epoch_sums)
+    assert ended.state.epoch_sums[0] == 170  # images
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

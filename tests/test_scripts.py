@@ -27,6 +27,14 @@ def test_evaluate_notices_a_number_that_is_not_the_models(tmp_path, finished_run
     assert done.stderr.splitlines()[-1].endswith("in rate_per_latent")
 
 
+def test_evaluate_says_of_a_run_that_failed_that_it_did(tmp_path, finished_run):
+    copy = shutil.copytree(finished_run, tmp_path / "run")
+    (copy / "summary.json").write_text(json.dumps({"status": "failed", "code": 6, "error": "the disk is full"}))
+    done = run("scripts/evaluate.py", str(copy))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("has no numbers to compare: the run failed, the disk is full")
+
+
 def test_evaluate_takes_the_best_checkpoint(finished_run):
     done = run("scripts/evaluate.py", str(finished_run), "--checkpoint", "best")
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from vae import checkpoint
 from vae.run_directory import read_summary
-from vae.sweep import is_done
+from vae.sweep import conclude, is_done
 
 QUICK = (*SMALL, "tracking.tensorboard=false", "threads=1")
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
@@ -80,6 +80,48 @@ def test_a_member_is_done_with_as_many_epochs_as_are_asked_for_or_more(finished_
     member = finished_sweep / "beta=8.0_seed=0"
     config = OmegaConf.load(member / ".hydra" / "config.yaml")
     assert is_done(member, OmegaConf.merge(config, {"epochs": epochs})) is done
+
+
+def test_a_member_whose_further_epochs_have_not_begun_is_not_done_with_them(finished_sweep, tmp_path):
+    member = shutil.copytree(finished_sweep / "beta=8.0_seed=0", tmp_path / "member")
+    config = OmegaConf.merge(OmegaConf.load(member / ".hydra/config.yaml"), {"epochs": 4})
+    OmegaConf.save(config, member / ".hydra/config.yaml")  # and then it was killed, while it read the data
+    assert not is_done(member, config)
+    assert is_done(member, OmegaConf.merge(config, {"epochs": 3}))
+
+
+def test_the_end_of_a_sweep_counts_what_the_command_asked_for(finished_sweep, tmp_path, capsys):
+    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
+    config = OmegaConf.load(sweep / "beta=1.0_seed=0" / ".hydra/config.yaml")
+
+    def said(epochs, *betas):
+        code = conclude(
+            sweep,
+            {
+                sweep / f"beta={beta}_seed=0": OmegaConf.merge(config, {"beta": beta, "epochs": epochs})
+                for beta in betas
+            },
+        )
+        return code, re.search(r"\d of \d members done", capsys.readouterr().out)[0]
+
+    assert said(3, 1.0, 8.0) == (0, "2 of 2 members done")
+    assert said(3, 1.0) == (0, "1 of 1 members done")
+    assert said(3, 1.0, 2.0) == (1, "1 of 2 members done")  # two are done, but one of them was not asked for
+    assert said(4, 1.0, 8.0) == (1, "0 of 2 members done")  # further epochs failed before they began
+
+
+def test_where_the_user_names_the_members_all_that_lie_there_count(finished_sweep, tmp_path):
+    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
+    done = run_train("-m", *MEMBER, "beta=1,8", f"hydra.sweep.dir={sweep}", "hydra.sweep.subdir='beta=${beta}_seed=0'")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 members done" in done.stdout
+
+
+def test_a_member_that_is_asked_for_twice_is_one(finished_sweep, tmp_path):
+    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
+    done = run_train("-m", *MEMBER, "beta=8,8", f"hydra.sweep.dir={sweep}")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 members done" in done.stdout
 
 
 def test_a_member_of_other_mathematics_is_not_done(finished_sweep):

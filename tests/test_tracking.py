@@ -149,9 +149,11 @@ def test_without_tensorboard_there_are_numbers_and_nothing_else(tmp_path):
     assert lines(tmp_path / "without") == lines(tmp_path / "with")
 
 
-def test_with_tensorboard_the_run_has_one_event_file_and_its_figures(tmp_path):
+def test_with_tensorboard_the_run_has_its_event_files_in_its_own_folder_and_its_figures(tmp_path):
     everything(tmp_path, tensorboard=True)
-    assert len(list(tmp_path.rglob("events.out.tfevents.*"))) == 1
+    found = list(tmp_path.rglob("events.out.tfevents.*"))
+    assert {path.parent for path in found} == {tmp_path}  # one below would be another run
+    assert sorted(path.suffix == ".hparams" for path in found) == [False, True]
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["grey.png"]
 
 

@@ -34,7 +34,7 @@ from vae.config import Config, ConfigError
 from vae.data import DataError
 from vae.divergences import NonFiniteError
 from vae.evaluation import disentanglement_numbers, encode_posteriors, final_numbers
-from vae.monitoring import CHARTS, TERMS, report_disentanglement
+from vae.monitoring import CHARTS, TERMS, report_disentanglement, show_embedding, show_rates
 from vae.objective_config import BetaConfig
 from vae.objectives import normalised_beta
 from vae.provenance import device_name, provenance
@@ -209,10 +209,21 @@ def record_configuration(composed: DictConfig, directory: Path) -> None:
 
 
 def record_origin(config: Config, directory: Path, device: torch.device) -> dict[str, Any]:
-    """Write `run.json`; what a continued run was made by before is kept."""
+    """Write `run.json`; what a continued run was made by before is kept.
+
+    Raises:
+        DataError: the images are not those that the run has seen before.
+    """
     origin = provenance(device, data_checksums(config))
     if config.resume is not None:
         before = json.loads((directory / RUN).read_text())
+        seen = before["data_sha256"]
+        changed = [name for name, sha256 in origin["data_sha256"].items() if seen.get(name, sha256) != sha256]
+        if changed:
+            raise DataError(
+                f"resume goes on with the same images, but {', '.join(changed)} changed since {RUN} was written. "
+                "Bring the old data back, or start a new run"
+            )
         origin = before | {"continued": [*before.get("continued", []), origin]}
     write_json(directory / RUN, origin)
     return origin
@@ -262,6 +273,7 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
         "beta": config.beta,
         "normalised_beta": normalised_beta(config.beta, state.vae.latent_dim, math.prod(training.splits.train.shape)),
         "seed": config.seed,
+        "asked": {"epochs": config.epochs, "early_stopping_epochs": config.early_stopping_epochs},
         "epochs": state.step // training.steps_per_epoch,
         "steps": state.step,
         "seconds": state.seconds,
@@ -276,6 +288,8 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
     }
     write_codes(training)
     training.tracker.begin_conclusion(state.step)
+    show_rates(training.tracker, state.step)
+    show_embedding(training.tracker, state.vae, training.watched[1])
     scores: dict[str, float] = {}
     if scored:
         report_disentanglement(training.tracker, found, test["rate_per_latent"], state.step)

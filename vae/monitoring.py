@@ -12,6 +12,7 @@ from vae.evaluation import (
     correlation,
     decomposition_numbers,
     elbo_numbers,
+    encode_posteriors,
     latent_numbers,
     per_latent,
 )
@@ -151,8 +152,10 @@ def show_rates(tracker: Tracker, step: int) -> None:
         tracker.picture("rates_in_training", figures.rates_over_steps(latents, totals), step)
 
 
-def show_embedding(tracker: Tracker, images: ImageSet, encoding: Encoding) -> None:
+def show_embedding(tracker: Tracker, vae: VAE, images: ImageSet) -> None:
     """The posterior means for TensorBoard's projector."""
+    if not tracker.takes_pictures:
+        return
     few = images.first(PROJECTED_IMAGES)
     thumbnails = few.pixels.index_select(0, torch.arange(len(few), device=few.device)).cpu() / 255
-    tracker.embedding(encoding.mean[: len(few)], few.labels.tolist(), thumbnails)
+    tracker.embedding(encode_posteriors(vae, few)[0], few.labels.tolist(), thumbnails)

@@ -23,6 +23,7 @@ CHECKPOINTS = "checkpoints"  # the folder of these three
 LAST, BEST = "last", "best"
 PREVIOUS = "previous"  # the `last` before this one, should this one be damaged
 LAST_CHECKPOINT = f"{CHECKPOINTS}/{LAST}"
+FIGURES = "figures"  # the folder of the newest of each
 CODES = "codes.npz"  # of the first test images, so that runs can be compared without their models
 LOCK = ".lock"  # held by the process that trains
 LOCK_PATIENCE_SECONDS = 30.0  # for a process that is just saving and stopping
@@ -80,13 +81,16 @@ def temporary_of(path: Path) -> Path:
     return path.with_name(path.name + ".tmp")
 
 
-def write_atomically(path: Path, content: bytes | memoryview, keep: Path | None = None) -> None:
+def write_atomically(
+    path: Path, content: bytes | memoryview, keep: Path | None = None, *, durable: bool = True
+) -> None:
     """Put `content` at `path` so that a reader, or a kill at any moment, finds the old file or the new one, whole.
 
     Args:
         path: where to.
         content: what to.
         keep: the old file stays, under this name.
+        durable: not even a machine that loses its power loses it again; takes milliseconds.
 
     Raises:
         OSError: the disk is full or cannot be written; the old file is untouched.
@@ -96,7 +100,8 @@ def write_atomically(path: Path, content: bytes | memoryview, keep: Path | None 
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         if keep is not None:
             _keep(path, keep)
         temporary.replace(path)
@@ -109,6 +114,8 @@ def remove_leftovers(directory: Path) -> None:
     files = [directory / name for name in (CONFIGURATION, OVERRIDES, HYDRA, RUN, SUMMARY, CODES, METRICS)]
     for path in (*files, *(directory / CHECKPOINTS / name for name in (LAST, PREVIOUS, BEST))):
         temporary_of(path).unlink(missing_ok=True)
+    for temporary in (directory / FIGURES).glob(temporary_of(Path("*")).name):
+        temporary.unlink()
 
 
 def give_second_name(path: Path, second: Path, keep: Path | None = None) -> None:

@@ -69,7 +69,12 @@ def is_done(directory: Path, config: DictConfig) -> bool:
     summary = read_summary(directory)
     if summary["status"] != "done" or changes(directory, config):
         return False
-    same = not changes(directory, config, FREE - {"epochs", "early_stopping_epochs"})
+    # Not the configuration beside it: that may be of more epochs, which were asked for since and have not begun.
+    asked = summary.get("asked")
+    if asked is None:  # an older version
+        same = not changes(directory, config, FREE - {"epochs", "early_stopping_epochs"})
+    else:
+        same = all(config[name] == value for name, value in asked.items())
     return same or bool(summary["epochs"] >= config.epochs)
 
 
@@ -77,7 +82,10 @@ def failed(directory: Path, config: DictConfig, code: int, reason: str) -> int:
     """Leave the word of a member that could not say it itself."""
     print(f"error: {directory.name}: {reason}", file=sys.stderr)
     summary = {"status": "failed", "code": code, "error": reason, "beta": config.beta, "seed": config.seed}
-    write_json(directory / SUMMARY, summary)
+    try:
+        write_json(directory / SUMMARY, summary)
+    except OSError as error:  # a full disk, by which the member may have ended
+        print(f"error: {directory.name}: {SUMMARY} could not be written: {error.strerror}", file=sys.stderr)
     return code
 
 
@@ -151,25 +159,32 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
-def conclude(directory: Path, members: int) -> int:
-    """Print the table of all members. Returns 0 if all are done, else 1."""
+def conclude(directory: Path, members: Mapping[Path, DictConfig] | None) -> int:
+    """Print the table of all runs of a sweep, and leave its report. Returns 0 if all members are done, else 1.
+
+    Args:
+        directory: of the sweep.
+        members: what the command asked for: the configuration of each, by its directory. Others may lie beside them.
+            None: it is not known which are which, and all that lie there count.
+    """
     summaries = {path.parent: read_summary(path.parent) for path in sorted(directory.glob("*/train.log"))}
     width = max((len(path.name) for path in summaries), default=0)
     print(f"\n{'member':{width}}  {'ELBO':>9}  {'distortion':>10}  {'rate':>7}  {'seconds':>7}  status")
     for path, summary in summaries.items():
         print(member_line(path, summary, width))
-    done = sum(summary["status"] == "done" for summary in summaries.values())
-    print(f"{done} of {members} members done, in {directory}")
-    if done > 0:
+    ended = [summary["status"] == "done" for summary in summaries.values()]
+    asked = ended if members is None else [is_done(place, config) for place, config in members.items()]
+    print(f"{sum(asked)} of {len(asked)} members done, in {directory}")
+    if any(ended):
         from vae.report import PAGE, write_report  # its libraries take a second, which members need not wait for
 
         try:
             print(f"\n{write_report(directory)}\n{directory / PAGE}")
         except OSError as error:  # the runs are done all the same
             print(f"error: the report could not be written: {error}", file=sys.stderr)
-    if done < members:
+    if not all(asked):
         print("the same command again goes on with the others")
-    return 0 if done >= members else 1
+    return 0 if all(asked) else 1
 
 
 def member_line(directory: Path, summary: Mapping[str, Any], width: int) -> str:

@@ -11,19 +11,19 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from jaxtyping import Float
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard import FileWriter, SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from vae.figures import Picture, as_image
-from vae.run_directory import METRICS, write_atomically
+from vae.run_directory import FIGURES, METRICS, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,8 @@ class Tracker:
 
         A kill before its end lets it come again. So it has an event file of its own: what is there already of a
         conclusion at this step is dropped, and no reader sees it twice.
+
+        Readers go from one file to the next and do not come back, so the one before is closed first.
         """
         self.metrics.close()
         _keep_lines(
@@ -68,8 +70,7 @@ class Tracker:
 
         def begin(writer: SummaryWriter) -> None:
             writer.close()
-            for unfinished in self.directory.glob(f"events.out.tfevents.*{suffix}"):
-                unfinished.unlink()
+            self._empty_event_files(suffix)
             self._open_writer(filename_suffix=suffix)
 
         self._view(begin)
@@ -126,9 +127,10 @@ class Tracker:
             encoded = io.BytesIO()
             as_image(picture).save(encoded, "png", compress_level=3)
             png = encoded.getvalue()
-            folder = self.directory / "figures"
+            folder = self.directory / FIGURES
             folder.mkdir(exist_ok=True)
-            (folder / f"{name}.png").write_bytes(png)
+            # Nobody goes on from a figure, so it need not have reached the disk when this returns.
+            write_atomically(folder / f"{name}.png", png, durable=False)
             # Not add_image, which would encode it a second time.
             height, width, channels = picture.shape
             image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
@@ -167,14 +169,20 @@ class Tracker:
         self._view(write)
 
     def hyperparameters(self, values: Mapping[str, str | float], metrics: Mapping[str, float], step: int) -> None:
-        """The row of this run in the HParams table, beside its scalars `metrics`."""
+        """The row of this run in the HParams table, beside its scalars `metrics`.
+
+        Readers keep the first row that they find. So it has an event file of its own, and replaces that of fewer
+        epochs.
+        """
 
         def write(writer: SummaryWriter) -> None:
+            writer.flush()
+            self._empty_event_files(".hparams")
             # add_hparams would open a run below this one, and an `exp` proto would hide those of other runs.
             _, session_start, session_end = hparams(dict(values), dict(metrics))
-            file = writer._get_file_writer()
-            file.add_summary(session_start, step)
-            file.add_summary(session_end, step)
+            with closing(FileWriter(self.directory, filename_suffix=".hparams")) as file:
+                file.add_summary(session_start, step)
+                file.add_summary(session_end, step)
 
         self._view(write)
 
@@ -187,6 +195,11 @@ class Tracker:
         """Flush and close the files."""
         self.metrics.close()
         self._view(SummaryWriter.close)
+
+    def _empty_event_files(self, suffix: str) -> None:
+        """A reader that stands in one of them would not get over it if it were gone."""
+        for path in self.directory.glob(f"events.out.tfevents.*{suffix}"):
+            path.write_bytes(b"")
 
     def _open_writer(self, **options: Any) -> None:
         try:

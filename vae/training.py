@@ -125,8 +125,6 @@ def train_epoch(training: Training) -> bool:
     state, options, images = training.state, training.options, training.splits.train
     epoch, steps_done = divmod(state.step, training.steps_per_epoch)
     state.vae.train()
-    if steps_done == 0:
-        state.epoch_sums.zero_()
     order = epoch_order(len(images), options.seed, epoch).to(images.device)
     started = saved = time.perf_counter()
     for done, index in enumerate(order.split(options.batch_size)[steps_done:], steps_done + 1):
@@ -135,6 +133,8 @@ def train_epoch(training: Training) -> bool:
             return False
         if done == training.steps_per_epoch and training.evaluation_due(epoch + 1):
             training.before_last_step.update(copy.deepcopy(state.state_dict()))
+        if done == 1:  # no sooner: a run that stops here may end here, too
+            state.epoch_sums.zero_()
         x = images.batch(index, state.generator)
         loss, terms = train_step(state, x, training.objective, options)
         state.step += 1
@@ -231,9 +231,6 @@ def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
     if pictured:
         monitoring.report_decomposition(tracker, name, parts, state.step)
         monitoring.show_pictures(tracker, pictures, state.step)
-    if training.finished:
-        monitoring.show_rates(tracker, state.step)
-        monitoring.show_embedding(tracker, images, encoding)
     return better, numbers
 
 

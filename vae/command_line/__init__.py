@@ -10,7 +10,7 @@ import re
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -36,12 +36,13 @@ class Command(NamedTuple):
     Attributes:
         arguments: for Hydra.
         sweep: the directory of the sweep, or None for one run.
-        members: how many runs are asked for.
+        members: of the sweep, the configuration of each by its directory; None where the user names the directories,
+            by what may not be known before.
     """
 
     arguments: list[str]
     sweep: Path | None
-    members: int
+    members: Mapping[Path, DictConfig] | None
 
 
 class UsageError(ConfigError):
@@ -74,7 +75,7 @@ def _checked(arguments: Sequence[str], configs: Path) -> Command:
     register_schema()
     options = _options(arguments)
     if options.shell_completion:  # its words are the shell's, not overrides
-        return Command(list(arguments), None, 0)
+        return Command(list(arguments), None, None)
     flags = [word for word in arguments if word not in options.overrides and word != "--"]
     overrides = [with_literal_path(text) for text in options.overrides]
     directory = str(configs.resolve())
@@ -98,7 +99,8 @@ def _checked(arguments: Sequence[str], configs: Path) -> Command:
         parameters = hydra.sweeper.get("params") or {}
         swept = composer.parse(f"{k}={v}" for k, v in parameters.items()) + parsed
         members = composer.members(swept)
-        overrides += named(swept, composer.groups)
+        names = named(swept, composer.groups)
+        overrides += names
         hydra_overrides = [o for o in composer.parse(overrides) if o.is_hydra_override()]
         sweep = Path(composer.directory([*members[0], *hydra_overrides], "hydra.sweep.dir")).absolute()
     else:
@@ -109,12 +111,15 @@ def _checked(arguments: Sequence[str], configs: Path) -> Command:
     else:
         _check_devices(devices)
         _check_output(sweep or Path(composer.directory(members[0], "hydra.run.dir")).absolute())
-        if sweep is not None and sweep.exists():
-            for number, member in enumerate(members):
-                place = sweep / composer.directory([*member, *hydra_overrides], "hydra.sweep.subdir", number)
-                _check_member(place, composer.configured(member))
+    places: dict[Path, DictConfig] | None = None
+    if sweep is not None and any(name.startswith("hydra.sweep.subdir=") for name in names):
+        places = {}
+        for number, member in enumerate(members):
+            place = sweep / composer.directory([*member, *hydra_overrides], "hydra.sweep.subdir", number)
+            places[place] = composer.configured(member)
+            _check_member(place, places[place])
     changed = overrides != options.overrides
-    return Command([*overrides, *flags] if changed else list(arguments), sweep, len(members))
+    return Command([*overrides, *flags] if changed else list(arguments), sweep, places)
 
 
 def _options(arguments: Sequence[str]) -> Namespace:
