@@ -148,8 +148,8 @@ MUTATIONS = (
     Mutation(
         "done is said last",
         "vae/app.py",
-        "    write_codes(training)\n",
-        "    write_codes(training)\n    write_json(directory / SUMMARY, summary)\n",
+        "    write_codes(directory, *codes)\n",
+        "    write_codes(directory, *codes)\n    write_json(directory / SUMMARY, summary)\n",
         ("tests/test_conclusion.py",),
     ),
     Mutation(

@@ -432,7 +432,7 @@ def test_a_member_of_a_presets_sweep_is_resumed_as_the_run_it_is(files, run):
     stored = run / ".hydra/overrides.yaml"
     stored.write_text(stored.read_text() + "- experiment=own\n")
     command = checked([f"resume={run}"], files)
-    assert (command.sweep, command.members) == (None, None)
+    assert (command.sweep, command.members) == (None, [])
     assert "hydra.mode=RUN" in command.arguments
 
 

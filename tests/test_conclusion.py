@@ -124,6 +124,7 @@ def test_a_reader_that_has_seen_an_unfinished_conclusion_goes_on_to_the_next(tmp
     conclude(10, 20)
     reader.Reload()
     assert [event.step for event in reader.Scalars("train/loss")] == [10, 20]
+    assert [event.step for event in reader.Scalars("test/elbo")] == [10, 10, 20]  # it has seen both, and one is true
     shown, _ = events(tmp_path)
     assert shown == {"train/loss": [10, 20], "test/elbo": [10, 20]}
 

@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vae import figures
-from vae.evaluation import Encoding, encode_images
+from vae.evaluation import Encoding, encode_images, encode_posteriors
 from vae.model import VAE, mlp_vae
 from vae.monitoring import (
     CHARTS,
     collapse_alarm,
     decompose,
     draw,
+    draw_end,
     report_decomposition,
     report_numbers,
     show_embedding,
     show_pictures,
-    show_rates,
 )
 from vae.tracking import Tracker
 
@@ -123,7 +123,7 @@ def test_the_rates_in_training_are_drawn_from_all_that_was_logged(tmp_path, monk
     with closing(Tracker(tmp_path, 200, tensorboard=True)) as tracker:  # continued
         logged_rates(tracker, [300], capacity)
         tracker.scalars({"validation/rate": 1.0}, 300)
-        show_rates(tracker, 300)
+        show_pictures(tracker, draw_end(tracker, None, ()), 300)
     [(latents, totals)] = drawn
     assert latents == {"00": {100: 100.0, 200: 200.0, 300: 300.0}, "01": {100: 200.0, 200: 400.0, 300: 600.0}}
     assert totals["rate"] == {100: 300.0, 200: 600.0, 300: 900.0}
@@ -134,14 +134,14 @@ def test_the_rates_in_training_are_drawn_from_all_that_was_logged(tmp_path, monk
 def test_of_one_point_no_rates_are_drawn(tmp_path):
     with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
         logged_rates(tracker, [100])
-        show_rates(tracker, 100)
+        show_pictures(tracker, draw_end(tracker, None, ()), 100)
     assert not (tmp_path / "figures").exists()
 
 
 def test_without_tensorboard_no_rates_are_drawn(tmp_path):
     with closing(Tracker(tmp_path, 0, tensorboard=False)) as tracker:
         logged_rates(tracker, [100])
-        show_rates(tracker, 100)
+        show_pictures(tracker, draw_end(tracker, None, ()), 100)
     assert not (tmp_path / "figures").exists()
 
 
@@ -256,7 +256,7 @@ def test_pictures_go_into_figures_and_nowhere_without_tensorboard(tiny_images, t
 def test_the_projector_takes_fewer_images_than_it_could(tiny_images, images, tmp_path):
     vae, few = seeded_vae(2), tiny_images.first(images)
     with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
-        show_embedding(tracker, vae, few)
+        show_embedding(tracker, few, encode_posteriors(vae, few)[0])
     folder = tmp_path / "projector" / "posterior_mean"
     assert [int(line) for line in (folder / "metadata.tsv").read_text().split()] == few.labels.tolist()
     assert len((folder / "tensors.tsv").read_text().splitlines()) == images

@@ -25,8 +25,10 @@ from fake_runs import (
     rows_of,
     summary_of,
 )
+from omegaconf import DictConfig, OmegaConf
 from scipy import stats
 
+from vae.command_line import compose
 from vae.report import PAGE, RESULTS, read_members, text_table, write_report
 from vae.report.page import how_many_fit, ranks
 from vae.report.plots import short_names
@@ -472,9 +474,20 @@ def test_the_script_says_in_one_line_that_it_cannot_write(tmp_path, capsys, monk
 # The end of a sweep
 
 
+def put_configurations(folder: Path) -> list[DictConfig]:
+    """Beside each run its configuration, and all of them."""
+    configurations = []
+    for member in read_members(folder):
+        whole = OmegaConf.structured(compose([f"beta={member.summary['beta']}", "epochs=1"], ROOT / "configs"))
+        (member.directory / ".hydra").mkdir()
+        OmegaConf.save(whole, member.directory / ".hydra/config.yaml")
+        configurations.append(whole)
+    return configurations
+
+
 def test_a_sweep_ends_with_the_table_and_the_page(tmp_path, capsys):
     put_sweep(tmp_path, [1.0, 2.0], 1, scores=False)
-    assert conclude(tmp_path, None) == 0
+    assert conclude(tmp_path, put_configurations(tmp_path)) == 0
     out = capsys.readouterr().out
     assert "2 of 2 members done" in out
     assert out.endswith(f"every slope lies between its betas\n{tmp_path / PAGE}\n")
@@ -483,7 +496,7 @@ def test_a_sweep_ends_with_the_table_and_the_page(tmp_path, capsys):
 def test_a_sweep_whose_report_cannot_be_written_is_done_all_the_same(tmp_path, capsys):
     put_sweep(tmp_path, [1.0], 1, scores=False)
     (tmp_path / RESULTS).mkdir()
-    assert conclude(tmp_path, None) == 0
+    assert conclude(tmp_path, put_configurations(tmp_path)) == 0
     said = capsys.readouterr()
     assert "1 of 1 members done" in said.out
     assert said.err.startswith("error: the report could not be written: [Errno")
@@ -491,7 +504,7 @@ def test_a_sweep_whose_report_cannot_be_written_is_done_all_the_same(tmp_path, c
 
 def test_the_end_of_a_sweep_without_repeated_seeds_loads_neither_torch_nor_scikit_learn(tmp_path):
     put_sweep(tmp_path, [1.0, 2.0], 1, scores=False)
-    code = f"import sys, pathlib; from vae import sweep; sweep.conclude(pathlib.Path({str(tmp_path)!r}), None)"
+    code = f"import sys, pathlib; from vae import sweep; sweep.conclude(pathlib.Path({str(tmp_path)!r}), [])"
     done = run("-c", f"{code}; assert not {{'torch', 'sklearn'}} & set(sys.modules)")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / PAGE).exists()

@@ -95,13 +95,7 @@ def test_the_end_of_a_sweep_counts_what_the_command_asked_for(finished_sweep, tm
     config = OmegaConf.load(sweep / "beta=1.0_seed=0" / ".hydra/config.yaml")
 
     def said(epochs, *betas):
-        code = conclude(
-            sweep,
-            {
-                sweep / f"beta={beta}_seed=0": OmegaConf.merge(config, {"beta": beta, "epochs": epochs})
-                for beta in betas
-            },
-        )
+        code = conclude(sweep, [OmegaConf.merge(config, {"beta": beta, "epochs": epochs}) for beta in betas])
         return code, re.search(r"\d of \d members done", capsys.readouterr().out)[0]
 
     assert said(3, 1.0, 8.0) == (0, "2 of 2 members done")
@@ -110,18 +104,52 @@ def test_the_end_of_a_sweep_counts_what_the_command_asked_for(finished_sweep, tm
     assert said(4, 1.0, 8.0) == (1, "0 of 2 members done")  # further epochs failed before they began
 
 
-def test_where_the_user_names_the_members_all_that_lie_there_count(finished_sweep, tmp_path):
+def test_members_are_known_under_any_name(finished_sweep, tmp_path, capsys):
     sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
-    done = run_train("-m", *MEMBER, "beta=1,8", f"hydra.sweep.dir={sweep}", "hydra.sweep.subdir='beta=${beta}_seed=0'")
+    (sweep / "beta=8.0_seed=0").rename(sweep / "other")
+    members = [OmegaConf.load(sweep / name / ".hydra/config.yaml") for name in ("beta=1.0_seed=0", "other")]
+    assert conclude(sweep, members) == 0
+    other = [OmegaConf.merge(member, {"learning_rate": 0.01}) for member in members]
+    assert conclude(sweep, other) == 1  # what lies there was not asked for
+    assert "0 of 2 members done" in capsys.readouterr().out
+
+
+def test_where_the_user_names_the_members_another_configuration_is_refused_too(finished_sweep, tmp_path):
+    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
+    words = (*MEMBER, f"hydra.sweep.dir={sweep}", "hydra.sweep.subdir='beta=${beta}_seed=0'")
+    refused = run_train("-m", *words, "learning_rate=0.01", "beta=1,8")
+    assert refused.returncode == 1
+    assert "was trained with another configuration: learning_rate 0.001 -> 0.01" in refused.stderr
+
+
+def test_a_member_that_is_asked_for_twice_is_done_once(finished_sweep, tmp_path):
+    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
+    done = run_train("-m", *MEMBER, "beta=8,8", f"hydra.sweep.dir={sweep}")
     assert done.returncode == 0, done.stderr
     assert "2 of 2 members done" in done.stdout
 
 
-def test_a_member_that_is_asked_for_twice_is_one(finished_sweep, tmp_path):
+def test_members_that_were_made_longer_or_shorter_by_hand_are_as_the_sweep_has_them(finished_sweep, tmp_path):
     sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
-    done = run_train("-m", *MEMBER, "beta=8,8", f"hydra.sweep.dir={sweep}")
+    longer = run_train(f"resume={sweep}/beta=8.0_seed=0", "epochs=4", "early_stopping_epochs=1")
+    assert longer.returncode == 0, longer.stderr
+    done = run_train("-m", *MEMBER, "epochs=5", "beta=8", f"hydra.sweep.dir={sweep}")
     assert done.returncode == 0, done.stderr
     assert "1 of 1 members done" in done.stdout
+    assert read_summary(sweep / "beta=8.0_seed=0")["epochs"] == 5
+
+
+def test_members_that_early_stopping_has_ended_are_done_with_more_epochs_too(finished_sweep, tmp_path):
+    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
+    member = sweep / "beta=8.0_seed=0"
+    state = checkpoint.load(member / "checkpoints/last")
+    checkpoint.save(member / "checkpoints/last", state | {"epochs_without_better": 2})
+    for _ in range(2):
+        words = ("beta=8", "epochs=9", "early_stopping_epochs=2", f"hydra.sweep.dir={sweep}")
+        done = run_train("-m", *MEMBER, *words)
+        assert done.returncode == 0, done.stderr
+        assert "1 of 1 members done" in done.stdout
+        assert read_summary(member)["epochs"] == 3
 
 
 def test_a_member_of_other_mathematics_is_not_done(finished_sweep):

@@ -15,7 +15,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
+from jaxtyping import Float
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vae import checkpoint
@@ -34,7 +36,7 @@ from vae.config import Config, ConfigError
 from vae.data import DataError
 from vae.divergences import NonFiniteError
 from vae.evaluation import disentanglement_numbers, encode_posteriors, final_numbers
-from vae.monitoring import CHARTS, TERMS, report_disentanglement, show_embedding, show_rates
+from vae.monitoring import CHARTS, PROJECTED_IMAGES, TERMS, draw_end, show_embedding, show_pictures
 from vae.objective_config import BetaConfig
 from vae.objectives import normalised_beta
 from vae.provenance import device_name, provenance
@@ -158,6 +160,8 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
     summary = read_summary(directory)
     ended = over(state, options, steps // config.epochs)
     if ended and summary["status"] == "done" and summary["steps"] == state.step:
+        if summary.get("asked") != asked(config):  # of more, which early stopping does not let it have
+            write_json(directory / SUMMARY, summary | {"asked": asked(config)})
         early = "stopped early. Set early_stopping_epochs=null to go on"
         whole = f"has its {summary['epochs']} epochs. Name more to go on, as in epochs={2 * summary['epochs']}"
         log.info(f"end    {shown(directory)} {whole if state.step >= steps else early}")
@@ -221,7 +225,7 @@ def record_origin(config: Config, directory: Path, device: torch.device) -> dict
         changed = [name for name, sha256 in origin["data_sha256"].items() if seen.get(name, sha256) != sha256]
         if changed:
             raise DataError(
-                f"resume goes on with the same images, but {', '.join(changed)} changed since {RUN} was written. "
+                f"resume goes on with the same data, but {', '.join(changed)} changed since {RUN} was written. "
                 "Bring the old data back, or start a new run"
             )
         origin = before | {"continued": [*before.get("continued", []), origin]}
@@ -261,19 +265,23 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
         StopNow: a signal came before there was anything to write.
     """
     state, directory = training.state, training.directory
-    scored = config.disentanglement and training.splits.train.factors is not None
+    found: dict[str, Any] | None = None
     with stop.at_once():
         test = final_numbers(state.vae, training.splits.test, training.splits.train.mean(), config.beta)
-        if scored:
+        if config.disentanglement and training.splits.train.factors is not None:
             log.info("scores of disentanglement: about a minute")
             found = disentanglement_numbers(state.vae, training.splits.train)
+        pictures = draw_end(training.tracker, found, test["rate_per_latent"])
+        projected = training.watched[1].first(PROJECTED_IMAGES)
+        points, _ = encode_posteriors(state.vae, projected)
+        codes = encode_posteriors(state.vae, training.splits.test.first(CODED_IMAGES))
     summary = {
         "status": "done",
         "objective": objective_name(config),
         "beta": config.beta,
         "normalised_beta": normalised_beta(config.beta, state.vae.latent_dim, math.prod(training.splits.train.shape)),
         "seed": config.seed,
-        "asked": {"epochs": config.epochs, "early_stopping_epochs": config.early_stopping_epochs},
+        "asked": asked(config),
         "epochs": state.step // training.steps_per_epoch,
         "steps": state.step,
         "seconds": state.seconds,
@@ -286,19 +294,18 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
         "train": means(state.epoch_sums),
         "test": test,
     }
-    write_codes(training)
-    training.tracker.begin_conclusion(state.step)
-    show_rates(training.tracker, state.step)
-    show_embedding(training.tracker, state.vae, training.watched[1])
-    scores: dict[str, float] = {}
-    if scored:
-        report_disentanglement(training.tracker, found, test["rate_per_latent"], state.step)
-        summary["disentanglement"], scores = found, found["numbers"]
     bound = test["importance_weighted_bound"]
     scalars = {f"test/{name}": value for name, value in test.items() if isinstance(value, float)}
     scalars["test/importance_weighted_bound"] = bound["bound"]
+    scores: dict[str, float] = {}
+    if found is not None:
+        summary["disentanglement"], scores = found, found["numbers"]
+        scalars |= {f"disentanglement/{name}": value for name, value in scores.items()}
+    write_codes(directory, *codes)
+    training.tracker.begin_conclusion(state.step)
+    show_pictures(training.tracker, pictures, state.step)
+    show_embedding(training.tracker, projected, points)
     training.tracker.scalars(scalars, state.step)
-    scalars |= {f"disentanglement/{name}": value for name, value in scores.items()}
     training.tracker.hyperparameters(flat(config), scalars, state.step)
     training.tracker.flush()
     write_json(directory / SUMMARY, summary)  # last: a run that is done lacks nothing
@@ -316,12 +323,16 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
         log.info(line)
 
 
-def write_codes(training: Training) -> None:
+def asked(config: Config) -> dict[str, int | None]:
+    """How long to train, which is no mathematics: a sweep is done if its members were asked for this, or for more."""
+    return {"epochs": config.epochs, "early_stopping_epochs": config.early_stopping_epochs}
+
+
+def write_codes(directory: Path, mean: Float[Tensor, "images latent"], logvar: Float[Tensor, "images latent"]) -> None:
     """Leave the posteriors of the first test images, by which a sweep compares the models of its seeds."""
-    mean, logvar = encode_posteriors(training.state.vae, training.splits.test.first(CODED_IMAGES))
     content = io.BytesIO()
     np.savez(content, mean=mean.numpy(), logvar=logvar.numpy())
-    write_atomically(training.directory / CODES, content.getvalue())
+    write_atomically(directory / CODES, content.getvalue())
 
 
 def scores_line(scores: Mapping[str, float]) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from vae import figures
 from vae.data.images import ImageSet
@@ -12,7 +14,6 @@ from vae.evaluation import (
     correlation,
     decomposition_numbers,
     elbo_numbers,
-    encode_posteriors,
     latent_numbers,
     per_latent,
 )
@@ -130,32 +131,30 @@ MATRICES = {
 }
 
 
-def report_disentanglement(
-    tracker: Tracker, found: Mapping[str, Any], rate_per_latent: Sequence[float], step: int
-) -> None:
-    """The scores and the matrices that `disentanglement_numbers` found; latents in the order of their rate."""
-    tracker.scalars({f"disentanglement/{name}": value for name, value in found["numbers"].items()}, step)
-    if tracker.takes_pictures:
-        order = sorted(range(len(rate_per_latent)), key=lambda latent: -rate_per_latent[latent])
-        drawn = {title: found["matrices"][name] for name, title in MATRICES.items()}
-        tracker.picture("factors", figures.factor_matrices(drawn, found["factors"], order), step)
+def draw_end(
+    tracker: Tracker, found: Mapping[str, Any] | None, rate_per_latent: Sequence[float]
+) -> dict[str, figures.Picture]:
+    """The figures that only the end of a run has, by name, if there is something to see in them.
 
-
-def show_rates(tracker: Tracker, step: int) -> None:
-    """The figure of how the rate of each latent grew in training, from all that was logged."""
+    How the rate of each latent grew in training, from all that was logged; and which latent knows which factor, from
+    what `disentanglement_numbers` found, latents in the order of their rate.
+    """
+    pictures: dict[str, figures.Picture] = {}
     if not tracker.takes_pictures:
-        return
+        return pictures
     curves = tracker.history(lambda tag: tag in TOTALS or tag.startswith(TRAIN_KL))
     latents = {tag.removeprefix(TRAIN_KL): curve for tag, curve in curves.items() if tag.startswith(TRAIN_KL)}
     totals = {title: curves[tag] for tag, title in TOTALS.items() if tag in curves}
     if any(len(curve) > 1 for curve in latents.values()):  # of one point there is nothing to see
-        tracker.picture("rates_in_training", figures.rates_over_steps(latents, totals), step)
+        pictures["rates_in_training"] = figures.rates_over_steps(latents, totals)
+    if found is not None:
+        order = sorted(range(len(rate_per_latent)), key=lambda latent: -rate_per_latent[latent])
+        drawn = {title: found["matrices"][name] for name, title in MATRICES.items()}
+        pictures["factors"] = figures.factor_matrices(drawn, found["factors"], order)
+    return pictures
 
 
-def show_embedding(tracker: Tracker, vae: VAE, images: ImageSet) -> None:
-    """The posterior means for TensorBoard's projector."""
-    if not tracker.takes_pictures:
-        return
-    few = images.first(PROJECTED_IMAGES)
-    thumbnails = few.pixels.index_select(0, torch.arange(len(few), device=few.device)).cpu() / 255
-    tracker.embedding(encode_posteriors(vae, few)[0], few.labels.tolist(), thumbnails)
+def show_embedding(tracker: Tracker, images: ImageSet, mean: Float[Tensor, "images latent"]) -> None:
+    """The posterior means of these few images for TensorBoard's projector."""
+    thumbnails = images.pixels.index_select(0, torch.arange(len(images), device=images.device)).cpu() / 255
+    tracker.embedding(mean, images.labels.tolist(), thumbnails)

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -39,13 +39,18 @@ def run_member(config: DictConfig, script: Path) -> int:
     """
     directory = Path(HydraConfig.get().runtime.output_dir)
     # A preset that describes a sweep would have every member be that sweep again.
-    words = [*HydraConfig.get().overrides.task, "hydra.mode=RUN", f"hydra.run.dir='{directory}'"]
+    words = [*HydraConfig.get().overrides.task, "hydra.mode=RUN"]
     try:
         with held(directory):  # the member of a sweep that was killed may just be saving
             if is_done(directory, config):
                 return 0
             if has_checkpoint(directory):
-                words = [f"resume={directory}", *words[:-1]]
+                # How long to train is said anew: the member may have been continued by hand for longer, or less.
+                early = config.early_stopping_epochs
+                early_words = f"early_stopping_epochs={'null' if early is None else early}"
+                words = [f"resume={directory}", *words, f"epochs={config.epochs}", early_words]
+            else:
+                words.append(f"hydra.run.dir='{directory}'")
             if read_summary(directory)["status"] != "done":
                 (directory / SUMMARY).unlink(missing_ok=True)  # of how it ended before
     except RunExistsError as error:
@@ -159,32 +164,36 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
-def conclude(directory: Path, members: Mapping[Path, DictConfig] | None) -> int:
+def conclude(directory: Path, members: Sequence[DictConfig]) -> int:
     """Print the table of all runs of a sweep, and leave its report. Returns 0 if all members are done, else 1.
 
     Args:
         directory: of the sweep.
-        members: what the command asked for: the configuration of each, by its directory. Others may lie beside them.
-            None: it is not known which are which, and all that lie there count.
+        members: what the command asked for, the configuration of each. Other runs may lie in the directory, too.
     """
     summaries = {path.parent: read_summary(path.parent) for path in sorted(directory.glob("*/train.log"))}
     width = max((len(path.name) for path in summaries), default=0)
     print(f"\n{'member':{width}}  {'ELBO':>9}  {'distortion':>10}  {'rate':>7}  {'seconds':>7}  status")
     for path, summary in summaries.items():
         print(member_line(path, summary, width))
-    ended = [summary["status"] == "done" for summary in summaries.values()]
-    asked = ended if members is None else [is_done(place, config) for place, config in members.items()]
-    print(f"{sum(asked)} of {len(asked)} members done, in {directory}")
-    if any(ended):
+    runs = [(path, summary.get("beta"), summary.get("seed")) for path, summary in summaries.items()]
+    done = sum(
+        any(
+            is_done(path, config) for path, *of in runs if of == [config.beta, config.seed]
+        )  # by these two first: fast
+        for config in members
+    )
+    print(f"{done} of {len(members)} members done, in {directory}")
+    if any(summary["status"] == "done" for summary in summaries.values()):
         from vae.report import PAGE, write_report  # its libraries take a second, which members need not wait for
 
         try:
             print(f"\n{write_report(directory)}\n{directory / PAGE}")
         except OSError as error:  # the runs are done all the same
             print(f"error: the report could not be written: {error}", file=sys.stderr)
-    if not all(asked):
+    if done < len(members):
         print("the same command again goes on with the others")
-    return 0 if all(asked) else 1
+    return 0 if done == len(members) else 1
 
 
 def member_line(directory: Path, summary: Mapping[str, Any], width: int) -> str:

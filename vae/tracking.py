@@ -56,7 +56,7 @@ class Tracker:
         """What comes now is the test of a run that has made its last `step`, under the tags `CONCLUSION`.
 
         A kill before its end lets it come again. So it has an event file of its own: what is there already of a
-        conclusion at this step is dropped, and no reader sees it twice.
+        conclusion at this step is dropped, and no reader that starts afterwards sees a number twice.
 
         Readers go from one file to the next and do not come back, so the one before is closed first.
         """
@@ -172,7 +172,7 @@ class Tracker:
         """The row of this run in the HParams table, beside its scalars `metrics`.
 
         Readers keep the first row that they find. So it has an event file of its own, and replaces that of fewer
-        epochs.
+        epochs; a run of an earlier version has it among the rest and keeps it.
         """
 
         def write(writer: SummaryWriter) -> None:

@@ -11,6 +11,7 @@ from benchmarks import ours
 from benchmarks.plan import Plan
 from benchmarks.rows import Row, Target
 from vae import monitoring, training
+from vae.evaluation import encode_posteriors
 from vae.tracking import Tracker
 
 PROMISED_EPOCHS = 25  # the default
@@ -22,8 +23,6 @@ LOGGING: Functions = (
     (monitoring, "draw"),
     (monitoring, "report_decomposition"),
     (monitoring, "show_pictures"),
-    (monitoring, "show_rates"),
-    (monitoring, "show_embedding"),
     (Tracker, "scalars"),
     (Tracker, "flush"),
 )
@@ -65,6 +64,17 @@ def timed(functions: Functions) -> Iterator[Stopwatch]:
         yield watch
 
 
+def report_end(run: training.Training) -> None:
+    """What a run shows when it ends, besides the numbers of its test."""
+    images = run.watched[1].first(monitoring.PROJECTED_IMAGES)
+    points, _ = encode_posteriors(run.state.vae, images)
+    pictures = monitoring.draw_end(run.tracker, None, ())
+    run.tracker.begin_conclusion(run.state.step)
+    monitoring.show_pictures(run.tracker, pictures, run.state.step)
+    monitoring.show_embedding(run.tracker, images, points)
+    run.tracker.flush()
+
+
 def rows(plan: Plan) -> list[Row]:
     """Seconds of training, the share of logging, and what saves are of the steps after which one is due.
 
@@ -78,6 +88,7 @@ def rows(plan: Plan) -> list[Row]:
         gc.freeze()  # as a run does
         with timed(LOGGING) as logged, timed(SAVING) as saved:
             training.fit(run)
+            logged.timed(report_end)(run)
     per_save = saved.seconds / saved.calls
     seconds = run.state.seconds - per_save * (saved.calls - epochs)  # those at an epoch's end are not in it
     share = 100 * logged.seconds / seconds

@@ -10,7 +10,7 @@ import re
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -36,13 +36,12 @@ class Command(NamedTuple):
     Attributes:
         arguments: for Hydra.
         sweep: the directory of the sweep, or None for one run.
-        members: of the sweep, the configuration of each by its directory; None where the user names the directories,
-            by what may not be known before.
+        members: of the sweep, the configuration of each.
     """
 
     arguments: list[str]
     sweep: Path | None
-    members: Mapping[Path, DictConfig] | None
+    members: Sequence[DictConfig]
 
 
 class UsageError(ConfigError):
@@ -75,7 +74,7 @@ def _checked(arguments: Sequence[str], configs: Path) -> Command:
     register_schema()
     options = _options(arguments)
     if options.shell_completion:  # its words are the shell's, not overrides
-        return Command(list(arguments), None, None)
+        return Command(list(arguments), None, [])
     flags = [word for word in arguments if word not in options.overrides and word != "--"]
     overrides = [with_literal_path(text) for text in options.overrides]
     directory = str(configs.resolve())
@@ -99,8 +98,7 @@ def _checked(arguments: Sequence[str], configs: Path) -> Command:
         parameters = hydra.sweeper.get("params") or {}
         swept = composer.parse(f"{k}={v}" for k, v in parameters.items()) + parsed
         members = composer.members(swept)
-        names = named(swept, composer.groups)
-        overrides += names
+        overrides += named(swept, composer.groups)
         hydra_overrides = [o for o in composer.parse(overrides) if o.is_hydra_override()]
         sweep = Path(composer.directory([*members[0], *hydra_overrides], "hydra.sweep.dir")).absolute()
     else:
@@ -111,15 +109,13 @@ def _checked(arguments: Sequence[str], configs: Path) -> Command:
     else:
         _check_devices(devices)
         _check_output(sweep or Path(composer.directory(members[0], "hydra.run.dir")).absolute())
-    places: dict[Path, DictConfig] | None = None
-    if sweep is not None and any(name.startswith("hydra.sweep.subdir=") for name in names):
-        places = {}
-        for number, member in enumerate(members):
+    configured = [] if sweep is None else [composer.configured(member) for member in members]
+    if sweep is not None and sweep.exists():
+        for number, (member, config) in enumerate(zip(members, configured, strict=True)):
             place = sweep / composer.directory([*member, *hydra_overrides], "hydra.sweep.subdir", number)
-            places[place] = composer.configured(member)
-            _check_member(place, places[place])
+            _check_member(place, config)
     changed = overrides != options.overrides
-    return Command([*overrides, *flags] if changed else list(arguments), sweep, places)
+    return Command([*overrides, *flags] if changed else list(arguments), sweep, configured)
 
 
 def _options(arguments: Sequence[str]) -> Namespace:
