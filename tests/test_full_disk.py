@@ -36,9 +36,8 @@ def run_with_files_of(limit, *words):
 
 
 def test_a_full_disk_is_one_line_and_code_6(tmp_path):
-    done = run_with_files_of(
-        300_000, *SMALL, "tracking.tensorboard=false", f"hydra.run.dir={tmp_path}/run"
-    )  # the checkpoint is the first above it
+    words = (*SMALL, "tracking.tensorboard=false", f"hydra.run.dir={tmp_path}/run")
+    done = run_with_files_of(300_000, *words)  # the checkpoint is the first above it
     assert done.returncode == 6, done.stderr
     assert "File too large" in one_error_line(done)
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
@@ -150,9 +149,9 @@ def test_a_figure_that_does_not_fit_leaves_the_one_before(tmp_path, caplog):
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    take(torch.full((8, 8, 3), 128, dtype=torch.uint8), before_limit := 1_000_000)
+    take(torch.full((8, 8, 3), 128, dtype=torch.uint8), 1_000_000)
     old = (tmp_path / "figures/noise.png").read_bytes()
-    take(torch.randint(0, 256, (100, 100, 3), dtype=torch.uint8), before_limit // 100)
+    take(torch.randint(0, 256, (100, 100, 3), dtype=torch.uint8), 10_000)
     assert "TensorBoard's files cannot be written: File too large" in caplog.text
     assert (tmp_path / "figures/noise.png").read_bytes() == old
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["noise.png"]

@@ -112,6 +112,9 @@ def test_members_are_known_under_any_name(finished_sweep, tmp_path, capsys):
     other = [OmegaConf.merge(member, {"learning_rate": 0.01}) for member in members]
     assert conclude(sweep, other) == 1  # what lies there was not asked for
     assert "0 of 2 members done" in capsys.readouterr().out
+    (sweep / "other" / ".hydra/config.yaml").unlink()
+    assert conclude(sweep, members) == 1  # and who knows what that one was
+    assert "1 of 2 members done" in capsys.readouterr().out
 
 
 def test_where_the_user_names_the_members_another_configuration_is_refused_too(finished_sweep, tmp_path):

@@ -36,7 +36,7 @@ from vae.config import Config, ConfigError
 from vae.data import DataError
 from vae.divergences import NonFiniteError
 from vae.evaluation import disentanglement_numbers, encode_posteriors, final_numbers
-from vae.monitoring import CHARTS, PROJECTED_IMAGES, TERMS, draw_end, show_embedding, show_pictures
+from vae.monitoring import CHARTS, TERMS, prepare_end, show_end
 from vae.objective_config import BetaConfig
 from vae.objectives import normalised_beta
 from vae.provenance import device_name, provenance
@@ -271,9 +271,7 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
         if config.disentanglement and training.splits.train.factors is not None:
             log.info("scores of disentanglement: about a minute")
             found = disentanglement_numbers(state.vae, training.splits.train)
-        pictures = draw_end(training.tracker, found, test["rate_per_latent"])
-        projected = training.watched[1].first(PROJECTED_IMAGES)
-        points, _ = encode_posteriors(state.vae, projected)
+        end = prepare_end(training.tracker, state.vae, training.watched[1], found, test["rate_per_latent"])
         codes = encode_posteriors(state.vae, training.splits.test.first(CODED_IMAGES))
     summary = {
         "status": "done",
@@ -303,8 +301,7 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
         scalars |= {f"disentanglement/{name}": value for name, value in scores.items()}
     write_codes(directory, *codes)
     training.tracker.begin_conclusion(state.step)
-    show_pictures(training.tracker, pictures, state.step)
-    show_embedding(training.tracker, projected, points)
+    show_end(training.tracker, end, state.step)
     training.tracker.scalars(scalars, state.step)
     training.tracker.hyperparameters(flat(config), scalars, state.step)
     training.tracker.flush()

@@ -1,6 +1,7 @@
 """What a run shows of itself: numbers each epoch, pictures as training slows down, everything at the end."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from vae.evaluation import (
     correlation,
     decomposition_numbers,
     elbo_numbers,
+    encode_posteriors,
     latent_numbers,
     per_latent,
 )
@@ -129,6 +131,37 @@ MATRICES = {
     "dci_importance": "importance (DCI)",
     "factor_vae_votes": "votes (FactorVAE)",
 }
+
+
+@dataclass(frozen=True)
+class End:
+    """What only the end of a run shows, besides numbers."""
+
+    pictures: Mapping[str, figures.Picture]  # by name
+    images: ImageSet  # of the projector
+    points: Float[Tensor, "images latent"]  # their posterior means
+
+
+def prepare_end(
+    tracker: Tracker, vae: VAE, images: ImageSet, found: Mapping[str, Any] | None, rate_per_latent: Sequence[float]
+) -> End:
+    """Draw and encode, which takes a while, but write nothing.
+
+    Args:
+        tracker: knows what was logged so far.
+        vae: as trained.
+        images: of which the first are shown in the projector.
+        found: by `disentanglement_numbers`, where the factors are known.
+        rate_per_latent: in nats; the order of latents beside factors.
+    """
+    few = images.first(PROJECTED_IMAGES)
+    return End(draw_end(tracker, found, rate_per_latent), few, encode_posteriors(vae, few)[0])
+
+
+def show_end(tracker: Tracker, end: End, step: int) -> None:
+    """The last pictures, and the projector's points."""
+    show_pictures(tracker, end.pictures, step)
+    show_embedding(tracker, end.images, end.points)
 
 
 def draw_end(

@@ -20,6 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from vae.command_line.resuming import FREE, changes
+from vae.config import ConfigError
 from vae.run_directory import SUMMARY, RunExistsError, has_checkpoint, held, read_summary, write_json
 from vae.signals import SIGNALS
 
@@ -70,9 +71,15 @@ def run_member(config: DictConfig, script: Path) -> int:
 
 
 def is_done(directory: Path, config: DictConfig) -> bool:
-    """Whether the run in `directory` has ended, as it would by `config` or with more epochs."""
+    """Whether the run in `directory` has ended, as it would by `config` or with more epochs.
+
+    One whose configuration is missing or damaged is not known to be this one.
+    """
     summary = read_summary(directory)
-    if summary["status"] != "done" or changes(directory, config):
+    try:
+        if summary["status"] != "done" or changes(directory, config):
+            return False
+    except ConfigError:
         return False
     # Not the configuration beside it: that may be of more epochs, which were asked for since and have not begun.
     asked = summary.get("asked")
@@ -176,11 +183,10 @@ def conclude(directory: Path, members: Sequence[DictConfig]) -> int:
     print(f"\n{'member':{width}}  {'ELBO':>9}  {'distortion':>10}  {'rate':>7}  {'seconds':>7}  status")
     for path, summary in summaries.items():
         print(member_line(path, summary, width))
-    runs = [(path, summary.get("beta"), summary.get("seed")) for path, summary in summaries.items()]
+    # Only runs of the member's beta and seed are compared with it, as that means reading their configuration.
+    named = [(path, summary.get("beta"), summary.get("seed")) for path, summary in summaries.items()]
     done = sum(
-        any(
-            is_done(path, config) for path, *of in runs if of == [config.beta, config.seed]
-        )  # by these two first: fast
+        any(is_done(path, config) for path, beta, seed in named if (beta, seed) == (config.beta, config.seed))
         for config in members
     )
     print(f"{done} of {len(members)} members done, in {directory}")

@@ -11,7 +11,6 @@ from benchmarks import ours
 from benchmarks.plan import Plan
 from benchmarks.rows import Row, Target
 from vae import monitoring, training
-from vae.evaluation import encode_posteriors
 from vae.tracking import Tracker
 
 PROMISED_EPOCHS = 25  # the default
@@ -66,12 +65,9 @@ def timed(functions: Functions) -> Iterator[Stopwatch]:
 
 def report_end(run: training.Training) -> None:
     """What a run shows when it ends, besides the numbers of its test."""
-    images = run.watched[1].first(monitoring.PROJECTED_IMAGES)
-    points, _ = encode_posteriors(run.state.vae, images)
-    pictures = monitoring.draw_end(run.tracker, None, ())
+    end = monitoring.prepare_end(run.tracker, run.state.vae, run.watched[1], None, ())
     run.tracker.begin_conclusion(run.state.step)
-    monitoring.show_pictures(run.tracker, pictures, run.state.step)
-    monitoring.show_embedding(run.tracker, images, points)
+    monitoring.show_end(run.tracker, end, run.state.step)
     run.tracker.flush()
 
 
