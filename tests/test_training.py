@@ -16,10 +16,7 @@ from vae import checkpoint
 from vae.data import ImageSet
 from vae.divergences import NonFiniteError
 from vae.model import GaussianHead, conv_vae, mlp_vae
-from vae.objectives import (
-    CapacityObjective,
-    TargetRateObjective,
-)
+from vae.objectives import BetaObjective, CapacityObjective, TargetRateObjective
 from vae.schedules import LinearWarmup, Piecewise
 from vae.state import floats, means
 from vae.training import fit, save, train_epoch, train_step
@@ -203,22 +200,52 @@ def test_pictures_are_of_epochs_10_100_and_the_last(begin, tmp_path, splits, mon
     assert steps == [10 * 4, 12 * 4]
 
 
-def test_bf16_stays_near_fp32(begin, tmp_path, splits):
-    runs = {bf16: begin(tmp_path / str(bf16), splits, epochs=20, bf16=bf16) for bf16 in (False, True)}
+@pytest.mark.parametrize("make", [mlp_vae, conv_vae])
+def test_bf16_stays_near_fp32(begin, tmp_path, splits, make):
+    runs = {bf16: begin(tmp_path / str(bf16), splits, make=make, epochs=20, bf16=bf16) for bf16 in (False, True)}
     for run in runs.values():
         fit(run)
     assert not torch.equal(parameters(runs[False]), parameters(runs[True]))
     assert runs[True].state.best_elbo == pytest.approx(runs[False].state.best_elbo, rel=0.02)
 
 
-def test_under_bf16_the_terms_and_the_parameters_are_fp32(begin, tmp_path, splits):
-    run = begin(tmp_path, splits, bf16=True)
+@pytest.mark.parametrize(("make", "dtype"), [(mlp_vae, torch.float32), (conv_vae, torch.bfloat16)])
+def test_under_bf16_the_terms_and_the_parameters_are_fp32(begin, tmp_path, splits, make, dtype):
+    run = begin(tmp_path, splits, make=make, bf16=True)
     x = splits.test.batch(torch.arange(40), run.state.generator)
     dtypes = []
     run.state.vae.encoder.register_forward_hook(lambda *given: dtypes.append(given[-1].dtype))
     loss, terms = train_step(run.state, x, run.objective, run.options)
-    assert dtypes == [torch.bfloat16]
+    assert dtypes == [dtype]
     assert {t.dtype for t in (loss, terms.distortion, terms.rate, *run.state.vae.parameters())} == {torch.float32}
+
+
+def test_under_bf16_the_networks_round_the_factors_of_their_products_and_the_loss_does_not(begin, tmp_path, splits):
+    seen = []
+
+    def see(*_):
+        seen.append(torch.get_float32_matmul_precision())
+
+    class Seeing(BetaObjective):
+        def __call__(self, terms, step):
+            see()
+            return super().__call__(terms, step)
+
+    for bf16, inside in ((False, "highest"), (True, "medium")):
+        run = begin(tmp_path / str(bf16), splits, objective=lambda: Seeing(LinearWarmup(1.0)), bf16=bf16)
+        run.state.vae.encoder.register_forward_hook(see)
+        run.state.vae.encoder.layers[-1].weight.register_hook(see)
+        train_step(run.state, splits.test.batch(torch.arange(40), run.state.generator), run.objective, run.options)
+        see()
+        assert seen == [inside, "highest", inside, "highest"]
+        seen.clear()
+
+
+def test_products_are_fp32_again_after_a_step_that_fails(begin, tmp_path, splits):
+    run = begin(tmp_path, splits, bf16=True)
+    with pytest.raises(NonFiniteError):
+        train_step(run.state, torch.full((4, *splits.train.shape), math.nan), run.objective, run.options)
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 @pytest.mark.parametrize("learned", [False, True])
