@@ -140,14 +140,14 @@ MUTATIONS = (
     ),
     Mutation(
         "no conclusion twice",
-        "vae/app.py",
+        "vae/conclusion.py",
         "training.tracker.begin_conclusion(state.step)",
         "pass",
         ("tests/test_conclusion.py",),
     ),
     Mutation(
         "done is said last",
-        "vae/app.py",
+        "vae/conclusion.py",
         "    write_codes(directory, *codes)\n",
         "    write_codes(directory, *codes)\n    write_json(directory / SUMMARY, summary)\n",
         ("tests/test_conclusion.py",),

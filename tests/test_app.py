@@ -274,7 +274,7 @@ runpy.run_path("train.py", run_name="__main__")
         ("vae.app.read_data", None),
         ("vae.training.encode_images", 99),
         ("vae.monitoring.draw", 199),
-        ("vae.app.final_numbers", 200),
+        ("vae.conclusion.final_numbers", 200),
     ],
 )
 def test_a_signal_where_no_step_is_made_stops_at_once_and_the_run_continues(tmp_path, finished_run, where, saved):

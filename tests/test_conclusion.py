@@ -17,18 +17,18 @@ from vae.tracking import Tracker
 
 KILLED = """
 import os, runpy, signal, sys
-from vae import app
-moment, usual = sys.argv[1], app.write_json
+from vae import conclusion
+moment, usual = sys.argv[1], conclusion.write_json
 
 def killed(path, content):
-    done = path.name == app.SUMMARY and content["status"] == "done"
+    done = path.name == conclusion.SUMMARY and content["status"] == "done"
     if done and moment == "before":
         os.kill(os.getpid(), signal.SIGKILL)
     usual(path, content)
     if done:
         os.kill(os.getpid(), signal.SIGKILL)
 
-app.write_json = killed
+conclusion.write_json = killed
 sys.argv = ["train.py", *sys.argv[2:]]
 runpy.run_path("train.py", run_name="__main__")
 """

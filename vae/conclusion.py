@@ -1,0 +1,133 @@
+"""The end of a run: what it is tested to be, and in which order that reaches TensorBoard and `summary.json`."""
+
+import io
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from vae.command_line.composition import OPTIONS
+from vae.config import Config
+from vae.evaluation import disentanglement_numbers, encode_posteriors, final_numbers
+from vae.monitoring import prepare_end, show_end
+from vae.objectives import normalised_beta
+from vae.run_directory import CODES, SUMMARY, shown, write_atomically, write_json
+from vae.signals import StopRequest
+from vae.state import TrainState, means
+from vae.training import Training
+
+log = logging.getLogger(__name__)
+
+CODED_IMAGES = 1_000
+
+
+def conclude(config: Config, training: Training, stop: StopRequest) -> None:
+    """Test the model, write the HParams row and then `summary.json`, and say where to look.
+
+    Raises:
+        StopNow: a signal came before there was anything to write.
+    """
+    state, directory = training.state, training.directory
+    found: dict[str, Any] | None = None
+    with stop.at_once():
+        test = final_numbers(state.vae, training.splits.test, training.splits.train.mean(), config.beta)
+        if config.disentanglement and training.splits.train.factors is not None:
+            log.info("scores of disentanglement: about a minute")
+            found = disentanglement_numbers(state.vae, training.splits.train)
+        end = prepare_end(training.tracker, state.vae, training.watched[1], found, test["rate_per_latent"])
+        codes = encode_posteriors(state.vae, training.splits.test.first(CODED_IMAGES))
+    summary = {
+        "status": "done",
+        "objective": objective_name(config),
+        "beta": config.beta,
+        "normalised_beta": normalised_beta(config.beta, state.vae.latent_dim, math.prod(training.splits.train.shape)),
+        "seed": config.seed,
+        "asked": asked(config),
+        "epochs": state.step // training.steps_per_epoch,
+        "steps": state.step,
+        "seconds": state.seconds,
+        "images_per_second": state.step * len(training.splits.train) / training.steps_per_epoch / state.seconds,
+        "parameters": parameters(state),
+        "best": {
+            "epoch": state.best_epoch or None,  # none where beta, or a capacity, was still warming up at the end
+            f"{training.watched[0]}_elbo": state.best_elbo if state.best_epoch else None,
+        },
+        "train": means(state.epoch_sums),
+        "test": test,
+    }
+    bound = test["importance_weighted_bound"]
+    scalars = {f"test/{name}": value for name, value in test.items() if isinstance(value, float)}
+    scalars["test/importance_weighted_bound"] = bound["bound"]
+    scores: dict[str, float] = {}
+    if found is not None:
+        summary["disentanglement"], scores = found, found["numbers"]
+        scalars |= {f"disentanglement/{name}": value for name, value in scores.items()}
+    write_codes(directory, *codes)
+    training.tracker.begin_conclusion(state.step)
+    show_end(training.tracker, end, state.step)
+    training.tracker.scalars(scalars, state.step)
+    training.tracker.hyperparameters(flat(config), scalars, state.step)
+    training.tracker.flush()
+    write_json(directory / SUMMARY, summary)  # last: a run that is done lacks nothing
+    latents = state.vae.latent_dim
+    for line in (
+        f"test   ELBO {test['elbo']:.2f} = -(distortion {test['distortion']:.2f} + rate {test['rate']:.2f}) nats "
+        f"per image; loss {test['loss']:.2f} at beta {config.beta:g}",
+        f"       {test['active_units']:.0f} of {latents} latents active; ln p(x) >= {bound['bound']:.2f} "
+        f"({bound['samples']} samples, {bound['images']} images)",
+        *([f"scores {scores_line(scores)}"] if scores else []),
+        f"time   {state.seconds:.0f} s of training, {summary['images_per_second']:,.0f} images a second",
+        f"run    {shown(directory)}",
+        f"look   tensorboard --logdir {shown(directory.parent)}",
+    ):
+        log.info(line)
+
+
+def asked(config: Config) -> dict[str, int | None]:
+    """How long to train, which is no mathematics: a sweep is done if its members were asked for this, or for more."""
+    return {"epochs": config.epochs, "early_stopping_epochs": config.early_stopping_epochs}
+
+
+def write_codes(directory: Path, mean: Float[Tensor, "images latent"], logvar: Float[Tensor, "images latent"]) -> None:
+    """Leave the posteriors of the first test images, by which a sweep compares the models of its seeds."""
+    content = io.BytesIO()
+    np.savez(content, mean=mean.numpy(), logvar=logvar.numpy())
+    write_atomically(directory / CODES, content.getvalue())
+
+
+def scores_line(scores: Mapping[str, float]) -> str:
+    """The best known of the scores."""
+    names = {"mig": "MIG", "dci_disentanglement": "DCI", "factor_vae_score": "FactorVAE", "sap": "SAP"}
+    return ", ".join(f"{title} {scores[name]:.3f}" for name, title in names.items()) + " (of posterior means)"
+
+
+def objective_name(config: Config) -> str:
+    """What `objective=` was."""
+    return next(name for name, kind in OPTIONS["objective"].items() if type(config.objective) is kind)
+
+
+def parameters(state: TrainState) -> int:
+    """How many numbers are trained."""
+    return sum(parameter.numel() for parameter in state.vae.parameters())
+
+
+def flat(config: Config) -> dict[str, str | float]:
+    """Every value of the configuration by its dotted key, as the HParams table takes them: numbers and texts."""
+    numbers: dict[str, str | float] = {}
+
+    def visit(node: Mapping[str, Any], prefix: str) -> None:
+        for key, value in node.items():
+            if isinstance(value, dict):
+                visit(value, f"{prefix}{key}.")
+            else:
+                plain = isinstance(value, int | float) and not isinstance(value, bool)
+                numbers[prefix + key] = value if plain else str(getattr(value, "value", value))
+
+    visit(asdict(config), "")
+    return numbers
