@@ -8,7 +8,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from vae.app import exit_code
 from vae.report import PAGE, RESULTS, write_report
 
 
@@ -20,6 +19,8 @@ def main() -> int:
     try:
         found = write_report(folder)
     except OSError as error:
+        from vae.app import exit_code  # it loads torch for seconds, which a report does not need
+
         print(f"error: the report could not be written: {error}", file=sys.stderr)
         return exit_code(error)
     if found is None:

@@ -502,9 +502,16 @@ def test_a_sweep_whose_report_cannot_be_written_is_done_all_the_same(tmp_path, c
     assert said.err.startswith("error: the report could not be written: [Errno")
 
 
-def test_the_end_of_a_sweep_without_repeated_seeds_loads_neither_torch_nor_scikit_learn(tmp_path):
+HEAVY = {"torch", "sklearn", "scipy.stats"}  # each loads for half a second or more
+
+
+@pytest.mark.parametrize("way", ["the end of a sweep", "the script"])
+def test_a_report_without_repeated_seeds_and_scores_loads_nothing_heavy(tmp_path, way):
     put_sweep(tmp_path, [1.0, 2.0], 1, scores=False)
-    code = f"import sys, pathlib; from vae import sweep; sweep.conclude(pathlib.Path({str(tmp_path)!r}), [])"
-    done = run("-c", f"{code}; assert not {{'torch', 'sklearn'}} & set(sys.modules)")
+    code = {
+        "the end of a sweep": f"from vae import sweep; sweep.conclude(pathlib.Path({str(tmp_path)!r}), [])",
+        "the script": f"sys.argv = ['report.py', {str(tmp_path)!r}]; import report; report.main()",
+    }[way]
+    done = run("-c", f"import sys, pathlib; sys.path.append('scripts'); {code}; assert not {HEAVY} & set(sys.modules)")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / PAGE).exists()

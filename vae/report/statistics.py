@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata, t
+from scipy.special import stdtrit
 
 from vae.report.members import Member
 
@@ -36,7 +36,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     if n < 2:
         return Estimate(mean, None, n)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    return Estimate(mean, float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / math.sqrt(n), n)
+    return Estimate(mean, float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(n), n)
 
 
 def estimates(grouped: Mapping[str, Sequence[Member]], name: str) -> dict[str, Estimate]:
@@ -104,6 +104,8 @@ def slopes(grouped: Mapping[str, Sequence[Member]]) -> list[Slope]:
 
 def rank_correlations(columns: Sequence[Sequence[float]]) -> Float[np.ndarray, "columns columns"]:
     """Spearman's, of each column with each; not a number where a column does not vary."""
+    from scipy.stats import rankdata  # it loads for half a second, which reports without scores need not wait for
+
     ranks = np.stack([rankdata(column) for column in columns])
     centred = ranks - ranks.mean(axis=1, keepdims=True)
     length = np.sqrt((centred**2).sum(axis=1))
