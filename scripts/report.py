@@ -19,9 +19,9 @@ def main() -> int:
     try:
         found = write_report(folder)
     except OSError as error:
+        print(f"error: the report could not be written: {error}", file=sys.stderr)
         from vae.app import exit_code  # it loads torch for seconds, which a report does not need
 
-        print(f"error: the report could not be written: {error}", file=sys.stderr)
         return exit_code(error)
     if found is None:
         print(f"error: a report needs a finished run, {folder} has none", file=sys.stderr)

@@ -12,7 +12,7 @@ from small_trainings import OBJECTIVES, StopAfter, parameters
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vae import checkpoint
+from vae import checkpoint, training
 from vae.data import ImageSet
 from vae.divergences import NonFiniteError
 from vae.model import GaussianHead, conv_vae, mlp_vae
@@ -209,18 +209,52 @@ def test_bf16_stays_near_fp32(begin, tmp_path, splits, make):
     assert runs[True].state.best_elbo == pytest.approx(runs[False].state.best_elbo, rel=0.02)
 
 
-@pytest.mark.parametrize(("make", "dtype"), [(mlp_vae, torch.float32), (conv_vae, torch.bfloat16)])
-def test_under_bf16_the_terms_and_the_parameters_are_fp32(begin, tmp_path, splits, make, dtype):
-    run = begin(tmp_path, splits, make=make, bf16=True)
-    x = splits.test.batch(torch.arange(40), run.state.generator)
-    dtypes = []
-    run.state.vae.encoder.register_forward_hook(lambda *given: dtypes.append(given[-1].dtype))
-    loss, terms = train_step(run.state, x, run.objective, run.options)
-    assert dtypes == [dtype]
-    assert {t.dtype for t in (loss, terms.distortion, terms.rate, *run.state.vae.parameters())} == {torch.float32}
+def test_under_bf16_the_terms_and_the_parameters_are_fp32(begin, tmp_path, splits):
+    for make in (mlp_vae, conv_vae):
+        run = begin(tmp_path / make.__name__, splits, make=make, bf16=True)
+        x = splits.test.batch(torch.arange(40), run.state.generator)
+        loss, terms = train_step(run.state, x, run.objective, run.options)
+        assert {t.dtype for t in (loss, terms.distortion, terms.rate, *run.state.vae.parameters())} == {torch.float32}
 
 
-def test_under_bf16_the_networks_round_the_factors_of_their_products_and_the_loss_does_not(begin, tmp_path, splits):
+def rounded(x):
+    return x.bfloat16().float()
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_bf16_rounds_the_factors_of_the_products(begin, tmp_path, splits, monkeypatch, able):
+    if able and not training.rounds_factors():
+        pytest.skip("this CPU rounds no factors of fp32 products")
+    monkeypatch.setattr(training, "rounds_factors", lambda: able)
+    run = begin(tmp_path, splits, hidden=64, bf16=True)
+    first = run.state.vae.encoder.layers[0]
+    seen = []
+    first.register_forward_hook(lambda _, given, out: seen.extend((given[0].detach().clone(), out.detach())))
+    weight, bias = first.weight.detach().clone(), first.bias.detach().clone()
+    x = splits.test.batch(torch.arange(40), run.state.generator) * 0.3  # which bfloat16 has not
+    train_step(run.state, x, run.objective, run.options)
+    exact, of_rounded = x.flatten(1) @ weight.T + bias, rounded(x.flatten(1)) @ rounded(weight).T + bias
+    if able:
+        assert seen[1].dtype == torch.float32
+        assert torch.allclose(seen[1], of_rounded, atol=1e-5)
+    else:
+        assert seen[1].dtype == torch.bfloat16
+        assert torch.allclose(seen[1].float(), of_rounded, rtol=2**-7, atol=1e-2)
+    assert (seen[1].float() - exact).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("make", "bf16", "able", "inside"),
+    [
+        (mlp_vae, False, True, "highest"),
+        (mlp_vae, True, True, "medium"),
+        (mlp_vae, True, False, "highest"),
+        (conv_vae, True, True, "highest"),
+    ],
+)
+def test_only_where_a_cpu_rounds_factors_it_may_and_nowhere_in_the_loss(
+    begin, tmp_path, splits, monkeypatch, make, bf16, able, inside
+):
     seen = []
 
     def see(*_):
@@ -231,14 +265,21 @@ def test_under_bf16_the_networks_round_the_factors_of_their_products_and_the_los
             see()
             return super().__call__(terms, step)
 
-    for bf16, inside in ((False, "highest"), (True, "medium")):
-        run = begin(tmp_path / str(bf16), splits, objective=lambda: Seeing(LinearWarmup(1.0)), bf16=bf16)
-        run.state.vae.encoder.register_forward_hook(see)
-        run.state.vae.encoder.layers[-1].weight.register_hook(see)
-        train_step(run.state, splits.test.batch(torch.arange(40), run.state.generator), run.objective, run.options)
-        see()
-        assert seen == [inside, "highest", inside, "highest"]
-        seen.clear()
+    monkeypatch.setattr(training, "rounds_factors", lambda: able)
+    run = begin(tmp_path, splits, make=make, objective=lambda: Seeing(LinearWarmup(1.0)), bf16=bf16)
+    run.state.vae.encoder.register_forward_hook(see)
+    next(run.state.vae.parameters()).register_hook(see)
+    train_step(run.state, splits.test.batch(torch.arange(40), run.state.generator), run.objective, run.options)
+    see()
+    assert seen == [inside, "highest", inside, "highest"]
+
+
+def test_a_cpu_is_asked_whether_it_rounds_factors():
+    x = torch.full((64, 64), 1 + 2.0**-12)  # 1 in bfloat16
+    with training.factors_in_bf16():
+        product = x @ x
+    assert training.rounds_factors() is bool((product == 64).all())
+    assert not (x @ x == 64).any()
 
 
 def test_products_are_fp32_again_after_a_step_that_fails(begin, tmp_path, splits):

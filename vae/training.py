@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from vae.data.images import ImageSet, Splits, epoch_order
 from vae.divergences import NonFiniteError
 from vae.evaluation import elbo_numbers, encode_images
 from vae.model import VAE
-from vae.networks import MLPEncoder
+from vae.networks import MLPDecoder, MLPEncoder
 from vae.objectives import DrawnTerms, Objective, Terms, elbo_terms
 from vae.schedules import Schedule
 from vae.signals import StopNow
@@ -167,14 +168,15 @@ def train_step(
     """One step of Adam down the gradient of the loss, which is returned in nats per image with its terms."""
     shape = (*objective.sample_shape, len(x), state.vae.latent_dim)
     noise = torch.randn(shape, generator=state.generator, device=x.device)
-    with products_in_bf16(state.vae, x.device) if options.bf16 else nullcontext():
+    forward, backward = products_in_bf16(state.vae, x.device) if options.bf16 else (nullcontext(), nullcontext())
+    with forward:
         terms = options.elbo_terms(state.vae, x, noise)
     loss = objective(terms, state.step)
     for group in state.optimizer.param_groups:
         group["lr"] = options.learning_rate(state.step)
         for parameter in group["params"]:
             parameter.grad = None  # what zero_grad does, without its record for a profiler: a hundredth of a step
-    with factors_in_bf16() if options.bf16 else nullcontext():  # what autocast has cast is cast on the way back, too
+    with backward:
         loss.backward()
     if options.gradient_norm_limit is not None:
         clip_grad_norm_(state.vae.parameters(), options.gradient_norm_limit)
@@ -182,29 +184,39 @@ def train_step(
     return loss.detach(), Terms(terms.distortion.detach(), terms.rate.detach())
 
 
-def products_in_bf16(vae: VAE, device: torch.device) -> AbstractContextManager[Any]:
-    """Matrix products and convolutions in bfloat16; the posterior and the likelihood make fp32 of what comes out.
+Context = AbstractContextManager[Any]
 
-    A CPU can round the factors itself, within the product: without autocast's fifty casts a step of up to 200 images
-    is a tenth shorter. It does not do so for convolutions.
+
+def products_in_bf16(vae: VAE, device: torch.device) -> tuple[Context, Context]:
+    """The networks' products in bfloat16: where to go forward, and where to go back.
+
+    The posterior and the likelihood make fp32 of what comes out. A CPU that can rounds the factors of fully connected
+    layers itself: without autocast's fifty casts a step of up to 200 images is a tenth shorter. On the way back it
+    rounds those of an objective's own products, too, of which there is one, DIP's covariance.
     """
-    if device.type == "cpu" and isinstance(vae.encoder, MLPEncoder):
-        return factors_in_bf16()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    connected = isinstance(vae.encoder, MLPEncoder) and isinstance(vae.decoder, MLPDecoder)
+    if device.type == "cpu" and connected and rounds_factors():
+        return factors_in_bf16(), factors_in_bf16()
+    return torch.autocast(device.type, dtype=torch.bfloat16), nullcontext()  # its casts are part of the graph
 
 
 @contextmanager
 def factors_in_bf16() -> Iterator[None]:
-    """Products of fp32 matrices round their factors to bfloat16, and add in fp32.
-
-    So says a setting of the process; a CPU without the instructions takes no notice of it.
-    """
+    """Let products of fp32 matrices round their factors to bfloat16, and add in fp32; small ones need not."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@cache
+def rounds_factors() -> bool:
+    """Whether products on this CPU do that if they may. One with AMX does; others' are fp32 all the same."""
+    nearly_one = torch.full((64, 64), 1 + 2.0**-12)  # 1 in bfloat16
+    with factors_in_bf16():
+        return float((nearly_one @ nearly_one)[0, 0]) == 64
 
 
 def end_epoch(training: Training) -> None:
