@@ -147,8 +147,8 @@ def run_objective(directory, objective, *words):
     return summary(directory)
 
 
-def test_a_compiled_run_learns_the_same(tmp_path, finished_run):
-    done = run_train("beta=4", *QUICK, "compile=true", directory=tmp_path / "run")
+def test_a_compiled_run_in_bf16_learns_the_same(tmp_path, finished_run):
+    done = run_train("beta=4", *QUICK, "compile=true", "precision=bf16", directory=tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert weights(tmp_path / "run").keys() == weights(finished_run).keys()
     assert summary(tmp_path / "run")["test"]["elbo"] == pytest.approx(summary(finished_run)["test"]["elbo"], rel=0.01)
