@@ -191,8 +191,8 @@ def products_in_bf16(vae: VAE, device: torch.device) -> tuple[Context, Context]:
     """The networks' products in bfloat16: where to go forward, and where to go back.
 
     The posterior and the likelihood make fp32 of what comes out. A CPU that can rounds the factors of fully connected
-    layers itself: without autocast's fifty casts a step of 128 images is 6 % shorter on two threads, 11 % on one. On the
-    way back it rounds those of an objective's own products, too, of which there is one, DIP's covariance.
+    layers itself: without autocast's fifty casts a step of 128 images is 6 % shorter on two threads, 11 % on one. On
+    the way back it rounds those of an objective's own products, too, of which there is one, DIP's covariance.
     """
     connected = isinstance(vae.encoder, MLPEncoder) and isinstance(vae.decoder, MLPDecoder)
     if device.type == "cpu" and connected and rounds_factors():
