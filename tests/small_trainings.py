@@ -18,6 +18,7 @@ from vae.objectives import (
     TotalCorrelationObjective,
     discriminator,
 )
+from vae.optimizers import Adam
 from vae.schedules import LinearWarmup
 from vae.state import TrainState, no_sums
 from vae.tracking import Progress, Tracker
@@ -68,7 +69,7 @@ def small_training(
     made = BetaObjective(LinearWarmup(beta, warmup)) if objective is None else objective()
     state = TrainState(
         vae=vae,
-        optimizer=torch.optim.Adam(vae.parameters(), lr=1e-3, fused=True),
+        optimizer=Adam(vae.parameters(), 1e-3),
         generator=torch.Generator().manual_seed(1),
         interval_sums=no_sums(3),
         epoch_sums=no_sums(3).double(),

@@ -299,8 +299,8 @@ def test_the_discriminator_is_the_papers():
     layers = discriminator(10, [1000] * 6)
     assert [m.out_features for m in layers if isinstance(m, nn.Linear)] == [1000] * 6 + [2]
     assert {m.negative_slope for m in layers if isinstance(m, nn.LeakyReLU)} == {0.2}
-    group = factor().optimizer.param_groups[0]
-    assert (group["lr"], group["betas"]) == (1e-4, (0.5, 0.9))
+    optimizer = factor().optimizer
+    assert (optimizer.learning_rate, optimizer.betas) == (1e-4, (0.5, 0.9))
 
 
 def test_the_loss_adds_gamma_times_the_difference_of_the_logits_before_the_discriminators_step():

@@ -9,6 +9,7 @@ from typing import assert_never
 import torch
 from torch import nn
 
+from vae import optimizers
 from vae.config import (
     Activation,
     BernoulliConfig,
@@ -235,13 +236,13 @@ def new_state(config: Config, vae: VAE, device: torch.device, objective: Objecti
     )
 
 
-def build_optimizer(config: Config, vae: VAE) -> torch.optim.Optimizer:
-    """Of the model's parameters. Fused: one pass over them instead of a dozen."""
+def build_optimizer(config: Config, vae: VAE) -> optimizers.Optimizer:
+    """Of the model's parameters."""
     match config.optimizer:
         case Optimizer.adam:
-            return torch.optim.Adam(vae.parameters(), lr=config.learning_rate, eps=config.adam_epsilon, fused=True)
+            return optimizers.Adam(vae.parameters(), config.learning_rate, epsilon=config.adam_epsilon)
         case Optimizer.adagrad:
-            return torch.optim.Adagrad(vae.parameters(), lr=config.learning_rate, fused=True)
+            return optimizers.Adagrad(vae.parameters(), config.learning_rate)
         case _:
             assert_never(config.optimizer)
 

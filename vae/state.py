@@ -14,6 +14,7 @@ from vae import checkpoint
 from vae.divergences import NonFiniteError
 from vae.model import VAE
 from vae.objectives import Stateful
+from vae.optimizers import Optimizer
 from vae.run_directory import BEST, CHECKPOINTS, LAST, PREVIOUS, give_second_name
 
 Sums = Float[Tensor, " three_and_latents"]  # over images: their number, loss, distortion, rate of each latent
@@ -41,7 +42,7 @@ class TrainState:
     """Everything that changes as training goes on, and so everything a checkpoint holds."""
 
     vae: VAE
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     generator: torch.Generator  # of the posterior's noise and of the binarisation
     interval_sums: Sums  # since the last logged step, on the model's device
     epoch_sums: Sums  # since the epoch began, on the CPU in float64: it may be of a million images

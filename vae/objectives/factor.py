@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from vae.networks import mlp
 from vae.objectives.terms import DrawnTerms, mean_over_images
+from vae.optimizers import Adam
 from vae.schedules import Schedule
 
 
@@ -52,7 +53,7 @@ class FactorObjective:
         self.beta = beta
         self.gamma = gamma
         self.discriminator = discriminator
-        self.optimizer = torch.optim.Adam(discriminator.parameters(), lr=learning_rate, betas=(0.5, 0.9), fused=True)
+        self.optimizer = Adam(discriminator.parameters(), learning_rate, betas=(0.5, 0.9))
         self.generator = generator
         self.last: dict[str, Float[Tensor, ""]] = {}  # of the last step, to be logged
 
