@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.optim.adagrad import adagrad
 from torch.optim.adam import adam
 
+Tensors = list[Tensor]  # one of each parameter
+
 
 class Optimizer(ABC):
     """Steps of some parameters down their gradients; fused: one pass over them instead of a dozen.
@@ -48,10 +50,8 @@ class Optimizer(ABC):
             self.move(parameters, gradients, steps, *moments)
 
     @abstractmethod
-    def move(
-        self, parameters: list[Tensor], gradients: list[Tensor], steps: list[Tensor], *moments: list[Tensor]
-    ) -> None:
-        """Change the parameters, their numbers of steps and their moments, in place."""
+    def move(self, parameters: Tensors, gradients: Tensors, steps: Tensors, *moments: Tensors) -> None:
+        """Change the parameters, their numbers of steps, to which one is added, and their moments, all in place."""
 
     def state_dict(self) -> dict[str, Any]:
         """The moments, laid out as by `torch.optim`. The learning rate is not among them: it is set anew."""
@@ -93,9 +93,7 @@ class Adam(Optimizer):
         self.betas = betas
         self.epsilon = epsilon
 
-    def move(
-        self, parameters: list[Tensor], gradients: list[Tensor], steps: list[Tensor], *moments: list[Tensor]
-    ) -> None:
+    def move(self, parameters: Tensors, gradients: Tensors, steps: Tensors, *moments: Tensors) -> None:
         """Their Algorithm 1."""
         first, second = moments
         adam(
@@ -110,9 +108,7 @@ class Adagrad(Optimizer):
 
     moments = ("sum",)
 
-    def move(
-        self, parameters: list[Tensor], gradients: list[Tensor], steps: list[Tensor], *moments: list[Tensor]
-    ) -> None:
+    def move(self, parameters: Tensors, gradients: Tensors, steps: Tensors, *moments: Tensors) -> None:
         """Each entry by the learning rate over the root of the sum of its squared gradients."""
         (sums,) = moments
         adagrad(
