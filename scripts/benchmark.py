@@ -40,7 +40,10 @@ Subject = Callable[[Plan], Sequence[Row | Absent]]
 
 SUBJECTS: Mapping[str, tuple[str, Subject]] = {
     "epoch": ("a training epoch, MNIST, 784-400-20-400-784, batch 128, Adam", epochs.rows),
-    "step": ("a train step beside the machine's limit", steps.rows),
+    "step": (
+        "a train step beside the machine's limit (a byte from core to core and back)",
+        steps.rows,
+    ),
     "logging": ("cost of logging, default run", logging_cost.rows),
     "conv": ("convolutions, random binary images", convolutions.rows),
     "evaluation": ("evaluation", evaluations.rows),

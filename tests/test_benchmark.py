@@ -2,11 +2,15 @@
 
 import doctest
 import json
+import os
+import shutil
 import subprocess
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from math import sqrt
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +19,7 @@ from command import run
 import benchmark
 from benchmarks import epochs, growth, logging_cost, ours, plan, rows, steps, sweeps, turns
 from benchmarks.apart import Apart
+from benchmarks.handover import there_and_back
 from benchmarks.limits import step_flops
 from benchmarks.processes import python, run_to_end
 from benchmarks.rivals import RIVALS, Rival, load_loop, why_absent
@@ -42,7 +47,7 @@ def grey_images(grey_run):
     return grey_run.splits.train.batch(torch.arange(FEW), torch.Generator())
 
 
-@pytest.mark.parametrize("module", [rows, turns])
+@pytest.mark.parametrize("module", [rows, steps, turns])
 def test_the_examples_are_true(module):
     assert doctest.testmod(module).failed == 0
 
@@ -193,6 +198,20 @@ def test_a_share_of_the_limit_is_a_percentage_with_its_target():
     share = found["train step, fp32: share of the GEMM limit"]
     assert (share.unit, share.target) == ("%", Target(55.0, 70.0))
     assert 0 < share.value < 100
+
+
+def test_a_byte_goes_there_and_back_and_who_answered_has_ended():
+    assert there_and_back() > 0
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    assert not children.exists() or all(
+        "handover" not in Path(f"/proc/{child}/cmdline").read_text() for child in children.read_text().split()
+    )
+
+
+def test_a_byte_that_nobody_answers_is_an_error(monkeypatch):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(RuntimeError, match=r"handover\.py ended with code 1"):
+        there_and_back()
 
 
 def test_the_table_keeps_what_is_absent(capsys, monkeypatch):

@@ -1,4 +1,7 @@
-"""A training step beside the machine's limit, and what drawing the pixels costs of it."""
+"""A training step beside the machine's limit, and what drawing the pixels costs of it.
+
+The share of the limit depends on where the machine's two cores are: with each round goes how far apart they were.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,6 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import ours
+from benchmarks.handover import there_and_back
 from benchmarks.limits import gemm_rate, step_flops
 from benchmarks.plan import Plan
 from benchmarks.rows import Row, Target
@@ -40,8 +44,9 @@ def beside_the_limit(
     flops = step_flops(run)
     burst = steps(run, plan.steps)
     burst()
-    rates, times = [], []
+    ways, rates, times = [], [], []
     for _ in range(plan.rounds):
+        ways.append(there_and_back())
         rates.append(gemm_rate(dtype))
         times.append(seconds_of(burst) / plan.steps)
     fractions = [100 * flops / rate / taken for rate, taken in zip(rates, times, strict=True)]
@@ -53,7 +58,7 @@ def beside_the_limit(
             median(fractions),
             "%",
             target,
-            f"rounds {min(fractions):.3g} to {max(fractions):.3g}, {flops / 1e6:.4g} MFLOP a step",
+            f"{extremes(fractions, ways)}, {flops / 1e6:.4g} MFLOP a step",
         ),
     ]
 
@@ -70,13 +75,26 @@ def without_the_rest(run: training.Training, plan: Plan) -> list[Row]:
     for name, calls in parts.items():
         burst = partial(repeat, calls, plan.steps)
         burst()
-        fractions = []
+        ways, fractions = [], []
         for _ in range(plan.rounds):
+            ways.append(there_and_back())
             rate = gemm_rate(torch.float32)
             fractions.append(100 * flops / rate / (seconds_of(burst) / plan.steps))
-        note = f"rounds {min(fractions):.3g} to {max(fractions):.3g}"
+        note = extremes(fractions, ways)
         found.append(Row(f"its {name}, repeated: share of the GEMM limit", median(fractions), "%", note=note))
     return found
+
+
+def extremes(values: Sequence[float], ways: Sequence[float]) -> str:
+    """The lowest and the highest round, and how far apart the cores were in each: a byte's way and back, in seconds.
+
+    Example:
+        >>> extremes([50.2, 31.9, 32.5], [201e-9, 352e-9, 338e-9])
+        'rounds 31.9 (352 ns) to 50.2 (201 ns)'
+    """
+    rounds = sorted(zip(values, ways, strict=True))
+    low, high = (f"{value:.3g} ({1e9 * way:.0f} ns)" for value, way in (rounds[0], rounds[-1]))
+    return f"rounds {low} to {high}"
 
 
 def repeat(calls: Sequence[Callable[[], object]], times: int) -> None:
