@@ -2,24 +2,22 @@
 
 import doctest
 import json
-import os
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from math import sqrt
-from pathlib import Path
+from math import isnan, sqrt
 
 import pytest
 import torch
-from command import run
+from command import gone, run
 
 import benchmark
-from benchmarks import epochs, growth, logging_cost, ours, plan, rows, steps, sweeps, turns
+from benchmarks import epochs, growth, handover, logging_cost, ours, plan, rows, steps, sweeps, turns
 from benchmarks.apart import Apart
-from benchmarks.handover import there_and_back
 from benchmarks.limits import step_flops
 from benchmarks.processes import python, run_to_end
 from benchmarks.rivals import RIVALS, Rival, load_loop, why_absent
@@ -200,18 +198,25 @@ def test_a_share_of_the_limit_is_a_percentage_with_its_target():
     assert 0 < share.value < 100
 
 
-def test_a_byte_goes_there_and_back_and_who_answered_has_ended():
-    assert there_and_back() > 0
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
-    assert not children.exists() or all(
-        "handover" not in Path(f"/proc/{child}/cmdline").read_text() for child in children.read_text().split()
-    )
+def test_a_byte_goes_there_and_back_and_who_answered_has_ended(monkeypatch):
+    started = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *words: started.append(popen(*words)) or started[0])
+    assert handover.there_and_back() > 0
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
 
 
-def test_a_byte_that_nobody_answers_is_an_error(monkeypatch):
+def test_where_nobody_answers_a_byte_there_is_no_number(monkeypatch):
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(RuntimeError, match=r"handover\.py ended with code 1"):
-        there_and_back()
+    assert isnan(handover.there_and_back())
+
+
+def test_who_answers_ends_when_left_alone(tmp_path):
+    (byte := tmp_path / "byte").write_bytes(b"\1")
+    words = [sys.executable, handover.__file__, str(byte)]
+    starts = f"import os, subprocess; print(subprocess.Popen([*{words!r}, str(os.getpid())]).pid)"
+    done = subprocess.run([sys.executable, "-c", starts], capture_output=True, text=True, check=True, timeout=60)
+    assert gone(int(done.stdout))
 
 
 def test_the_table_keeps_what_is_absent(capsys, monkeypatch):

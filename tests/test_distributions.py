@@ -211,6 +211,20 @@ def test_the_bernoulli_density_is_the_binary_cross_entropy(spread, kind):
     torch.testing.assert_close(Bernoulli(logits).log_prob(x).double(), oracle, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 27, 27), (1, 28, 28), (3, 28, 28), (3, 64, 64), (1, 16, 70)])
+def test_a_pixel_of_which_nothing_is_known_costs_ln_2_however_many_there_are(shape):
+    torch.set_flush_denormal(True)
+    logits, x = torch.zeros(2, *shape), torch.rand(2, *shape, generator=seeded(0))
+    expected = torch.full((2,), -math.prod(shape) * math.log(2))
+    torch.testing.assert_close(Bernoulli(logits).log_prob(x), expected)
+    assert Bernoulli(logits[:0]).log_prob(x[:0]).shape == (0,)
+
+
+def test_images_of_another_shape_are_refused():
+    with pytest.raises(RuntimeError, match="must match"):
+        Bernoulli(torch.zeros(4, 1, 8, 4)).log_prob(torch.zeros(4, 1, 4, 8))
+
+
 def test_sure_and_right_pixels_cost_less_than_a_millionth_of_a_nat_too_much_or_too_little():
     logits = torch.linspace(-40, 40, 8_001).view(-1, 1)
     x = (logits > 0).float()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command import MEMBER, ROOT, SMALL, run_train
+from command import MEMBER, ROOT, SMALL, gone, run_train
 from omegaconf import OmegaConf
 
 from vae import checkpoint
@@ -47,18 +47,6 @@ def process_of(run: Path) -> int:
                 return int(folder.name)
         time.sleep(0.05)
     raise AssertionError(f"nobody trains in {run}")
-
-
-def gone(process: int) -> bool:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def test_members_have_readable_names(finished_sweep):

@@ -44,10 +44,10 @@ def beside_the_limit(
     flops = step_flops(run)
     burst = steps(run, plan.steps)
     burst()
-    ways, rates, times = [], [], []
+    rates, ways, times = [], [], []
     for _ in range(plan.rounds):
-        ways.append(there_and_back())
         rates.append(gemm_rate(dtype))
+        ways.append(there_and_back())
         times.append(seconds_of(burst) / plan.steps)
     fractions = [100 * flops / rate / taken for rate, taken in zip(rates, times, strict=True)]
     return [
@@ -77,8 +77,8 @@ def without_the_rest(run: training.Training, plan: Plan) -> list[Row]:
         burst()
         ways, fractions = [], []
         for _ in range(plan.rounds):
-            ways.append(there_and_back())
             rate = gemm_rate(torch.float32)
+            ways.append(there_and_back())
             fractions.append(100 * flops / rate / (seconds_of(burst) / plan.steps))
         note = extremes(fractions, ways)
         found.append(Row(f"its {name}, repeated: share of the GEMM limit", median(fractions), "%", note=note))
@@ -86,11 +86,11 @@ def without_the_rest(run: training.Training, plan: Plan) -> list[Row]:
 
 
 def extremes(values: Sequence[float], ways: Sequence[float]) -> str:
-    """The lowest and the highest round, and how far apart the cores were in each: a byte's way and back, in seconds.
+    """The lowest and the highest round, with a byte's way from core to core and back (in seconds) before each.
 
     Example:
-        >>> extremes([50.2, 31.9, 32.5], [201e-9, 352e-9, 338e-9])
-        'rounds 31.9 (352 ns) to 50.2 (201 ns)'
+        >>> extremes([50.2, 31.9, 32.5], [301e-9, 552e-9, 538e-9])
+        'rounds 31.9 (552 ns) to 50.2 (301 ns)'
     """
     rounds = sorted(zip(values, ways, strict=True))
     low, high = (f"{value:.3g} ({1e9 * way:.0f} ns)" for value, way in (rounds[0], rounds[-1]))
