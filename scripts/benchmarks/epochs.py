@@ -45,8 +45,9 @@ def rows(plan: Plan) -> list[Row | Absent]:
     absent = {rival.name: why_absent(rival) for rival in RIVALS}
     others: dict[str, Loop] = {TUTORIAL: partial(of_tutorial, plan.images)}
     others |= {rival.name: partial(of_rival, rival, plan.images) for rival in RIVALS if absent[rival.name] is None}
-    loops = others | {f"{name}{LENT}": partial(prepared, loop) for name, loop in others.items()}
-    loops |= {name: partial(prepared, partial(of_ours, words, plan.images)) for name, words in WORDS.items()}
+    lent = {f"{name}{LENT}": partial(prepared, loop) for name, loop in others.items()}
+    own = {name: partial(prepared, partial(of_ours, words, plan.images)) for name, words in WORDS.items()}
+    loops = others | {FP32: own[FP32]} | lent | own  # what is held against all others has its turn amid them
     losses: dict[str, float] = {}
     with ExitStack() as stack:
         epochs = {name: stack.enter_context(Apart(loop)) for name, loop in loops.items()}
