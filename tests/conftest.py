@@ -34,6 +34,14 @@ def event_files_in_order() -> None:
     event_file_writer._global_uid = event_file_writer.AtomicCounter(10_000)
 
 
+@pytest.fixture
+def two_threads():
+    """As a run has them that is not told otherwise."""
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def denormals():
     """A run flushes them; hypothesis, which draws them, does not go on in such a process."""

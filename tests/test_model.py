@@ -281,3 +281,19 @@ def test_starting_at_the_mean_changes_the_output_biases_only():
     changed = [name for name, value in vae.state_dict().items() if not value.equal(before[name])]
     assert isinstance(vae.decoder, ConvDecoder)
     assert changed == ["decoder.output.bias"]
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("make", [mlp_vae, conv_vae])
+@pytest.mark.parametrize("samples", [(), (3,)])
+def test_two_threads_find_the_terms_and_gradients_of_one(make, samples):
+    vae = make(IMAGE, latent_dim=40)  # more numbers a posterior than images: products go by the rows of each weight
+    x, noise = torch.rand(16, *IMAGE), torch.randn(*samples, 16, 40)
+    found = []
+    for threads in (2, 1):
+        torch.set_num_threads(threads)
+        vae.zero_grad()
+        terms = elbo_terms(vae, x, noise)
+        terms.elbo.mean().backward()
+        found.append([terms.distortion.detach(), terms.rate.detach(), *(p.grad.clone() for p in vae.parameters())])
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)  # sums of the convolutions, in another order

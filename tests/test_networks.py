@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from vae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, halvings, mlp
+from vae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, RowwiseLinear, halvings, mlp
 
 
 def widths(layers: nn.Module) -> list[tuple[int, int]]:
@@ -69,7 +69,7 @@ def test_64_pixels_make_the_architecture_of_burgess():
 
 def test_no_activation_follows_the_last_layer():
     layers = mlp([3, 5, 5, 2], nn.Tanh)
-    assert [type(layer) for layer in layers] == [nn.Linear, nn.Tanh, nn.Linear, nn.Tanh, nn.Linear]
+    assert [type(layer) for layer in layers] == [RowwiseLinear, nn.Tanh, RowwiseLinear, nn.Tanh, RowwiseLinear]
 
 
 @pytest.mark.parametrize("make", [MLPEncoder, MLPDecoder, ConvEncoder, ConvDecoder])
@@ -98,3 +98,29 @@ def test_the_activation_is_used_and_every_parameter_is_reached(network, inputs):
     assert not any(isinstance(layer, nn.ReLU) for layer in network.modules())
     network(torch.randn(8, *inputs)).square().sum().backward()
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+# The rows of the weights
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("batch", [0, 1, 31, 32, 100])
+def test_a_product_by_rows_is_the_product_and_so_are_its_gradients(batch):
+    ours, plain = RowwiseLinear(20, 32), nn.Linear(20, 32)
+    plain.load_state_dict(ours.state_dict())
+    x, direction = torch.randn(batch, 20), torch.randn(batch, 32)
+    found = []
+    for layer in (ours, plain):
+        leaf = x.clone().requires_grad_()
+        y = layer(leaf)
+        y.backward(direction)
+        found.append([y.detach(), leaf.grad, *(parameter.grad for parameter in layer.parameters())])
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("threads", "batch", "by_rows"), [(2, 31, True), (2, 32, False), (1, 31, False)])
+def test_a_product_goes_by_rows_where_the_weight_is_larger_and_threads_share_it(threads, batch, by_rows):
+    torch.set_num_threads(threads)
+    y = RowwiseLinear(20, 32)(torch.randn(batch, 20))
+    assert (y.stride() == (1, batch)) is by_rows

