@@ -6,6 +6,8 @@ import pytest
 from command import run
 from PIL import Image
 
+import traverse
+
 pytestmark = pytest.mark.usefixtures("mnist_root")
 
 
@@ -100,8 +102,23 @@ def test_a_damaged_run_is_one_line(tmp_path, finished_run, script, damage, code,
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("words", [["--image", "10000"], ["--image", "-1"], ["--rows", "0"], ["--reach", "x"]])
-def test_traverse_refuses_what_it_cannot_draw(finished_run, words):
-    done = run("scripts/traverse.py", str(finished_run), *words)
+def test_traverse_refuses_an_image_that_there_is_not(finished_run):
+    done = run("scripts/traverse.py", str(finished_run), "--image", "10000")
     assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("--image must be below 10000, got 10000")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--image", "-1"], "--image must be 0 or more and --rows 1 or more"),
+        (["--rows", "0"], "--image must be 0 or more and --rows 1 or more"),
+        (["--reach", "x"], "argument --reach: invalid float value: 'x'"),
+    ],
+)
+def test_traverse_refuses_what_nobody_can_draw(capsys, monkeypatch, words, said):
+    monkeypatch.setattr("sys.argv", ["traverse.py", "run", *words])
+    with pytest.raises(SystemExit) as stopped:
+        traverse.main()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(said)
