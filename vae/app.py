@@ -30,6 +30,7 @@ from vae.conclusion import asked, conclude, objective_name, parameters
 from vae.config import Config, ConfigError
 from vae.data import DataError
 from vae.divergences import NonFiniteError
+from vae.gradients import emulates_bf16
 from vae.monitoring import CHARTS, TERMS
 from vae.objective_config import BetaConfig
 from vae.objectives import normalised_beta
@@ -245,6 +246,11 @@ def introduce(config: Config, training: Training, device: torch.device) -> None:
         + (f", continued at step {state.step}" if state.step else ""),
     ):
         log.info(line)
+    if training.options.bf16 and emulates_bf16(device):
+        log.warning(
+            "warning: precision=bf16 takes many times as long as fp32 on this CPU, which has no instructions for it. "
+            "Use precision=fp32"
+        )
 
 
 def objective_line(config: Config) -> str:

@@ -38,6 +38,7 @@ from vae.data.splits import of_grid, of_own
 from vae.data.sprites import NAMES as SPRITE_FACTORS
 from vae.data.sprites import Grid, load_sprites, sprites_checksum
 from vae.distributions import LogvarBounds
+from vae.gradients import backpropagate, compiled
 from vae.model import VAE, BernoulliHead, GaussianHead, conv_vae, locatello_vae, mlp_vae
 from vae.networks import start_as_glorot
 from vae.objective_config import (
@@ -64,7 +65,6 @@ from vae.objectives import (
     TargetRateObjective,
     TotalCorrelationObjective,
     discriminator,
-    elbo_terms,
 )
 from vae.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule
 from vae.state import TrainState, no_sums
@@ -314,6 +314,5 @@ def build_options(config: Config, dataset_size: int) -> Options:
         save_every_seconds=config.tracking.save_every_seconds,
         bf16=config.precision is Precision.bf16,
         learning_rate=build_learning_rate(config, math.ceil(dataset_size / config.batch_size)),
-        # Static: an epoch's last batch, which may be smaller, gets a graph of its own.
-        elbo_terms=torch.compile(elbo_terms, dynamic=False) if config.compile else elbo_terms,
+        backpropagate=compiled() if config.compile else backpropagate,
     )

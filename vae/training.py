@@ -4,10 +4,9 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,8 @@ from vae import monitoring
 from vae.data.images import ImageSet, Splits, epoch_order
 from vae.divergences import NonFiniteError
 from vae.evaluation import elbo_numbers, encode_images
-from vae.model import VAE
-from vae.networks import MLPDecoder, MLPEncoder
-from vae.objectives import DrawnTerms, Objective, Terms, elbo_terms
+from vae.gradients import Backpropagate, backpropagate
+from vae.objectives import Objective, Terms
 from vae.schedules import Schedule
 from vae.signals import StopNow
 from vae.state import REMEDY, Sums, TrainState, means, write_state
@@ -49,7 +47,7 @@ class Options:
     evaluate_every_epochs: int = 1  # besides the last
     save_every_steps: int | None = None  # besides the end of each epoch
     save_every_seconds: float | None = None
-    elbo_terms: Callable[[VAE, Tensor, Tensor], DrawnTerms] = elbo_terms  # as it is, or compiled
+    backpropagate: Backpropagate = backpropagate  # as it is, or compiled
 
 
 @dataclass(frozen=True)
@@ -168,53 +166,13 @@ def train_step(
     """One step of Adam down the gradient of the loss, which is returned in nats per image with its terms."""
     shape = (*objective.sample_shape, len(x), state.vae.latent_dim)
     noise = torch.randn(shape, generator=state.generator, device=x.device)
-    forward, backward = products_in_bf16(state.vae, x.device) if options.bf16 else (nullcontext(), nullcontext())
-    with forward:
-        terms = options.elbo_terms(state.vae, x, noise)
-    loss = objective(terms, state.step)
     state.optimizer.zero_grad()
-    with backward:
-        loss.backward()
+    loss, terms = options.backpropagate(state.vae, x, noise, objective, state.step, bf16=options.bf16)
     if options.gradient_norm_limit is not None:
         clip_grad_norm_(state.vae.parameters(), options.gradient_norm_limit)
     state.optimizer.learning_rate = options.learning_rate(state.step)
     state.optimizer.step()
-    return loss.detach(), Terms(terms.distortion.detach(), terms.rate.detach())
-
-
-Context = AbstractContextManager[Any]
-
-
-def products_in_bf16(vae: VAE, device: torch.device) -> tuple[Context, Context]:
-    """The networks' products in bfloat16: where to go forward, and where to go back.
-
-    The posterior and the likelihood make fp32 of what comes out. A CPU that can rounds the factors of fully connected
-    layers itself: without autocast's fifty casts a step of 128 images is 6 % shorter on two threads, 11 % on one. On
-    the way back it rounds those of an objective's own products, too, of which there is one, DIP's covariance.
-    """
-    connected = isinstance(vae.encoder, MLPEncoder) and isinstance(vae.decoder, MLPDecoder)
-    if device.type == "cpu" and connected and rounds_factors():
-        return factors_in_bf16(), factors_in_bf16()
-    return torch.autocast(device.type, dtype=torch.bfloat16), nullcontext()  # its casts are part of the graph
-
-
-@contextmanager
-def factors_in_bf16() -> Iterator[None]:
-    """Let products of fp32 matrices round their factors to bfloat16, and add in fp32; small ones need not."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-@cache
-def rounds_factors() -> bool:
-    """Whether products on this CPU do that if they may. One with AMX does; others' are fp32 all the same."""
-    nearly_one = torch.full((64, 64), 1 + 2.0**-12)  # 1 in bfloat16
-    with factors_in_bf16():
-        return float((nearly_one @ nearly_one)[0, 0]) == 64
+    return loss, terms
 
 
 def end_epoch(training: Training) -> None:
