@@ -16,7 +16,7 @@ import torch
 from command import gone, run
 
 import benchmark
-from benchmarks import epochs, growth, handover, logging_cost, ours, plan, rows, steps, sweeps, turns
+from benchmarks import convolutions, epochs, growth, handover, logging_cost, ours, plan, rows, steps, sweeps, turns
 from benchmarks.apart import Apart
 from benchmarks.limits import step_flops
 from benchmarks.processes import python, run_to_end
@@ -110,10 +110,11 @@ def test_every_loop_that_is_there_has_its_epochs_and_one_that_does_not_train_is_
     broken = Rival("json", "benchmarks.none", Target(1.0, 2.0))
     monkeypatch.setattr(epochs, "RIVALS", [*RIVALS, broken])
     monkeypatch.setattr(epochs, "WORDS", dict.fromkeys(epochs.WORDS, epochs.WORDS[epochs.FP32]))  # none compiled
+    monkeypatch.setattr(ours, "emulates_bf16", lambda _: False)
     found = epochs.rows(SHORTEST)
     others = [epochs.TUTORIAL, *(rival.name for rival in RIVALS if why_absent(rival) is None)]
-    ours = list(epochs.WORDS)
-    there = [*others, *ours[:2], *(name + epochs.LENT for name in others), *ours[2:]]
+    own = list(epochs.WORDS)
+    there = [*others, *own[:2], *(name + epochs.LENT for name in others), *own[2:]]
     assert [row.name for row in found if isinstance(row, Row) and row.unit == "s"] == [
         f"epoch of {FEW} images, {name}" for name in there
     ]
@@ -193,11 +194,39 @@ def test_a_sweep_is_started_as_a_user_starts_it(tmp_path):
 
 
 def test_a_share_of_the_limit_is_a_percentage_with_its_target():
-    found = {row.name: row for row in steps.rows(SHORTEST, compiled=())}
+    found = {row.name: row for row in steps.rows(SHORTEST, compiled=()) if isinstance(row, Row)}
     for how in ("fp32", "fp32, compiled"):
         share = found[f"train step, {how}: share of the GEMM limit"]
         assert (share.unit, share.target) == ("%", Target(55.0, 70.0))
         assert 0 < share.value < 100
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_bf16_is_measured_where_a_cpu_has_it_and_a_line_elsewhere(monkeypatch, emulated):
+    monkeypatch.setattr(ours, "emulates_bf16", lambda _: emulated)
+    for subject in (epochs, convolutions, steps):
+        monkeypatch.setattr(subject, "take_turns", lambda loops, *_, **__: {name: [1.0] for name in loops})
+    monkeypatch.setattr(epochs, "compared", lambda seconds, *_: list(map(named, seconds)))
+    monkeypatch.setattr(epochs, "Apart", NoLoop)
+    monkeypatch.setattr(steps, "beside_the_limit", lambda *given: [named(given[3])] * 2)
+    for found in (epochs.rows(SHORTEST), convolutions.rows(SHORTEST), steps.rows(SHORTEST, compiled=())):
+        assert any("bf16" in row.name for row in found if isinstance(row, Row)) is not emulated
+        assert any(row.line.startswith("bf16 is left out") for row in found if isinstance(row, Absent)) is emulated
+
+
+def named(name):
+    return Row(name, 1.0, "s")
+
+
+class NoLoop(nullcontext):
+    def __enter__(self):
+        return self
+
+    def ready(self):
+        pass
+
+    def __call__(self):
+        return 0.0
 
 
 def test_a_byte_goes_there_and_back_and_who_answered_has_ended(monkeypatch):

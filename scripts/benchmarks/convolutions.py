@@ -4,23 +4,24 @@ from statistics import median
 
 from benchmarks import ours
 from benchmarks.plan import Plan
-from benchmarks.rows import Row
+from benchmarks.rows import Absent, Row
 from benchmarks.turns import ratio, take_turns
 
 SIDES = (32, 64)
-PRECISIONS = ("fp32", "bf16")
+FP32, BF16 = "fp32", "bf16"
 
 
-def rows(plan: Plan) -> list[Row]:
+def rows(plan: Plan) -> list[Row | Absent]:
     """Training on random binary images of both sizes, in both precisions."""
-    found = []
+    lacking = ours.without_bf16()
+    found: list[Row | Absent] = [*lacking]
     for side in SIDES:
         splits = ours.random_binary(plan.drawn_images, side)
         with ours.Runs() as started:
             words = ("data=sprites", "model=conv", "device=cpu")
             runs = {
                 precision: started.start(ours.configured([*words, f"precision={precision}"]), splits)
-                for precision in PRECISIONS
+                for precision in ([FP32] if lacking else [FP32, BF16])
             }
             turns = {precision: lambda run=run: ours.epoch(run) for precision, run in runs.items()}
             seconds = take_turns(turns, plan.rounds)
@@ -28,5 +29,6 @@ def rows(plan: Plan) -> list[Row]:
             Row(f"model=conv, {side}x{side}, {precision}", len(splits.train) / median(taken), "images/s")
             for precision, taken in seconds.items()
         ]
-        found.append(ratio(f"model=conv, {side}x{side}: bf16 over fp32", seconds["fp32"], seconds["bf16"]))
+        if not lacking:
+            found.append(ratio(f"model=conv, {side}x{side}: bf16 over fp32", seconds[FP32], seconds[BF16]))
     return found

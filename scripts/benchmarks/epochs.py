@@ -30,6 +30,7 @@ GRAPH = "this project, fp32, compiled"
 DRAWN = "this project, fp32, pixels drawn anew"
 BF16 = "this project, bf16"
 BF16_GRAPH = "this project, bf16, compiled"
+IN_BF16 = {BF16: "bf16", BF16_GRAPH: "bf16, compiled"}
 WORDS: Mapping[str, Sequence[str]] = {
     FP32: ours.GREY,
     GRAPH: [*ours.GREY, "compile=true"],
@@ -48,7 +49,9 @@ def rows(plan: Plan) -> list[Row | Absent]:
     others: dict[str, Loop] = {TUTORIAL: partial(of_tutorial, plan.images)}
     others |= {rival.name: partial(of_rival, rival, plan.images) for rival in RIVALS if absent[rival.name] is None}
     lent = {f"{name}{LENT}": partial(prepared, loop) for name, loop in others.items()}
-    own = {name: partial(prepared, partial(of_ours, words, plan.images)) for name, words in WORDS.items()}
+    lacking = ours.without_bf16()
+    chosen = {name: words for name, words in WORDS.items() if name not in IN_BF16 or not lacking}
+    own = {name: partial(prepared, partial(of_ours, words, plan.images)) for name, words in chosen.items()}
     # What is held against all others has its turn amid them.
     loops = others | {name: own[name] for name in (FP32, GRAPH)} | lent | own
     losses: dict[str, float] = {}
@@ -67,7 +70,7 @@ def rows(plan: Plan) -> list[Row | Absent]:
         turns = {name: partial(note, losses, name, epoch) for name, epoch in epochs.items()}
         seconds = take_turns(turns, plan.rounds, rehearsals=0)
     measured = compared(seconds, losses, plan.images, 1 + plan.rounds)
-    return [*measured, *(Absent(line) for line in absent.values() if line is not None)]
+    return [*measured, *lacking, *(Absent(line) for line in absent.values() if line is not None)]
 
 
 @contextmanager
@@ -124,7 +127,8 @@ def compared(seconds: dict[str, Seconds], losses: dict[str, float], images: int,
         *faster,
         *(
             ratio(f"epoch, {how}: times as fast as the tutorial", seconds[TUTORIAL], seconds[name], Target(3.0, 4.5))
-            for how, name in (("bf16", BF16), ("bf16, compiled", BF16_GRAPH))
+            for name, how in IN_BF16.items()
+            if name in seconds
         ),
         ratio("epoch, pixels drawn anew: times as fast as the tutorial", seconds[TUTORIAL], seconds[DRAWN]),
     ]

@@ -9,17 +9,25 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from benchmarks.rows import Absent
 from vae import training
 from vae.build import build_objective, build_options, build_vae, new_state, prepare_torch, read_data
 from vae.command_line import compose
 from vae.config import Config
 from vae.data import ImageSet, Splits
 from vae.data.packed import PackedPixels, pack
+from vae.gradients import emulates_bf16
 from vae.state import means
 from vae.tracking import Progress, Tracker
 
 ROOT = Path(__file__).resolve().parents[2]
 GREY = ("experiment=pytorch_example", "device=cpu")  # the pixels that tutorials and the other projects train on
+
+
+def without_bf16() -> list[Absent]:
+    """The line in place of what is measured in bf16, on a CPU where that would take many times as long as fp32."""
+    line = "bf16 is left out: this CPU has no instructions for it"
+    return [Absent(line)] if emulates_bf16(torch.device("cpu")) else []
 
 
 def configured(words: Sequence[str]) -> Config:

@@ -58,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Absent:
-    """What could not be measured, in one line that says what to install."""
+    """What could not be measured, in one line that says why, or what to install."""
 
     line: str
 

@@ -15,7 +15,7 @@ from benchmarks import ours
 from benchmarks.handover import there_and_back
 from benchmarks.limits import gemm_rate, step_flops
 from benchmarks.plan import Plan
-from benchmarks.rows import Row, Target
+from benchmarks.rows import Absent, Row, Target
 from benchmarks.turns import seconds_of, take_turns
 from vae import training
 from vae.data.images import epoch_order, redraw
@@ -25,7 +25,7 @@ SHARE = Target(55.0, 70.0)
 COMPILED = ("compile=true",)
 
 
-def rows(plan: Plan, compiled: Sequence[str] = COMPILED) -> list[Row]:
+def rows(plan: Plan, compiled: Sequence[str] = COMPILED) -> list[Row | Absent]:
     """The fraction of the GEMM limit in fp32, also compiled, and in bf16, and the share of dynamic binarisation.
 
     Args:
@@ -36,15 +36,23 @@ def rows(plan: Plan, compiled: Sequence[str] = COMPILED) -> list[Row]:
         grey = started.of_words(ours.GREY, IMAGES)
         flops = step_flops(grey)
         graph = started.of_words([*ours.GREY, *compiled], IMAGES)
-        bf16 = started.of_words([*ours.GREY, "precision=bf16"], IMAGES)
         drawn = started.of_words(["device=cpu"], IMAGES)
         return [
             *beside_the_limit(grey, flops, torch.float32, "fp32", SHARE, plan),
             *beside_the_limit(graph, flops, torch.float32, "fp32, compiled", SHARE, plan)[1:],
             *without_the_rest(grey, flops, plan),
-            *beside_the_limit(bf16, flops, torch.bfloat16, "bf16", None, plan),
+            *in_bf16(started, flops, plan),
             share_of_drawing(drawn, plan),
         ]
+
+
+def in_bf16(started: ours.Runs, flops: int, plan: Plan) -> list[Row] | list[Absent]:
+    """The same in bf16, where that is not emulated."""
+    lacking = ours.without_bf16()
+    if lacking:
+        return lacking
+    run = started.of_words([*ours.GREY, "precision=bf16"], IMAGES)
+    return beside_the_limit(run, flops, torch.bfloat16, "bf16", None, plan)
 
 
 def beside_the_limit(
