@@ -54,7 +54,7 @@ def backpropagate(
 
 
 def compiled() -> Backpropagate:
-    """`backpropagate` as one graph, forwards and backwards: nothing is kept between the two that a loop can compute.
+    """`backpropagate` as one graph: torch sees the way forward and the way back at once, and joins what it can.
 
     An objective that learns does so outside of any graph: of its step only the terms are compiled. Graphs are of one
     batch size: the last batch of an epoch, which may be smaller, gets its own.
@@ -92,8 +92,8 @@ def held(objective: Objective, step: int) -> Objective:
     """The same objective, one that does not learn and so is a dataclass, with its schedules held at a step."""
     schedules = {name: part for name, part in vars(objective).items() if isinstance(part, Schedule)}
     now = {name: Held(torch.tensor(schedule(step))) for name, schedule in schedules.items()}
-    held: Objective = replace(objective, **now)  # type: ignore[type-var]
-    return held
+    same: Objective = replace(objective, **now)  # type: ignore[type-var]
+    return same
 
 
 def products_in_bf16(vae: VAE, device: torch.device) -> tuple[Context, Context]:
