@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from command import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy
@@ -160,43 +159,3 @@ def test_a_whole_model_with_thrown_logvars_has_a_finite_loss_and_gradients():
     value.backward()
     assert value.isfinite()
     assert all(p.grad.isfinite().all() for p in vae.parameters())
-
-
-IN_ONE_GRAPH = """
-import torch
-from torch._dynamo.utils import counters
-from vae import mlp_vae
-from vae.gradients import backpropagate, compiled
-from vae.objectives import BetaObjective, TargetRateObjective
-from vae.schedules import LinearWarmup
-
-def same(made, thrown, step):
-    vaes = [mlp_vae((1, 12, 12), 3, hidden=(16,)).train() for _ in range(2)]
-    vaes[0].encoder.layers[-1].bias.data[3:] += thrown
-    vaes[1].load_state_dict(vaes[0].state_dict())
-    (loss, terms), (its_loss, its_terms) = (
-        way(vae, x, noise, make(), step, bf16=False)
-        for vae, way, make in zip(vaes, (backpropagate, whole), (made, made), strict=True)
-    )
-    torch.testing.assert_close(its_loss, loss)
-    torch.testing.assert_close(its_terms.distortion, terms.distortion)
-    torch.testing.assert_close(its_terms.rate, terms.rate)
-    for ours, its in zip(vaes[0].parameters(), vaes[1].parameters(), strict=True):
-        torch.testing.assert_close(its, ours)
-        torch.testing.assert_close(its.grad, ours.grad, rtol=1e-3, atol=1e-4)
-
-x, noise, whole = torch.rand(8, 1, 12, 12), torch.randn(8, 3), compiled()
-for thrown, step in ((0.0, 0), (50.0, 3), (0.0, 8)):  # the second is beyond the bounds and recalled
-    same(lambda: BetaObjective(LinearWarmup(4.0, steps=7)), thrown, step)
-# Where a value is looked at a graph ends; where a number is taken for a constant there is one for each.
-assert counters["stats"]["unique_graphs"] == 1 and not counters["graph_break"], counters
-for step in (0, 1):  # it learns: not in a graph
-    same(lambda: TargetRateObjective(4.0, 0.05, 0.005, torch.device("cpu")), 0.0, step)
-assert counters["stats"]["unique_graphs"] == 2, counters
-"""
-
-
-def test_compiled_into_one_graph_the_loss_and_its_gradients_are_the_same():
-    # A process of its own: the checks of shapes that the tests run under cannot be compiled.
-    done = run("-c", IN_ONE_GRAPH)
-    assert done.returncode == 0, done.stderr

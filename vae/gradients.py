@@ -59,10 +59,10 @@ def compiled() -> Backpropagate:
     An objective that learns does so outside of any graph: of its step only the terms are compiled. Graphs are of one
     batch size: the last batch of an epoch, which may be smaller, gets its own.
     """
-    import torch._dynamo.config as dynamo  # seconds, for those who compile
+    if joins_both_ways():
+        import torch._dynamo.config as dynamo  # a second, for those who compile
 
-    if hasattr(dynamo, "trace_autograd_ops"):  # without it torch calls the backward pass from between two graphs
-        dynamo.trace_autograd_ops = True
+        dynamo.trace_autograd_ops = True  # of this thread
     whole = torch.compile(backpropagate, dynamic=False)
     only_terms = torch.compile(elbo_terms, dynamic=False)
 
@@ -71,9 +71,17 @@ def compiled() -> Backpropagate:
     ) -> tuple[Tensor, Terms]:
         if isinstance(objective, Stateful):
             return backpropagate(vae, x, noise, objective, step, bf16=bf16, elbo_terms=only_terms)
-        return whole(vae, x, noise, held(objective, step), 0, bf16=bf16)
+        return whole(vae, x, noise, held(objective, step, x.device), 0, bf16=bf16)
 
     return in_graphs
+
+
+def joins_both_ways() -> bool:
+    """Whether torch makes one graph of loss and `backward()`. Of those before 2.14 it is not known that it is right.
+
+    They make two, with the engine of autograd between them.
+    """
+    return torch.__version__ >= "2.14"
 
 
 @dataclass(frozen=True)
@@ -88,10 +96,10 @@ class Held:
         return self.number
 
 
-def held(objective: Objective, step: int) -> Objective:
-    """The same objective, one that does not learn and so is a dataclass, with its schedules held at a step."""
+def held(objective: Objective, step: int, device: torch.device) -> Objective:
+    """The same objective, one that does not learn, with its schedules held at a step."""
     schedules = {name: part for name, part in vars(objective).items() if isinstance(part, Schedule)}
-    now = {name: Held(torch.tensor(schedule(step))) for name, schedule in schedules.items()}
+    now = {name: Held(torch.full((), schedule(step), device=device)) for name, schedule in schedules.items()}
     same: Objective = replace(objective, **now)  # type: ignore[type-var]
     return same
 
@@ -100,9 +108,9 @@ def products_in_bf16(vae: VAE, device: torch.device) -> tuple[Context, Context]:
     """The networks' products in bfloat16: where to go forward, and where to go back.
 
     The posterior and the likelihood make fp32 of what comes out. A CPU that can rounds the factors of fully connected
-    layers itself: without autocast's fifty casts, which a graph makes on its way, a step of 128 images is 6 % shorter
-    on two threads, 11 % on one. On the way back it rounds those of an objective's own products, too, of which there is
-    one, DIP's covariance.
+    layers itself: without autocast's fifty casts a step of 128 images is 6 % shorter on two threads, 11 % on one. On
+    the way back it rounds those of an objective's own products, too, of which there is one, DIP's covariance. Within a
+    graph it is autocast on any CPU: there the casts are part of other loops.
     """
     connected = isinstance(vae.encoder, MLPEncoder) and isinstance(vae.decoder, MLPDecoder)
     if device.type == "cpu" and connected and not torch.compiler.is_compiling() and rounds_factors():
@@ -122,7 +130,7 @@ def factors_in_bf16() -> Iterator[None]:
 
 
 def emulates_bf16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are made without the instructions for them, as on a CPU that has AVX2 only.
+    """Whether torch has no library's products in bfloat16 for this CPU, as for one with AVX2 only.
 
     There a step of 128 images takes 17 times as long as in fp32.
     """

@@ -9,18 +9,19 @@ from benchmarks.steps import steps
 from benchmarks.turns import Seconds, ratio, take_turns
 from vae import training
 
-PAPER, OURS = "the paper's recipe", "experiment=burda2016_vae"
-COMPILED = f"{OURS} compile=true"
-WORDS = {PAPER: "experiment=burda2016_vae_full", OURS: OURS, COMPILED: COMPILED}
+PAPER = "the paper's recipe"
 
 
 def rows(plan: Plan) -> list[Row]:
     """The time of a step of each, taken in turns, times the steps that the recipe has; evaluation is not in it.
 
-    Compiling, seconds once a run, happens in the rehearsal.
+    Compiling, seconds once a run, happens in the rehearsal. The short recipe is in bf16 where the CPU has it.
     """
+    short = "experiment=burda2016_vae" + (" precision=fp32" if ours.without_bf16() else "")
+    compiled = f"{short} compile=true"
+    recipes = {PAPER: "experiment=burda2016_vae_full", short: short, compiled: compiled}
     with ours.Runs() as started:
-        runs = {recipe: started.of_words([*words.split(), "device=cpu"]) for recipe, words in WORDS.items()}
+        runs = {recipe: started.of_words([*words.split(), "device=cpu"]) for recipe, words in recipes.items()}
         bursts = take_turns({recipe: steps(run, plan.steps) for recipe, run in runs.items()}, plan.rounds)
         whole = {recipe: whole_recipe(run, bursts[recipe], plan) for recipe, run in runs.items()}
         taken = [
@@ -34,8 +35,8 @@ def rows(plan: Plan) -> list[Row]:
         ]
     return [
         *taken,
-        ratio(f"{OURS}: times shorter than the paper's", whole[PAPER], whole[OURS], Target(5.0, 15.0)),
-        ratio(f"{COMPILED}: times shorter than the paper's, uncompiled", whole[PAPER], whole[COMPILED]),
+        ratio(f"{short}: times shorter than the paper's", whole[PAPER], whole[short], Target(5.0, 15.0)),
+        ratio(f"{compiled}: times shorter than the paper's, uncompiled", whole[PAPER], whole[compiled]),
     ]
 
 

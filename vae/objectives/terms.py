@@ -68,7 +68,8 @@ class Objective(Protocol):
     """What the loop minimises. A file of this room each; `build.build_objective` chooses.
 
     The call computes the loss in fp32, outside of any autocast. One that learns (a discriminator, a controller) does
-    so in its call, and is `Stateful`.
+    so in its call, and is `Stateful`. Any other is a dataclass, to whose loss the step means no more than what the
+    schedules among its fields make of it: compiled, they are held at the step (`gradients.held`).
     """
 
     @property
