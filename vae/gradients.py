@@ -62,7 +62,8 @@ def compiled() -> Backpropagate:
     if joins_both_ways():
         import torch._dynamo.config as dynamo  # a second, for those who compile
 
-        dynamo.trace_autograd_ops = True  # of this thread
+        if hasattr(dynamo, "trace_autograd_ops"):  # no public name: a later torch may do without, and refuse to set it
+            dynamo.trace_autograd_ops = True  # of this thread
     whole = torch.compile(backpropagate, dynamic=False)
     only_terms = torch.compile(elbo_terms, dynamic=False)
 
@@ -130,9 +131,9 @@ def factors_in_bf16() -> Iterator[None]:
 
 
 def emulates_bf16(device: torch.device) -> bool:
-    """Whether torch has no library's products in bfloat16 for this CPU, as for one with AVX2 only.
+    """Whether torch makes products in bfloat16 on this device without oneDNN, which wants AVX-512 of an x86 CPU.
 
-    There a step of 128 images takes 17 times as long as in fp32.
+    With AVX2 only a step of 128 images takes 17 times as long as in fp32.
     """
     known = device.type == "cpu" and torch.backends.mkldnn.is_available()
     return known and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
