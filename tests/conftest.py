@@ -43,10 +43,11 @@ def two_threads():
 
 
 @pytest.fixture(autouse=True)
-def denormals():
-    """A run flushes them; hypothesis, which draws them, does not go on in such a process."""
+def as_torch_comes():
+    """A run flushes denormals; hypothesis, which draws them, does not go on in such a process. Nor is its library kept."""
     yield
     torch.set_flush_denormal(False)
+    torch.set_float32_matmul_precision("highest")
 
 
 @pytest.fixture(scope="session")

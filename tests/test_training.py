@@ -2,7 +2,6 @@
 
 import copy
 import math
-import platform
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from small_trainings import OBJECTIVES, StopAfter, parameters
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vae import app, checkpoint, gradients
+from vae import app, checkpoint, products
 from vae.command_line import compose
 from vae.data import ImageSet
 from vae.divergences import NonFiniteError
@@ -228,9 +227,9 @@ def rounded(x):
 
 @pytest.mark.parametrize("able", [True, False])
 def test_bf16_rounds_the_factors_of_the_products(begin, tmp_path, splits, monkeypatch, able):
-    if able and not gradients.rounds_factors():
+    if able and not products.rounds_factors():
         pytest.skip("this CPU rounds no factors of fp32 products")
-    monkeypatch.setattr(gradients, "rounds_factors", lambda: able)
+    monkeypatch.setattr(products, "rounds_factors", lambda: able)
     run = begin(tmp_path, splits, hidden=64, bf16=True)
     first = run.state.vae.encoder.layers[0]
     seen = []
@@ -270,21 +269,13 @@ def test_only_where_a_cpu_rounds_factors_it_may_and_nowhere_in_the_loss(
             see()
             return super().__call__(terms, step)
 
-    monkeypatch.setattr(gradients, "rounds_factors", lambda: able)
+    monkeypatch.setattr(products, "rounds_factors", lambda: able)
     run = begin(tmp_path, splits, make=make, objective=lambda: Seeing(LinearWarmup(1.0)), bf16=bf16)
     run.state.vae.encoder.register_forward_hook(see)
     next(run.state.vae.parameters()).register_hook(see)
     train_step(run.state, splits.test.batch(torch.arange(40), run.state.generator), run.objective, run.options)
     see()
     assert seen == [inside, "highest", inside, "highest"]
-
-
-def test_a_cpu_is_asked_whether_it_rounds_factors():
-    x = torch.full((64, 64), 1 + 2.0**-12)  # 1 in bfloat16
-    with gradients.factors_in_bf16():
-        product = x @ x
-    assert gradients.rounds_factors() is bool((product == 64).all())
-    assert not (x @ x == 64).any()
 
 
 @pytest.mark.parametrize(("bf16", "emulated"), [(True, True), (True, False), (False, True)])
@@ -295,16 +286,6 @@ def test_who_asks_for_bf16_of_a_cpu_without_it_is_told(begin, tmp_path, splits, 
         app.introduce(config, begin(tmp_path, splits, bf16=bf16), torch.device("cpu"))
     told = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert [line.startswith("warning: precision=bf16 takes") for line in told] == [True] * (bf16 and emulated)
-
-
-@pytest.mark.skipif(
-    not Path("/proc/cpuinfo").exists() or platform.machine() != "x86_64", reason="its CPU does not say"
-)
-def test_a_cpu_emulates_bf16_where_it_has_no_avx512():
-    flags = Path("/proc/cpuinfo").read_text().split()
-    made_for_it = torch.backends.mkldnn.is_available() and not {"avx512bw", "avx_ne_convert"}.isdisjoint(flags)
-    assert gradients.emulates_bf16(torch.device("cpu")) is not made_for_it
-    assert not gradients.emulates_bf16(torch.device("cuda"))
 
 
 def test_products_are_fp32_again_after_a_step_that_fails(begin, tmp_path, splits):

@@ -66,6 +66,7 @@ from vae.objectives import (
     TotalCorrelationObjective,
     discriminator,
 )
+from vae.products import choose_library
 from vae.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule
 from vae.state import TrainState, no_sums
 from vae.training import Options
@@ -83,7 +84,7 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 
 
 def prepare_torch(config: Config) -> torch.device:
-    """Set threads and seed, and choose the device."""
+    """Set threads and seed, and choose the device, and who makes its products."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     keep_freed_memory()
@@ -91,7 +92,9 @@ def prepare_torch(config: Config) -> torch.device:
     torch.set_flush_denormal(True)
     torch.backends.cudnn.deterministic = True  # the same seed, the same result
     torch.manual_seed(config.seed)  # of the initial weights; training has a generator of its own
-    return choose_device(config.device)
+    device = choose_device(config.device)
+    choose_library(device)
+    return device
 
 
 def keep_freed_memory() -> None:

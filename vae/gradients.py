@@ -1,21 +1,18 @@
-"""The loss of a batch and its gradient: in fp32, with the networks' products in bfloat16, and compiled."""
+"""The loss of a batch and its gradient: as they stand, and compiled."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vae.model import VAE
-from vae.networks import MLPDecoder, MLPEncoder
 from vae.objectives import DrawnTerms, Objective, Stateful, Terms, elbo_terms
+from vae.products import products_in_bf16
 from vae.schedules import Schedule
-
-Context = AbstractContextManager[Any]
 
 
 @runtime_checkable
@@ -103,45 +100,3 @@ def held(objective: Objective, step: int, device: torch.device) -> Objective:
     now = {name: Held(torch.full((), schedule(step), device=device)) for name, schedule in schedules.items()}
     same: Objective = replace(objective, **now)  # type: ignore[type-var]
     return same
-
-
-def products_in_bf16(vae: VAE, device: torch.device) -> tuple[Context, Context]:
-    """The networks' products in bfloat16: where to go forward, and where to go back.
-
-    The posterior and the likelihood make fp32 of what comes out. A CPU that can rounds the factors of fully connected
-    layers itself: without autocast's fifty casts a step of 128 images is 6 % shorter on two threads, 11 % on one. On
-    the way back it rounds those of an objective's own products, too, of which there is one, DIP's covariance. Within a
-    graph it is autocast on any CPU: there the casts are part of other loops.
-    """
-    connected = isinstance(vae.encoder, MLPEncoder) and isinstance(vae.decoder, MLPDecoder)
-    if device.type == "cpu" and connected and not torch.compiler.is_compiling() and rounds_factors():
-        return factors_in_bf16(), factors_in_bf16()
-    return torch.autocast(device.type, dtype=torch.bfloat16), nullcontext()  # its casts are part of the graph
-
-
-@contextmanager
-def factors_in_bf16() -> Iterator[None]:
-    """Let products of fp32 matrices round their factors to bfloat16, and add in fp32; small ones need not."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
-def emulates_bf16(device: torch.device) -> bool:
-    """Whether torch makes products in bfloat16 on this device without oneDNN, which wants AVX-512 of an x86 CPU.
-
-    With AVX2 only a step of 128 images takes 17 times as long as in fp32.
-    """
-    known = device.type == "cpu" and torch.backends.mkldnn.is_available()
-    return known and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-
-@cache
-def rounds_factors() -> bool:
-    """Whether products on this CPU do that if they may. One with AMX does; others' are fp32 all the same."""
-    nearly_one = torch.full((64, 64), 1 + 2.0**-12)  # 1 in bfloat16
-    with factors_in_bf16():
-        return float((nearly_one @ nearly_one)[0, 0]) == 64

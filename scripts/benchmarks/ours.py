@@ -16,7 +16,7 @@ from vae.command_line import compose
 from vae.config import Config
 from vae.data import ImageSet, Splits
 from vae.data.packed import PackedPixels, pack
-from vae.gradients import emulates_bf16
+from vae.products import emulates_bf16
 from vae.state import means
 from vae.tracking import Progress, Tracker
 

@@ -1,0 +1,74 @@
+"""Who makes the products of matrices, and in what precision."""
+
+import platform
+from pathlib import Path
+
+import pytest
+import torch
+
+from vae import products
+
+CPU = torch.device("cpu")
+# Of the network of `pytorch_example` and a batch of it: forward, to the input, and to the weight.
+PRODUCTS = (
+    (128, 784, 400),
+    (128, 400, 40),
+    (128, 20, 400),
+    (400, 128, 784),
+    (784, 128, 400),
+    (40, 128, 400),
+    (1, 20, 400),
+)
+
+
+@pytest.mark.parametrize(("rows", "inner", "columns"), PRODUCTS)
+def test_whoever_makes_the_products_they_are_fp32(rows, inner, columns):
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(shape, generator=generator) for shape in ((rows, inner), (inner, columns)))
+    products.choose_library(CPU)
+    for left in (a, a.t().contiguous().t()):
+        for right in (b, b.t().contiguous().t()):
+            error = (left @ right - left.double() @ right.double()).abs().max()
+            assert error < 2**-20 * inner  # factors rounded to bfloat16 miss by 2^-9 of products of about 1
+            bias = torch.randn(columns, generator=generator)
+            assert torch.allclose(torch.addmm(bias, left, right), bias + left @ right, atol=1e-4)
+
+
+@pytest.mark.parametrize("rounds", [True, False])
+def test_onednn_makes_them_where_it_rounds_nothing(monkeypatch, rounds):
+    monkeypatch.setattr(products, "rounds_factors", lambda: rounds)
+    products.choose_library(CPU)
+    assert torch.get_float32_matmul_precision() == ("highest" if rounds else "medium")
+    products.choose_library(torch.device("cuda"))
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available(),
+    reason="torch leaves them to MKL here",
+)
+@pytest.mark.skipif(products.rounds_factors(), reason="oneDNN would round them here")
+def test_the_word_reaches_onednn(capfd):
+    a, b = torch.ones(64, 64), torch.ones(64, 64)
+    products.choose_library(CPU)
+    with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+        a @ b
+    assert "matmul" in capfd.readouterr().out
+
+
+def test_a_cpu_is_asked_whether_it_rounds_factors():
+    x = torch.full((64, 64), 1 + 2.0**-12)  # 1 in bfloat16
+    with products.factors_in_bf16():
+        product = x @ x
+    assert products.rounds_factors() is bool((product == 64).all())
+    assert not (x @ x == 64).any()
+
+
+@pytest.mark.skipif(
+    not Path("/proc/cpuinfo").exists() or platform.machine() != "x86_64", reason="its CPU does not say"
+)
+def test_a_cpu_emulates_bf16_where_it_has_no_avx512():
+    flags = Path("/proc/cpuinfo").read_text().split()
+    made_for_it = torch.backends.mkldnn.is_available() and not {"avx512bw", "avx_ne_convert"}.isdisjoint(flags)
+    assert products.emulates_bf16(torch.device("cpu")) is not made_for_it
+    assert not products.emulates_bf16(torch.device("cuda"))
