@@ -44,7 +44,7 @@ def two_threads():
 
 @pytest.fixture(autouse=True)
 def as_torch_comes():
-    """A run flushes denormals; hypothesis, which draws them, does not go on in such a process. Nor is its library kept."""
+    """A run flushes denormals, with which hypothesis would not go on, and chooses who makes its products."""
     yield
     torch.set_flush_denormal(False)
     torch.set_float32_matmul_precision("highest")

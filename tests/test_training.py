@@ -4,7 +4,6 @@ import copy
 import math
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch

@@ -30,10 +30,10 @@ from vae.conclusion import asked, conclude, objective_name, parameters
 from vae.config import Config, ConfigError
 from vae.data import DataError
 from vae.divergences import NonFiniteError
-from vae.products import emulates_bf16
 from vae.monitoring import CHARTS, TERMS
 from vae.objective_config import BetaConfig
 from vae.objectives import normalised_beta
+from vae.products import emulates_bf16
 from vae.provenance import device_name, provenance
 from vae.run_directory import (
     CHECKPOINTS,
