@@ -4,8 +4,8 @@ One table, measured in one run on this machine. What is compared takes turns, an
 a shared machine changes its speed, but not between one epoch and the next. All have the same number of threads.
 
 Denormals are flushed to zero and freed memory is kept in every run of this project: Adam's moments of pixels that are
-never lit decay into denormals, which a CPU multiplies slowly. The others' processes do neither, as they come; their
-epochs are also measured with both.
+never lit decay into denormals, which a CPU multiplies slowly. Where that keeps them in fp32, its products are made by
+oneDNN. The others' processes are as they come; their epochs are also measured with all three.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from benchmarks import (
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.rows import HEADING, Absent, Row, line
 from vae.build import prepare_torch
+from vae.products import products_by_onednn
 from vae.provenance import revision
 
 Subject = Callable[[Plan], Sequence[Row | Absent]]
@@ -89,6 +90,7 @@ def where() -> dict[str, Any]:
         "rivals": rivals.versions(),
         "python": platform.python_version(),
         "denormals": "flushed, and freed memory kept, by this project; by others where lent",
+        "products": "in fp32 by oneDNN, the same" if products_by_onednn() else "by the library that torch takes",
     }
 
 

@@ -34,26 +34,27 @@ def test_whoever_makes_the_products_they_are_fp32(rows, inner, columns):
             assert torch.allclose(torch.addmm(bias, left, right), bias + left @ right, atol=1e-4)
 
 
-@pytest.mark.parametrize("rounds", [True, False])
-def test_onednn_makes_them_where_it_rounds_nothing(monkeypatch, rounds):
+@pytest.mark.parametrize(
+    ("capability", "rounds", "precision"),
+    [("AVX512", False, "medium"), ("AVX512", True, "highest"), ("AVX2", False, "highest"), ("NEON", False, "highest")],
+)
+def test_onednn_makes_them_where_it_has_avx512_and_rounds_nothing(monkeypatch, capability, rounds, precision):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(products, "rounds_factors", lambda: rounds)
     products.choose_library(CPU)
-    assert torch.get_float32_matmul_precision() == ("highest" if rounds else "medium")
+    assert torch.get_float32_matmul_precision() == precision
+    assert products.products_by_onednn() is (precision == "medium")
     products.choose_library(torch.device("cuda"))
     assert torch.get_float32_matmul_precision() == "highest"
 
 
-@pytest.mark.skipif(
-    torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available(),
-    reason="torch leaves them to MKL here",
-)
-@pytest.mark.skipif(products.rounds_factors(), reason="oneDNN would round them here")
-def test_the_word_reaches_onednn(capfd):
-    a, b = torch.ones(64, 64), torch.ones(64, 64)
+def test_who_is_said_to_make_them_does(capfd):
+    a = torch.ones(64, 64)
     products.choose_library(CPU)
     with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
-        a @ b
-    assert "matmul" in capfd.readouterr().out
+        a @ a
+    assert ("matmul" in capfd.readouterr().out) is products.products_by_onednn()
 
 
 def test_a_cpu_is_asked_whether_it_rounds_factors():

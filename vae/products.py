@@ -17,11 +17,17 @@ def choose_library(device: torch.device) -> None:
     """Have oneDNN make the products of fp32 matrices on a CPU with AVX-512, if they stay fp32.
 
     torch leaves them to MKL, which keeps AVX-512 for Intel's CPUs: on an AMD EPYC of Zen 5 oneDNN makes twice as many
-    a second. The word by which torch leaves them to oneDNN allows it to round their factors to bfloat16, too; where it
-    would (on Intel's CPUs with AMX) it is not said. With AVX2 only torch does not listen.
+    a second. The word by which torch leaves them to oneDNN allows it to round their factors to bfloat16, too: where it
+    would, on Intel's CPUs with AMX, it is not said.
     """
-    onednn = device.type == "cpu" and not rounds_factors()
+    avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backends.mkldnn.is_available()
+    onednn = device.type == "cpu" and avx512 and not rounds_factors()
     torch.set_float32_matmul_precision("medium" if onednn else "highest")
+
+
+def products_by_onednn() -> bool:
+    """Whether oneDNN makes the products of fp32 matrices, in fp32."""
+    return torch.get_float32_matmul_precision() == "medium" and not rounds_factors()
 
 
 def products_in_bf16(vae: VAE, device: torch.device) -> tuple[Context, Context]:
@@ -39,14 +45,19 @@ def products_in_bf16(vae: VAE, device: torch.device) -> tuple[Context, Context]:
 
 
 @contextmanager
-def factors_in_bf16() -> Iterator[None]:
-    """Let products of fp32 matrices round their factors to bfloat16, and add in fp32; small ones need not."""
+def fp32_products(precision: str) -> Iterator[None]:
+    """Products of fp32 matrices at torch's "highest" precision, or at "medium", which may round (`rounds_factors`)."""
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
+    torch.set_float32_matmul_precision(precision)
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def factors_in_bf16() -> Context:
+    """Let products of fp32 matrices round their factors to bfloat16, and add in fp32; small ones need not."""
+    return fp32_products("medium")
 
 
 def emulates_bf16(device: torch.device) -> bool:

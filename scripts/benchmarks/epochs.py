@@ -1,8 +1,9 @@
 """A training epoch of MNIST beside those of others: same images, network, batch size and optimiser.
 
 Each loop has a process of its own, and they take turns: what one project imports is no weight on another's steps. The
-others' processes are as their users have them. What ours prepares, that denormals are flushed and freed memory is
-kept, is also lent to each of the others in a second process: how much of a ratio is due to it is seen from the two.
+others' processes are as their users have them. What ours prepares, that denormals are flushed, that freed memory is
+kept and who makes the products, is also lent to each of the others in a second process: how much of a ratio is due to
+it is seen from the two.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

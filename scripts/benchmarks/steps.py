@@ -19,6 +19,7 @@ from benchmarks.rows import Absent, Row, Target
 from benchmarks.turns import seconds_of, take_turns
 from vae import training
 from vae.data.images import epoch_order, redraw
+from vae.products import fp32_products, products_by_onednn
 
 IMAGES = 12_800  # enough that a batch is not in the cache
 SHARE = Target(55.0, 70.0)
@@ -38,12 +39,22 @@ def rows(plan: Plan, compiled: Sequence[str] = COMPILED) -> list[Row | Absent]:
         graph = started.of_words([*ours.GREY, *compiled], IMAGES)
         drawn = started.of_words(["device=cpu"], IMAGES)
         return [
+            *as_torch_comes(plan),
             *beside_the_limit(grey, flops, torch.float32, "fp32", SHARE, plan),
             *beside_the_limit(graph, flops, torch.float32, "fp32, compiled", SHARE, plan)[1:],
             *without_the_rest(grey, flops, plan),
             *in_bf16(started, flops, plan),
             share_of_drawing(drawn, plan),
         ]
+
+
+def as_torch_comes(plan: Plan) -> list[Row]:
+    """The peak rate by the library that torch takes by itself, where a run has another."""
+    if not products_by_onednn():
+        return []
+    with fp32_products("highest"):
+        rates = [gemm_rate(torch.float32) for _ in range(plan.rounds)]
+    return [Row("GEMM peak, fp32, by the library torch would take", median(rates) / 1e9, "GFLOP/s")]
 
 
 def in_bf16(started: ours.Runs, flops: int, plan: Plan) -> list[Row] | list[Absent]:
