@@ -16,6 +16,7 @@ from tensorboard.summary.writer import event_file_writer
 
 from vae.config import Dataset
 from vae.data import ImageSet, ensure_files, fetch, read_idx
+from vae.products import choose_library
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,8 +37,9 @@ def event_files_in_order() -> None:
 
 @pytest.fixture
 def two_threads():
-    """As a run has them that is not told otherwise."""
+    """As a run has them that is not told otherwise, with the library that makes its products."""
     torch.set_num_threads(2)
+    choose_library(torch.device("cpu"))
     yield
     torch.set_num_threads(1)
 

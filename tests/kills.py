@@ -22,6 +22,7 @@ from small_trainings import OBJECTIVES, small_training
 from vae import checkpoint
 from vae.data import ImageSet, Splits
 from vae.model import conv_vae
+from vae.products import choose_library
 from vae.run_directory import has_checkpoint
 from vae.schedules import Piecewise
 from vae.training import fit
@@ -122,6 +123,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # threads do not survive a fork
+    choose_library(torch.device("cpu"))
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports for a second, here once for all children
     moments = random.Random(arguments.seed)
     lost = 0

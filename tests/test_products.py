@@ -35,12 +35,18 @@ def test_whoever_makes_the_products_they_are_fp32(rows, inner, columns):
 
 
 @pytest.mark.parametrize(
-    ("capability", "rounds", "precision"),
-    [("AVX512", False, "medium"), ("AVX512", True, "highest"), ("AVX2", False, "highest"), ("NEON", False, "highest")],
+    ("capability", "built", "rounds", "precision"),
+    [
+        ("AVX512", True, False, "medium"),
+        ("AVX512", True, True, "highest"),
+        ("AVX512", False, False, "highest"),
+        ("AVX2", True, False, "highest"),
+        ("NEON", True, False, "highest"),
+    ],
 )
-def test_onednn_makes_them_where_it_has_avx512_and_rounds_nothing(monkeypatch, capability, rounds, precision):
+def test_onednn_makes_them_where_it_has_avx512_and_rounds_nothing(monkeypatch, capability, built, rounds, precision):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: built)
     monkeypatch.setattr(products, "rounds_factors", lambda: rounds)
     products.choose_library(CPU)
     assert torch.get_float32_matmul_precision() == precision
@@ -49,6 +55,7 @@ def test_onednn_makes_them_where_it_has_avx512_and_rounds_nothing(monkeypatch, c
     assert torch.get_float32_matmul_precision() == "highest"
 
 
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 def test_who_is_said_to_make_them_does(capfd):
     a = torch.ones(64, 64)
     products.choose_library(CPU)
@@ -57,17 +64,25 @@ def test_who_is_said_to_make_them_does(capfd):
     assert ("matmul" in capfd.readouterr().out) is products.products_by_onednn()
 
 
-def test_a_cpu_is_asked_whether_it_rounds_factors():
+of_x86 = pytest.mark.skipif(
+    not Path("/proc/cpuinfo").exists() or platform.machine() != "x86_64", reason="its CPU does not say"
+)
+
+
+@of_x86
+def test_a_cpu_rounds_factors_where_it_has_amx():
+    able = torch.backends.mkldnn.is_available() and "amx_bf16" in Path("/proc/cpuinfo").read_text().split()
+    assert products.rounds_factors() is able
+
+
+def test_asking_whether_factors_are_rounded_leaves_products_as_they_were():
+    products.rounds_factors.cache_clear()
+    products.rounds_factors()
     x = torch.full((64, 64), 1 + 2.0**-12)  # 1 in bfloat16
-    with products.factors_in_bf16():
-        product = x @ x
-    assert products.rounds_factors() is bool((product == 64).all())
     assert not (x @ x == 64).any()
 
 
-@pytest.mark.skipif(
-    not Path("/proc/cpuinfo").exists() or platform.machine() != "x86_64", reason="its CPU does not say"
-)
+@of_x86
 def test_a_cpu_emulates_bf16_where_it_has_no_avx512():
     flags = Path("/proc/cpuinfo").read_text().split()
     made_for_it = torch.backends.mkldnn.is_available() and not {"avx512bw", "avx_ne_convert"}.isdisjoint(flags)

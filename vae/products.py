@@ -1,5 +1,6 @@
 """Who makes the products of matrices, and in what precision: oneDNN or MKL, fp32 or bfloat16."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
@@ -16,17 +17,18 @@ Context = AbstractContextManager[Any]
 def choose_library(device: torch.device) -> None:
     """Have oneDNN make the products of fp32 matrices on a CPU with AVX-512, if they stay fp32.
 
-    torch leaves them to MKL, which keeps AVX-512 for Intel's CPUs: on an AMD EPYC of Zen 5 oneDNN makes twice as many
-    a second. The word by which torch leaves them to oneDNN allows it to round their factors to bfloat16, too: where it
-    would, on Intel's CPUs with AMX, it is not said.
+    torch leaves them to MKL, which keeps AVX-512 for Intel's CPUs: on an AMD EPYC of Zen 5, the only one where it was
+    tried, oneDNN makes twice as many a second. The word by which torch leaves them to oneDNN allows it to round their
+    factors to bfloat16, too: where it would, on Intel's CPUs with AMX, it is not said.
     """
     avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backends.mkldnn.is_available()
-    onednn = device.type == "cpu" and avx512 and not rounds_factors()
-    torch.set_float32_matmul_precision("medium" if onednn else "highest")
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch 2.9: there will be another word
+        onednn = device.type == "cpu" and avx512 and not rounds_factors()
+        torch.set_float32_matmul_precision("medium" if onednn else "highest")
 
 
 def products_by_onednn() -> bool:
-    """Whether oneDNN makes the products of fp32 matrices, in fp32."""
+    """Whether it was said that oneDNN makes the products of fp32 matrices, in fp32."""
     return torch.get_float32_matmul_precision() == "medium" and not rounds_factors()
 
 
@@ -35,8 +37,8 @@ def products_in_bf16(vae: VAE, device: torch.device) -> tuple[Context, Context]:
 
     The posterior and the likelihood make fp32 of what comes out. A CPU that can rounds the factors of fully connected
     layers itself: without autocast's fifty casts a step of 128 images is 6 % shorter on two threads, 11 % on one. On
-    the way back it rounds those of an objective's own products, too, of which there is one, DIP's covariance. Within a
-    graph it is autocast on any CPU: there the casts are part of other loops.
+    the way back it rounds those of an objective's own products, too, of which there is one, DIP's covariance. Where
+    the whole step is one graph it is autocast on any CPU: there the casts are part of other loops.
     """
     connected = isinstance(vae.encoder, MLPEncoder) and isinstance(vae.decoder, MLPDecoder)
     if device.type == "cpu" and connected and not torch.compiler.is_compiling() and rounds_factors():
@@ -71,7 +73,7 @@ def emulates_bf16(device: torch.device) -> bool:
 
 @cache
 def rounds_factors() -> bool:
-    """Whether products on this CPU do that if they may. One with AMX does; others' are fp32 all the same."""
+    """Whether products on this CPU do that if they may. Of x86 those with AMX do; others' are fp32 all the same."""
     nearly_one = torch.full((64, 64), 1 + 2.0**-12)  # 1 in bfloat16
     with factors_in_bf16():
         return float((nearly_one @ nearly_one)[0, 0]) == 64
