@@ -180,6 +180,13 @@ MUTATIONS = (
         "return",
         ("tests/test_signals.py",),
     ),
+    Mutation(
+        "fp32 products stay fp32",
+        "vae/products.py",
+        " and avx512 and not rounds_factors()",
+        " and avx512",
+        ("tests/test_products.py",),
+    ),
 )
 
 
