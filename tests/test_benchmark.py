@@ -201,14 +201,14 @@ def test_a_share_of_the_limit_is_a_percentage_with_its_target():
         assert 0 < share.value < 100
 
 
-@pytest.mark.parametrize("ours", [True, False])
-def test_where_a_run_has_another_library_for_products_it_is_measured_beside_torchs(monkeypatch, ours):
-    monkeypatch.setattr(steps, "products_by_onednn", lambda: ours)
+@pytest.mark.parametrize("another", [True, False])
+def test_where_a_run_has_another_library_for_products_it_is_measured_beside_torchs(monkeypatch, another):
+    monkeypatch.setattr(steps, "products_by_onednn", lambda: another)
     monkeypatch.setattr(
         steps, "gemm_rate", lambda _: 2e9 if torch.get_float32_matmul_precision() == "highest" else 5e9
     )
     torch.set_float32_matmul_precision("medium")
-    assert [row.value for row in steps.as_torch_comes(SHORTEST)] == [2.0, 2.5] * ours
+    assert [row.value for row in steps.as_torch_comes(SHORTEST)] == [2.0, 2.5] * another
 
 
 @pytest.mark.parametrize("emulated", [True, False])

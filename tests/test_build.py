@@ -8,6 +8,7 @@ import torch
 from command import ROOT
 from torch import nn
 
+from vae import products
 from vae.build import build_objective, build_options, build_vae, choose_device, new_state, prepare_torch
 from vae.command_line import compose
 from vae.config import ConfigError, Device
@@ -161,6 +162,15 @@ def test_the_seed_decides_the_weights():
     same = [torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True)]
     assert all(same)
     assert not torch.equal(first.encoder.layers[0].weight, other.encoder.layers[0].weight)
+
+
+@pytest.mark.parametrize(("rounds", "precision"), [(False, "medium"), (True, "highest")])
+def test_a_run_chooses_who_makes_its_products(monkeypatch, rounds, precision):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(products, "rounds_factors", lambda: rounds)
+    prepare_torch(config("device=cpu"))
+    assert torch.get_float32_matmul_precision() == precision
 
 
 def test_auto_takes_an_accelerator_where_there_is_one():

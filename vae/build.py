@@ -84,7 +84,7 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 
 
 def prepare_torch(config: Config) -> torch.device:
-    """Set threads and seed, and choose the device, and who makes its products."""
+    """Set threads and seed, and choose the device, which is returned, and who makes its products."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     keep_freed_memory()

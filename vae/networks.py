@@ -22,7 +22,7 @@ class RowwiseLinear(nn.Linear):
     x W^T they share out by images: each reads all the weights, and before the optimiser's threads can move them every
     other core must give up its copy. Of W x^T each reads the rows that it will move. Where two cores share no cache a
     step of 128 images takes a tenth less by it; where they do, nothing certain; a lone thread would lose 2 %. So it is
-    with MKL; where oneDNN makes the products nothing was gained or lost.
+    with MKL; where oneDNN makes the products two threads neither gained nor lost.
     """
 
     def forward(self, x: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:

@@ -28,7 +28,7 @@ def choose_library(device: torch.device) -> None:
 
 
 def products_by_onednn() -> bool:
-    """Whether it was said that oneDNN makes the products of fp32 matrices, in fp32."""
+    """Whether `choose_library` has left the products of fp32 matrices to oneDNN."""
     return torch.get_float32_matmul_precision() == "medium" and not rounds_factors()
 
 
