@@ -287,7 +287,7 @@ def test_starting_at_the_mean_changes_the_output_biases_only():
 @pytest.mark.parametrize("make", [mlp_vae, conv_vae])
 @pytest.mark.parametrize("samples", [(), (3,)])
 def test_two_threads_find_the_terms_and_gradients_of_one(make, samples):
-    vae = make(IMAGE, latent_dim=40)  # more numbers a posterior than images: products go by the rows of each weight
+    vae = make(IMAGE, latent_dim=40)  # more numbers a posterior than images: MKL goes by the rows of each weight
     x, noise = torch.rand(16, *IMAGE), torch.randn(*samples, 16, 40)
     found = []
     for threads in (2, 1):

@@ -106,6 +106,7 @@ def test_the_activation_is_used_and_every_parameter_is_reached(network, inputs):
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("batch", [0, 1, 31, 32, 100])
 def test_a_product_by_rows_is_the_product_and_so_are_its_gradients(batch):
+    torch.set_float32_matmul_precision("highest")
     ours, plain = RowwiseLinear(20, 32), nn.Linear(20, 32)
     plain.load_state_dict(ours.state_dict())
     x, direction = torch.randn(batch, 20), torch.randn(batch, 32)
@@ -119,8 +120,14 @@ def test_a_product_by_rows_is_the_product_and_so_are_its_gradients(batch):
 
 
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize(("threads", "batch", "by_rows"), [(2, 31, True), (2, 32, False), (1, 31, False)])
-def test_a_product_goes_by_rows_where_the_weight_is_larger_and_threads_share_it(threads, batch, by_rows):
+@pytest.mark.parametrize(
+    ("threads", "batch", "precision", "by_rows"),
+    [(2, 31, "highest", True), (2, 32, "highest", False), (1, 31, "highest", False), (2, 31, "medium", False)],
+)
+def test_a_product_goes_by_rows_where_the_weight_is_larger_and_threads_of_mkl_share_it(
+    threads, batch, precision, by_rows
+):
     torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(precision)  # "medium" leaves it to oneDNN
     y = RowwiseLinear(20, 32)(torch.randn(batch, 20))
     assert (y.stride() == (1, batch)) is by_rows

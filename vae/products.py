@@ -17,9 +17,10 @@ Context = AbstractContextManager[Any]
 def choose_library(device: torch.device) -> None:
     """Have oneDNN make the products of fp32 matrices on a CPU with AVX-512, if they stay fp32.
 
-    torch leaves them to MKL, which keeps AVX-512 for Intel's CPUs: on an AMD EPYC of Zen 5, the only one where it was
-    tried, oneDNN makes twice as many a second. The word by which torch leaves them to oneDNN allows it to round their
-    factors to bfloat16, too: where it would, on Intel's CPUs with AMX, it is not said.
+    torch leaves them to MKL, which keeps AVX-512 for Intel's CPUs: on an AMD EPYC of Zen 5 oneDNN makes twice as many
+    a second, on one of Zen 4, whose AVX-512 is half as wide, a tenth more; Intel's were not tried. The word by which
+    torch leaves them to oneDNN allows it to round their factors to bfloat16, too: where it would, on Intel's CPUs with
+    AMX, it is not said.
     """
     avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backends.mkldnn.is_available()
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch 2.9: there will be another word
