@@ -13,7 +13,7 @@ from data_files import state
 from vae.config import Dataset
 from vae.data import DataError, ensure_files, fetch
 
-TIMEOUT = 4.0  # seconds of a source that never ends; the default is 30
+TIMEOUT = 8.0  # seconds of a source that never ends; the default is 30
 OK = b"HTTP/1.0 200 OK\r\nContent-Type: application/gzip\r\nContent-Length: 9912422\r\n\r\n"
 
 
