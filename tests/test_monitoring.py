@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vae import figures
+from vae import plots
 from vae.evaluation import Encoding, encode_images, encode_posteriors
 from vae.model import VAE, mlp_vae
 from vae.monitoring import (
@@ -116,7 +116,7 @@ def logged_rates(tracker, steps, capacity=False):
 def test_the_rates_in_training_are_drawn_from_all_that_was_logged(tmp_path, monkeypatch, capacity):
     drawn = []
     monkeypatch.setattr(
-        figures, "rates_over_steps", lambda *curves: drawn.append(curves) or torch.zeros(2, 2, 3, dtype=torch.uint8)
+        plots, "rates_over_steps", lambda *curves: drawn.append(curves) or torch.zeros(2, 2, 3, dtype=torch.uint8)
     )
     with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
         logged_rates(tracker, [100, 200], capacity)

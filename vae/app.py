@@ -167,6 +167,8 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
             tracker.charts(CHARTS, TERMS)
         tracker.text("configuration", as_code(OmegaConf.to_yaml(OmegaConf.structured(config))), state.step)
         tracker.text("environment", as_code(json.dumps(origin, indent=2)), state.step)
+        if tracker.takes_pictures:
+            from vae import plots  # noqa: F401 - matplotlib is loaded here, before the first step
         gc.freeze()  # what was imported stays: no collection looks through it again, as each of a figure's would
         if fit(training):
             conclude(config, training, stop)

@@ -97,6 +97,8 @@ def show_pictures(tracker: Tracker, pictures: Mapping[str, figures.Picture], ste
 @torch.inference_mode()
 def draw(vae: VAE, images: ImageSet, encoding: Encoding, beta: float) -> Mapping[str, figures.Picture]:
     """All figures by name."""
+    from vae import plots  # not loaded where nothing is drawn
+
     vae.eval()
     device = images.device
     generator = torch.Generator(device).manual_seed(PICTURE_SEED)
@@ -111,13 +113,13 @@ def draw(vae: VAE, images: ImageSet, encoding: Encoding, beta: float) -> Mapping
         "traversals": figures.traversals(
             vae, posterior.mean[0], encoding.rate_per_latent, title=f"beta {beta:g}, latents by rate in nats"
         ),
-        "rate_per_latent": figures.rate_spectrum(encoding.rate_per_latent, order),
-        "correlation": figures.correlation_matrix(correlation(encoding), order),
+        "rate_per_latent": plots.rate_spectrum(encoding.rate_per_latent, order),
+        "correlation": plots.correlation_matrix(correlation(encoding), order),
     }
     if vae.latent_dim >= 2:
         plane = (0, 1) if vae.latent_dim == 2 else (order[0], order[1])
         part = slice(SCATTER_IMAGES)
-        pictures["latent_scatter"] = figures.scatter(encoding.mean[part], encoding.labels[part], plane)
+        pictures["latent_scatter"] = plots.scatter(encoding.mean[part], encoding.labels[part], plane)
     if vae.latent_dim == 2:
         pictures["manifold"] = figures.manifold(vae, device)
     return pictures
@@ -175,15 +177,17 @@ def draw_end(
     pictures: dict[str, figures.Picture] = {}
     if not tracker.takes_pictures:
         return pictures
+    from vae import plots
+
     curves = tracker.history(lambda tag: tag in TOTALS or tag.startswith(TRAIN_KL))
     latents = {tag.removeprefix(TRAIN_KL): curve for tag, curve in curves.items() if tag.startswith(TRAIN_KL)}
     totals = {title: curves[tag] for tag, title in TOTALS.items() if tag in curves}
     if any(len(curve) > 1 for curve in latents.values()):  # of one point there is nothing to see
-        pictures["rates_in_training"] = figures.rates_over_steps(latents, totals)
+        pictures["rates_in_training"] = plots.rates_over_steps(latents, totals)
     if found is not None:
         order = sorted(range(len(rate_per_latent)), key=lambda latent: -rate_per_latent[latent])
         drawn = {title: found["matrices"][name] for name, title in MATRICES.items()}
-        pictures["factors"] = figures.factor_matrices(drawn, found["factors"], order)
+        pictures["factors"] = plots.factor_matrices(drawn, found["factors"], order)
     return pictures
 
 

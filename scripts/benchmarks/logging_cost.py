@@ -10,7 +10,7 @@ from unittest.mock import patch
 from benchmarks import ours
 from benchmarks.plan import Plan
 from benchmarks.rows import Row, Target
-from vae import monitoring, training
+from vae import monitoring, plots, training  # noqa: F401 - a run loads matplotlib before its first step
 from vae.tracking import Tracker
 
 PROMISED_EPOCHS = 25  # the default

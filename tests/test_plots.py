@@ -1,0 +1,121 @@
+"""Plots: sizes, and what of the numbers is seen."""
+
+import pytest
+import torch
+from command import run
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vae import plots
+
+WHITE = 255
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def check(picture: torch.Tensor, height: int, width: int) -> None:
+    assert picture.dtype == torch.uint8
+    assert picture.shape == (height, width, 3)
+    assert picture.min() < WHITE  # something is drawn
+
+
+@pytest.mark.parametrize("draws", [True, False])
+def test_matplotlib_is_loaded_before_the_first_step_of_a_run_that_draws_and_of_no_other(tmp_path, few_images, draws):
+    code = (
+        "import runpy, sys\n"
+        "from vae import app, training\n"
+        "def first(*_): print('loaded:', 'torch' in sys.modules, 'matplotlib' in sys.modules); sys.exit(7)\n"
+        "training.train_step = first\n"
+        "sys.argv[0] = 'train.py'\n"
+        "runpy.run_path('train.py', run_name='__main__')"
+    )
+    words = (f"tracking.tensorboard={draws}".lower(), f"hydra.run.dir='{tmp_path}/run'")
+    done = run("-c", code, *few_images, *words)
+    assert done.stdout.endswith(f"loaded: True {draws}\n"), done.stderr
+
+
+@pytest.mark.parametrize("latent_dim", [2, 20])
+@pytest.mark.parametrize("images", [1, 50])
+def test_the_scatter_is_a_picture_for_any_number_of_images(images, latent_dim):
+    mean = torch.randn(images, latent_dim, generator=seeded(0))
+    check(plots.scatter(mean, torch.arange(images) % 10, (0, latent_dim - 1)), 500, 600)
+
+
+def test_the_scatter_shows_the_two_latents_that_were_asked_for():
+    mean, labels = torch.randn(50, 3, generator=seeded(0)), torch.zeros(50, dtype=torch.int64)
+    swapped = mean[:, [1, 0, 2]]
+    straight = plots.scatter(mean, labels, (0, 2))
+    assert not straight.equal(plots.scatter(swapped, labels, (0, 2)))
+    other_third = mean.clone()
+    other_third[:, 1] = 5.0  # not shown
+    assert straight.equal(plots.scatter(other_third, labels, (0, 2)))
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 20, 45])
+def test_the_plots_of_latents_are_pictures_for_any_number_of_them(latent_dim):
+    order = list(reversed(range(latent_dim)))
+    check(plots.correlation_matrix(torch.eye(latent_dim), order), 500, 600)
+    check(plots.rate_spectrum(torch.rand(latent_dim, generator=seeded(0)), order), 350, 600)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 20])
+@pytest.mark.parametrize("points", [2, 5_001])
+def test_the_rates_over_the_steps_are_a_picture_for_any_number_of_latents_and_points(latent_dim, points):
+    curve = {100 * point: float(point) for point in range(1, points + 1)}
+    latents = {f"{latent:02d}": curve for latent in range(latent_dim)}
+    check(plots.rates_over_steps(latents, {"rate": curve, "capacity C": curve}), 600, 800)
+    check(plots.rates_over_steps(latents, {"rate": curve}), 600, 800)
+
+
+def test_the_last_point_of_a_long_curve_is_drawn(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Axes, "plot", lambda _, steps, values, **__: drawn.append((steps, values)))
+    curve = {step: 2.0 * step for step in range(1, 5_002)}
+    plots.rates_over_steps({"00": curve}, {"rate": curve})
+    for steps, values in drawn:
+        assert (steps[0], steps[-1], values[-1]) == (1, 5_001, 10_002.0)
+        assert len(steps) <= plots.POINTS + 1
+
+
+def test_each_curve_of_the_rates_changes_the_picture():
+    flat, rising = {100: 1.0, 200: 1.0, 300: 1.0}, {100: 0.0, 200: 0.5, 300: 1.0}
+    plain = plots.rates_over_steps({"00": flat, "01": flat}, {"rate": flat, "capacity C": flat})
+    others = [
+        plots.rates_over_steps({"00": flat, "01": rising}, {"rate": flat, "capacity C": flat}),
+        plots.rates_over_steps({"00": flat, "01": flat}, {"rate": rising, "capacity C": flat}),
+        plots.rates_over_steps({"00": flat, "01": flat}, {"rate": flat, "capacity C": rising}),
+    ]
+    middle = plain.shape[0] // 2
+    for other, (same, changed) in zip(
+        others, [(slice(middle), slice(middle, None))] + 2 * [(slice(middle, None), slice(middle))], strict=True
+    ):
+        assert plain[same].equal(other[same])
+        assert not plain[changed].equal(other[changed])
+
+
+@pytest.mark.parametrize(("rho", "warmer", "colder"), [(0.9, 0, 2), (-0.9, 2, 0)])
+def test_positive_correlation_is_red_and_negative_blue(rho, warmer, colder):
+    picture = plots.correlation_matrix(torch.tensor([[1.0, rho], [rho, 1.0]]), [0, 1])
+    neutral = plots.correlation_matrix(torch.eye(2), [0, 1])
+    changed = (picture != neutral).any(-1)
+    colour = picture[changed].float().mean(0)
+    assert changed.sum() > 10_000
+    assert colour[warmer] > colour[colder] + 50
+
+
+def test_the_bars_of_the_spectrum_stand_in_the_order_given_with_heights_as_the_rates():
+    picture = plots.rate_spectrum(torch.tensor([1.0, 0.0, 4.0, 2.0]), [2, 3, 0, 1])
+    bar = (picture == torch.tensor([0x31, 0x68, 0x8E])).all(-1)
+    heights = bar.sum(0)[bar.any(0)]
+    seen = heights.unique_consecutive()
+    tall = [height for height in seen.tolist() if (heights == height).sum() > 20]
+    assert tall == sorted(tall, reverse=True)
+    assert [height / tall[0] for height in tall] == pytest.approx([1.0, 0.5, 0.25], abs=0.02)
+
+
+def test_a_figure_is_rendered_at_its_size():
+    figure = Figure(figsize=(2, 1))
+    figure.add_subplot().plot([0, 1])
+    check(plots.render(figure, dpi=50), 50, 100)
