@@ -308,7 +308,7 @@ def mutated(draw):
     return words
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(mutated())
 @example(["beta=4\n"])
 @example(["beta=\x00"])

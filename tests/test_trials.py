@@ -5,7 +5,7 @@ from command import run
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("killed_runs", 1), ("starts", 4), ("members", 4), ("epochs", 40), ("bad_lines", 20)]
+    ("name", "count"), [("killed_runs", 2), ("starts", 4), ("members", 4), ("epochs", 40), ("bad_lines", 20)]
 )
 @pytest.mark.usefixtures("mnist_root")
 def test_every_trial_goes_as_promised(name, count):
