@@ -1,9 +1,13 @@
 """The real command line, as a user starts it."""
 
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -12,6 +16,14 @@ SMALL = ("epochs=2", "batch_size=500", "model.hidden=[64]", "model.latent_dim=2"
 
 # A member of a sweep: a little longer, so that a test has the time to disturb it.
 MEMBER = (*SMALL, "epochs=3", "tracking.tensorboard=false", "threads=1")
+
+
+class Answer(NamedTuple):
+    """What came of a script that was called, under the names that subprocess gives it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 def run_train(
@@ -27,7 +39,20 @@ def run(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
 
 
-def one_error_line(done: subprocess.CompletedProcess[str]) -> str:
+def made_once(directory: Path, words: tuple[str, ...]) -> Path:
+    """The directory of the run of `python train.py WORDS`, made by the first worker that asks; alone in its folder."""
+    directory.parent.mkdir(exist_ok=True)
+    with FileLock(f"{directory}.lock"):
+        if not (directory / "summary.json").exists():
+            shutil.rmtree(directory, ignore_errors=True)  # of a worker that was ended
+            done = run_train(*words, directory=directory)
+            if done.returncode != 0:
+                shutil.rmtree(directory)  # the next worker shall see what is wrong, too
+            assert done.returncode == 0, done.stderr
+    return directory
+
+
+def one_error_line(done: subprocess.CompletedProcess[str] | Answer) -> str:
     """The line of a failed command that says why: there is one, and no traceback."""
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("error:")]
     assert "Traceback" not in done.stdout + done.stderr

@@ -1,14 +1,17 @@
 """What several test files stand on."""
 
+import logging
 import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
-from command import MEMBER, SMALL, run_train
+from command import MEMBER, SMALL, Answer, made_once, run_train
 from data_files import filled, write_good
 from filelock import FileLock
 from small_trainings import begin, splits  # noqa: F401 - fixtures
@@ -67,6 +70,18 @@ def few_images(mnist_root, tmp_path_factory) -> tuple[str, ...]:
     np.savez(path, images=read_idx(mnist_root / "MNIST/raw/t10k-images-idx3-ubyte")[:3_500])
     data = ("data=images", f"data.path={path}", "data.validation_size=500", "data.test_size=500")
     return (*data, "data.binarisation=dynamic", "epochs=4", "batch_size=250")
+
+
+@pytest.fixture(scope="session")
+def few_words(few_images) -> tuple[str, ...]:
+    """The words of `few_run`."""
+    return (*few_images, "beta=4", "model.hidden=[64]", "model.latent_dim=2", "tracking.log_every_steps=4")
+
+
+@pytest.fixture(scope="session")
+def few_run(few_words, shared) -> Path:
+    """The directory of a run on few images, four epochs of ten steps. Read only, like `finished_run`."""
+    return made_once(shared / "few" / "run", few_words)
 
 
 @pytest.fixture(scope="session")
@@ -133,9 +148,26 @@ def finished_run(request, shared):
     All workers read it; a test that writes in it takes a copy.
     """
     request.getfixturevalue("mnist_root")  # a first start fetches it under its own time limit
-    directory = shared / "runs" / "beta=4"
-    with FileLock(shared / "runs.lock"):
-        if not directory.exists():
-            done = run_train("beta=4", *SMALL, directory=directory)
-            assert done.returncode == 0, done.stderr
-    return directory
+    return made_once(shared / "runs" / "beta=4", ("beta=4", *SMALL))
+
+
+@pytest.fixture
+def called(monkeypatch, capsys, caplog) -> Callable[..., Answer]:
+    """`python scripts/SCRIPT.py WORDS` in this process, which has loaded torch already: its code and what it said.
+
+    What it logs goes to pytest instead of stderr, and is put there again.
+    """
+
+    def answer(script: ModuleType, *words: str) -> Answer:
+        monkeypatch.setattr("sys.argv", [f"{script.__name__}.py", *words])
+        capsys.readouterr()
+        caplog.clear()
+        try:
+            code = script.main()
+        except SystemExit as stopped:
+            code = stopped.code
+        out, err = capsys.readouterr()
+        logged = [f"{record.getMessage()}\n" for record in caplog.records if record.levelno >= logging.WARNING]
+        return Answer(code, out, "".join(logged) + err)
+
+    return answer

@@ -13,7 +13,7 @@ from math import isnan, sqrt
 
 import pytest
 import torch
-from command import gone, run
+from command import gone, one_error_line, run
 
 import benchmark
 from benchmarks import convolutions, epochs, growth, handover, logging_cost, ours, plan, rows, steps, sweeps, turns
@@ -280,7 +280,20 @@ def test_the_script_prints_a_table_and_writes_the_same_rows(tmp_path):
     assert all(name in done.stdout for name in names)
 
 
-def test_an_unknown_subject_is_refused():
-    done = run("scripts/benchmark.py", "speed")
+def test_an_unknown_subject_is_refused(called):
+    done = called(benchmark, "speed")
     assert done.returncode == 2
     assert "unknown subject speed, the subjects are epoch, step" in done.stderr
+
+
+def test_before_anything_is_timed_the_data_is_there(tmp_path, monkeypatch, called):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "beta-vae").touch()  # no folder, so that nothing can be fetched into it
+    done = called(benchmark, "--quick", "epoch")
+    assert done.returncode == 4
+    assert f"{tmp_path}/beta-vae/MNIST/raw must be a folder that can be written" in one_error_line(done)
+    assert "training epoch" not in done.stdout
+    monkeypatch.setattr(benchmark, "measure", lambda *_: {})
+    assert (
+        called(benchmark, "conv", "scores").returncode == 0
+    )  # what is measured on other images does not ask for these
