@@ -60,18 +60,18 @@ def test_a_run_that_is_killed_while_it_concludes_is_whole_after_it_was_continued
     assert events(run)[1] == {"_hparams_/session_start_info", "_hparams_/session_end_info"}
 
 
-def test_a_run_that_ends_sooner_than_it_was_asked_to_first_leaves_all_that_a_run_leaves(tmp_path, finished_run):
-    run = shutil.copytree(finished_run, tmp_path / "run")
+def test_a_run_that_ends_sooner_than_it_was_asked_to_first_leaves_all_that_a_run_leaves(tmp_path, few_run):
+    run = shutil.copytree(few_run, tmp_path / "run")
     (run / SUMMARY).unlink()
     (run / "projector_config.pbtxt").unlink()
     shutil.rmtree(run / "projector")
     (run / "figures/rates_in_training.png").unlink()
     before = (run / ".hydra/overrides.yaml").read_text()
-    (run / ".hydra/overrides.yaml").write_text(before.replace("epochs=2", "epochs=5"))  # killed in its third epoch
-    done = run_train(f"resume={run}", "epochs=2")
+    (run / ".hydra/overrides.yaml").write_text(before.replace("epochs=4", "epochs=7"))  # killed in its fifth epoch
+    done = run_train(f"resume={run}", "epochs=4")
     assert done.returncode == 0, done.stderr
-    assert files(run) == files(finished_run)
-    assert result(run) == result(finished_run)
+    assert files(run) == files(few_run)
+    assert result(run) == result(few_run)
 
 
 def files(run):

@@ -7,7 +7,7 @@ import sys
 import termios
 
 import pytest
-from command import ROOT, run_train
+from command import ROOT, made_once, run_train
 from results import result
 
 from vae import checkpoint
@@ -32,11 +32,8 @@ def words(few_images) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def expected(words, tmp_path_factory) -> str:
-    run = tmp_path_factory.mktemp("determinism") / "run"
-    done = run_train(*words, directory=run)
-    assert done.returncode == 0, done.stderr
-    return result(run)
+def expected(words, shared) -> str:
+    return result(made_once(shared / "longer" / "run", words))
 
 
 @pytest.mark.parametrize("way", ALONE)

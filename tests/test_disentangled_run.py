@@ -5,21 +5,28 @@ import shutil
 
 import numpy as np
 import pytest
-from command import run, run_train
+from command import made_once, run
 from PIL import Image
+
+import evaluate
 
 GRID = ["data.shapes=2", "data.scales=2", "data.orientations=1", "data.positions_x=6", "data.positions_y=6"]
 SMALL = [*GRID, "data.side=16", "data.validation_size=50", "data.test_size=50", "model.hidden=[32]", "epochs=2"]
 
 
 @pytest.fixture(scope="module")
-def sprites_run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sprites")
-    words = ["data=sprites", f"data.root={folder / 'root'}", *SMALL, "model.latent_dim=3", "batch_size=16", "beta=2"]
-    done = run_train(*words, directory=folder / "run")
-    assert done.returncode == 0, done.stderr
-    assert "scores MIG " in done.stdout + done.stderr
-    return folder / "run"
+def sprites_run(shared):
+    words = (
+        "data=sprites",
+        f"data.root={shared}/sprites/root",
+        *SMALL,
+        "model.latent_dim=3",
+        "batch_size=16",
+        "beta=2",
+    )
+    run = made_once(shared / "sprites" / "run", words)
+    assert "scores MIG " in (run / "train.log").read_text()
+    return run
 
 
 def summary(directory):
@@ -67,13 +74,13 @@ def test_evaluate_finds_the_same_scores_and_adds_those_that_lack(tmp_path, sprit
     assert json.loads(done.stdout)["disentanglement"] == before["disentanglement"]
 
 
-def test_evaluate_notices_a_score_that_is_not_the_models(tmp_path, sprites_run):
+def test_evaluate_notices_a_score_that_is_not_the_models(tmp_path, sprites_run, called):
     copy = tmp_path / "run"
     shutil.copytree(sprites_run, copy)
     wrong = summary(copy)
     wrong["disentanglement"]["numbers"]["mig"] += 0.1
     (copy / "summary.json").write_text(json.dumps(wrong))
-    done = run("scripts/evaluate.py", str(copy))
+    done = called(evaluate, str(copy))
     assert done.returncode == 1
     assert "differs" in done.stderr
     assert "in mig" in done.stderr

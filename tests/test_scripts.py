@@ -3,9 +3,10 @@ import shutil
 
 import numpy as np
 import pytest
-from command import run
+from command import one_error_line, run
 from PIL import Image
 
+import evaluate
 import traverse
 
 pytestmark = pytest.mark.usefixtures("mnist_root")
@@ -18,35 +19,35 @@ def test_evaluate_recomputes_the_numbers_of_the_summary(finished_run):
     assert json.loads(done.stdout) == json.loads((finished_run / "summary.json").read_text())["test"]
 
 
-def test_evaluate_notices_a_number_that_is_not_the_models(tmp_path, finished_run):
+def test_evaluate_notices_a_number_that_is_not_the_models(tmp_path, finished_run, called):
     shutil.copytree(finished_run, tmp_path / "run")
     path = tmp_path / "run" / "summary.json"
     content = json.loads(path.read_text())
     content["test"]["rate_per_latent"][1] += 0.01
     path.write_text(json.dumps(content))
-    done = run("scripts/evaluate.py", str(tmp_path / "run"))
+    done = called(evaluate, str(tmp_path / "run"))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith("in rate_per_latent")
 
 
-def test_evaluate_says_of_a_run_that_failed_that_it_did(tmp_path, finished_run):
+def test_evaluate_says_of_a_run_that_failed_that_it_did(tmp_path, finished_run, called):
     copy = shutil.copytree(finished_run, tmp_path / "run")
     (copy / "summary.json").write_text(json.dumps({"status": "failed", "code": 6, "error": "the disk is full"}))
-    done = run("scripts/evaluate.py", str(copy))
+    done = called(evaluate, str(copy))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith("has no numbers to compare: the run failed, the disk is full")
 
 
-def test_evaluate_takes_the_best_checkpoint(finished_run):
-    done = run("scripts/evaluate.py", str(finished_run), "--checkpoint", "best")
+def test_evaluate_takes_the_best_checkpoint(finished_run, called):
+    done = called(evaluate, str(finished_run), "--checkpoint", "best")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["images"] == 10_000
 
 
-def test_evaluate_estimates_the_nll_beside_the_numbers_of_the_summary(finished_run):
+def test_evaluate_estimates_the_nll_beside_the_numbers_of_the_summary(finished_run, called):
     nlls = []
     for words in (["--samples", "100", "--images", "1000"], ["--samples", "1", "--images", "1000"]):
-        done = run("scripts/evaluate.py", str(finished_run), *words)
+        done = called(evaluate, str(finished_run), *words)
         assert done.returncode == 0, done.stderr
         numbers = json.loads(done.stdout)
         assert f"{numbers['nll']['samples']}" == words[1]
@@ -56,11 +57,18 @@ def test_evaluate_estimates_the_nll_beside_the_numbers_of_the_summary(finished_r
     assert nlls[0] < nlls[1]
 
 
-@pytest.mark.parametrize("words", [["--samples", "0"], ["--samples", "5", "--images", "-1"], ["--images", "5"]])
-def test_evaluate_refuses_an_nll_of_nothing(words):
-    done = run("scripts/evaluate.py", "nowhere", *words)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--samples", "0"], "--samples and --images must be 1 or more"),
+        (["--samples", "5", "--images", "-1"], "--samples and --images must be 1 or more"),
+        (["--images", "5"], "--images is of the NLL. Add --samples, as in --samples 5000"),
+    ],
+)
+def test_evaluate_refuses_an_nll_of_nothing(words, said, called):
+    done = called(evaluate, "nowhere", *words)
     assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].endswith(said)
 
 
 def test_traverse_draws_the_latents_by_rate(tmp_path, finished_run):
@@ -72,17 +80,17 @@ def test_traverse_draws_the_latents_by_rate(tmp_path, finished_run):
     assert picture.std() > 10
 
 
-def test_traverse_puts_runs_side_by_side(tmp_path, finished_sweep):
+def test_traverse_puts_runs_side_by_side(tmp_path, finished_sweep, called):
     runs = [str(path) for path in sorted(finished_sweep.glob("beta=*"))]
     shapes = []
     for words in (runs[:1], runs):
-        done = run("scripts/traverse.py", *words, "--rows", "2", "--output", str(tmp_path / "out.png"))
+        done = called(traverse, *words, "--rows", "2", "--output", str(tmp_path / "out.png"))
         assert done.returncode == 0, done.stderr
         shapes.append(np.array(Image.open(tmp_path / "out.png")).shape)
     assert shapes[1][1] > 2 * shapes[0][1]
 
 
-@pytest.mark.parametrize("script", ["evaluate", "traverse"])
+@pytest.mark.parametrize("script", [evaluate, traverse])
 @pytest.mark.parametrize(
     ("damage", "code", "line"),
     [
@@ -93,17 +101,27 @@ def test_traverse_puts_runs_side_by_side(tmp_path, finished_sweep):
     ],
     ids=["no run", "bad configuration", "no checkpoint", "bad checkpoint"],
 )
-def test_a_damaged_run_is_one_line(tmp_path, finished_run, script, damage, code, line):
-    shutil.copytree(finished_run, tmp_path / "run")
+def test_a_damaged_run_is_one_line(tmp_path, few_run, called, script, damage, code, line):
+    shutil.copytree(few_run, tmp_path / "run")
     damage(tmp_path / "run")
-    done = run(f"scripts/{script}.py", str(tmp_path / "run"))
+    done = called(script, str(tmp_path / "run"))
     assert done.returncode == code
     assert line in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_traverse_refuses_an_image_that_there_is_not(finished_run):
-    done = run("scripts/traverse.py", str(finished_run), "--image", "10000")
+@pytest.mark.parametrize("script", ["evaluate", "traverse"])
+def test_a_command_on_a_damaged_run_is_one_line_and_a_code(tmp_path, few_run, script):
+    shutil.copytree(few_run, tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "last").write_bytes(b"no")
+    done = run(f"scripts/{script}.py", str(tmp_path / "run"))
+    assert done.returncode == 5
+    assert one_error_line(done) == done.stderr.rstrip("\n")
+    assert "is not a checkpoint" in done.stderr
+
+
+def test_traverse_refuses_an_image_that_there_is_not(finished_run, called):
+    done = called(traverse, str(finished_run), "--image", "10000")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].endswith("--image must be below 10000, got 10000")
 
@@ -116,9 +134,7 @@ def test_traverse_refuses_an_image_that_there_is_not(finished_run):
         (["--reach", "x"], "argument --reach: invalid float value: 'x'"),
     ],
 )
-def test_traverse_refuses_what_nobody_can_draw(capsys, monkeypatch, words, said):
-    monkeypatch.setattr("sys.argv", ["traverse.py", "run", *words])
-    with pytest.raises(SystemExit) as stopped:
-        traverse.main()
-    assert stopped.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1].endswith(said)
+def test_traverse_refuses_what_nobody_can_draw(called, words, said):
+    done = called(traverse, "run", *words)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(said)
