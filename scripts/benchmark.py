@@ -57,7 +57,7 @@ SUBJECTS: Mapping[str, tuple[str, Subject]] = {
     "recipe": ("two recipes for the VAE of Burda et al. (2016), whole trainings by the time of a step", recipes.rows),
 }
 IN_QUICK = ("epoch", "step", "conv", "evaluation", "first_step")
-WITHOUT_MNIST = {"conv", "scores"}
+WITHOUT_MNIST = {"conv", "scores"}  # their images are drawn here
 
 
 def main() -> int:

@@ -40,15 +40,19 @@ def run(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
 
 
 def made_once(directory: Path, words: tuple[str, ...]) -> Path:
-    """The directory of the run of `python train.py WORDS`, made by the first worker that asks; alone in its folder."""
-    directory.parent.mkdir(exist_ok=True)
+    """The directory of the run, or sweep, of `python train.py WORDS`: the first worker that asks makes it.
+
+    What failed, or was ended, is made again by the next, which shall see what is wrong, too. Runs that a test looks at
+    through their parent's folder need one of their own.
+    """
+    made = Path(f"{directory}.made")
+    made.parent.mkdir(exist_ok=True)
     with FileLock(f"{directory}.lock"):
-        if not (directory / "summary.json").exists():
-            shutil.rmtree(directory, ignore_errors=True)  # of a worker that was ended
-            done = run_train(*words, directory=directory)
-            if done.returncode != 0:
-                shutil.rmtree(directory)  # the next worker shall see what is wrong, too
+        if not made.exists():
+            shutil.rmtree(directory, ignore_errors=True)
+            done = run_train(*words, f"hydra.{'sweep' if '-m' in words else 'run'}.dir='{directory}'")
             assert done.returncode == 0, done.stderr
+            made.touch()
     return directory
 
 

@@ -11,9 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from command import MEMBER, SMALL, Answer, made_once, run_train
+from command import MEMBER, SMALL, Answer, made_once
 from data_files import filled, write_good
-from filelock import FileLock
 from small_trainings import begin, splits  # noqa: F401 - fixtures
 from tensorboard.summary.writer import event_file_writer
 
@@ -132,13 +131,7 @@ def shared(tmp_path_factory, worker_id) -> Path:
 def finished_sweep(request, shared) -> Path:
     """The directory of a sweep of two members on real MNIST, beta 1 and 8. Read only, like `finished_run`."""
     request.getfixturevalue("mnist_root")
-    directory = shared / "sweeps" / "sweep"
-    with FileLock(shared / "sweeps.lock"):
-        if not directory.exists():
-            done = run_train("-m", *MEMBER, "beta=1,8", f"hydra.sweep.dir={directory}")
-            assert done.returncode == 0, done.stderr
-            assert "2 of 2 members done" in done.stdout
-    return directory
+    return made_once(shared / "sweeps" / "sweep", ("-m", *MEMBER, "beta=1,8"))
 
 
 @pytest.fixture(scope="session")

@@ -182,6 +182,7 @@ def test_a_failing_member_leaves_the_rest_and_is_tried_again(tmp_path, few_image
     (tmp_path / "late.npz").symlink_to(images)
     again = run_train(*words)
     assert again.returncode == 0, again.stdout
+    assert "2 of 2 members done" in again.stdout
     assert set(members(sweep).values()) == {"done"}
 
 
