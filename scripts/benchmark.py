@@ -4,7 +4,7 @@ One table, measured in one run on this machine. What is compared takes turns, an
 a shared machine changes its speed, but not between one epoch and the next. All have the same number of threads.
 
 Denormals are flushed to zero and freed memory is kept in every run of this project: Adam's moments of pixels that are
-never lit decay into denormals, which a CPU multiplies slowly. With AVX-512 and without AMX, oneDNN makes its products.
+never lit decay into denormals, which a CPU multiplies slowly. On AMD CPUs with AVX-512 oneDNN makes its products.
 The others' processes are as they come; their epochs are also measured with all of this.
 """
 

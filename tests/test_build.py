@@ -166,6 +166,7 @@ def test_the_seed_decides_the_weights():
 
 @pytest.mark.parametrize(("rounds", "precision"), [(False, "medium"), (True, "highest")])
 def test_a_run_chooses_who_makes_its_products(monkeypatch, rounds, precision):
+    monkeypatch.setattr(products, "cpu", dict)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(products, "rounds_factors", lambda: rounds)

@@ -35,16 +35,21 @@ def test_whoever_makes_the_products_they_are_fp32(rows, inner, columns):
 
 
 @pytest.mark.parametrize(
-    ("capability", "built", "rounds", "precision"),
+    ("capability", "name", "built", "rounds", "precision"),
     [
-        ("AVX512", True, False, "medium"),
-        ("AVX512", True, True, "highest"),
-        ("AVX512", False, False, "highest"),
-        ("AVX2", True, False, "highest"),
-        ("NEON", True, False, "highest"),
+        ("AVX512", "AMD EPYC 9R45", True, False, "medium"),
+        ("AVX512", None, True, False, "medium"),
+        ("AVX512", "Intel Xeon", True, False, "highest"),
+        ("AVX512", "AMD EPYC 9R45", True, True, "highest"),
+        ("AVX512", "AMD EPYC 9R45", False, False, "highest"),
+        ("AVX2", "AMD EPYC 7R13", True, False, "highest"),
+        ("NEON", None, True, False, "highest"),
     ],
 )
-def test_onednn_makes_them_where_it_has_avx512_and_rounds_nothing(monkeypatch, capability, built, rounds, precision):
+def test_onednn_makes_them_where_it_alone_has_avx512_and_rounds_nothing(
+    monkeypatch, capability, name, built, rounds, precision
+):
+    monkeypatch.setattr(products, "cpu", lambda: {} if name is None else {"cpu_name": name})
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: built)
     monkeypatch.setattr(products, "rounds_factors", lambda: rounds)
@@ -83,8 +88,35 @@ def test_asking_whether_factors_are_rounded_leaves_products_as_they_were():
 
 
 @of_x86
-def test_a_cpu_emulates_bf16_where_it_has_no_avx512():
+def test_torch_says_who_made_a_cpu_and_what_it_can():
+    text = Path("/proc/cpuinfo").read_text()
+    assert products.of_intel() is ("GenuineIntel" in text)
+    assert products.cpu()["avx512_bf16"] is ("avx512_bf16" in text.split())
+
+
+@of_x86
+def test_a_cpu_emulates_bf16_where_it_has_no_instructions_for_it():
     flags = Path("/proc/cpuinfo").read_text().split()
-    made_for_it = torch.backends.mkldnn.is_available() and not {"avx512bw", "avx_ne_convert"}.isdisjoint(flags)
-    assert products.emulates_bf16(torch.device("cpu")) is not made_for_it
+    made_for_it = {"avx512_bf16", "amx_bf16", "avx_ne_convert"}.intersection(flags)
+    assert products.emulates_bf16(CPU) is not (torch.backends.mkldnn.is_available() and bool(made_for_it))
     assert not products.emulates_bf16(torch.device("cuda"))
+
+
+@pytest.mark.parametrize(
+    ("said", "supported", "emulated"),
+    [
+        ({"architecture": "x86_64", "avx512_bw": True, "avx512_bf16": False}, True, True),
+        ({"architecture": "x86_64", "avx512_bw": True, "avx512_bf16": True}, True, False),
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": True}, True, False),
+        ({"architecture": "x86_64", "avx2": True}, False, True),
+        ({"architecture": "aarch64", "bf16": True}, True, False),
+        ({"architecture": "aarch64"}, False, True),
+        ({}, True, False),
+        ({}, False, True),
+    ],
+)
+def test_who_emulates_bf16_is_known_by_what_torch_says(monkeypatch, said, supported, emulated):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+    monkeypatch.setattr(products, "cpu", lambda: said)
+    assert products.emulates_bf16(CPU) is emulated

@@ -250,7 +250,7 @@ def introduce(config: Config, training: Training, device: torch.device) -> None:
         log.info(line)
     if training.options.bf16 and emulates_bf16(device):
         log.warning(
-            "warning: precision=bf16 takes many times as long as fp32 on this CPU, which is not made for it. "
+            "warning: precision=bf16 takes several times as long as fp32 on this CPU, which is not made for it. "
             "Use precision=fp32"
         )
 

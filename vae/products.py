@@ -1,7 +1,7 @@
 """Who makes the products of matrices, and in what precision: oneDNN or MKL, fp32 or bfloat16."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
@@ -13,19 +13,31 @@ from vae.networks import MLPDecoder, MLPEncoder
 
 Context = AbstractContextManager[Any]
 
+BF16_ON_X86 = ("avx512_bf16", "amx_bf16", "avx_ne_convert")  # instructions, each enough
+
 
 def choose_library(device: torch.device) -> None:
-    """Have oneDNN make the products of fp32 matrices on a CPU with AVX-512, if they stay fp32.
+    """Have oneDNN make the products of fp32 matrices on an AMD CPU with AVX-512, if they stay fp32.
 
     torch leaves them to MKL, which keeps AVX-512 for Intel's CPUs: on an AMD EPYC of Zen 5 oneDNN makes twice as many
-    a second, on one of Zen 4, whose AVX-512 is half as wide, a tenth more; Intel's were not tried. The word by which
-    torch leaves them to oneDNN allows it to round their factors to bfloat16, too: where it would, on Intel's CPUs with
-    AMX, it is not said.
+    a second, on one of Zen 4, whose AVX-512 is half as wide, a tenth more. On an Intel Xeon a step with MKL's takes an
+    eighth less. The word by which torch leaves them to oneDNN allows it to round their factors to bfloat16, too: where
+    it would, it is not said.
     """
     avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backends.mkldnn.is_available()
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch 2.9: there will be another word
-        onednn = device.type == "cpu" and avx512 and not rounds_factors()
+        onednn = device.type == "cpu" and avx512 and not of_intel() and not rounds_factors()
         torch.set_float32_matmul_precision("medium" if onednn else "highest")
+
+
+def of_intel() -> bool:
+    """Whether Intel made this CPU, as far as torch says."""
+    return "Intel" in str(cpu().get("cpu_name"))
+
+
+def cpu() -> Mapping[str, Any]:
+    """What torch says of this CPU; an older torch says nothing."""
+    return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
 
 
 def products_by_onednn() -> bool:
@@ -64,12 +76,14 @@ def factors_in_bf16() -> Context:
 
 
 def emulates_bf16(device: torch.device) -> bool:
-    """Whether torch makes products in bfloat16 on this device without oneDNN, which wants AVX-512 of an x86 CPU.
+    """Whether products in bfloat16 are worked out on this device, a CPU without instructions for them.
 
-    With AVX2 only a step of 128 images takes 17 times as long as in fp32.
+    A step of 128 images takes 17 times as long as in fp32 with AVX2 only, 3 times with AVX-512, which oneDNN wants.
     """
     known = device.type == "cpu" and torch.backends.mkldnn.is_available()
-    return known and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    x86 = cpu().get("architecture") == "x86_64"
+    lacking = x86 and not any(cpu().get(name) for name in BF16_ON_X86)
+    return known and (lacking or not torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @cache

@@ -25,7 +25,7 @@ GREY = ("experiment=pytorch_example", "device=cpu")  # the pixels that tutorials
 
 
 def without_bf16() -> list[Absent]:
-    """The line in place of what is measured in bf16, on a CPU where that would take many times as long as fp32."""
+    """The line in place of what is measured in bf16, on a CPU where that would take several times as long as fp32."""
     line = "bf16 is left out: this CPU is not made for it"
     return [Absent(line)] if emulates_bf16(torch.device("cpu")) else []
 
