@@ -3,6 +3,7 @@
 import pytest
 import torch
 from command import run
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -51,6 +52,18 @@ def test_the_scatter_shows_the_two_latents_that_were_asked_for():
     other_third = mean.clone()
     other_third[:, 1] = 5.0  # not shown
     assert straight.equal(plots.scatter(other_third, labels, (0, 2)))
+
+
+@pytest.mark.parametrize("label", [0, 3, 9])
+def test_a_label_is_named_in_the_colour_of_its_points_and_no_other_is(label):
+    colours = {label: colour for label, colour in enumerate(colormaps["tab10"].colors) if len(set(colour)) > 1}
+    picture = plots.scatter(torch.zeros(50, 2), torch.full((50,), label), (0, 1))  # on one spot, which is opaque
+    seen = {
+        other: (picture == torch.tensor([round(WHITE * part) for part in colour])).all(-1).any(0).nonzero()
+        for other, colour in colours.items()
+    }
+    assert [other for other, columns in seen.items() if len(columns) > 0] == [label]
+    assert seen[label].min() < 400 < 500 < seen[label].max()  # the spot, and the name beside the axes
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 20, 45])
