@@ -31,14 +31,15 @@ def scatter(
     """Posterior means in the plane of two latents, coloured by label."""
     figure = Figure(figsize=(6, 5))
     axes = figure.add_subplot()
-    (across, x), (up, y) = ((latent, mean[:, latent].numpy()) for latent in latents)
+    across, up = latents
+    x, y = mean[:, across].numpy(), mean[:, up].numpy()
     points = axes.scatter(x, y, c=labels.numpy(), s=4, cmap="tab10", vmin=-0.5, vmax=9.5, alpha=0.7)
     axes.set(xlabel=f"posterior mean of z{across:02d}", ylabel=f"posterior mean of z{up:02d}", aspect="equal")
     axes.locator_params(nbins=NUMBERS)
     axes.set_title("colour: label")
-    for label in labels.unique().tolist()[:COLOURS]:
-        colour = points.to_rgba(label)
-        axes.text(1.04, 0.95 - 0.1 * label, label, color=colour, weight="bold", va="center", transform=axes.transAxes)
+    for place, label in enumerate(labels.unique().tolist()[:COLOURS]):
+        height, colour = 0.95 - 0.1 * place, points.to_rgba(label)
+        axes.text(1.04, height, label, color=colour, weight="bold", va="center", transform=axes.transAxes)
     return render(figure)
 
 
