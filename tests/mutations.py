@@ -187,6 +187,20 @@ MUTATIONS = (
         " and avx512 and not of_intel()",
         ("tests/test_products.py",),
     ),
+    Mutation(
+        "Intel's CPUs keep MKL's products",
+        "vae/products.py",
+        " and not of_intel()",
+        "",
+        ("tests/test_products.py",),
+    ),
+    Mutation(
+        "a CPU with AVX-512 and no more emulates bf16",
+        "vae/products.py",
+        "lacking or not",
+        "not",
+        ("tests/test_products.py",),
+    ),
 )
 
 

@@ -1,5 +1,7 @@
 """Plots: sizes, and what of the numbers is seen."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from command import run
@@ -64,6 +66,21 @@ def test_a_label_is_named_in_the_colour_of_its_points_and_no_other_is(label):
     }
     assert [other for other, columns in seen.items() if len(columns) > 0] == [label]
     assert seen[label].min() < 400 < 500 < seen[label].max()  # the spot, and the name beside the axes
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.01])
+def test_the_names_of_labels_stand_one_below_another_whatever_the_shape_of_the_plane(monkeypatch, slope):
+    written = []
+    monkeypatch.setattr(Figure, "text", lambda _, x, y, name, **__: written.append((x, y, name)))
+    labels = torch.tensor([5, 2, 40, 7, 2, 9, 11])
+    mean = torch.arange(7.0)[:, None] * torch.tensor([1.0, slope])
+    plots.scatter(mean, labels, (0, 1))
+    across, heights, names = zip(*written, strict=True)
+    assert names == ("2", "5", "7", "9+")  # what shares the last colour shares its name
+    assert len(set(across)) == 1
+    assert all(above - below > 0.05 for above, below in pairwise(heights))  # of the picture's height
+    plots.scatter(mean, torch.arange(7) + 3, (0, 1))
+    assert written[-1][2] == "9"
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 20, 45])

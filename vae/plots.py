@@ -22,7 +22,7 @@ LINES = ({"color": "black"}, {"color": "#d62728", "linestyle": "--"})
 NAMED = 7  # latents in a plot of all: more colours are hard to tell apart, and the next of matplotlib's is grey
 TICKS = 7  # names on an axis: more are hard to read, and each takes a millisecond and a half to draw
 NUMBERS = 4  # steps of numbers on an axis, at most, for the same reason
-COLOURS = 10  # of labels
+COLOURS = 10  # of labels; those above share the last
 
 
 def scatter(
@@ -37,9 +37,9 @@ def scatter(
     axes.set(xlabel=f"posterior mean of z{across:02d}", ylabel=f"posterior mean of z{up:02d}", aspect="equal")
     axes.locator_params(nbins=NUMBERS)
     axes.set_title("colour: label")
-    for place, label in enumerate(labels.unique().tolist()[:COLOURS]):
-        height, colour = 0.95 - 0.1 * place, points.to_rgba(label)
-        axes.text(1.04, height, label, color=colour, weight="bold", va="center", transform=axes.transAxes)
+    for place, label in enumerate(labels.clamp(max=COLOURS - 1).unique().tolist()):
+        name = f"{label}+" if label == COLOURS - 1 < labels.max() else f"{label}"
+        figure.text(0.925, 0.86 - 0.08 * place, name, color=points.to_rgba(label), weight="bold", va="center")
     return render(figure)
 
 

@@ -17,12 +17,12 @@ BF16_ON_X86 = ("avx512_bf16", "amx_bf16", "avx_ne_convert")  # instructions, eac
 
 
 def choose_library(device: torch.device) -> None:
-    """Have oneDNN make the products of fp32 matrices on an AMD CPU with AVX-512, if they stay fp32.
+    """Have oneDNN make the products of fp32 matrices on a CPU with AVX-512 that is not Intel's, if they stay fp32.
 
     torch leaves them to MKL, which keeps AVX-512 for Intel's CPUs: on an AMD EPYC of Zen 5 oneDNN makes twice as many
-    a second, on one of Zen 4, whose AVX-512 is half as wide, a tenth more. On an Intel Xeon a step with MKL's takes an
-    eighth less. The word by which torch leaves them to oneDNN allows it to round their factors to bfloat16, too: where
-    it would, it is not said.
+    a second, on one of Zen 4, whose AVX-512 is half as wide, a tenth more. On an Intel Xeon without AMX a step with
+    MKL's takes a seventh less. The word by which torch leaves them to oneDNN allows it to round their factors to
+    bfloat16, too: where it would, it is not said.
     """
     avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backends.mkldnn.is_available()
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # torch 2.9: there will be another word
@@ -81,8 +81,7 @@ def emulates_bf16(device: torch.device) -> bool:
     A step of 128 images takes 17 times as long as in fp32 with AVX2 only, 3 times with AVX-512, which oneDNN wants.
     """
     known = device.type == "cpu" and torch.backends.mkldnn.is_available()
-    x86 = cpu().get("architecture") == "x86_64"
-    lacking = x86 and not any(cpu().get(name) for name in BF16_ON_X86)
+    lacking = "avx512_bf16" in cpu() and not any(cpu().get(name) for name in BF16_ON_X86)
     return known and (lacking or not torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
