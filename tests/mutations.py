@@ -188,14 +188,14 @@ MUTATIONS = (
         ("tests/test_products.py",),
     ),
     Mutation(
-        "Intel's CPUs keep MKL's products",
+        "Intel keeps MKL's products",
         "vae/products.py",
         " and not of_intel()",
         "",
         ("tests/test_products.py",),
     ),
     Mutation(
-        "a CPU with AVX-512 and no more emulates bf16",
+        "bf16 wants its instructions",
         "vae/products.py",
         "lacking or not",
         "not",
