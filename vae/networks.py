@@ -21,9 +21,9 @@ class RowwiseLinear(nn.Linear):
 
     x W^T they share out by images: each reads all the weights, and before the optimiser's threads can move them every
     other core must give up its copy. Of W x^T each reads the rows that it will move. With MKL's products a step of 128
-    images takes some 3 % less by it on Zen 4 (six processes: from 8 % less to 1 % more), no less on Intel. A
-    lone thread would lose 2 % by it, and two 2 % where oneDNN makes the products (`choose_library`), so there they are
-    left as they are.
+    images takes some 3 % less by it on Zen 4 (six processes: from 8 % less to 1 % more), no less on Intel. A lone
+    thread would lose 2 % by it, and two 2 % where oneDNN makes the products (`choose_library`): there they are left as
+    they are.
     """
 
     def forward(self, x: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch outputs"]:

@@ -28,12 +28,12 @@ COLOURS = 10  # of labels; those above share the last
 def scatter(
     mean: Float[Tensor, "images latent"], labels: Int64[Tensor, " images"], latents: tuple[int, int]
 ) -> Picture:
-    """Posterior means in the plane of two latents, coloured by label."""
+    """Posterior means in the plane of two latents, coloured by label; each label is named in its colour."""
     figure = Figure(figsize=(6, 5))
     axes = figure.add_subplot()
     across, up = latents
     x, y = mean[:, across].numpy(), mean[:, up].numpy()
-    points = axes.scatter(x, y, c=labels.numpy(), s=4, cmap="tab10", vmin=-0.5, vmax=9.5, alpha=0.7)
+    points = axes.scatter(x, y, c=labels.numpy(), s=4, cmap="tab10", vmin=-0.5, vmax=COLOURS - 0.5, alpha=0.7)
     axes.set(xlabel=f"posterior mean of z{across:02d}", ylabel=f"posterior mean of z{up:02d}", aspect="equal")
     axes.locator_params(nbins=NUMBERS)
     axes.set_title("colour: label")
