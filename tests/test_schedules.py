@@ -1,5 +1,7 @@
 """Numbers as functions of the step: straight lines, then a constant."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,3 +95,8 @@ def test_points_are_needed_whose_steps_rise(held, points):
 )
 def test_all_are_schedules(made):
     assert isinstance(made, Schedule)
+
+
+def test_what_only_looks_like_a_schedule_is_none():
+    """To look is what takes time, in every compiled step."""
+    assert not isinstance(SimpleNamespace(steps=0, __call__=float), Schedule)

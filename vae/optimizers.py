@@ -1,7 +1,8 @@
-"""What takes the steps: torch's fused Adam and Adagrad, called as functions.
+"""What takes the steps: Adam and Adagrad by torch's fused kernels, without its classes and functions around them.
 
 `torch.optim.Adam` and its like load torch's compiler with the first parameter that they are given, 1 to 1.5 s of a
-process that compiles nothing, and keep hooks and profiles for every step. The arithmetic is the same, bit for bit.
+process that compiles nothing, and keep hooks and profiles for every step; `torch.optim.adam.adam` sorts the tensors by
+device and type, 2 % of a step. Here all are on one device and of one type. The arithmetic is the same, bit for bit.
 """
 
 from abc import ABC, abstractmethod
@@ -10,8 +11,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adagrad import adagrad
-from torch.optim.adam import adam
 
 Tensors = list[Tensor]  # one of each parameter
 
@@ -20,7 +19,7 @@ class Optimizer(ABC):
     """Steps of some parameters down their gradients; fused: one pass over them instead of a dozen.
 
     Args:
-        parameters: on the device on which they are trained.
+        parameters: on the device on which they are trained, of one type.
         learning_rate: of the next step; whoever has a schedule sets it before each.
     """
 
@@ -96,10 +95,11 @@ class Adam(Optimizer):
     def move(self, parameters: Tensors, gradients: Tensors, steps: Tensors, *moments: Tensors) -> None:
         """Their Algorithm 1."""
         first, second = moments
-        adam(
+        torch._foreach_add_(steps, 1)
+        torch._fused_adam_(
             parameters, gradients, first, second, [], steps,
-            fused=True, amsgrad=False, beta1=self.betas[0], beta2=self.betas[1], lr=self.learning_rate,
-            weight_decay=0.0, eps=self.epsilon, maximize=False,
+            lr=self.learning_rate, beta1=self.betas[0], beta2=self.betas[1], eps=self.epsilon,
+            weight_decay=0.0, amsgrad=False, maximize=False,
         )  # fmt: skip
 
 
@@ -111,7 +111,8 @@ class Adagrad(Optimizer):
     def move(self, parameters: Tensors, gradients: Tensors, steps: Tensors, *moments: Tensors) -> None:
         """Each entry by the learning rate over the root of the sum of its squared gradients."""
         (sums,) = moments
-        adagrad(
+        torch._foreach_add_(steps, 1)
+        torch._fused_adagrad_(
             parameters, gradients, sums, steps,
-            fused=True, lr=self.learning_rate, weight_decay=0.0, lr_decay=0.0, eps=1e-10, maximize=False,
+            lr=self.learning_rate, eps=1e-10, lr_decay=0.0, weight_decay=0.0, maximize=False,
         )  # fmt: skip

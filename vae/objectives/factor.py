@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from vae.networks import mlp
-from vae.objectives.terms import DrawnTerms, mean_over_images
+from vae.objectives.terms import DrawnTerms, Stateful, mean_over_images
 from vae.optimizers import Adam
 from vae.schedules import Schedule
 
@@ -26,7 +26,7 @@ def discriminator(latent_dim: int, hidden: Sequence[int]) -> nn.Sequential:
     return mlp([latent_dim, *hidden, 2], lambda: nn.LeakyReLU(0.2))
 
 
-class FactorObjective:
+class FactorObjective(Stateful):
     """The rate, and the total correlation as a discriminator sees it, which learns in step with the VAE.
 
     Between the two stands a wall. The encoder gets the gradient of TC as a number; the discriminator gets z as a

@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.objectives.terms import Terms, mean_over_images
+from vae.objectives.terms import Stateful, Terms, mean_over_images
 
 LARGEST_LN_BETA = math.log(1e4)  # the integral goes no further, so that it need not come back from there
 
 
-class TargetRateObjective:
+class TargetRateObjective(Stateful):
     """Holds the rate, its mean over a batch, at a number of nats.
 
     Args:

@@ -5,6 +5,7 @@ images. All are in nats. The words are those of Alemi et al. (2018), "Fixing a B
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -98,17 +99,16 @@ class Objective(Protocol):
         ...
 
 
-@runtime_checkable
-class Stateful(Protocol):
+class Stateful(ABC):
     """An objective that learns: what it has learnt is part of a checkpoint."""
 
+    @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """A tree of tensors, numbers and texts."""
-        ...
 
+    @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` gave."""
-        ...
 
 
 def mean_over_images(per_image: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
