@@ -83,6 +83,7 @@ def test_every_objective_keeps_the_protocol(name):
     objective = NEUTRAL[name]()
     assert isinstance(objective, Objective)
     assert isinstance(objective, Stateful) == (name in ("factor", "target_rate"))
+    assert isinstance(objective, Stateful) == hasattr(objective, "state_dict")  # else no checkpoint would have it
     assert objective.rate_factor(0) == 1
     objective(drawn()[0], 0)
     assert all(isinstance(value, float) for value in objective.scalars(0).values())

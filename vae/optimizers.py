@@ -46,11 +46,12 @@ class Optimizer(ABC):
         moved = [(p, p.grad, *kept.values()) for p, kept in self.state.items() if p.grad is not None]
         if moved:
             parameters, gradients, steps, *moments = map(list, zip(*moved, strict=True))
+            torch._foreach_add_(steps, 1)
             self.move(parameters, gradients, steps, *moments)
 
     @abstractmethod
     def move(self, parameters: Tensors, gradients: Tensors, steps: Tensors, *moments: Tensors) -> None:
-        """Change the parameters, their numbers of steps, to which one is added, and their moments, all in place."""
+        """Change the parameters and their moments, in place. Of each `steps` says how many, this one included."""
 
     def state_dict(self) -> dict[str, Any]:
         """The moments, laid out as by `torch.optim`. The learning rate is not among them: it is set anew."""
@@ -95,7 +96,6 @@ class Adam(Optimizer):
     def move(self, parameters: Tensors, gradients: Tensors, steps: Tensors, *moments: Tensors) -> None:
         """Their Algorithm 1."""
         first, second = moments
-        torch._foreach_add_(steps, 1)
         torch._fused_adam_(
             parameters, gradients, first, second, [], steps,
             lr=self.learning_rate, beta1=self.betas[0], beta2=self.betas[1], eps=self.epsilon,
@@ -111,7 +111,6 @@ class Adagrad(Optimizer):
     def move(self, parameters: Tensors, gradients: Tensors, steps: Tensors, *moments: Tensors) -> None:
         """Each entry by the learning rate over the root of the sum of its squared gradients."""
         (sums,) = moments
-        torch._foreach_add_(steps, 1)
         torch._fused_adagrad_(
             parameters, gradients, sums, steps,
             lr=self.learning_rate, eps=1e-10, lr_decay=0.0, weight_decay=0.0, maximize=False,

@@ -100,7 +100,10 @@ class Objective(Protocol):
 
 
 class Stateful(ABC):
-    """An objective that learns: what it has learnt is part of a checkpoint."""
+    """An objective that learns: what it has learnt is part of a checkpoint, and it is never compiled.
+
+    A class, no protocol, for the reason of `schedules.Schedule`.
+    """
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
