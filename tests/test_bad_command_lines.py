@@ -183,7 +183,7 @@ CONFIGURATION = [
     ("hydra.searchpath=3", "hydra.searchpath must be a list of strings. Got: 3"),
     (f"hydra.run.dir={Path(__file__).name}/x --config-dir nope", "--config-dir must be a directory, got nope"),
     ("--config-name nope", "Cannot find primary config 'nope'."),
-    ("--config-path nope", "Primary config directory not found."),
+    ("--config-path nope", "--config-path must be a directory, got "),
     ("--cfg job beat=4", "unknown key beat. Did you mean beta?"),
     # resuming
     ("resume=nowhere", "resume must be the directory of a run, got nowhere, which is none"),

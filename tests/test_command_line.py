@@ -10,7 +10,8 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from vae.command_line import checked, compose, register_schema
+from vae import stored
+from vae.command_line import MEMBER, checked, compose, register_schema
 from vae.command_line.composition import Composer
 from vae.config import (
     BernoulliConfig,
@@ -23,6 +24,7 @@ from vae.config import (
     MLPConfig,
     Precision,
 )
+from vae.stored import Task
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
@@ -44,7 +46,7 @@ def composed(*overrides: str) -> Config:
 def shared_composer() -> Composer:
     """One for all tests, since it keeps what it has merged."""
     register_schema()
-    return Composer(str(CONFIGS))
+    return Composer(CONFIGS)
 
 
 def refusal(arguments: list[str], capsys) -> str:
@@ -105,7 +107,10 @@ def test_every_option_of_a_group_is_complete(group):
     ],
 )
 def test_composition_agrees_with_hydras(overrides):
-    assert composed(*overrides) == by_hydra(*overrides)
+    ours, hydras = composed(*overrides), by_hydra(*overrides)
+    assert ours.data.root == str(Path(hydras.data.root).expanduser().absolute())
+    assert replace(ours, data=None) == replace(hydras, data=None)
+    assert replace(ours.data, root="") == replace(hydras.data, root="")
 
 
 def test_the_command_line_wins_over_the_experiment_and_the_experiment_over_the_file():
@@ -184,12 +189,15 @@ def test_a_primary_file_that_leaves_something_out_is_refused(files, text, line, 
 def test_files_from_elsewhere_are_found(files, tmp_path):
     (tmp_path / "more/experiment").mkdir(parents=True)
     (tmp_path / "more/experiment/own.yaml").write_text("# @package _global_\nbeta: 8\n")
-    arguments = ["--config-dir", str(tmp_path / "more"), "experiment=own"]
-    assert checked(arguments, CONFIGS).arguments == arguments
-    arguments = [f"hydra.searchpath=[{tmp_path / 'more'}]", "experiment=own"]
-    assert checked(arguments, CONFIGS).arguments == arguments
-    arguments = ["--config-path", str(files), "beta=4"]
-    assert checked(arguments, CONFIGS).arguments == arguments
+    for arguments in (
+        ["--config-dir", str(tmp_path / "more"), "experiment=own"],
+        [f"hydra.searchpath=[{tmp_path / 'more'}]", "experiment=own"],
+    ):
+        command = checked(arguments, CONFIGS)
+        assert command.tasks[0].stored.values["beta"] == 8
+        assert command.words == [word for word in arguments if word != "experiment=own"]
+    (files / "config.yaml").write_text((files / "config.yaml").read_text().replace("beta: 1.0", "beta: 3.0"))
+    assert checked(["--config-path", str(files)], CONFIGS).tasks[0].stored.values["beta"] == 3
 
 
 # ---------------------------------------------------------------------------------------- what is let through
@@ -198,23 +206,56 @@ def test_files_from_elsewhere_are_found(files, tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
-        ["beta=4"],
         ["--cfg", "job", "beta=4"],
         ["beta=4", "--cfg", "job", "--resolve", "--package", "model"],
         ["--info", "defaults"],
         ["--help"],
         ["--hydra-help"],
         ["--shell-completion", "install=bash"],
-        ["hydra.verbose=true", "beta=2"],
-        ["hydra/launcher=basic"],
-        ["resume=null"],
         ["device=cuda", "--cfg", "job"],  # shown, not run
     ],
 )
-def test_good_arguments_go_to_hydra_as_they_are(arguments, capsys):
-    assert checked(arguments, CONFIGS).arguments == arguments
+def test_what_is_only_shown_goes_to_hydra_as_it_is(arguments, capsys):
+    command = checked(arguments, CONFIGS)
+    assert (command.words, list(command.tasks)) == (arguments, [])
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], []),
+        (["beta=4", "resume=null"], []),
+        (["hydra.verbose=true", "beta=2", "hydra.run.dir=x"], ["hydra.verbose=true"]),
+        (["hydra/launcher=basic"], ["hydra/launcher=basic"]),
+    ],
+)
+def test_hydra_is_told_only_what_is_its_own(arguments, words, capsys):
+    command = checked(arguments, CONFIGS)
+    assert command.words == words
+    assert len(command.tasks) == 1
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "path", ["my,file=(1).npz", "~/pictures", "it's here", r"tick\'q", "a b", "{a:1}", "[x]", 'say "x"', "-x", "a:b"]
+)
+def test_a_path_is_taken_as_the_shell_gives_it(path, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    expected = tmp_path / path.replace("~", "home")
+    words = ("data=images", f"data.path={path}", f"hydra.run.dir={path}")
+    (task,) = checked(words, CONFIGS).tasks
+    assert task.stored.config().data.path == str(expected)
+    assert task.directory == expected
+
+
+def test_the_place_of_data_is_the_same_from_any_directory(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (task,) = checked(["data=images", "data.path=x/t.npz"], CONFIGS).tasks
+    assert task.stored.values["data"]["path"] == f"{tmp_path}/x/t.npz"
+    (task,) = checked(["data.root=cache"], CONFIGS).tasks
+    assert task.stored.values["data"]["root"] == f"{tmp_path}/cache"
 
 
 def test_version_answers_and_ends(capsys):
@@ -236,7 +277,7 @@ def test_checking_leaves_torch_alone():
 def test_a_sweep_has_the_members_of_hydras_sweeper():
     composer = shared_composer()
     members = composer.members(composer.parse(["beta=1,4", "seed=range(0,3)", "model=conv"]))
-    configs = [composer.compose(member) for member in members]
+    configs = [composer.stored(member).config() for member in members]
     assert [(c.beta, c.seed) for c in configs] == [(b, s) for b in (1.0, 4.0) for s in (0, 1, 2)]
     assert all(isinstance(c.model, ConvConfig) for c in configs)
 
@@ -258,30 +299,31 @@ def test_the_values_an_experiment_sweeps_over_are_checked(files, capsys):
 @pytest.mark.parametrize(
     ("arguments", "sweep", "member", "members"),
     [
-        (["-m", "beta=1,2,4", "seed=0,1"], "beta=1,2,4_seed=0,1", "beta=${beta}_seed=${seed}", 6),
-        (["beta=1,2", "--multirun"], "beta=1,2", "beta=${beta}_seed=${seed}", 2),
+        (["-m", "beta=1,2,4", "seed=0,1"], "beta=1,2,4_seed=0,1", "beta=4.0_seed=1", 6),
+        (["beta=1,2", "--multirun"], "beta=1,2", "beta=2.0_seed=0", 2),
         (
             ["-m", "beta=range(1,5)", "model=mlp,conv"],
             "beta=range-1,5-_model=mlp,conv_d1eacc15",
-            "beta=${beta}_seed=${seed}_model=${hydra:runtime.choices.model}",
+            "beta=4.0_seed=0_model=conv",
             8,
         ),
         (
             ["-m", "model.hidden=[400],[512,256]"],
             "model.hidden=[400],[512,256]",
-            "beta=${beta}_seed=${seed}_model.hidden=${model.hidden}",
+            "beta=1.0_seed=0_model.hidden=[512, 256]",
             2,
         ),
-        (["-m", "data.root='a,b',c"], "data.root=-a,b-,c_01ecbcbf", "${hydra:job.num}_beta=${beta}_seed=${seed}", 2),
-        (["-m"], "", "beta=${beta}_seed=${seed}", 1),
-        (["hydra.mode=MULTIRUN", "beta=1,2"], "beta=1,2", "beta=${beta}_seed=${seed}", 2),
+        (["-m", "data.root='a,b',c"], "data.root=-a,b-,c_01ecbcbf", "1_beta=1.0_seed=0", 2),
+        (["-m"], "", "beta=1.0_seed=0", 1),
+        (["hydra.mode=MULTIRUN", "beta=1,2"], "beta=1,2", "beta=2.0_seed=0", 2),
     ],
 )
 def test_a_sweep_is_named_by_its_command(arguments, sweep, member, members, capsys):
     command = checked(arguments, CONFIGS)
     assert command.sweep == Path.cwd() / f"outputs/sweep_{sweep}"
-    assert len(command.members) == members
-    assert f"hydra.sweep.subdir='{member}'" in command.arguments
+    assert len(command.tasks) == members
+    assert [task.directory.name for task in command.tasks][-1] == member
+    assert command.words == ["--multirun", f"member=range(0,{members})"]
     assert capsys.readouterr() == ("", "")
 
 
@@ -298,9 +340,26 @@ def test_a_long_command_names_a_directory_that_fits():
 
 
 def test_a_sweep_goes_where_it_is_told(tmp_path):
-    command = checked(["-m", "beta=1,2", f"hydra.sweep.dir={tmp_path}/x", "hydra.sweep.subdir='${seed}'"], CONFIGS)
+    command = checked(["-m", "beta=1,2", f"hydra.sweep.dir={tmp_path}/x", "hydra.sweep.subdir='${beta}'"], CONFIGS)
     assert command.sweep == tmp_path / "x"
-    assert "hydra.sweep.subdir='${seed}'" in command.arguments
+    assert [task.directory for task in command.tasks] == [tmp_path / "x" / name for name in ("1.0", "2.0")]
+
+
+def test_two_members_of_one_directory_are_refused(tmp_path, capsys):
+    words = ["-m", "beta=1,2", f"hydra.sweep.dir={tmp_path}/x"]
+    line = refusal([*words, "hydra.sweep.subdir=same"], capsys)
+    assert line.startswith("two members of a sweep need two directories, got same for both. Leave hydra.sweep.subdir")
+    assert refusal([*words, "hydra.sweep.subdir=."], capsys).startswith("two members of a sweep need two directories")
+    again = checked(["-m", "beta=2,2", f"hydra.sweep.dir={tmp_path}/x"], CONFIGS)  # the same one twice is no harm
+    assert len(again.tasks) == 2
+
+
+def test_names_that_no_file_system_takes_are_refused_at_the_start(tmp_path, capsys):
+    long = "x" * 256
+    line = refusal([f"hydra.run.dir={tmp_path}/{long}"], capsys)
+    assert line.startswith("a file's name has at most 255 bytes, got xxx")
+    words = ["-m", "model.hidden=[" + ",".join(["400"] * 70) + "],[3]", f"hydra.sweep.dir={tmp_path}/x"]
+    assert refusal(words, capsys).startswith("a file's name has at most 255 bytes, got beta=1.0_seed=0_model.hidden=")
 
 
 # ------------------------------------------------------------------------------------------------- resuming
@@ -308,72 +367,80 @@ def test_a_sweep_goes_where_it_is_told(tmp_path):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A run as Hydra and the trainer leave it, in a directory whose name needs quotes."""
+    """A run as the trainer leaves it, in a directory whose name needs quotes."""
     monkeypatch.chdir(tmp_path)
     return leave_run(Path("outputs/mnist_beta=4.0, it's (one)"), ["beta=4", "epochs=3"])
 
 
 def leave_run(directory: Path, overrides: list[str]) -> Path:
-    (directory / ".hydra").mkdir(parents=True, exist_ok=True)
-    (directory / "checkpoints").mkdir(exist_ok=True)
-    (directory / "checkpoints/last").touch()
     composer = shared_composer()
-    OmegaConf.save(composer.configured(composer.parse(overrides)), directory / ".hydra/config.yaml")
-    OmegaConf.save(OmegaConf.create(overrides), directory / ".hydra/overrides.yaml")
+    stored.write(directory, composer.stored(composer.parse(overrides)))
+    (directory / "checkpoints/last").touch()
     return directory
 
 
+def continued(run: Path, *words: str) -> Task:
+    (task,) = checked([f"resume={run}", *words], CONFIGS).tasks
+    return task
+
+
 def test_a_resumed_run_keeps_its_configuration_and_its_directory(run):
-    arguments = checked([f"resume={run}", "epochs=9"], CONFIGS).arguments
-    config = composed(*arguments)
-    assert config == replace(composed(), beta=4.0, epochs=9, resume=str(run))
-    composer = shared_composer()
-    assert Path(composer.directory(composer.parse(arguments), "hydra.run.dir")).absolute() == run.absolute()
+    task = continued(run, "epochs=9")
+    expected = composed("beta=4", "epochs=9")
+    assert task.stored.config() == replace(expected, data=task.stored.config().data, resume=str(run))
+    assert task.directory == run.absolute()
 
 
-def test_a_resumed_run_may_be_shown(run):
-    assert checked([f"resume={run}", "--cfg", "job"], CONFIGS).arguments[-2:] == ["--cfg", "job"]
-
-
-def test_resuming_again_and_again_does_not_pile_up_overrides(run):
-    once = checked([f"resume={run}", "epochs=9"], CONFIGS).arguments
-    leave_run(run, [text for text in once if not text.startswith("hydra.")])
-    again = checked([f"resume={run}", "epochs=9"], CONFIGS).arguments
-    assert sorted(again) == sorted(once)
-
-
-def test_a_run_from_before_there_was_a_choice_of_objectives_is_continued_with_beta(run, capsys):
-    stored = OmegaConf.load(run / ".hydra/config.yaml")
-    for key in ("objective", "adam_epsilon", "model.decoder_hidden", "model.decoder_activation", "model.start"):
-        section, _, name = key.rpartition(".")
-        del (stored[section] if section else stored)[name]
-    OmegaConf.save(stored, run / ".hydra/config.yaml")
-    assert composed(*checked([f"resume={run}", "epochs=9"], CONFIGS).arguments).objective == composed().objective
-    assert "objective.gamma None -> 1000.0" in refusal([f"resume={run}", "beta=1", "objective=capacity"], capsys)
+def test_a_resumed_run_may_be_shown(run, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        checked([f"resume={run}", "--cfg", "job"], CONFIGS)
+    assert "beta: 4.0\n" in capsys.readouterr().out
 
 
 def test_a_choice_of_its_model_is_kept(tmp_path):
     run = leave_run(tmp_path / "run", ["model=conv", "model.channels=8"])
-    assert composed(*checked([f"resume={run}"], CONFIGS).arguments).model.channels == 8
+    assert continued(run).stored.config().model.channels == 8
+    assert continued(run, "model=conv", "model.channels=8").stored == continued(run).stored  # the command again
+
+
+def test_other_files_of_configuration_change_nothing_of_a_run(run, files):
+    (files / "config.yaml").write_text((files / "config.yaml").read_text().replace("learning_rate: 1.0e-3", ""))
+    (files / "model/mlp.yaml").write_text("[broken")
+    (files / "experiment/smoke.yaml").unlink()
+    (task,) = checked([f"resume={run}", "epochs=9"], files).tasks
+    assert task == continued(run, "epochs=9")
+
+
+def test_a_preset_is_part_of_the_run(tmp_path, capsys):
+    run = leave_run(tmp_path / "run", ["experiment=smoke"])
+    assert continued(run, "experiment=smoke").stored == continued(run).stored
+    assert "experiment smoke -> latent2d" in refusal([f"resume={run}", "experiment=latent2d"], capsys)
 
 
 @pytest.mark.parametrize(
-    "free",
+    ("free", "key", "value"),
     [
-        "epochs=9",
-        "threads=2",
-        "device=cpu",
-        "compile=true",
-        "early_stopping_epochs=3",
-        "tracking.progress=false",
-        "tracking={log_every_steps: 5}",
-        "data.root=elsewhere",
-        "data.download=false",
-        "data.timeout_seconds=3",
+        ("epochs=9", "epochs", 9),
+        ("threads=2", "threads", 2),
+        ("device=cpu", "device", "cpu"),
+        ("compile=true", "compile", True),
+        ("early_stopping_epochs=3", "early_stopping_epochs", 3),
+        ("tracking.progress=false", "tracking.progress", False),
+        ("tracking={log_every_steps: 5}", "tracking.log_every_steps", 5),
+        ("data.root=/else/where", "data.root", "/else/where"),
+        ("data.download=false", "data.download", False),
+        ("data.timeout_seconds=3", "data.timeout_seconds", 3),
     ],
 )
-def test_what_does_not_change_the_numbers_may_change(run, free):
-    assert free in checked([f"resume={run}", free], CONFIGS).arguments
+def test_what_does_not_change_the_numbers_may_change(run, free, key, value):
+    assert stored.flat(continued(run, free).stored.values)[key] == value
+
+
+def test_the_data_may_lie_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = leave_run(tmp_path / "run", ["data=images", "data.path=t.npz"])
+    assert continued(run).stored.values["data"]["path"] == f"{tmp_path}/t.npz"
+    assert continued(run, "data.path=x/t.npz").stored.values["data"]["path"] == f"{tmp_path}/x/t.npz"
 
 
 @pytest.mark.parametrize(
@@ -381,7 +448,8 @@ def test_what_does_not_change_the_numbers_may_change(run, free):
     [
         ("beta=8", "beta 4.0 -> 8.0"),
         ("precision=bf16", "precision fp32 -> bf16"),
-        ("data=kmnist", "data.name MNIST -> KMNIST"),
+        ("data=kmnist", "data mnist -> kmnist"),
+        ("model=conv", "model mlp -> conv"),
         ("model.latent_dim=3", "model.latent_dim 20 -> 3"),
         ("objective.cycles=3 beta_warmup_steps=5", "beta_warmup_steps 0 -> 5, objective.cycles 1 -> 3"),
     ],
@@ -391,9 +459,19 @@ def test_what_changes_the_numbers_is_refused(run, override, change, capsys):
     assert line == f"resume would change the run's mathematics: {change}. Start a new run, or drop these"
 
 
-def test_a_model_of_another_kind_is_refused_with_every_difference(run, capsys):
-    line = refusal([f"resume={run}", "model=conv"], capsys)
-    assert "model.channels None -> 32, model.hidden [400] -> None, model.latent_dim 20 -> 10" in line
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("beat=4", "unknown key beat. Did you mean beta?"),
+        ("+epochs=4", "epochs needs no '+', got +epochs=4. Write epochs=4"),
+        ("epochs=x", "epochs must be a whole number from 1 to 1000000, got x"),
+        ("epochs=0", "epochs must be a whole number from 1 to 1000000, got 0"),
+        ("model.channels=3", "model.channels is a key of model=conv only."),
+        ("epochs=4,5", "resume continues one run, got a sweep."),
+    ],
+)
+def test_a_wrong_word_beside_resume_is_one_line(run, word, line, capsys):
+    assert refusal([f"resume={run}", word], capsys).startswith(line)
 
 
 def test_a_directory_that_is_none_is_refused_with_its_neighbour(run, capsys):
@@ -402,10 +480,15 @@ def test_a_directory_that_is_none_is_refused_with_its_neighbour(run, capsys):
     assert refusal(["resume=no/where"], capsys).endswith("got no/where, which is none")
 
 
-@pytest.mark.parametrize("name", [".hydra/config.yaml", ".hydra/overrides.yaml", "checkpoints/last"])
-def test_a_run_without_what_it_needs_is_refused(run, name, capsys):
-    (run / name).unlink()
-    assert refusal([f"resume={run}"], capsys) == f"resume needs a run with a checkpoint, got {run} without {name}"
+def test_a_run_without_what_it_needs_is_refused(run, capsys):
+    (run / "checkpoints/last").unlink()
+    line = refusal([f"resume={run}"], capsys)
+    assert line == f"resume needs a run with a checkpoint, got {run} without checkpoints/last"
+    (run / "checkpoints/last").touch()
+    for name in (".hydra/config.yaml", "checkpoints/config.yaml"):
+        (run / name).unlink()
+    line = refusal([f"resume={run}"], capsys)
+    assert line == f"{run} must be the directory of a run, it has no .hydra/config.yaml"
 
 
 def test_a_sweep_is_not_resumed_as_one(run, capsys):
@@ -415,25 +498,11 @@ def test_a_sweep_is_not_resumed_as_one(run, capsys):
     assert line == "resume continues one run, got a sweep. Its own command, given again, goes on with it"
 
 
-@pytest.mark.parametrize("name", ["config", "overrides"])
-@pytest.mark.parametrize("damage", [b"beta: [1", b"\xff\xfe\x00", b"", b"a: ${nope}"])
-def test_a_damaged_record_is_one_line(run, name, damage, capsys):
-    (run / f".hydra/{name}.yaml").write_bytes(damage)
-    line = refusal([f"resume={run}"], capsys)
-    assert "damaged" in line or "mathematics" in line
-
-
-def test_a_member_of_a_presets_sweep_is_resumed_as_the_run_it_is(files, run):
-    """The preset describes the sweep, and the member's own overrides name the preset."""
-    (files / "experiment/own.yaml").write_text(
-        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n"
-    )
-    assert len(checked(["experiment=own"], files).members) == 2
-    stored = run / ".hydra/overrides.yaml"
-    stored.write_text(stored.read_text() + "- experiment=own\n")
-    command = checked([f"resume={run}"], files)
-    assert (command.sweep, command.members) == (None, [])
-    assert "hydra.mode=RUN" in command.arguments
+def test_the_process_of_a_member_trains_what_its_sweep_has_checked(run):
+    command = checked([MEMBER, str(run), "threads=2"], CONFIGS)
+    assert (command.tasks[0].stored, command.is_member) == (continued(run, "threads=2").stored, True)
+    (run / "checkpoints/last").unlink()
+    assert checked([MEMBER, str(run)], CONFIGS).tasks[0].stored.values["resume"] is None
 
 
 @pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"]])
@@ -442,3 +511,14 @@ def test_a_sweep_that_is_only_shown_has_no_end_to_tell_of(files, words):
         "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n"
     )
     assert checked(["experiment=own", *words], files).sweep is None
+
+
+def test_a_member_of_a_presets_sweep_is_resumed_as_the_run_it_is(files, run):
+    (files / "experiment/own.yaml").write_text(
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n"
+    )
+    sweep = checked(["experiment=own"], files)
+    assert len(sweep.tasks) == 2
+    stored.write(run, sweep.tasks[1].stored)
+    command = checked([f"resume={run}", "experiment=own"], files)
+    assert (command.sweep, command.tasks[0].stored.values["seed"]) == (None, 1)

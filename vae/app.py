@@ -5,17 +5,19 @@ import gc
 import json
 import logging
 import math
+import os
+import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+import yaml
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from vae import checkpoint
+from vae import checkpoint, stored
 from vae.build import (
     build_objective,
     build_options,
@@ -25,7 +27,10 @@ from vae.build import (
     new_state,
     prepare_torch,
     read_data,
+    refuse_other_data,
 )
+from vae.command_line import AGAIN, Command
+from vae.command_line.launching import launch
 from vae.conclusion import asked, conclude, objective_name, parameters
 from vae.config import Config, ConfigError
 from vae.data import DataError
@@ -37,9 +42,6 @@ from vae.products import emulates_bf16
 from vae.provenance import device_name, provenance
 from vae.run_directory import (
     CHECKPOINTS,
-    CONFIGURATION,
-    HYDRA,
-    OVERRIDES,
     RUN,
     SUMMARY,
     RunExistsError,
@@ -48,10 +50,10 @@ from vae.run_directory import (
     holds_a_run,
     read_summary,
     shown,
-    write_atomically,
     write_json,
 )
 from vae.signals import StopNow, StopRequest
+from vae.stored import Task
 from vae.tracking import Progress, Tracker
 from vae.training import Training, fit, over
 
@@ -69,14 +71,34 @@ EXPECTED: tuple[type[Exception], ...] = (*EXIT_CODES, OSError)
 DISK_FULL = 6
 
 
-def run(composed: DictConfig) -> int:
+def main(command: Command, configs: Path) -> int:
+    """Make the run of a checked command, or have Hydra show what was asked for. Returns the exit code.
+
+    Args:
+        command: of one run.
+        configs: the directory of the configuration files.
+    """
+    codes = [0]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else a full disk would have Hydra end the process, with a traceback
+    try:
+        launch(command, configs, lambda task: codes.append(run(task, busy=AGAIN if command.is_member else 1)))
+    except OSError as error:
+        sys.stderr.write(f"error: {said(error)}\n")
+        codes.append(exit_code(error))
+    return max(codes)
+
+
+def run(task: Task, busy: int = 1) -> int:
     """One run of `train.py`. Returns its exit code.
+
+    Args:
+        task: where, and the checked configuration.
+        busy: the exit code if the directory holds another run, or one that another process trains.
 
     Raises:
         SystemExit: a signal asked the run to stop; it has been saved.
     """
-    directory = Path(HydraConfig.get().runtime.output_dir)
-    config = cast("Config", OmegaConf.to_object(composed))
+    directory, config = task.directory, task.stored.config()
     logging.raiseExceptions = False  # a full disk takes no log, of which the terminal has every line
     begun = False
     with logging_redirect_tqdm(), StopRequest() as stop, ExitStack() as stack:
@@ -86,8 +108,8 @@ def run(composed: DictConfig) -> int:
             begun = True
             if config.resume is None:
                 refuse_a_run(directory)
-            record_configuration(composed, directory)
-            train(config, directory, stop)
+            stored.write(directory, task.stored)
+            train(task, config, stop)
         except StopNow:
             if not begun:
                 log.info("stop   before this process did anything")
@@ -96,17 +118,39 @@ def run(composed: DictConfig) -> int:
             else:
                 log.info(f"stop   all steps are saved; python train.py resume={shown(directory)} goes on")
         except RunExistsError as error:
-            log.error(f"error: {error}")
-            return exit_code(error)
+            if busy != AGAIN:
+                log.error(f"error: {error}")
+            return busy
         except Exception as error:
             code = exit_code(error)
-            log.error(f"error: {error}", exc_info=code == 1 and not isinstance(error, tuple(EXIT_CODES)))
+            log.error(f"error: {said(error)}", exc_info=not is_expected(error))
             note_failure(directory, config, error, code)
             return code
     if stop():
         # Not a return value: in a sweep it would only end one member.
         raise SystemExit(stop.exit_code)
     return 0
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether one line says enough of it: no traceback would tell a user more."""
+    return isinstance(error, EXPECTED) or is_out_of_memory(error)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory was refused: by Python, by the device, or by torch's allocator on the CPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def said(error: Exception) -> str:
+    """What went wrong, in one line."""
+    if is_out_of_memory(error):
+        return "there is not enough memory. Lower batch_size or the size of the model, or take fewer or smaller images"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def exit_code(error: Exception) -> int:
@@ -130,15 +174,18 @@ def note_failure(directory: Path, config: Config, error: Exception, code: int) -
         log.warning(f"warning: {SUMMARY} could not be written: {second.strerror}")
 
 
-def train(config: Config, directory: Path, stop: StopRequest) -> None:
-    """Train and test as configured, and leave the run in `directory`.
+def train(task: Task, config: Config, stop: StopRequest) -> None:
+    """Train and test as configured, and leave the run in its directory.
 
     Raises:
         StopNow: a signal came before the first step or after the last, which is saved.
     """
+    directory = task.directory
     device = prepare_torch(config)
     with stop.at_once():
         splits = read_data(config).to(device)
+        checksums = data_checksums(config)
+    refuse_other_data(task.stored.data_sha256, checksums)
     vae = build_vae(config, splits.train.shape).to(device)
     vae.start_at(splits.train.mean(), splits.train.variance())
     objective = build_objective(config, len(splits.train), device)
@@ -156,7 +203,8 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
         whole = f"has its {summary['epochs']} epochs. Name more to go on, as in epochs={2 * summary['epochs']}"
         log.info(f"end    {shown(directory)} {whole if state.step >= steps else early}")
         return
-    origin = record_origin(config, directory, device)
+    stored.write(directory, replace(task.stored, data_sha256=checksums))
+    origin = record_origin(task, device, checksums)
     (directory / SUMMARY).unlink(missing_ok=True)  # of fewer epochs: a kill must leave none beside a later checkpoint
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
     progress = Progress(steps, state.step, shown=config.tracking.progress)
@@ -165,7 +213,7 @@ def train(config: Config, directory: Path, stop: StopRequest) -> None:
         introduce(config, training, device)
         if state.step == 0:
             tracker.charts(CHARTS, TERMS)
-        tracker.text("configuration", as_code(OmegaConf.to_yaml(OmegaConf.structured(config))), state.step)
+        tracker.text("configuration", as_code(yaml.safe_dump(dict(task.stored.values), sort_keys=False)), state.step)
         tracker.text("environment", as_code(json.dumps(origin, indent=2)), state.step)
         if tracker.takes_pictures:
             from vae import plots  # noqa: F401 - matplotlib is loaded here, before the first step
@@ -192,36 +240,17 @@ def refuse_a_run(directory: Path) -> None:
         )
 
 
-def record_configuration(composed: DictConfig, directory: Path) -> None:
-    """Leave the configuration where Hydra would: whole or not at all, and only where this run may write."""
-    files = {
-        CONFIGURATION: composed,
-        OVERRIDES: HydraConfig.get().overrides.task,
-        HYDRA: HydraConfig.instance().cfg,
-    }
-    (directory / CONFIGURATION).parent.mkdir(exist_ok=True)
-    for name, content in files.items():
-        write_atomically(directory / name, OmegaConf.to_yaml(content).encode())
-
-
-def record_origin(config: Config, directory: Path, device: torch.device) -> dict[str, Any]:
-    """Write `run.json`; what a continued run was made by before is kept.
-
-    Raises:
-        DataError: the images are not those that the run has seen before.
-    """
-    origin = provenance(device, data_checksums(config))
-    if config.resume is not None:
-        before = json.loads((directory / RUN).read_text())
-        seen = before["data_sha256"]
-        changed = [name for name, sha256 in origin["data_sha256"].items() if seen.get(name, sha256) != sha256]
-        if changed:
-            raise DataError(
-                f"resume goes on with the same data, but {', '.join(changed)} changed since {RUN} was written. "
-                "Bring the old data back, or start a new run"
-            )
-        origin = before | {"continued": [*before.get("continued", []), origin]}
-    write_json(directory / RUN, origin)
+def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str]) -> dict[str, Any]:
+    """Write `run.json`; what a continued run was made by before is kept, as far as it can be read."""
+    origin = provenance(sys.argv, device, checksums)
+    path = task.directory / RUN
+    if task.stored.values["resume"] is not None:
+        try:
+            before = json.loads(path.read_bytes())
+            origin = before | {"continued": [*before.get("continued", []), origin]}
+        except (OSError, ValueError, TypeError, AttributeError):
+            log.warning(f"warning: {path} is missing or damaged, and is begun anew. Only its history is lost")
+    write_json(path, origin)
     return origin
 
 

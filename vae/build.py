@@ -3,6 +3,7 @@
 import ctypes
 import math
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import assert_never
 
@@ -30,6 +31,7 @@ from vae.config import (
     SpritesConfig,
     Start,
 )
+from vae.data import DataError
 from vae.data.dsprites import ensure_dsprites, read_dsprites
 from vae.data.images import Splits, load_splits
 from vae.data.own import own_checksum, read_own
@@ -162,6 +164,20 @@ def data_checksums(config: Config) -> dict[str, str]:
             return own_checksum(Path(data.path))
         case _:
             assert_never(data)
+
+
+def refuse_other_data(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Go on with the images that the run has seen before, wherever they lie now.
+
+    Raises:
+        DataError: they are others.
+    """
+    if before and sorted(before.values()) != sorted(now.values()):
+        changed = [name for name, sha256 in now.items() if sha256 not in before.values()]
+        raise DataError(
+            f"a run goes on with the data it was trained on, but {', '.join(changed)} has changed since. "
+            "Bring the old data back, name their place with data.path, or start a new run"
+        )
 
 
 def data_line(config: Config) -> str:

@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.command_line.composition import OPTIONS
 from vae.config import Config
 from vae.evaluation import disentanglement_numbers, encode_posteriors, final_numbers
 from vae.monitoring import prepare_end, show_end
 from vae.objectives import normalised_beta
+from vae.options import OPTIONS
 from vae.run_directory import CODES, SUMMARY, shown, write_atomically, write_json
 from vae.signals import StopRequest
 from vae.state import TrainState, means

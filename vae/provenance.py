@@ -2,7 +2,7 @@
 
 import platform
 import subprocess
-import sys
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,18 +13,18 @@ import torch
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "tensorboard")
 
 
-def provenance(device: torch.device, data_checksums: dict[str, str]) -> dict[str, Any]:
-    """What `run.json` holds."""
+def provenance(command: Sequence[str], device: torch.device, data_checksums: Mapping[str, str]) -> dict[str, Any]:
+    """What `run.json` holds, of a program that was started by `command`."""
     return {
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": ["python", *sys.argv],
+        "command": ["python", *command],
         "revision": revision(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
-        "data_sha256": data_checksums,
+        "data_sha256": dict(data_checksums),
     }
 
 

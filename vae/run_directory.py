@@ -13,9 +13,7 @@ from filelock import FileLock, Timeout
 
 log = logging.getLogger(__name__)
 
-CONFIGURATION = ".hydra/config.yaml"  # what was configured, under the names that Hydra gives it
-OVERRIDES = ".hydra/overrides.yaml"  # by which words
-HYDRA = ".hydra/hydra.yaml"  # and how Hydra took them
+CONFIGURATION = ".hydra/config.yaml"  # what was configured: see `vae.stored`
 RUN = "run.json"
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"
@@ -34,7 +32,7 @@ class RunExistsError(Exception):
 
 
 @contextmanager
-def held(directory: Path) -> Iterator[None]:
+def held(directory: Path, patience_seconds: float = 30.0) -> Iterator[None]:
     """Nobody else trains in `directory` meanwhile.
 
     Raises:
@@ -43,20 +41,20 @@ def held(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / LOCK)
     try:
-        _acquire(lock, f"{shown(directory)} is being trained by another process")
+        _acquire(lock, f"{shown(directory)} is being trained by another process", patience_seconds)
         remove_leftovers(directory)
         yield
     finally:
         lock.release()
 
 
-def _acquire(lock: FileLock, occupied: str) -> None:
+def _acquire(lock: FileLock, occupied: str, patience: float) -> None:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.warning(f"warning: {occupied}. Waiting up to {LOCK_PATIENCE_SECONDS:g} s for it to stop")
+        log.warning(f"warning: {occupied}. Waiting up to {patience:g} s for it to stop")
         try:
-            lock.acquire(timeout=LOCK_PATIENCE_SECONDS)
+            lock.acquire(timeout=patience)
         except Timeout:
             raise RunExistsError(f"{occupied}. Wait until it ends, or stop it") from None
 
@@ -111,7 +109,7 @@ def write_atomically(
 
 def remove_leftovers(directory: Path) -> None:
     """Remove what a kill in the midst of writing has left of a run's files. Nobody else writes them meanwhile."""
-    files = [directory / name for name in (CONFIGURATION, OVERRIDES, HYDRA, RUN, SUMMARY, CODES, METRICS)]
+    files = [directory / name for name in (CONFIGURATION, RUN, SUMMARY, CODES, METRICS)]
     for path in (*files, *(directory / CHECKPOINTS / name for name in (LAST, PREVIOUS, BEST))):
         temporary_of(path).unlink(missing_ok=True)
     for temporary in (directory / FIGURES).glob(temporary_of(Path("*")).name):

@@ -1,113 +1,128 @@
 """A sweep: each member is a run in a process of its own, which can fail, be killed and be continued alone.
 
 Hydra's launcher decides where and when a member's turn comes: one after another, in parallel, or on a cluster. What
-happens then is the same everywhere, and is that of `python train.py` with the member's overrides. A member that is
-killed takes nothing along, and the same command again sees from the directories what is left to do.
+happens then is the same everywhere: the member's checked configuration is stored in its directory, and a process
+trains what is stored there. A member that is killed takes nothing along, and the same command again sees from the
+directories what is left to do.
 """
 
 import ctypes
+import logging
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
 
-from vae.command_line.resuming import FREE, changes
+from vae import stored as record
+from vae.command_line import AGAIN, MEMBER, Command
+from vae.command_line.launching import launch
+from vae.command_line.wording import one_line, said_by
 from vae.config import ConfigError
-from vae.run_directory import SUMMARY, RunExistsError, has_checkpoint, held, read_summary, write_json
+from vae.run_directory import SUMMARY, RunExistsError, held, read_summary, write_json
 from vae.signals import SIGNALS
+from vae.stored import Stored, Task, changes
+
+log = logging.getLogger(__name__)
 
 STOPPED = {128 + number for number in SIGNALS}  # the exit codes of a run that was asked to stop, and has been saved
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
+PATIENCE_SECONDS = 7 * 86_400.0  # for another sweep that trains the same member
 
 
-def run_member(config: DictConfig, script: Path) -> int:
+def run(command: Command, configs: Path, script: Path) -> int:
+    """Train the members of a checked command and conclude. Returns the exit code.
+
+    Args:
+        command: of a sweep.
+        configs: the directory of the configuration files.
+        script: `train.py`.
+    """
+    assert command.sweep is not None
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors of a launcher come to us instead of ending the process
+    signal.signal(signal.SIGINT, lambda number, _: sys.exit(128 + number))
+    code = 0
+    try:
+        launch(command, configs, partial(run_member, script=script))
+    except Exception as error:  # a worker that was killed, a cluster that is not there
+        print(f"error: the launcher ended before its members: {one_line(said_by(error))}", file=sys.stderr)
+        code = 1
+    return max(code, conclude(command.sweep, command.tasks))
+
+
+def run_member(task: Task, script: Path) -> int:
     """Train the member whose turn it is, unless it is done. Returns its exit code.
 
     Args:
-        config: the member's, as Hydra composed it.
+        task: where it is trained, and its checked configuration.
         script: `train.py`.
 
     Raises:
         SystemExit: a signal asked the sweep to stop; the member has been saved.
     """
-    directory = Path(HydraConfig.get().runtime.output_dir)
-    # A preset that describes a sweep would have every member be that sweep again.
-    words = [*HydraConfig.get().overrides.task, "hydra.mode=RUN"]
-    try:
-        with held(directory):  # the member of a sweep that was killed may just be saving
-            if is_done(directory, config):
-                return 0
-            if has_checkpoint(directory):
-                # How long to train is said anew: the member may have been continued by hand for longer, or less.
-                early = config.early_stopping_epochs
-                early_words = f"early_stopping_epochs={'null' if early is None else early}"
-                words = [f"resume={directory}", *words, f"epochs={config.epochs}", early_words]
-            else:
-                words.append(f"hydra.run.dir='{directory}'")
-            if read_summary(directory)["status"] != "done":
-                (directory / SUMMARY).unlink(missing_ok=True)  # of how it ended before
-    except RunExistsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    command = [sys.executable, str(script), *source_flags(), *words]
+    directory, code = task.directory, AGAIN
+    command = [sys.executable, str(script), MEMBER, str(directory)]
     threads = share_of_threads()
-    if threads is None:
-        code = run_to_end(command, quiet=False)
-    else:  # not alone on this terminal and machine
-        command += ["tracking.progress=false"] + [f"threads={threads}"] * (config.threads is None)
-        code = run_to_end(command, quiet=True)
+    if threads is not None:  # not alone on this terminal and machine
+        command += ["tracking.progress=false"] + [f"threads={threads}"] * (task.stored.values["threads"] is None)
+    else:
+        print(f"\nmember {directory.name}", flush=True)
+    while code == AGAIN:  # another sweep had the directory first, and may be done with it now
+        try:
+            with held(directory, patience_seconds=PATIENCE_SECONDS):
+                if is_done(directory, task.stored):
+                    return 0
+                record.write(directory, task.stored)
+                if read_summary(directory)["status"] != "done":
+                    (directory / SUMMARY).unlink(missing_ok=True)  # of how it ended before
+        except (RunExistsError, ConfigError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except OSError as error:
+            print(f"error: {directory.name}: {error.filename or directory}: {error.strerror}", file=sys.stderr)
+            return 1
+        code = run_to_end(command, quiet=threads is not None)
+    if threads is not None:
         print(member_line(directory, read_summary(directory), len(directory.name)), flush=True)
     if code != 0 and read_summary(directory)["status"] == "unfinished" and code not in STOPPED:
-        return failed(directory, config, code, f"killed by signal {code - 128}" if code > 128 else "see its train.log")
+        return failed(task, code, f"killed by signal {code - 128}" if code > 128 else "see its train.log")
     return code
 
 
-def is_done(directory: Path, config: DictConfig) -> bool:
-    """Whether the run in `directory` has ended, as it would by `config` or with more epochs.
+def is_done(directory: Path, stored: Stored) -> bool:
+    """Whether the run in `directory` has ended, as it would by this configuration or with more epochs.
 
     One whose configuration is missing or damaged is not known to be this one.
     """
     summary = read_summary(directory)
     try:
-        if summary["status"] != "done" or changes(directory, config):
+        if summary["status"] != "done" or changes(record.read(directory), stored):
             return False
     except ConfigError:
         return False
     # Not the configuration beside it: that may be of more epochs, which were asked for since and have not begun.
-    asked = summary.get("asked")
-    if asked is None:  # an older version
-        same = not changes(directory, config, FREE - {"epochs", "early_stopping_epochs"})
-    else:
-        same = all(config[name] == value for name, value in asked.items())
-    return same or bool(summary["epochs"] >= config.epochs)
+    asked = summary.get("asked", {})
+    same = bool(asked) and all(stored.values.get(name) == value for name, value in asked.items())
+    return same or bool(summary["epochs"] >= stored.values["epochs"])
 
 
-def failed(directory: Path, config: DictConfig, code: int, reason: str) -> int:
+def failed(task: Task, code: int, reason: str) -> int:
     """Leave the word of a member that could not say it itself."""
+    directory, values = task.directory, task.stored.values
     print(f"error: {directory.name}: {reason}", file=sys.stderr)
-    summary = {"status": "failed", "code": code, "error": reason, "beta": config.beta, "seed": config.seed}
+    summary = {"status": "failed", "code": code, "error": reason, "beta": values["beta"], "seed": values["seed"]}
     try:
         write_json(directory / SUMMARY, summary)
     except OSError as error:  # a full disk, by which the member may have ended
         print(f"error: {directory.name}: {SUMMARY} could not be written: {error.strerror}", file=sys.stderr)
     return code
-
-
-def source_flags() -> list[str]:
-    """Hydra's options that say where the configuration files are, if they are not where they always are."""
-    hydra = HydraConfig.get()
-    extra = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
-    flags = [word for path in extra for word in ("--config-dir", path)]
-    name = hydra.job.config_name or "config"
-    return flags if name == "config" else [*flags, "--config-name", name]
 
 
 def share_of_threads() -> int | None:
@@ -171,35 +186,68 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
-def conclude(directory: Path, members: Sequence[DictConfig]) -> int:
+def conclude(directory: Path, tasks: Sequence[Task]) -> int:
     """Print the table of all runs of a sweep, and leave its report. Returns 0 if all members are done, else 1.
 
     Args:
         directory: of the sweep.
-        members: what the command asked for, the configuration of each. Other runs may lie in the directory, too.
+        tasks: what the command asked for. Other runs may lie in the directory, too.
     """
-    summaries = {path.parent: read_summary(path.parent) for path in sorted(directory.glob("*/train.log"))}
-    width = max((len(path.name) for path in summaries), default=0)
-    print(f"\n{'member':{width}}  {'ELBO':>9}  {'distortion':>10}  {'rate':>7}  {'seconds':>7}  status")
-    for path, summary in summaries.items():
-        print(member_line(path, summary, width))
+    places = sorted({*(path.parent for path in directory.glob("*/train.log")), *(task.directory for task in tasks)})
+    summaries = {path: {**read_summary(path), **unusable(path)} for path in places}
     # Only runs of the member's beta and seed are compared with it, as that means reading their configuration.
     named = [(path, summary.get("beta"), summary.get("seed")) for path, summary in summaries.items()]
     done = sum(
-        any(is_done(path, config) for path, beta, seed in named if (beta, seed) == (config.beta, config.seed))
-        for config in members
+        any(
+            is_done(path, task.stored)
+            for path, beta, seed in named
+            if (beta, seed) == (task.stored.values["beta"], task.stored.values["seed"])
+        )
+        for task in tasks
     )
-    print(f"{done} of {len(members)} members done, in {directory}")
-    if any(summary["status"] == "done" for summary in summaries.values()):
-        from vae.report import PAGE, write_report  # its libraries take a second, which members need not wait for
+    report = report_of(directory) if any(s["status"] == "done" for s in summaries.values()) else []
+    width = max((len(path.name) for path in summaries), default=0)
+    lines = [
+        f"\n{'member':{width}}  {'ELBO':>9}  {'distortion':>10}  {'rate':>7}  {'seconds':>7}  status",
+        *(member_line(path, summary, width) for path, summary in summaries.items()),
+        f"{done} of {len(tasks)} members done, in {directory}",
+        *report,
+        *(["the same command again goes on with the others"] if done < len(tasks) else []),
+    ]
+    say(lines)
+    return 0 if done == len(tasks) else 1
 
-        try:
-            print(f"\n{write_report(directory)}\n{directory / PAGE}")
-        except OSError as error:  # the runs are done all the same
-            print(f"error: the report could not be written: {error}", file=sys.stderr)
-    if done < len(members):
-        print("the same command again goes on with the others")
-    return 0 if done == len(members) else 1
+
+def report_of(directory: Path) -> list[str]:
+    """Leave the report, before anything is printed that nobody may be there to read. Returns what it says."""
+    from vae.report import PAGE, write_report  # its libraries take a second, which members need not wait for
+
+    try:
+        found = write_report(directory)
+    except OSError as error:  # the runs are done all the same
+        print(f"error: the report could not be written: {error}", file=sys.stderr)
+        return []
+    return [] if found is None else [f"\n{found}", str(directory / PAGE)]
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print the lines, as far as somebody reads them."""
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return
+
+
+def unusable(directory: Path) -> dict[str, Any]:
+    """Why no run can be made in a directory; empty if one can."""
+    if directory.is_dir() and os.access(directory, os.W_OK | os.X_OK):
+        return {}
+    if not os.path.lexists(directory):
+        return {"status": "unfinished"}
+    reason = "cannot be written" if directory.is_dir() else "is a file, where its directory would be"
+    return {"status": "failed", "code": 1, "error": f"{directory.name} {reason}"}
 
 
 def member_line(directory: Path, summary: Mapping[str, Any], width: int) -> str:

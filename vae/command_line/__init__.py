@@ -2,7 +2,8 @@
 
 Hydra composes the files; this room adds what Hydra leaves out. An unknown key is refused with the nearest known one,
 also behind a `+`, where Hydra takes it and trains with the default. Every member of a sweep is checked before the
-first one trains. A run is resumed with its own configuration. Torch is imported only to look for an accelerator.
+first one trains, and is trained by the configuration that was checked. A run is resumed by the configuration that is
+stored in its directory. Torch is imported only to look for an accelerator.
 """
 
 import os
@@ -10,42 +11,49 @@ import re
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
-from contextlib import redirect_stderr
-from io import StringIO
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 
-from vae.command_line.composition import Composer, compose, register_schema
-from vae.command_line.resuming import changes, resumed, with_literal_path
+from vae import stored as record
+from vae.command_line.composition import Composer, absolute, bare, compose, quoted, register_schema
+from vae.command_line.options import UsageError, options_of
+from vae.command_line.resuming import changed, resumed
 from vae.command_line.sweeping import named
-from vae.command_line.wording import near, one_line, said_by
+from vae.command_line.wording import one_line, said_by
 from vae.config import ConfigError, Device
-from vae.run_directory import holds_a_run
+from vae.run_directory import has_checkpoint, holds_a_run
+from vae.stored import Stored, Task, changes
 
-__all__ = ["Command", "checked", "compose", "register_schema"]
+__all__ = ["AGAIN", "MEMBER", "Command", "checked", "compose", "register_schema"]
+
+MEMBER = "--member"  # an option of our own, by which a sweep starts the process of a member: its directory follows
+AGAIN = 75  # the exit code of such a process that found another one training there, of which a sweep asks again
+PATHS = ("resume", "data.path", "data.root", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+OURS = re.compile(r"hydra[./](mode|run|sweep|sweeper)(\.|$)")  # keys of Hydra's that say where and how many runs
+LONGEST_NAME = 255  # bytes of a file's name
 
 
 class Command(NamedTuple):
     """What the words after `python train.py` ask for.
 
     Attributes:
-        arguments: for Hydra.
+        words: for Hydra.
+        tasks: the runs; none if something is only shown.
         sweep: the directory of the sweep, or None for one run.
-        members: of the sweep, the configuration of each.
+        launcher: of the sweep, the values that Hydra's launcher has besides the words.
+        is_member: whether a sweep asks for the one run.
     """
 
-    arguments: list[str]
-    sweep: Path | None
-    members: Sequence[DictConfig]
-
-
-class UsageError(ConfigError):
-    """Words that are no command line of ours, whatever the configuration. The exit code is 2."""
+    words: list[str]
+    tasks: Sequence[Task] = ()
+    sweep: Path | None = None
+    launcher: Mapping[str, Any] = {}
+    is_member: bool = False
 
 
 def checked(arguments: Sequence[str], configs: Path) -> Command:
@@ -64,7 +72,7 @@ def checked(arguments: Sequence[str], configs: Path) -> Command:
         code, text = 2, str(error)
     except ConfigError as error:
         code, text = 1, str(error)
-    except Exception as error:  # whatever Hydra's internals raise, a reader gets one line of it
+    except Exception as error:  # whatever Hydra raises, a reader gets one line of it
         code, text = 1, said_by(error)
     sys.stderr.write(f"error: {one_line(text)}\n")
     sys.exit(code)
@@ -72,79 +80,136 @@ def checked(arguments: Sequence[str], configs: Path) -> Command:
 
 def _checked(arguments: Sequence[str], configs: Path) -> Command:
     register_schema()
-    options = _options(arguments)
-    if options.shell_completion:  # its words are the shell's, not overrides
-        return Command(list(arguments), None, [])
+    if arguments[:1] == [MEMBER]:
+        return member_command(Path(arguments[1]), arguments[2:], configs)
+    options = options_of(arguments)
+    if options.shell_completion:
+        return Command(list(arguments))
     flags = [word for word in arguments if word not in options.overrides and word != "--"]
-    overrides = [with_literal_path(text) for text in options.overrides]
-    directory = str(configs.resolve())
-    if options.config_path is not None:
-        directory = options.config_path if "://" in options.config_path else str(configs.parent / options.config_path)
-    composer = Composer(directory, options.config_name or "config", options.config_dir)
-
+    swept = options.multirun or any(text.replace(" ", "").upper() == "HYDRA.MODE=MULTIRUN" for text in arguments)
+    overrides = [text if swept else with_literal_path(text) for text in options.overrides]
+    overrides = [with_literal_path(text, only=("resume",)) for text in overrides]
+    files = configs if options.config_path is None else configs.parent / options.config_path
+    composer = Composer(files, options.config_name or "config", options.config_dir)
     parsed = composer.parse(overrides)
-    hydra = composer.hydra(o for o in parsed if o.is_hydra_override() or not o.is_sweep_override())
-    multirun = options.multirun or hydra.mode == RunMode.MULTIRUN
+    shown = bool(options.cfg or options.info or options.help or options.hydra_help)
     run = next((o.value() for o in reversed(parsed) if o.get_key_element() == "resume"), None)
     if run is not None:
-        if options.multirun or any(o.is_sweep_override() for o in parsed):
-            raise ConfigError("resume continues one run, got a sweep. Its own command, given again, goes on with it")
-        if not run:
-            raise ConfigError("resume must be the directory of a run, got nothing")
-        overrides = resumed(Path(str(run)).expanduser(), overrides, composer)
-        parsed = composer.parse(overrides)
-        multirun = False
-    if multirun:
-        parameters = hydra.sweeper.get("params") or {}
-        swept = composer.parse(f"{k}={v}" for k, v in parameters.items()) + parsed
-        members = composer.members(swept)
-        overrides += named(swept, composer.groups)
-        hydra_overrides = [o for o in composer.parse(overrides) if o.is_hydra_override()]
-        sweep = Path(composer.directory([*members[0], *hydra_overrides], "hydra.sweep.dir")).absolute()
+        return resume_command(str(run), parsed, composer, options, shown=shown)
+
+    hydra = composer.hydra(o for o in parsed if o.is_hydra_override() or not o.is_sweep_override())
+    if options.multirun or hydra.mode == RunMode.MULTIRUN:
+        command = sweep_command(parsed, composer, hydra.sweeper.get("params") or {}, options, shown=shown)
     else:
-        members, sweep = [parsed], None
-    devices = {composer.compose(member).device for member in members}
-    if options.cfg or options.info or options.help or options.hydra_help:
-        sweep = None  # nothing is trained
-    else:
-        _check_devices(devices)
-        _check_output(sweep or Path(composer.directory(members[0], "hydra.run.dir")).absolute())
-    configured = [] if sweep is None else [composer.configured(member) for member in members]
-    if sweep is not None and sweep.exists():
-        for number, (member, config) in enumerate(zip(members, configured, strict=True)):
-            place = sweep / composer.directory([*member, *hydra_overrides], "hydra.sweep.subdir", number)
-            _check_member(place, config)
-    changed = overrides != options.overrides
-    return Command([*overrides, *flags] if changed else list(arguments), sweep, configured)
+        stored = composer.stored(parsed)
+        where = absolute(composer.directory(parsed, "hydra.run.dir"), "hydra.run.dir")
+        command = Command(hydra_words(parsed, options), [Task(where, stored)])
+    if shown:
+        same = overrides == options.overrides
+        return Command(list(arguments) if same else [*overrides, *flags])
+    _check_devices({Device(task.stored.values["device"]) for task in command.tasks})
+    _check_output([command.sweep] if command.sweep else [task.directory for task in command.tasks])
+    return command
 
 
-def _options(arguments: Sequence[str]) -> Namespace:
-    """Hydra's own options, with argparse's page of usage cut down to one line."""
-    parser = get_args_parser()
-    with redirect_stderr(StringIO()) as said:
-        try:
-            options, rest = parser.parse_known_args(arguments)
-        except SystemExit as stop:
-            if not stop.code:  # --version has answered
-                raise
-            raise UsageError(said.getvalue().rpartition("error: ")[2]) from None
-    if rest and not rest[0].startswith("-"):
-        given = " ".join(word for word in arguments if word.startswith("-"))
-        raise UsageError(f"put {given} before the overrides, got {rest[0]} after both")
-    if rest:
-        hint = near(rest[0], re.findall(r"--[\w-]+", parser.format_usage()))
-        raise UsageError(f"unknown option {rest[0]}.{hint or ' --help lists them'}")
-    for text in options.overrides:
-        if "=" not in text and not text.startswith("~"):
-            raise UsageError(f"every override is key=value without spaces, got {text or 'an empty word'}")
-    commands = [options.run, options.multirun, options.cfg, options.info, options.shell_completion]
-    if sum(map(bool, commands)) > 1:
-        raise UsageError("--run, --multirun, --cfg, --info and --shell-completion exclude each other, got several")
-    if options.resolve and not (options.cfg or options.help):
-        raise UsageError("--resolve needs --cfg or --help, got neither. Add --cfg job")
-    if options.experimental_rerun is not None:
-        raise UsageError("--experimental-rerun skips every check. Use resume=<directory of a run>")
-    return options
+def resume_command(
+    run: str, parsed: Sequence[Override], composer: Composer, options: Namespace, *, shown: bool
+) -> Command:
+    """What `resume=` asks for.
+
+    Raises:
+        ConfigError: there is no run to continue, or not by these words.
+        SystemExit: its configuration was asked for, and has been printed.
+    """
+    if options.multirun or any(o.is_sweep_override() for o in parsed):
+        raise ConfigError("resume continues one run, got a sweep. Its own command, given again, goes on with it")
+    if not run:
+        raise ConfigError("resume must be the directory of a run, got nothing")
+    stored = resumed(Path(run).expanduser(), parsed, composer)
+    if shown:
+        sys.stdout.write(OmegaConf.to_yaml(stored.typed()))
+        sys.exit(0)
+    _check_devices({Device(stored.values["device"])})
+    directory = absolute(run, "resume")
+    _check_output([directory])
+    return Command(hydra_words(parsed, options), [Task(directory, stored)])
+
+
+def sweep_command(
+    parsed: Sequence[Override], composer: Composer, parameters: Mapping[str, Any], options: Namespace, *, shown: bool
+) -> Command:
+    """What `-m`, or a preset that describes a sweep, asks for: every member is checked.
+
+    Args:
+        parsed: the words.
+        composer: of the files.
+        parameters: what the preset sweeps over.
+        options: of the command.
+        shown: nothing will be trained.
+
+    Raises:
+        ConfigError: a member cannot be run, or two would share a directory.
+    """
+    swept = composer.parse(f"{key}={value}" for key, value in parameters.items()) + list(parsed)
+    members = composer.members(swept)
+    hydra_overrides = [o for o in [*parsed, *composer.parse(named(swept, composer.groups))] if o.is_hydra_override()]
+    whole = composer.hydra([*members[0], *hydra_overrides])
+    if whole.runtime.choices.get("hydra/sweeper") != "basic":
+        raise ConfigError("a sweep is -m and values with commas, got another hydra/sweeper. Leave it out")
+    sweep = absolute(composer.directory([*members[0], *hydra_overrides], "hydra.sweep.dir"), "hydra.sweep.dir")
+    tasks: list[Task] = []
+    taken: dict[Path, Stored] = {}
+    for number, member in enumerate(members):
+        stored = composer.stored(member)
+        place = sweep / composer.directory([*member, *hydra_overrides], "hydra.sweep.subdir", number)
+        tasks.append(Task(place, stored))
+        if shown:
+            continue
+        if place == sweep or taken.setdefault(place, stored) != stored:
+            raise ConfigError(
+                f"two members of a sweep need two directories, got {place.name} for both. "
+                "Leave hydra.sweep.subdir out, or name in it what is swept"
+            )
+        _check_names(place)
+        _check_member(place, stored)
+    values = OmegaConf.to_container(whole.launcher, resolve=False)
+    launcher = {str(key): value for key, value in dict(values).items() if key != "_target_"}  # type: ignore[arg-type]
+    words = ["--multirun", f"member=range(0,{len(tasks)})", *hydra_words(parsed, options)]
+    return Command(words, tasks, sweep, launcher)
+
+
+def member_command(directory: Path, words: Sequence[str], configs: Path) -> Command:
+    """The run of a sweep's member, by the configuration that the sweep has left in its directory.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    composer = Composer(configs)
+    stored = changed(record.read(directory), composer.parse(words), composer)
+    if has_checkpoint(directory):
+        stored = stored.changed(resume=str(directory))
+    return Command([], [Task(directory, stored)], is_member=True)
+
+
+def hydra_words(parsed: Iterable[Override], options: Namespace) -> list[str]:
+    """The words that are Hydra's own, but for those that say which runs there are and where."""
+    flags = [] if options.config_dir is None else ["--config-dir", options.config_dir]
+    own = [str(o.input_line) for o in parsed if o.is_hydra_override() and not OURS.match(bare(o))]
+    return [*flags, *own]
+
+
+def with_literal_path(text: str, only: Sequence[str] = PATHS) -> str:
+    r"""Paths are taken as the shell gives them, though Hydra's grammar wants quotes around `=`, `,`, `~` and the like.
+
+    Example:
+        >>> with_literal_path("data.path=~/it's, mine.npz")
+        "data.path='~/it\\'s, mine.npz'"
+        >>> with_literal_path("data.path='quoted already'"), with_literal_path("beta=1,2")
+        ("data.path='quoted already'", 'beta=1,2')
+    """
+    key, _, path = text.partition("=")
+    as_it_is = key in only and path not in ("", "null", "???") and path[0] not in "'\""
+    return f"{key}={quoted(path)}" if as_it_is else text
 
 
 def _check_devices(devices: Iterable[Device]) -> None:
@@ -162,16 +227,30 @@ def _check_devices(devices: Iterable[Device]) -> None:
                 )
 
 
-def _check_member(place: Path, config: DictConfig) -> None:
+def _check_member(place: Path, stored: Stored) -> None:
     """A member that has begun goes on as it began."""
-    changed = changes(place, config) if holds_a_run(place) else []
-    if changed:
+    changed_keys = changes(record.read(place), stored) if holds_a_run(place) else []
+    if changed_keys:
         raise ConfigError(
-            f"{place} was trained with another configuration: {', '.join(changed)}. Set hydra.sweep.dir to a new one"
+            f"{place} was trained with another configuration: {', '.join(changed_keys)}. "
+            "Set hydra.sweep.dir to a new one"
         )
 
 
-def _check_output(directory: Path) -> None:
-    there = next(path for path in (directory, *directory.parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise ConfigError(f"the output goes to {directory}, but {there} cannot be written. Set hydra.run.dir")
+def _check_names(directory: Path) -> None:
+    longest = max(directory.parts, key=lambda part: len(os.fsencode(part)))
+    if len(os.fsencode(longest)) > LONGEST_NAME:
+        raise ConfigError(
+            f"a file's name has at most {LONGEST_NAME} bytes, got {longest[:40]}… of {len(os.fsencode(longest))}. "
+            "Set hydra.run.dir or hydra.sweep.subdir to a shorter one"
+        )
+
+
+def _check_output(directories: Iterable[Path]) -> None:
+    for directory in directories:
+        _check_names(directory)
+        if "${" in str(directory):
+            raise ConfigError(f"the output goes to {directory}, in which Hydra would read a reference. Name another")
+        there = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
+        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            raise ConfigError(f"the output goes to {directory}, but {there} cannot be written. Set hydra.run.dir")

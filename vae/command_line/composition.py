@@ -3,76 +3,28 @@
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import Field, fields, is_dataclass
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, cast
 
-from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import create_config_search_path
-from hydra.core.config_search_path import SearchPathQuery
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString, RangeSweep
-from hydra.core.utils import JobRuntime, setup_globals
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vae.command_line.wording import near, near_key, said_by
-from vae.config import (
-    BernoulliConfig,
-    Config,
-    ConfigError,
-    ConvConfig,
-    DataConfig,
-    DspritesConfig,
-    GaussianConfig,
-    ImagesConfig,
-    LocatelloConfig,
-    MLPConfig,
-    SpritesConfig,
-    rule,
-)
-from vae.objective_config import (
-    BetaConfig,
-    CapacityConfig,
-    DipConfig,
-    FactorConfig,
-    FreeBitsConfig,
-    ImportanceWeightedConfig,
-    TargetRateConfig,
-    TotalCorrelationConfig,
-)
+from vae.config import Config, ConfigError, rule
+from vae.options import OPTIONS
+from vae.stored import Stored, plain
 
-OPTIONS: Mapping[str, Mapping[str, type]] = {
-    "data": {
-        "mnist": DataConfig,
-        "fashion_mnist": DataConfig,
-        "kmnist": DataConfig,
-        "sprites": SpritesConfig,
-        "sprites32": SpritesConfig,
-        "dsprites": DspritesConfig,
-        "images": ImagesConfig,
-    },
-    "model": {"mlp": MLPConfig, "conv": ConvConfig, "locatello": LocatelloConfig},
-    "likelihood": {"bernoulli": BernoulliConfig, "gaussian": GaussianConfig},
-    "objective": {
-        "beta": BetaConfig,
-        "capacity": CapacityConfig,
-        "dip": DipConfig,
-        "factor": FactorConfig,
-        "free_bits": FreeBitsConfig,
-        "importance_weighted": ImportanceWeightedConfig,
-        "target_rate": TargetRateConfig,
-        "total_correlation": TotalCorrelationConfig,
-    },
-}
 LARGEST_SWEEP = 10_000  # members
 
 
@@ -96,8 +48,8 @@ def compose(overrides: Sequence[str], configs: Path) -> Config:
         ConfigError: one line, whatever is wrong.
     """
     register_schema()
-    composer = Composer(str(configs.resolve()))
-    return composer.compose(composer.parse(overrides))
+    composer = Composer(configs)
+    return composer.stored(composer.parse(overrides)).config()
 
 
 class Composer:
@@ -107,33 +59,36 @@ class Composer:
     Hydra's rules. Members of a sweep that choose the same files share the first step, which is the slow one.
 
     Args:
-        directory: of the configuration files, absolute or a URL of Hydra's.
+        directory: of the configuration files, such as `configs`.
         name: of the primary file.
         extra: one more directory to look in, as `--config-dir` has it.
     """
 
-    def __init__(self, directory: str, name: str = "config", extra: str | None = None) -> None:
-        version.setbase("1.3")
-        setup_globals()
-        JobRuntime.instance().set("name", "train")
-        path = create_config_search_path(directory)
-        if extra is not None:
-            if not Path(extra).is_dir():
-                raise ConfigError(f"--config-dir must be a directory, got {extra}")
-            path.prepend("command-line", f"file://{Path(extra).absolute()}", SearchPathQuery(provider="schema"))
+    def __init__(self, directory: Path, name: str = "config", extra: str | None = None) -> None:
+        for option, folder in (("--config-path", directory), ("--config-dir", extra)):
+            if folder is not None and not Path(folder).is_dir():
+                raise ConfigError(f"{option} must be a directory, got {folder}")
+        self.files = str(directory.resolve())
         self.name = name
-        self.loader = ConfigLoaderImpl(path)
-        self.parser = OverridesParser.create(self.loader)
-        self.groups = {g: self._options(g) for g in self.loader.list_groups("") if g != "hydra"}
+        place = "" if extra is None else quoted(f"file://{Path(extra).absolute()}")
+        self.extra = [f"hydra.searchpath=[{place}]"] if place else []
+        with self._initialized():
+            loader = GlobalHydra.instance().config_loader()
+            self.parser = OverridesParser.create(loader)
+            groups = [group for group in loader.list_groups("") if group != "hydra"]
+            self.groups = {group: named_options(loader.get_group_options(group)) for group in groups}
         self._parsed: dict[str, Override] = {}
         self._merged: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = {}
 
-    def _options(self, group: str, overrides: Sequence[str] = ()) -> list[str]:
-        if overrides:  # one of them may be hydra.searchpath
-            found = self.loader.get_group_options(group, ObjectType.CONFIG, self.name, list(overrides))
-        else:
-            found = self.loader.repository.get_group_options(group, ObjectType.CONFIG)
-        return sorted({option for option in found if not option.endswith("_schema")})
+    def _initialized(self) -> AbstractContextManager[None]:
+        return cast("AbstractContextManager[None]", initialize_config_dir(self.files, "train", "1.3"))
+
+    def _options(self, group: str, overrides: Sequence[str]) -> list[str]:
+        """The options of a group, also those in the places that `hydra.searchpath` among the overrides names."""
+        with self._initialized():
+            loader = GlobalHydra.instance().config_loader()
+            words = [*self.extra, *overrides]
+            return named_options(loader.get_group_options(group, config_name=self.name, overrides=words))
 
     def parse(self, texts: Iterable[str]) -> list[Override]:
         """What Hydra's grammar reads in `texts`."""
@@ -148,7 +103,7 @@ class Composer:
             key, _, value = text.partition("=")
             raise ConfigError(
                 f"cannot read {text}{f' ({why})' if why else ''}. A key has letters, digits, _ and dots; "
-                f'quote an unusual value: "{key}={QuotedString(value, Quote.single).with_quotes()}"'
+                f'quote an unusual value: "{key}={quoted(value)}"'
             ) from None
 
     def members(self, overrides: Sequence[Override]) -> list[list[Override]]:
@@ -167,28 +122,42 @@ class Composer:
                 raise ConfigError(f"a sweep needs at least one value, got {sweep.input_line}")
         if size > LARGEST_SWEEP:
             raise ConfigError(f"a sweep may have {LARGEST_SWEEP} members, got more. Run it in parts")
-        return [self.parse(member) for member in BasicSweeper.split_arguments(list(overrides), None)[0]]
+        choices = [
+            [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
+            if o.is_sweep_override()
+            else [str(o.input_line)]
+            for o in overrides
+        ]
+        return [self.parse(member) for member in product(*choices)]
 
-    def compose(self, overrides: Sequence[Override]) -> Config:
-        """The configuration of one run, every value in its range."""
+    def stored(self, overrides: Sequence[Override]) -> Stored:
+        """The configuration of one run, every value in its range.
+
+        Raises:
+            ConfigError: one line, whatever is wrong.
+        """
         config = self.configured(overrides)
         try:
-            return cast(Config, OmegaConf.to_object(config))
+            OmegaConf.to_object(config)  # which checks every range
+            values = plain(config)
         except OmegaConfBaseException as error:  # an interpolation without a value, or a value nobody gave
             key = (error.full_key or "").partition("[")[0]
-            known = _leaves(config)
+            known = leaves(config)
             if isinstance(error, MissingMandatoryValue):
-                raise ConfigError(f"{key} must be given, as in {key}=..., it {_must(known[key])}") from None
-            must = f"{key} {_must(known[key])}: " if key in known else ""
-            raise ConfigError(must + said_by(error).removesuffix(f" (key {error.full_key})")) from None
+                raise ConfigError(f"{key} must be given, as in {key}=..., it {must(known[key])}") from None
+            rule_of_key = f"{key} {must(known[key])}: " if key in known else ""
+            raise ConfigError(rule_of_key + said_by(error).removesuffix(f" (key {error.full_key})")) from None
+        chosen = self.hydra(overrides).runtime.choices
+        choices = {str(g): str(o) for g, o in chosen.items() if not str(g).startswith("hydra/") and o is not None}
+        return Stored(choices, with_absolute_paths(values))
 
     def configured(self, overrides: Sequence[Override]) -> DictConfig:
         """The files and the values as Hydra merges them, without Hydra's own section."""
         config = deepcopy(self._files(overrides)[1])
-        known = _leaves(config)
+        known = leaves(config)
         for o in overrides:
-            if not o.is_hydra_override() and _bare(o) not in self.groups:
-                self._set(config, known, o)
+            if not o.is_hydra_override() and bare(o) not in self.groups:
+                set_value(config, known, o, self.groups)
         return config
 
     def hydra(self, overrides: Iterable[Override]) -> DictConfig:
@@ -219,7 +188,7 @@ class Composer:
         """The overrides that Hydra needs to find the files, once they are known to be right."""
         given = list(overrides)
         for o in given:
-            key, text = _bare(o), str(o.input_line)
+            key, text = bare(o), str(o.input_line)
             if o.is_sweep_override():
                 if o.is_hydra_override():
                     raise ConfigError(f"a sweep cannot vary Hydra's own keys, got {text}")
@@ -230,25 +199,28 @@ class Composer:
                     options = self._options(
                         key, [str(other.input_line) for other in given if other.is_hydra_override()]
                     )
-                must = f"must be one of {', '.join(options)}"
+                allowed = f"must be one of {', '.join(options)}"
                 optional = key not in Config.__dataclass_fields__
-                _refuse_prefix(o, must, "Leave it out for none" if optional else "Set it instead")
+                _refuse_prefix(o, allowed, "Leave it out for none" if optional else "Set it instead")
                 if o.value() not in options:
                     hint = near(o.get_value_string(), options) or " Leave it out for none" * optional
-                    raise ConfigError(f"{key} {must}, got {o.get_value_string() or 'nothing'}.{hint}")
+                    raise ConfigError(f"{key} {allowed}, got {o.get_value_string() or 'nothing'}.{hint}")
             if o.is_hydra_override() or key in self.groups:
                 yield text
 
     def _merge(self, choices: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
+        words = list(choices)
+        if self.extra and any(word.startswith("hydra.searchpath=") for word in words):
+            raise ConfigError("--config-dir and hydra.searchpath name the same thing, got both. Use one of them")
         try:
-            with warnings.catch_warnings():  # Hydra will say them again
-                warnings.simplefilter("ignore")
-                config = self.loader.load_configuration(self.name, list(choices), RunMode.RUN)
+            with warnings.catch_warnings(), self._initialized():
+                warnings.simplefilter("ignore")  # of Hydra's own, on words that are refused below
+                config = hydra_compose(self.name, [*self.extra, *words], return_hydra_config=True)
         except Exception as error:
             said = said_by(error)
             if choices and (found := re.match(r"In '(.+?)': .*: Key '.*' not in .* \(key (\S+)\)$", said)):
                 raise ConfigError(
-                    f"{found[1]}.yaml: {self._unknown(found[2], _leaves(self.configured([])))}"
+                    f"{found[1]}.yaml: {unknown(found[2], leaves(self.configured([])), self.groups)}"
                 ) from None
             raise ConfigError(said) from None
         with open_dict(config):
@@ -260,53 +232,88 @@ class Composer:
                 raise ConfigError(f"{group} must be chosen in a defaults list, as in `override /{group}: ...`")
         return hydra, config
 
-    def _set(self, config: DictConfig, known: Mapping[str, Field[Any]], o: Override) -> None:
-        key, value = _bare(o), o.value()
-        below = [name for name in known if name.startswith(f"{key}.")]
-        if key in known:
-            _refuse_prefix(o, _must(known[key]), "Set it instead")
-            _update(config, known[key], key, value, o.get_value_string())
-        elif not below:
-            raise ConfigError(self._unknown(key, known))
-        elif not isinstance(value, dict) or o.type is not OverrideType.CHANGE:
-            raise ConfigError(f"{key} is a section, got {o.input_line}. Set {', '.join(below)}")
-        else:
-            for name, entry in value.items():
-                dotted = f"{key}.{name}"
-                if dotted not in known:
-                    raise ConfigError(self._unknown(dotted, known))
-                _update(config, known[dotted], dotted, entry, str(entry))
 
-    def _unknown(self, key: str, known: Iterable[str]) -> str:
-        owners = {
-            f"{group}.{f.name}": f"{group}={option}"
-            for group, options in OPTIONS.items()
-            for option, kind in options.items()
-            for f in fields(kind)
-        }
-        if key in owners:
-            return f"{key} is a key of {owners[key]} only. Choose that, or leave {key} out"
-        hint = near_key(key, [*owners, *known, *self.groups])
-        return f"unknown key {key or repr(key)}.{hint or ' --cfg job lists the known ones'}"
+def named_options(files: Iterable[str]) -> list[str]:
+    """The options that a person may choose: not the types, which are only for the defaults lists."""
+    return sorted({option for option in files if not option.endswith("_schema")})
 
 
-def _leaves(section: DictConfig, prefix: str = "") -> dict[str, Field[Any]]:
+def with_absolute_paths(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with the places of data as they are from any directory."""
+    data = dict(values["data"])
+    for key in ("path", "root"):
+        if key in data:
+            data[key] = str(absolute(data[key], f"data.{key}"))
+    return {**values, "data": data}
+
+
+def absolute(path: str, key: str) -> Path:
+    """A path from any directory, whose ~ is a home.
+
+    Raises:
+        ConfigError: it begins with the ~ of a user who has no home.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise ConfigError(f"{key} must be a path, got {path}, whose user has no home") from None
+
+
+def set_value(config: DictConfig, known: Mapping[str, Field[Any]], o: Override, groups: Iterable[str]) -> None:
+    """Set the value, or the values of a section, that an override gives.
+
+    Raises:
+        ConfigError: the key is unknown, or the value is none of its.
+    """
+    key, value = bare(o), o.value()
+    below = [name for name in known if name.startswith(f"{key}.")]
+    if key in known:
+        _refuse_prefix(o, must(known[key]), "Set it instead")
+        _update(config, known[key], key, value, o.get_value_string())
+    elif not below:
+        raise ConfigError(unknown(key, known, groups))
+    elif not isinstance(value, dict) or o.type is not OverrideType.CHANGE:
+        raise ConfigError(f"{key} is a section, got {o.input_line}. Set {', '.join(below)}")
+    else:
+        for name, entry in value.items():
+            dotted = f"{key}.{name}"
+            if dotted not in known:
+                raise ConfigError(unknown(dotted, known, groups))
+            _update(config, known[dotted], dotted, entry, str(entry))
+
+
+def unknown(key: str, known: Iterable[str], groups: Iterable[str]) -> str:
+    """What to say of a key that is not known: which option it belongs to, or the nearest known one."""
+    owners = {
+        f"{group}.{f.name}": f"{group}={option}"
+        for group, options in OPTIONS.items()
+        for option, kind in options.items()
+        for f in fields(kind)
+    }
+    if key in owners:
+        return f"{key} is a key of {owners[key]} only. Choose that, or leave {key} out"
+    hint = near_key(key, [*owners, *known, *groups])
+    return f"unknown key {key or repr(key)}.{hint or ' --cfg job lists the known ones'}"
+
+
+def leaves(section: DictConfig, prefix: str = "") -> dict[str, Field[Any]]:
     """The dotted key of every value below `section`, with its field."""
     found: dict[str, Field[Any]] = {}
     for f in fields(cast(Any, OmegaConf.get_type(section))):
         if is_dataclass(OmegaConf.get_type(section, f.name)):
-            found |= _leaves(section[f.name], f"{prefix}{f.name}.")
+            found |= leaves(section[f.name], f"{prefix}{f.name}.")
         else:
             found[prefix + f.name] = f
     return found
 
 
-def _bare(o: Override) -> str:
+def bare(o: Override) -> str:
     """The key without the `+`, `++` or `~` before it."""
     return o.get_key_element().lstrip("+~")
 
 
-def _must(leaf: Field[Any]) -> str:
+def must(leaf: Field[Any]) -> str:
+    """The rule of a value."""
     return f"must be {rule(leaf.type, leaf.metadata)}"
 
 
@@ -317,14 +324,19 @@ def _update(config: DictConfig, leaf: Field[Any], key: str, value: Any, text: st
             raise ValueError
         OmegaConf.update(config, key, value, merge=True)
     except Exception:
-        raise ConfigError(f"{key} {_must(leaf)}, got {text or 'nothing'}") from None
+        raise ConfigError(f"{key} {must(leaf)}, got {text or 'nothing'}") from None
 
 
 def _refuse_prefix(o: Override, must: str, instead: str) -> None:
     """Hydra's `+`, `++` and `~` add and remove keys; a run has the keys it has."""
-    key = _bare(o)
+    key = bare(o)
     if o.is_delete():
         raise ConfigError(f"{key} cannot be removed, it {must}. {instead}")
     if o.is_add() or o.is_force_add():
         text = str(o.input_line)
         raise ConfigError(f"{key} needs no '+', got {text}. Write {text.lstrip('+')}")
+
+
+def quoted(text: str) -> str:
+    """A text as Hydra's grammar reads it back."""
+    return str(QuotedString(text, Quote.single).with_quotes())

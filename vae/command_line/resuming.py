@@ -1,90 +1,80 @@
-"""To continue a run: its own overrides, in its own directory, with numbers that stay those of one run."""
+"""To continue a run: its stored configuration, and what the words given now may change in it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from hydra.core.override_parser.types import Quote, QuotedString
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from vae.command_line.composition import Composer
-from vae.command_line.older import completed
+from vae import stored as record
+from vae.command_line.composition import Composer, bare, leaves, set_value, with_absolute_paths
 from vae.command_line.wording import near, said_by
 from vae.config import ConfigError
-from vae.run_directory import CONFIGURATION, LAST_CHECKPOINT, OVERRIDES, has_checkpoint
-
-# What a resumed run may change: how long, where and how visibly it trains, but not what it computes.
-FREE = {"epochs", "early_stopping_epochs", "resume", "device", "threads", "compile", "disentanglement"}
-FREE |= {"tracking", "data.root", "data.download", "data.timeout_seconds"}
+from vae.run_directory import CONFIGURATION, LAST_CHECKPOINT, has_checkpoint
+from vae.stored import FREE, Stored, changes, plain
 
 
-def resumed(run: Path, overrides: Sequence[str], composer: Composer) -> list[str]:
-    """The overrides that continue `run`: its own, those given now, and its directory.
+def resumed(run: Path, overrides: Sequence[Override], composer: Composer) -> Stored:
+    """The configuration with which `run` goes on.
+
+    The data may lie elsewhere by now: they are known by their checksum.
 
     Raises:
         ConfigError: there is nothing to continue, or the numbers would not be those of one run.
     """
+    refuse_no_run(run)
+    before = record.read(run)
+    before.config()  # every value in its range, before any word is looked at
+    after = changed(before, overrides, composer)
+    differences = changes(before, after, FREE | {"data.path"})
+    if differences:
+        raise ConfigError(
+            f"resume would change the run's mathematics: {', '.join(differences)}. Start a new run, or drop these"
+        )
+    return after.changed(resume=str(run))
+
+
+def refuse_no_run(run: Path) -> None:
+    """Refuse a directory without anything to go on from.
+
+    Raises:
+        ConfigError: one line.
+    """
     if not run.is_dir():
         hint = near(run.name, (path.name for path in run.parent.glob("*/")))
         raise ConfigError(f"resume must be the directory of a run, got {run}, which is none.{hint}")
-    missing = [name for name in (CONFIGURATION, OVERRIDES) if not (run / name).exists()]
-    if missing or not has_checkpoint(run):
+    if not has_checkpoint(run):
         sweep = " It is a sweep: its command goes on with it" if (run / "multirun.yaml").exists() else ""
-        raise ConfigError(
-            f"resume needs a run with a checkpoint, got {run} without {(*missing, LAST_CHECKPOINT)[0]}.{sweep}"
-        )
-    stored = _stored(run / OVERRIDES)
-    if not isinstance(stored, list):
-        raise ConfigError(f"{run / OVERRIDES} must be a list, it is damaged. Start a new run")
-    texts: dict[str, str] = {}
-    for o in composer.parse([*map(str, stored), *overrides]):
-        texts.pop(o.get_key_element(), None)  # the last one counts, and runs resumed often keep a short list
-        texts[o.get_key_element()] = str(o.input_line)
-    texts["hydra.mode"] = "hydra.mode=RUN"  # of a member, whose preset may describe the sweep
-    texts["hydra.run.dir"] = f"hydra.run.dir={_quoted(str(run))}"
-    after = composer.configured(composer.parse(texts.values()))
-    changed = changes(run, after)
-    if changed:
-        raise ConfigError(
-            f"resume would change the run's mathematics: {', '.join(changed)}. Start a new run, or drop these"
-        )
-    return list(texts.values())
+        missing = LAST_CHECKPOINT if (run / CONFIGURATION).exists() else CONFIGURATION
+        raise ConfigError(f"resume needs a run with a checkpoint, got {run} without {missing}.{sweep}")
 
 
-def changes(run: Path, config: DictConfig, free: Collection[str] = FREE) -> list[str]:
-    """What `config` would do otherwise than `run` did: each key, but the `free` ones, with its value before and after.
+def changed(before: Stored, overrides: Sequence[Override], composer: Composer) -> Stored:
+    """A stored configuration with the values that words give: a group's option as far as it is the same.
 
     Raises:
-        ConfigError: the configuration of `run` is missing or damaged.
+        ConfigError: an unknown key, a wrong value, or an option that is not the run's.
     """
-    before = _stored(run / CONFIGURATION)
-    old = _flat(completed(before) if isinstance(before, dict) else before)
-    new = _flat(OmegaConf.to_container(config, resolve=True, enum_to_str=True))
-    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
-    changed = [key for key in changed if key not in free and key.partition(".")[0] not in free]
-    return [f"{key} {old.get(key)} -> {new.get(key)}" for key in changed]
-
-
-def _stored(file: Path) -> Any:
+    config = before.typed()
+    known = leaves(config)
+    others = []
+    for o in overrides:
+        key = bare(o)
+        if o.is_sweep_override():
+            raise ConfigError(f"resume continues one run, got {o.input_line}. [] is for a list")
+        if key in composer.groups:
+            if str(o.value()) != before.choices.get(key):
+                others.append(f"{key} {before.choices.get(key)} -> {o.get_value_string()}")
+        elif key != "resume" and not o.is_hydra_override():
+            set_value(config, known, o, composer.groups)
+    if others:
+        raise ConfigError(
+            f"resume would change the run's mathematics: {', '.join(others)}. Start a new run, or drop these"
+        )
     try:
-        return OmegaConf.to_container(OmegaConf.load(file), resolve=True)
-    except Exception as error:
-        raise ConfigError(f"{file} is damaged: {said_by(error)}. Start a new run") from None
-
-
-def _flat(section: Any, prefix: str = "") -> dict[str, Any]:
-    """The values below `section` by their dotted keys."""
-    if not isinstance(section, dict):
-        return {prefix[:-1]: section}
-    return {key: value for name, below in section.items() for key, value in _flat(below, f"{prefix}{name}.").items()}
-
-
-def with_literal_path(text: str) -> str:
-    """`resume=` takes a path as it is, though Hydra's grammar wants quotes around `=`, `,` and the like."""
-    key, _, path = text.partition("=")
-    literal = key == "resume" and path not in ("", "null", "???") and path[0] not in "'\""
-    return f"resume={_quoted(path)}" if literal else text
-
-
-def _quoted(text: str) -> str:
-    return QuotedString(text, Quote.single).with_quotes()
+        OmegaConf.to_object(config)
+        return replace(before, values=with_absolute_paths(plain(config)))
+    except OmegaConfBaseException as error:
+        raise ConfigError(said_by(error)) from None

@@ -4,9 +4,11 @@ import hashlib
 import re
 from collections.abc import Collection, Sequence
 
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override
 
-LONGEST_NAME = 120  # characters; file systems end at 255
+from vae.command_line.composition import quoted
+
+LONGEST_NAME = 120  # characters; file systems end at 255 bytes
 
 
 def named(overrides: Sequence[Override], groups: Collection[str]) -> list[str]:
@@ -41,11 +43,7 @@ def member_key(key: str, groups: Collection[str]) -> str:
 def short(name: str) -> str:
     """A file name from a command: readable, without separators, and cut where it is long."""
     plain = "".join(c if c.isalnum() or c in "=,._-+[]" else "-" for c in name)
-    if len(plain) <= LONGEST_NAME and plain == name:
+    if len(plain.encode(errors="replace")) <= LONGEST_NAME and plain == name:
         return plain
-    return f"{plain[:LONGEST_NAME]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def quoted(value: str | None) -> str:
-    """A value as Hydra's grammar reads it back."""
-    return "null" if value is None else QuotedString(value, Quote.single).with_quotes()
+    whole = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+    return f"{plain.encode(errors='replace')[:LONGEST_NAME].decode(errors='ignore')}_{whole[:8]}"
