@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vae.app import EXPECTED, exit_code
+from vae import console
+from vae.app import EXPECTED, exit_code, said
 from vae.evaluation import disentanglement_numbers, final_numbers, tight_bound
 from vae.run_directory import BEST, LAST, SUMMARY, held, read_summary, write_json
 from vae.runs import Run, load_run
@@ -42,7 +43,7 @@ def main() -> int:
     try:
         run = load_run(arguments.run, arguments.checkpoint)
     except EXPECTED as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {said(error)}", file=sys.stderr)
         return exit_code(error)
     numbers = final_numbers(run.vae, run.splits.test, run.splits.train.mean(), run.config.beta)
     factors_known = run.splits.train.factors is not None
@@ -52,7 +53,7 @@ def main() -> int:
     try:
         return 0 if arguments.checkpoint == BEST else compare(numbers, scores, arguments.run / SUMMARY)
     except EXPECTED as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {said(error)}", file=sys.stderr)
         return exit_code(error)
 
 
@@ -106,4 +107,5 @@ def agree(one: Any, other: Any, tolerance: float) -> bool:
 
 
 if __name__ == "__main__":
+    console.prepare()
     sys.exit(main())

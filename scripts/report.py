@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from vae import console
 from vae.report import PAGE, RESULTS, write_report
 
 
@@ -32,4 +33,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    console.prepare()
     sys.exit(main())

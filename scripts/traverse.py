@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from vae import figures
-from vae.app import EXPECTED, exit_code
+from vae import console, figures
+from vae.app import EXPECTED, exit_code, said
 from vae.evaluation import encode_images
 from vae.run_directory import BEST, LAST
 from vae.runs import load_run
@@ -36,7 +36,7 @@ def main() -> int:
         try:
             run = load_run(directory, arguments.checkpoint)
         except EXPECTED as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {said(error)}", file=sys.stderr)
             return exit_code(error)
         if arguments.image >= len(run.splits.test):
             parser.error(f"--image must be below {len(run.splits.test)}, got {arguments.image}")
@@ -52,8 +52,12 @@ def main() -> int:
             )
         )
     output = arguments.output or arguments.runs[0] / "figures" / "traversals_test.png"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    figures.as_image(beside(pictures)).save(output)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        figures.as_image(beside(pictures)).save(output, "png")
+    except OSError as error:
+        print(f"error: the figure could not be written: {said(error)}. Name a file with --output", file=sys.stderr)
+        return exit_code(error)
     print(output)
     return 0
 
@@ -72,4 +76,5 @@ def beside(pictures: list[figures.Picture]) -> figures.Picture:
 
 
 if __name__ == "__main__":
+    console.prepare()
     sys.exit(main())

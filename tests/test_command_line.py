@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from vae import stored
-from vae.command_line import MEMBER, checked, compose, register_schema
+from vae.command_line import MEMBER_OPTION, checked, compose, register_schema
 from vae.command_line.composition import Composer
 from vae.config import (
     BernoulliConfig,
@@ -499,10 +499,10 @@ def test_a_sweep_is_not_resumed_as_one(run, capsys):
 
 
 def test_the_process_of_a_member_trains_what_its_sweep_has_checked(run):
-    command = checked([MEMBER, str(run), "threads=2"], CONFIGS)
+    command = checked([MEMBER_OPTION, str(run), "threads=2"], CONFIGS)
     assert (command.tasks[0].stored, command.is_member) == (continued(run, "threads=2").stored, True)
     (run / "checkpoints/last").unlink()
-    assert checked([MEMBER, str(run)], CONFIGS).tasks[0].stored.values["resume"] is None
+    assert checked([MEMBER_OPTION, str(run)], CONFIGS).tasks[0].stored.values["resume"] is None
 
 
 @pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"]])

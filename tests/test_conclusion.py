@@ -12,6 +12,7 @@ from results import logged, result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from vae import stored
 from vae.run_directory import METRICS, SUMMARY
 from vae.tracking import Tracker
 
@@ -66,8 +67,7 @@ def test_a_run_that_ends_sooner_than_it_was_asked_to_first_leaves_all_that_a_run
     (run / "projector_config.pbtxt").unlink()
     shutil.rmtree(run / "projector")
     (run / "figures/rates_in_training.png").unlink()
-    before = (run / ".hydra/overrides.yaml").read_text()
-    (run / ".hydra/overrides.yaml").write_text(before.replace("epochs=4", "epochs=7"))  # killed in its fifth epoch
+    stored.write(run, stored.read(run).changed(epochs=7))  # killed in its fifth epoch
     done = run_train(f"resume={run}", "epochs=4")
     assert done.returncode == 0, done.stderr
     assert files(run) == files(few_run)

@@ -25,10 +25,11 @@ from fake_runs import (
     rows_of,
     summary_of,
 )
-from omegaconf import DictConfig, OmegaConf
 from scipy import stats
 
-from vae.command_line import compose
+from vae import stored
+from vae.command_line import register_schema
+from vae.command_line.composition import Composer
 from vae.report import PAGE, RESULTS, read_members, text_table, write_report
 from vae.report.page import how_many_fit, ranks
 from vae.report.plots import short_names
@@ -36,6 +37,7 @@ from vae.report.selection import supervised_choices, unsupervised_ranking
 from vae.report.statistics import estimate, estimates, rank_correlations, slopes
 from vae.report.tables import DEPENDENCE, shown
 from vae.report.tables import SCORES as TITLES
+from vae.stored import Task
 from vae.sweep import conclude
 
 HOSTILE = """it's <script>alert("x")</script> & </svg> "quoted\""""
@@ -474,15 +476,16 @@ def test_the_script_says_in_one_line_that_it_cannot_write(tmp_path, capsys, monk
 # The end of a sweep
 
 
-def put_configurations(folder: Path) -> list[DictConfig]:
+def put_configurations(folder: Path) -> list[Task]:
     """Beside each run its configuration, and all of them."""
-    configurations = []
+    register_schema()
+    composer = Composer(ROOT / "configs")
+    tasks = []
     for member in read_members(folder):
-        whole = OmegaConf.structured(compose([f"beta={member.summary['beta']}", "epochs=1"], ROOT / "configs"))
-        (member.directory / ".hydra").mkdir()
-        OmegaConf.save(whole, member.directory / ".hydra/config.yaml")
-        configurations.append(whole)
-    return configurations
+        words = composer.parse([f"beta={member.summary['beta']}", "epochs=1"])
+        tasks.append(Task(member.directory, composer.stored(words)))
+        stored.write(*tasks[-1])
+    return tasks
 
 
 def test_a_sweep_ends_with_the_table_and_the_page(tmp_path, capsys):

@@ -90,12 +90,21 @@ def test_traverse_puts_runs_side_by_side(tmp_path, finished_sweep, called):
     assert shapes[1][1] > 2 * shapes[0][1]
 
 
+def spoil_configuration(run):
+    for name in (".hydra/config.yaml", "checkpoints/config.yaml"):
+        (run / name).write_text("beta: 4")
+
+
 @pytest.mark.parametrize("script", [evaluate, traverse])
 @pytest.mark.parametrize(
     ("damage", "code", "line"),
     [
         (lambda run: shutil.rmtree(run), 1, "must be the directory of a run"),
-        (lambda run: (run / ".hydra" / "config.yaml").write_text("beta: [1"), 1, "does not hold the configuration"),
+        (
+            lambda run: [(run / name / "config.yaml").write_text("a") for name in (".hydra", "checkpoints")],
+            1,
+            "edited",
+        ),
         (lambda run: (run / "checkpoints" / "last").unlink(), 5, "cannot read"),
         (lambda run: (run / "checkpoints" / "last").write_bytes(b"no"), 5, "is not a checkpoint"),
     ],

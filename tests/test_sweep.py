@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from command import MEMBER, ROOT, SMALL, gone, run_train
-from omegaconf import OmegaConf
 
-from vae import checkpoint
+from vae import checkpoint, stored
+from vae.command_line import MEMBER_OPTION
 from vae.run_directory import read_summary
+from vae.stored import Task
 from vae.sweep import conclude, is_done
 
 QUICK = (*SMALL, "tracking.tensorboard=false", "threads=1")
@@ -42,7 +43,7 @@ def process_of(run: Path) -> int:
                 words = (folder / "cmdline").read_text().split("\0")
             except OSError:
                 continue
-            mine = any(word in (f"hydra.run.dir='{run}'", f"resume={run}") for word in words)
+            mine = MEMBER_OPTION in words and str(run) in words
             if mine and (run / "checkpoints/last").exists():
                 return int(folder.name)
         time.sleep(0.05)
@@ -66,24 +67,25 @@ def test_the_same_command_again_trains_nothing(finished_sweep, tmp_path):
 @pytest.mark.parametrize(("epochs", "done"), [(1, True), (3, True), (4, False)])
 def test_a_member_is_done_with_as_many_epochs_as_are_asked_for_or_more(finished_sweep, epochs, done):
     member = finished_sweep / "beta=8.0_seed=0"
-    config = OmegaConf.load(member / ".hydra" / "config.yaml")
-    assert is_done(member, OmegaConf.merge(config, {"epochs": epochs})) is done
+    assert is_done(member, stored.read(member).changed(epochs=epochs)) is done
 
 
 def test_a_member_whose_further_epochs_have_not_begun_is_not_done_with_them(finished_sweep, tmp_path):
     member = shutil.copytree(finished_sweep / "beta=8.0_seed=0", tmp_path / "member")
-    config = OmegaConf.merge(OmegaConf.load(member / ".hydra/config.yaml"), {"epochs": 4})
-    OmegaConf.save(config, member / ".hydra/config.yaml")  # and then it was killed, while it read the data
-    assert not is_done(member, config)
-    assert is_done(member, OmegaConf.merge(config, {"epochs": 3}))
+    longer = stored.read(member).changed(epochs=4)
+    stored.write(member, longer)  # and then it was killed, while it read the data
+    assert not is_done(member, longer)
+    assert is_done(member, longer.changed(epochs=3))
 
 
 def test_the_end_of_a_sweep_counts_what_the_command_asked_for(finished_sweep, tmp_path, capsys):
     sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
-    config = OmegaConf.load(sweep / "beta=1.0_seed=0" / ".hydra/config.yaml")
+    one = stored.read(sweep / "beta=1.0_seed=0")
 
     def said(epochs, *betas):
-        code = conclude(sweep, [OmegaConf.merge(config, {"beta": beta, "epochs": epochs}) for beta in betas])
+        names = [sweep / f"beta={beta}_seed=0" for beta in betas]
+        tasks = [Task(name, one.changed(beta=b, epochs=epochs)) for name, b in zip(names, betas, strict=True)]
+        code = conclude(sweep, tasks)
         return code, re.search(r"\d of \d members done", capsys.readouterr().out)[0]
 
     assert said(3, 1.0, 8.0) == (0, "2 of 2 members done")
@@ -95,12 +97,13 @@ def test_the_end_of_a_sweep_counts_what_the_command_asked_for(finished_sweep, tm
 def test_members_are_known_under_any_name(finished_sweep, tmp_path, capsys):
     sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
     (sweep / "beta=8.0_seed=0").rename(sweep / "other")
-    members = [OmegaConf.load(sweep / name / ".hydra/config.yaml") for name in ("beta=1.0_seed=0", "other")]
+    members = [Task(sweep / f"asked{k}", stored.read(sweep / n)) for k, n in enumerate(("beta=1.0_seed=0", "other"))]
     assert conclude(sweep, members) == 0
-    other = [OmegaConf.merge(member, {"learning_rate": 0.01}) for member in members]
+    other = [task._replace(stored=task.stored.changed(learning_rate=0.01)) for task in members]
     assert conclude(sweep, other) == 1  # what lies there was not asked for
     assert "0 of 2 members done" in capsys.readouterr().out
-    (sweep / "other" / ".hydra/config.yaml").unlink()
+    for name in (".hydra/config.yaml", "checkpoints/config.yaml"):
+        (sweep / "other" / name).unlink()
     assert conclude(sweep, members) == 1  # and who knows what that one was
     assert "1 of 2 members done" in capsys.readouterr().out
 
@@ -145,8 +148,7 @@ def test_members_that_early_stopping_has_ended_are_done_with_more_epochs_too(fin
 
 def test_a_member_of_other_mathematics_is_not_done(finished_sweep):
     member = finished_sweep / "beta=8.0_seed=0"
-    config = OmegaConf.load(member / ".hydra" / "config.yaml")
-    assert not is_done(member, OmegaConf.merge(config, {"learning_rate": 0.5, "epochs": 1}))
+    assert not is_done(member, stored.read(member).changed(learning_rate=0.5, epochs=1))
 
 
 def test_a_member_that_is_done_stays_as_it_is_without_its_checkpoints(finished_sweep, tmp_path):

@@ -67,7 +67,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     DataError: 4,
     checkpoint.CheckpointError: 5,
 }
-EXPECTED: tuple[type[Exception], ...] = (*EXIT_CODES, OSError)
+EXPECTED: tuple[type[Exception], ...] = (*EXIT_CODES, OSError, MemoryError)
 DISK_FULL = 6
 
 
@@ -108,7 +108,7 @@ def run(task: Task, busy: int = 1) -> int:
             begun = True
             if config.resume is None:
                 refuse_a_run(directory)
-            stored.write(directory, task.stored)
+                stored.write(directory, task.stored)
             train(task, config, stop)
         except StopNow:
             if not begun:

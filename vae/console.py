@@ -32,9 +32,22 @@ def end_at_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         os._exit(128 + number)
 
 
+def say(text: str) -> None:
+    """Print a line. A reader that has gone, as that of `| head -1` has, is no error: the rest is printed nowhere."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        discard()
+
+
 def flush() -> None:
-    """Write out what was printed. A reader that has gone, as `head -1` does, is no error."""
+    """Write out what was printed, as far as somebody reads it."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard()
+
+
+def discard() -> None:
+    """Send what is printed from now on nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

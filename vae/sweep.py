@@ -13,7 +13,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -21,16 +22,15 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 
+from vae import console
 from vae import stored as record
-from vae.command_line import AGAIN, MEMBER, Command
+from vae.command_line import AGAIN, MEMBER_OPTION, Command
 from vae.command_line.launching import launch
 from vae.command_line.wording import one_line, said_by
 from vae.config import ConfigError
-from vae.run_directory import SUMMARY, RunExistsError, held, read_summary, write_json
+from vae.run_directory import SUMMARY, RunExistsError, has_checkpoint, held, read_summary, write_json
 from vae.signals import SIGNALS
 from vae.stored import Stored, Task, changes
-
-log = logging.getLogger(__name__)
 
 STOPPED = {128 + number for number in SIGNALS}  # the exit codes of a run that was asked to stop, and has been saved
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
@@ -47,6 +47,7 @@ def run(command: Command, configs: Path, script: Path) -> int:
     """
     assert command.sweep is not None
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors of a launcher come to us instead of ending the process
+    logging.raiseExceptions = False  # a terminal that is gone takes no log
     signal.signal(signal.SIGINT, lambda number, _: sys.exit(128 + number))
     code = 0
     try:
@@ -68,18 +69,19 @@ def run_member(task: Task, script: Path) -> int:
         SystemExit: a signal asked the sweep to stop; the member has been saved.
     """
     directory, code = task.directory, AGAIN
-    command = [sys.executable, str(script), MEMBER, str(directory)]
+    command = [sys.executable, str(script), MEMBER_OPTION, str(directory)]
     threads = share_of_threads()
     if threads is not None:  # not alone on this terminal and machine
         command += ["tracking.progress=false"] + [f"threads={threads}"] * (task.stored.values["threads"] is None)
     else:
-        print(f"\nmember {directory.name}", flush=True)
+        console.say(f"\nmember {directory.name}")
     while code == AGAIN:  # another sweep had the directory first, and may be done with it now
         try:
             with held(directory, patience_seconds=PATIENCE_SECONDS):
                 if is_done(directory, task.stored):
                     return 0
-                record.write(directory, task.stored)
+                seen = record.read(directory).data_sha256 if has_checkpoint(directory) else {}
+                record.write(directory, replace(task.stored, data_sha256=seen))
                 if read_summary(directory)["status"] != "done":
                     (directory / SUMMARY).unlink(missing_ok=True)  # of how it ended before
         except (RunExistsError, ConfigError) as error:
@@ -90,7 +92,7 @@ def run_member(task: Task, script: Path) -> int:
             return 1
         code = run_to_end(command, quiet=threads is not None)
     if threads is not None:
-        print(member_line(directory, read_summary(directory), len(directory.name)), flush=True)
+        console.say(member_line(directory, read_summary(directory), len(directory.name)))
     if code != 0 and read_summary(directory)["status"] == "unfinished" and code not in STOPPED:
         return failed(task, code, f"killed by signal {code - 128}" if code > 128 else "see its train.log")
     return code
@@ -214,7 +216,7 @@ def conclude(directory: Path, tasks: Sequence[Task]) -> int:
         *report,
         *(["the same command again goes on with the others"] if done < len(tasks) else []),
     ]
-    say(lines)
+    console.say("\n".join(lines))
     return 0 if done == len(tasks) else 1
 
 
@@ -228,16 +230,6 @@ def report_of(directory: Path) -> list[str]:
         print(f"error: the report could not be written: {error}", file=sys.stderr)
         return []
     return [] if found is None else [f"\n{found}", str(directory / PAGE)]
-
-
-def say(lines: Iterable[str]) -> None:
-    """Print the lines, as far as somebody reads them."""
-    try:
-        for line in lines:
-            print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return
 
 
 def unusable(directory: Path) -> dict[str, Any]:

@@ -29,9 +29,11 @@ from vae.config import ConfigError, Device
 from vae.run_directory import has_checkpoint, holds_a_run
 from vae.stored import Stored, Task, changes
 
-__all__ = ["AGAIN", "MEMBER", "Command", "checked", "compose", "register_schema"]
+__all__ = ["AGAIN", "MEMBER_OPTION", "Command", "checked", "compose", "register_schema"]
 
-MEMBER = "--member"  # an option of our own, by which a sweep starts the process of a member: its directory follows
+MEMBER_OPTION = (
+    "--member"  # an option of our own, by which a sweep starts the process of a member: its directory follows
+)
 AGAIN = 75  # the exit code of such a process that found another one training there, of which a sweep asks again
 PATHS = ("resume", "data.path", "data.root", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 OURS = re.compile(r"hydra[./](mode|run|sweep|sweeper)(\.|$)")  # keys of Hydra's that say where and how many runs
@@ -80,7 +82,7 @@ def checked(arguments: Sequence[str], configs: Path) -> Command:
 
 def _checked(arguments: Sequence[str], configs: Path) -> Command:
     register_schema()
-    if arguments[:1] == [MEMBER]:
+    if arguments[:1] == [MEMBER_OPTION]:
         return member_command(Path(arguments[1]), arguments[2:], configs)
     options = options_of(arguments)
     if options.shell_completion:

@@ -1,0 +1,225 @@
+"""The record of a configuration in a run's directory: whole, checked, and never obeyed beyond its keys."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from command import ROOT, one_error_line, run_train
+from hypothesis import example, given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from vae import stored
+from vae.command_line import compose, register_schema
+from vae.command_line.composition import Composer
+from vae.config import ConfigError
+
+CONFIGS = ROOT / "configs"
+FILES = (".hydra/config.yaml", "checkpoints/config.yaml")
+
+
+def of(*words: str) -> stored.Stored:
+    register_schema()
+    composer = Composer(CONFIGS)
+    return composer.stored(composer.parse(words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["beta=4"],
+        ["model=conv", "objective=factor", "data=sprites32"],
+        ["likelihood=gaussian", "data=images", "data.path='it''s, ${beta}'", "data.binarisation=none", "beta=0.25"],
+        ["learning_rate_epochs=[0,9]", "learning_rate_factors=[1,0]", "threads=2", "adam_epsilon=1e-8"],
+        ["objective=dip", "objective.covariance=means", "tracking.save_every_seconds=1.5"],
+    ],
+)
+def test_what_is_stored_is_read_back(words, tmp_path):
+    record = of(*words)
+    stored.write(tmp_path, record)
+    assert stored.read(tmp_path) == record
+    assert stored.read(tmp_path).config() == compose(words, CONFIGS)
+
+
+@given(st.text(alphabet=st.one_of(st.sampled_from(list("${}\\'\"a,=:. ")), st.characters(codec="utf-8"))))
+@example("${oc.env:HOME}")
+@example(r"tick\'q")
+@example(r"a\${b\\${c}")
+@example("\udcff")
+def test_a_text_stays_that_text(text):
+    if text != "???":
+        assert OmegaConf.create({"path": stored.literal(text)}).path == text
+
+
+@pytest.mark.parametrize("place", ["it's", "tick\\'q", "${oc.env:HOME}", "a,b=(c)", "${", "\udcff", "ünï"])
+def test_a_path_of_any_characters_is_read_back(place, tmp_path):
+    record = of("data=images", "data.path=x")
+    values = {**record.values, "data": {**record.values["data"], "path": f"/{place}/t.npz"}}
+    stored.write(tmp_path, stored.Stored(record.choices, values))
+    assert stored.read(tmp_path).config().data.path == f"/{place}/t.npz"
+
+
+def test_no_flipped_bit_changes_or_loses_it(tmp_path, caplog):
+    record = of("beta=4")
+    stored.write(tmp_path, record)
+    good = (tmp_path / FILES[0]).read_bytes()
+    for name in FILES:
+        for bit in range(0, 8 * len(good), 7):
+            (tmp_path / name).write_bytes(
+                good[: bit // 8] + bytes([good[bit // 8] ^ 1 << bit % 8]) + good[bit // 8 + 1 :]
+            )
+            assert stored.read(tmp_path) == record
+        (tmp_path / name).write_bytes(good)
+    caplog.clear()
+    (tmp_path / FILES[0]).write_bytes(good.replace(b"beta: 4.0", b"beta: 8.0"))
+    assert stored.read(tmp_path) == record
+    assert "was edited or is damaged: its checksum does not match. Its copy" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "empty", "huge", "missing"])
+@pytest.mark.parametrize("both", [False, True])
+def test_what_is_no_record_is_never_waited_for(tmp_path, kind, both):
+    record = of("beta=4")
+    stored.write(tmp_path, record)
+    for name in FILES if both else FILES[:1]:
+        path = tmp_path / name
+        path.unlink()
+        if kind == "folder":
+            path.mkdir()
+        elif kind == "pipe":
+            os.mkfifo(path)
+        elif kind != "missing":
+            path.write_bytes(b"" if kind == "empty" else bytes(2_000_000))
+    started = time.monotonic()
+    if both:
+        with pytest.raises(ConfigError, match=r"config\.yaml"):
+            stored.read(tmp_path)
+    else:
+        assert stored.read(tmp_path) == record
+    assert time.monotonic() - started < 5
+
+
+def test_a_few_lines_that_stand_for_gigabytes_are_refused_at_once():
+    bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n"
+    bomb += "".join(f"{c}: &{c} [{','.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefghi", "bcdefghij", strict=True))
+    for text in (bomb, bomb + "[" * 50_000, "!!python/object/apply:os.system [id]"):
+        with pytest.raises(ConfigError, match="it is damaged"):
+            stored.safe_yaml(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"choices": {"model": "transformer"}}, "no known option"),
+        ({"choices": None}, "must name the choices"),
+        ({"beat": 4}, "is not of this version"),
+        ({"beta": "much"}, "is not of this version"),
+        ({"beta": -1.0}, "beta must be a number from 0 to 1000000"),
+        ({"model": {"latent_dim": 3}}, "is not of this version"),
+    ],
+)
+def test_a_record_with_the_right_checksum_and_wrong_content_is_one_line(tmp_path, change, line):
+    record = of()
+    tree = {"choices": dict(record.choices), **record.values, **change}
+    with pytest.raises(ConfigError, match=line) as caught:
+        stored.of_tree(tree, tmp_path).config()
+    assert "\n" not in str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------ by the command
+
+
+def test_no_word_in_a_directory_is_obeyed(tmp_path, few_run):
+    """Hydra would import what a callback names, and write its log where it is told."""
+    run = shutil.copytree(few_run, tmp_path / "run")
+    attack = {"_target_": "shutil.copyfile", "src": str(run / "run.json"), "dst": str(tmp_path / "written")}
+    words = [f"+hydra.callbacks.x={{_target_: shutil.copyfile, src: {attack['src']}, dst: {attack['dst']}}}"]
+    words.append(f"hydra.job_logging.handlers.file.filename={tmp_path}/written")
+    (run / ".hydra/overrides.yaml").write_text(yaml.safe_dump(words))
+    (run / ".hydra/hydra.yaml").write_text(yaml.safe_dump({"hydra": {"callbacks": {"x": attack}}}))
+    record = stored.read(run)
+    values = {**record.values, "hydra": {"callbacks": {"x": attack}}}
+    for copy in (run, shutil.copytree(run, tmp_path / "other")):
+        if copy.name == "other":
+            stored.write(copy, stored.Stored(record.choices, values, record.data_sha256))
+        done = run_train(f"resume={copy}", "epochs=5")
+        assert done.returncode == (0 if copy == run else 1), done.stderr
+        assert not (tmp_path / "written").exists()
+    assert "is not of this version" in one_error_line(done)
+
+
+@pytest.mark.parametrize("place", ["it's", "tick\\'q", "a, b=(c)", "ünï"])
+def test_runs_and_sweeps_lie_where_they_were_asked_to_whatever_the_name_is(tmp_path, few_images, place):
+    folder = tmp_path / place
+    folder.mkdir()
+    shutil.copy(few_images[1].removeprefix("data.path="), folder / "t.npz")
+    quick = (*few_images, "epochs=1", "model.hidden=[8]", "tracking.tensorboard=false", "data.path=t.npz")
+    for words in (
+        (*quick, "hydra.run.dir=run"),
+        ("resume=run", "epochs=2"),
+        ("-m", "beta=1,2", *quick, "hydra.sweep.dir=sweep"),
+    ):
+        command = [sys.executable, str(ROOT / "train.py"), *words]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["run", "sweep", "t.npz"]
+    assert sorted(path.parent.name for path in folder.glob("sweep/*/summary.json")) == [
+        "beta=1.0_seed=0",
+        "beta=2.0_seed=0",
+    ]
+
+
+def test_data_that_moved_are_known_by_their_checksum(tmp_path, few_run, few_images):
+    run = shutil.copytree(few_run, tmp_path / "run")
+    moved = tmp_path / "elsewhere" / "other.npz"
+    moved.parent.mkdir()
+    shutil.copy(few_images[1].removeprefix("data.path="), moved)
+    done = run_train(f"resume={run}", "epochs=5", f"data.path={moved}")
+    assert done.returncode == 0, done.stdout
+    assert stored.read(run).values["data"]["path"] == str(moved)
+    moved.write_bytes(moved.read_bytes() + b"x")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "train.log"}
+    done = run_train(f"resume={run}", "epochs=6")
+    assert done.returncode == 4
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_scripts_refuse_data_that_were_replaced(tmp_path, few_images):
+    data, run = tmp_path / "own.npz", tmp_path / "run"
+    shutil.copy(few_images[1].removeprefix("data.path="), data)
+    words = (*few_images, f"data.path={data}", "epochs=1", "model.hidden=[8]", "tracking.tensorboard=false")
+    assert run_train(*words, directory=run).returncode == 0
+    data.write_bytes(data.read_bytes() + b"x")
+    for script in ("evaluate", "traverse"):
+        command = [sys.executable, f"scripts/{script}.py", str(run)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 4
+        assert "own.npz has changed since" in one_error_line(done)
+
+
+def test_members_are_trained_as_they_were_checked_though_the_files_change_meanwhile(tmp_path, few_images):
+    """The files of configuration are changed, and spoilt, while the first member trains."""
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in ("vae", "configs"):
+        shutil.copytree(ROOT / name, project / name)
+    shutil.copy(ROOT / "train.py", project)
+    quick = (*few_images, "epochs=3", "model.hidden=[8]", "tracking.tensorboard=false")
+    command = [sys.executable, "train.py", "-m", "beta=1,2,3", *quick, "hydra.sweep.dir=sweep"]
+    process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    first = project / "sweep/beta=1.0_seed=0/train.log"
+    while not first.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    text = (project / "configs/config.yaml").read_text()
+    (project / "configs/config.yaml").write_text(
+        text.replace("learning_rate: 1.0e-3", "learning_rate: 0.5") + "\nbeat: ["
+    )
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    rates = [stored.read(path).values["learning_rate"] for path in sorted((project / "sweep").glob("beta=*"))]
+    assert rates == [0.001] * 3

@@ -1,0 +1,89 @@
+"""What can happen around a sweep: places that cannot be used, workers that are killed, two sweeps in one directory."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command import ROOT, run_train
+
+from vae.run_directory import read_summary
+
+PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+
+
+def quick(few_images):
+    return (*few_images, "epochs=2", "model.hidden=[8]", "tracking.tensorboard=false", "threads=1")
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "train.py", "-m", *words]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("launcher", [(), PARALLEL])
+def test_a_member_whose_place_is_taken_by_a_file_fails_alone(tmp_path, few_images, launcher):
+    (tmp_path / "beta=1.0_seed=0").write_text("mine")
+    done = run_train("-m", "beta=1,2", *quick(few_images), f"hydra.sweep.dir={tmp_path}", *launcher)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    assert re.search(r"^beta=1.0_seed=0 .*failed, code 1: .*is a file", done.stdout, re.MULTILINE)
+    assert "1 of 2 members done" in done.stdout
+    assert read_summary(tmp_path / "beta=2.0_seed=0")["status"] == "done"
+    assert (tmp_path / "beta=1.0_seed=0").read_text() == "mine"
+    assert (tmp_path / "report.html").exists()
+
+
+def test_a_killed_worker_is_one_line_and_the_table(tmp_path, few_images):
+    words = (*quick(few_images), "epochs=2000", "beta=1,2", f"hydra.sweep.dir={tmp_path}", *PARALLEL)
+    process = start(*words)
+    trains = None
+    while trains is None:
+        assert process.poll() is None
+        time.sleep(0.05)
+        trains = next(
+            (p for p in children(process.pid) if (tmp_path / "beta=1.0_seed=0/checkpoints/last").exists()), None
+        )
+    worker = next(p for p in workers(process.pid))
+    os.kill(worker, signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert "error: the launcher ended before its members" in err
+    assert "0 of 2 members done" in out
+
+
+def workers(process: int) -> list[int]:
+    """The processes of joblib that start a member."""
+    return [p for p in children(process) if any("--member" in command(child) for child in children(p))]
+
+
+def children(process: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def command(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def test_two_sweeps_in_one_directory_train_each_member_once_and_both_end_well(tmp_path, few_images):
+    words = ("beta=1,2", *quick(few_images), "epochs=20", f"hydra.sweep.dir={tmp_path}")
+    both = [start(*words), start(*words, *PARALLEL)]
+    ended = [(process.communicate(timeout=300), process.returncode) for process in both]
+    for (out, err), code in ended:
+        assert code == 0, out + err
+        assert "2 of 2 members done" in out
+        assert "error:" not in out + err
+    for member in ("beta=1.0_seed=0", "beta=2.0_seed=0"):
+        log = (tmp_path / member / "train.log").read_text()
+        assert log.count("test   ELBO") == 1
