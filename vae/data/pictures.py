@@ -17,7 +17,7 @@ from vae.config import Background
 from vae.data.files import DataError, read_bytes, reason
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "TIFF", "GIF", "PPM")  # no others: EPS, say, would start a program
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")  # no others: EPS, say, would start a program
 
 GREY_MODES = ("1", "L", "LA", "La")
 WIDE_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # of one channel with more than 8 bits
@@ -167,7 +167,8 @@ def in_srgb(picture: Image.Image, profile: bytes, stated: list[str], warned: lis
             warned.append(f"have a colour profile that is ignored: it is for {space}, they are {picture.mode}")
             return picture
         screen = ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(picture, source, screen, outputMode="RGB")
+        exact = ImageCms.Flags.NOOPTIMIZE  # without it dark greys may be off by ten shades
+        converted = ImageCms.profileToProfile(picture, source, screen, outputMode="RGB", flags=exact)
         assert converted is not None  # it is only where the picture is changed in place
     except (OSError, ImageCms.PyCMSError, ImportError) as error:
         warned.append(f"have a colour profile that cannot be used ({reason(error)}), and are taken as sRGB")
