@@ -62,14 +62,12 @@ def parse(path: Path) -> tuple[list[str], list[list[str]]]:
     """
     try:
         text = read_bytes(path).decode("utf-8-sig")  # spreadsheets write a byte order mark
+        refuse_other_delimiters(text, path)
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if any(map(str.strip, row))]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} must be a table in CSV, in UTF-8: {reason(error)}. Save it so") from None
     header = [name.strip() for name in rows[0]] if rows else []
     if KEY not in header or len(rows) < 2:
-        for delimiter, called in OTHER_DELIMITERS.items():
-            if KEY in [name.strip(" \"'") for name in ",".join(header).split(delimiter)]:
-                raise DataError(f"{path} must be separated by commas, is by {called}. Save it as CSV with commas")
         raise DataError(
             f"{path} must begin with the names of its columns, one of them `{KEY}`, and have a row a picture; "
             f"got {', '.join(header)[:100] or 'nothing'} and {max(len(rows) - 1, 0)} rows"
@@ -87,6 +85,19 @@ def parse(path: Path) -> tuple[list[str], list[list[str]]]:
             f"the row {','.join(uneven[0])[:100]} has {len(uneven[0])}"
         )
     return header[:at] + header[at + 1 :], body
+
+
+def refuse_other_delimiters(text: str, path: Path) -> None:
+    """Refuse a table that a spreadsheet of another language, or another program, has written.
+
+    Raises:
+        DataError: the names of its columns are separated by semicolons or tabs.
+    """
+    first = text.strip().partition("\n")[0]
+    for delimiter, called in OTHER_DELIMITERS.items():
+        cells = [cell.strip(' "\r') for cell in first.split(delimiter)]
+        if len(cells) > 1 and KEY in cells:
+            raise DataError(f"{path} must be separated by commas, is by {called}. Save it as CSV with commas")
 
 
 def from_words(column: Sequence[str], name: str, path: Path) -> np.ndarray:
