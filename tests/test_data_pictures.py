@@ -221,6 +221,8 @@ def test_a_picture_is_turned_as_a_person_sees_it(tmp_path, kind, orientation, gr
     picture = read_picture(tmp_path / "p", Background.black)
     expected = SEEN[orientation](stored)
     expected = expected[None] if grey else expected.transpose(2, 0, 1)
+    turned = ("were turned upright, as their EXIF orientation says",)
+    assert picture.stated == (turned if orientation > 1 else ())
     assert picture.pixels.shape == expected.shape
     assert abs(picture.pixels.astype(int) - expected).max() <= (3 if kind == "JPEG" else 0)
 
@@ -406,7 +408,9 @@ def test_a_truncated_picture_is_refused_wherever_it_ends(tmp_path, kind):
 
 
 def test_what_is_not_a_format_for_pictures_is_not_given_to_another_program(tmp_path):
-    refusal(tmp_path / "p.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "it is none of PNG, JPEG")
+    refusal(
+        tmp_path / "p.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "can read it as none of PNG, JPEG"
+    )
 
 
 def test_a_vast_picture_is_one_line(tmp_path, monkeypatch):

@@ -76,11 +76,15 @@ def own_checksum(path: Path) -> dict[str, str]:
     """
     path = expanded(path, "data.path")
     name = path.absolute().name
-    if path.is_file():
-        return {name: hash_of(read_bytes(path))}
+    try:
+        if path.is_file():
+            return {name: hash_of(read_bytes(path))}
+        factors = path / FACTORS
+        files = [*pictures(path)[0], *([factors] if os.path.lexists(factors) else [])]
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {reason(error)}") from None
     whole = hashlib.sha256()
-    factors = path / FACTORS
-    for file in [*pictures(path)[0], *([factors] if os.path.lexists(factors) else [])]:
+    for file in files:
         # Of the contents' checksum, whose length is known: so no byte can move from a content to the next name.
         whole.update(os.fsencode(file.name) + b"\0" + hash_of(read_bytes(file)).encode())
     return {name: whole.hexdigest()}

@@ -23,6 +23,7 @@ GREY_MODES = ("1", "L", "LA", "La")
 WIDE_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # of one channel with more than 8 bits
 PROFILES_OF = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}  # the colour spaces of the profiles that fit a mode
 PNG_DEPTH, PNG_COLOUR_TYPE = 24, 25  # where these bytes are (PNG specification, 11.2.2 IHDR)
+ORIENTATION = 274
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # TIFF 6.0, section 8
 TWELVE_BITS = 4_095
 
@@ -62,7 +63,7 @@ def read_picture(file: Path, background: Background) -> Picture:
                 pixels, grey, stated, warned = decode(opened, data, background)
         except Exception as error:  # Pillow's decoders raise whatever a damaged file has them run into
             unknown = isinstance(error, UnidentifiedImageError)
-            said = f"it is none of {', '.join(FORMATS)}" if unknown else reason(error)
+            said = f"Pillow can read it as none of {', '.join(FORMATS)}" if unknown else reason(error)
             raise DataError(f"{file} must be a picture: {said}. Remove or replace it") from None
     warned += [f"are not as Pillow expects ({' '.join(str(w.message).split())[:200]})" for w in caught]
     return Picture(channels_first(pixels), grey, tuple(dict.fromkeys(stated)), tuple(dict.fromkeys(warned)))
@@ -81,10 +82,14 @@ def decode(
     frames = getattr(opened, "n_frames", 1)
     if frames > 1 and opened.format != "MPO":  # the first of an MPO is the photograph, the others belong to it
         raise ValueError(f"it has {frames} frames, and must have one")
+    orientation = orientation_of(opened, warned)  # asked first: newer versions turn a TIFF when it is loaded
     opened.load()
     profile = opened.info.get("icc_profile")
     inverted = opened.format == "TIFF" and opened.getexif().get(PHOTOMETRIC) == WHITE_IS_ZERO
-    picture = upright(opened, stated, warned)
+    picture = opened
+    if orientation in range(2, 9):
+        picture = ImageOps.exif_transpose(opened)
+        stated.append("were turned upright, as their EXIF orientation says")
     if picture.mode in WIDE_MODES or picture.mode == "F":
         if profile:
             warned.append("have a colour profile that is ignored, because it is not of 8 bits")
@@ -111,16 +116,14 @@ def decode(
     return composite(colour, alpha, background, stated), stored_grey, stated, warned
 
 
-def upright(picture: Image.Image, stated: list[str], warned: list[str]) -> Image.Image:
-    """The picture turned and mirrored as its EXIF orientation says."""
+def orientation_of(opened: Image.Image, warned: list[str]) -> int:
+    """How the picture lies (TIFF 6.0, tag 274): 1 is upright, 2 to 8 are turned or mirrored, others mean nothing."""
     try:
-        turned = ImageOps.exif_transpose(picture)
-        if picture.getexif().get(0x0112, 1) in range(2, 9):
-            stated.append("were turned upright, as their EXIF orientation says")
+        orientation = opened.getexif().get(ORIENTATION, 1)
     except Exception as error:  # of a damaged block: whatever Pillow runs into
         warned.append(f"have EXIF data that cannot be read ({reason(error)}), and are taken as upright")
-        return picture
-    return turned
+        return 1
+    return orientation if isinstance(orientation, int) else 1
 
 
 def shades(picture: Image.Image, warned: list[str], *, inverted: bool) -> UInt8[np.ndarray, "height width"]:
