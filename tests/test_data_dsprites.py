@@ -8,7 +8,7 @@ from command import SMALL, run_train
 
 from vae.data import dsprites
 from vae.data.dsprites import ensure_dsprites, read_dsprites
-from vae.data.idx import DataError
+from vae.data.files import DataError
 from vae.data.sprites import Grid, draw_grid
 
 GRID = Grid(16, (3, 2, 4, 3, 3))

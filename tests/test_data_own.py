@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from command import SMALL, run_train
 from PIL import Image
 
 from vae.config import Binarisation
 from vae.data.factors import Factors
-from vae.data.idx import DataError
-from vae.data.own import own_checksum, read_own
+from vae.data.files import DataError
+from vae.data.own import Own, own_checksum, read_own
 from vae.data.splits import of_own
 
 
@@ -39,9 +38,11 @@ def folder_of(path: Path, images: np.ndarray) -> Path:
 )
 def test_every_order_of_axes_is_read(tmp_path, images, shape):
     np.savez(tmp_path / "own.npz", images=images)
-    read, factors = read_own(tmp_path / "own.npz")
+    own = read_own(tmp_path / "own.npz")
+    read = own.images
     assert read.shape == shape
-    assert factors is None
+    assert own.factors is None
+    assert own.labels is None
     expected = images.reshape(24, 28, 28, -1).transpose(0, 3, 1, 2) if images.shape[1] != 3 else images
     assert (read == expected).all()
 
@@ -49,7 +50,7 @@ def test_every_order_of_axes_is_read(tmp_path, images, shape):
 def test_factors_of_an_archive(tmp_path):
     factors = np.column_stack([np.arange(24) % 3, np.zeros(24), np.arange(24) // 12])
     np.savez(tmp_path / "own.npz", images=colours(), factors=factors, factor_names=["hue", "constant", "size"])
-    _, read = read_own(tmp_path / "own.npz")
+    read = read_own(tmp_path / "own.npz").factors
     assert read.names == ("hue", "size")
     assert read.levels.tolist() == [[k % 3, k // 12] for k in range(24)]
 
@@ -59,7 +60,8 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path):
     rows = [f"{k:03d}.png,{'red' if k % 2 else 'blue'},{k // 8}" for k in reversed(range(24))]
     (folder / "factors.csv").write_text("\n".join(["file,hue,size", *rows]))
     (folder / "notes.txt").write_text("not a picture")
-    images, factors = read_own(folder)
+    own = read_own(folder)
+    images, factors = own.images, own.factors
     assert (images == colours().transpose(0, 3, 1, 2)).all()
     assert factors.names == ("hue", "size")
     assert factors.levels[:3].tolist() == [[0, 0], [1, 0], [0, 0]]
@@ -69,7 +71,7 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path):
 
 
 def test_grey_pictures_have_one_channel(tmp_path):
-    images, _ = read_own(folder_of(tmp_path / "pictures", colours()[..., 0]))
+    images = read_own(folder_of(tmp_path / "pictures", colours()[..., 0])).images
     assert images.shape == (24, 1, 28, 28)
 
 
@@ -138,7 +140,7 @@ def test_a_wrong_folder_is_one_line(tmp_path, name, content, said):
 def test_pictures_of_several_sizes_are_refused(tmp_path):
     folder = folder_of(tmp_path / "pictures", colours())
     Image.fromarray(colours()[0, :20]).save(folder / "007.png")
-    with pytest.raises(DataError, match=r"must be alike, 000\.png is 3x28x28, 007\.png is not"):
+    with pytest.raises(DataError, match=r"must be alike.*, 000\.png is 28x28, 007\.png is 20x28"):
         read_own(folder)
 
 
@@ -150,19 +152,18 @@ def test_an_empty_folder_and_a_missing_one_are_refused(tmp_path):
 
 
 def test_the_parts_are_disjoint_and_the_same_for_every_run():
-    pixels = torch.arange(24, dtype=torch.uint8)[:, None, None, None].expand(24, 1, 2, 2)
+    images = np.arange(24, dtype=np.uint8)[:, None, None, None].repeat(2, axis=2).repeat(2, axis=3)
     factors = Factors.of({"hue": np.arange(24) % 3})
-    splits = of_own(pixels, factors, 5, 6, Binarisation.none)
+    own = Own(images, factors)
+    splits = of_own(own, 5, 6, Binarisation.none)
     parts = [part.pixels[:, 0, 0, 0].tolist() for part in (splits.train, splits.validation, splits.test)]
     assert [len(part) for part in parts] == [13, 5, 6]
     assert sorted(chain(*parts)) == list(range(24))
-    assert parts == [
-        part.pixels[:, 0, 0, 0].tolist() for part in vars(of_own(pixels, factors, 5, 6, Binarisation.none)).values()
-    ]
+    assert parts == [part.pixels[:, 0, 0, 0].tolist() for part in vars(of_own(own, 5, 6, Binarisation.none)).values()]
     assert splits.train.labels.tolist() == [k % 3 for k in parts[0]]
     assert splits.train.factors.levels[:, 0].tolist() == [k % 3 for k in parts[0]]
     with pytest.raises(DataError, match="must be below 24, the number of images, got 20 \\+ 4"):
-        of_own(pixels, factors, 20, 4, Binarisation.none)
+        of_own(own, 20, 4, Binarisation.none)
 
 
 @pytest.mark.parametrize("binarisation", ["none", "dynamic", "static"])
@@ -202,18 +203,19 @@ def spoilt(data: bytes, moments: random.Random) -> bytes:
 
 def refusals(read, target, contents, *, factors_too=True):
     """What is said of these contents of a file; where one is taken, it must give what the good file gave."""
-    images, factors = read_own(read)
+    good = read_own(read)
+    images, factors = good.images, good.factors
     refused = []
     for content in contents:
         target.write_bytes(content)
         try:
-            found, found_factors = read_own(read)
+            own = read_own(read)
         except DataError as error:
             refused.append(str(error))
             continue
-        assert np.array_equal(found, images)
+        assert np.array_equal(own.images, images)
         if factors_too:
-            assert (found_factors.names, found_factors.levels.tolist()) == (factors.names, factors.levels.tolist())
+            assert (own.factors.names, own.factors.levels.tolist()) == (factors.names, factors.levels.tolist())
     assert all(len(text.splitlines()) == 1 for text in refused)
     return refused
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vae.data.idx import DataError
+from vae.data.files import DataError
 from vae.data.sprites import Grid, cache_of, draw_grid, load_sprites, sprites_checksum
 
 SMALL = Grid(32, (3, 2, 4, 3, 3))

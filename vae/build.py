@@ -145,9 +145,8 @@ def read_data(config: Config) -> Splits:
             path = ensure_dsprites(Path(data.path), download=data.download, timeout_seconds=data.timeout_seconds)
             return of_grid(*read_dsprites(path), data.validation_size, data.test_size)
         case ImagesConfig():
-            images, factors = read_own(Path(data.path))
-            grey = torch.from_numpy(images)
-            return of_own(grey, factors, data.validation_size, data.test_size, data.binarisation)
+            own = read_own(Path(data.path), data.background, data.colour)
+            return of_own(own, data.validation_size, data.test_size, data.binarisation)
         case _:
             assert_never(data)
 
@@ -191,7 +190,10 @@ def data_line(config: Config) -> str:
         case DspritesConfig():
             return f"dSprites from {data.path}"
         case ImagesConfig():
-            return f"{data.path}, binarisation {data.binarisation.value}"
+            return (
+                f"{data.path}, binarisation {data.binarisation.value}, "
+                f"background {data.background.value}, colour {data.colour.value}"
+            )
         case _:
             assert_never(data)
 

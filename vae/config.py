@@ -68,6 +68,21 @@ class Binarisation(Choice):
     none = "none"  # grey values as they are: no Bernoulli bound, but what many tutorials train on
 
 
+class Background(Choice):
+    """What lies behind the transparent pixels of a picture."""
+
+    black = "black"
+    white = "white"
+
+
+class Colour(Choice):
+    """How many channels the user's own images have."""
+
+    auto = "auto"  # one if every picture is grey, three if they are in colour, refused if both are stored
+    grey = "grey"  # one, the luma
+    rgb = "rgb"  # three
+
+
 class Dataset(Choice):
     """The data sets, by torchvision's names."""
 
@@ -182,6 +197,8 @@ class ImagesConfig:
     validation_size: int = field(metadata=between(0, 10_000_000))
     test_size: int = field(metadata=between(1, 10_000_000))
     binarisation: Binarisation
+    background: Background
+    colour: Colour
 
 
 LARGEST_GRID_BYTES = 1_000_000_000  # of packed sprites: twice what the published grid takes

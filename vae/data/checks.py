@@ -3,7 +3,8 @@
 import hashlib
 
 from vae.config import Dataset
-from vae.data.idx import FILES, DataError, idx_shape
+from vae.data.files import DataError
+from vae.data.idx import FILES, idx_shape
 
 SHAPES = dict(zip(FILES, [(60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,)], strict=True))
 

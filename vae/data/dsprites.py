@@ -5,17 +5,16 @@ import tempfile
 import time
 import urllib.request
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from jaxtyping import UInt8
 
+from vae.data.archives import UNREADABLE, read_array, read_header
 from vae.data.factors import Factors
-from vae.data.idx import DataError, reason
+from vae.data.files import DataError, expanded, kind_of, locked, reason
 from vae.data.packed import PackedPixels, pack
 
 URL = "https://github.com/google-deepmind/dsprites-dataset/raw/master/dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
@@ -30,18 +29,23 @@ def ensure_dsprites(path: Path, *, download: bool, timeout_seconds: float) -> Pa
     Raises:
         DataError: it cannot be had.
     """
-    path = path.expanduser()
-    if path.is_file():
-        return path
+    path = expanded(path, "data.path")
     fix = f"Put {FILE} there, or name it with data.path"
+    try:
+        if path.is_file():
+            return path
+        if (kind := kind_of(path)) != "missing":
+            raise DataError(f"data=dsprites needs {path}, which is {kind}. {fix}")
+    except OSError as error:
+        raise DataError(f"data=dsprites needs {path}, which cannot be read: {reason(error)}. {fix}") from error
     if not download:
         raise DataError(f"data=dsprites needs {path}, which is no file. {fix}, or set data.download=true")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.parent / ".lock", timeout=2 * timeout_seconds):
+        with locked(path.parent / ".lock", path, 2 * timeout_seconds):
             if not path.is_file():  # another process may have been here while we waited
                 fetch(path, timeout_seconds)
-    except OSError as error:
+    except (OSError, NotImplementedError) as error:
         raise DataError(f"{path} cannot be downloaded: {reason(error)}. {fix}") from error
     return path
 
@@ -75,11 +79,10 @@ def read_dsprites(path: Path) -> tuple[PackedPixels, Factors]:
     try:
         with zipfile.ZipFile(path) as archive:
             pixels = read_pixels(archive, must)
-            with archive.open("latents_classes.npy") as file:
-                classes = np.lib.format.read_array(file, allow_pickle=False)
+            classes = read_array(archive, "latents_classes")
     except KeyError as error:
         raise DataError(f"{must}, it has no {str(error).split()[3].strip(chr(39))}. Replace it") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, RuntimeError, zlib.error) as error:
+    except UNREADABLE as error:
         raise DataError(f"{must}: {reason(error)}. Replace it") from None
     if classes.shape != (len(pixels), len(NAMES)) or not np.issubdtype(classes.dtype, np.integer):
         raise DataError(
@@ -94,14 +97,14 @@ def read_dsprites(path: Path) -> tuple[PackedPixels, Factors]:
 
 def read_pixels(archive: zipfile.ZipFile, must: str) -> PackedPixels:
     """The images, a chunk at a time: the whole set is never unpacked."""
+    header = read_header(archive, "imgs")
+    shape = header.shape
+    if len(shape) != 3 or 0 in shape or header.fortran or header.dtype != np.uint8:
+        raise DataError(
+            f"{must}, imgs of shape (images, height, width) and uint8, got {shape} {header.dtype}. Replace it"
+        )
     with archive.open("imgs.npy") as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
-        if len(shape) != 3 or 0 in shape or fortran or dtype != np.uint8:
-            raise DataError(
-                f"{must}, imgs of shape (images, height, width) and uint8, got {shape} {dtype}. Replace it"
-            )
+        file.read(header.size)
         images, height, width = shape
         chunks = []
         for start in range(0, images, CHUNK_IMAGES):

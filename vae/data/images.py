@@ -12,7 +12,8 @@ from torch import Tensor
 
 from vae.config import Binarisation, Dataset
 from vae.data.factors import Factors
-from vae.data.idx import FILES, DataError, read_idx
+from vae.data.files import DataError
+from vae.data.idx import FILES, read_idx
 from vae.data.packed import PackedPixels
 from vae.data.sources import ensure_files
 

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from vae.config import Dataset
 from vae.data.checks import READ_MOST, check, hash_of
 from vae.data.fetch import PACKAGE, from_mirrors, from_package
-from vae.data.idx import FILES, DataError, read_bytes, reason
+from vae.data.files import DataError, expanded, locked, read_bytes, reason
+from vae.data.idx import FILES
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def ensure_files(name: Dataset, root: Path, *, download: bool, timeout_seconds: 
     patience_seconds = 2 * timeout_seconds + LOCK_MARGIN_SECONDS
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / ".lock", timeout=patience_seconds):
+        with locked(folder.parent / ".lock", folder, patience_seconds):
             fill(name, folder, download=download, timeout_seconds=timeout_seconds)
     except Timeout as error:
         raise DataError(
@@ -70,10 +71,7 @@ def folder_of(name: Dataset, root: Path) -> Path:
     Raises:
         DataError: `root` begins with the ~ of a user who has no home.
     """
-    try:
-        return root.expanduser() / name.value / "raw"
-    except RuntimeError as error:
-        raise DataError(f"data.root must be a folder, got {root}: {error}") from error
+    return expanded(root, "data.root") / name.value / "raw"
 
 
 def checksums(folder: Path) -> dict[str, str]:

@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
 
 from vae.config import Binarisation
 from vae.data.factors import Factors
-from vae.data.idx import DataError
+from vae.data.files import DataError
 from vae.data.images import DRAWN_ONCE_SEED, ImageSet, Splits, drawn_once
+from vae.data.own import Own
 from vae.data.packed import PackedPixels
 
 
@@ -37,17 +36,19 @@ def of_grid(pixels: PackedPixels, factors: Factors, validation_size: int, test_s
 
 
 def of_own(
-    pixels: UInt8[Tensor, "images channels height width"],
-    factors: Factors | None,
+    own: Own,
     validation_size: int,
     test_size: int,
     binarisation: Binarisation,
 ) -> Splits:
-    """Disjoint parts, drawn with one seed for all runs. The label is the first factor, or 0.
+    """Disjoint parts, drawn with one seed for all runs.
+
+    An image's label is the one that is given, or else the level of the first factor, or else 0.
 
     Raises:
         DataError: no training image would be left.
     """
+    pixels, factors = torch.from_numpy(own.images), own.factors
     total, rest = len(pixels), len(pixels) - validation_size - test_size
     if rest < 1:
         raise DataError(
@@ -56,7 +57,11 @@ def of_own(
         )
     order = np.random.default_rng(DRAWN_ONCE_SEED).permutation(total)
     parts = [np.sort(part) for part in np.split(order, [rest, rest + validation_size])]
-    labels = np.zeros(total, dtype=np.int64) if factors is None else factors.levels[:, 0].astype(np.int64)
+    labels = np.zeros(total, dtype=np.int64)
+    if own.labels is not None:
+        labels = own.labels
+    elif factors is not None:
+        labels = factors.levels[:, 0].astype(np.int64)
     train, validation, test = (
         ImageSet(pixels[torch.from_numpy(part)], torch.from_numpy(labels[part]), redrawn=False) for part in parts
     )

@@ -15,11 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from jaxtyping import Bool, Float, UInt8
 
 from vae.data.factors import Factors
-from vae.data.idx import DataError, reason
+from vae.data.files import DataError, expanded, locked, reason
 from vae.data.packed import PackedPixels, pack
 
 log = logging.getLogger(__name__)
@@ -76,13 +75,13 @@ def load_sprites(grid: Grid, root: Path) -> PackedPixels:
     """
     path = cache_of(grid, root)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.parent / ".lock"):
-            bits = read_cache(path, grid)
-            if bits is None:
-                log.info(f"drawing {len(grid):,} sprites of {grid.side}x{grid.side} pixels".replace(",", " "))
-                bits = draw_grid(grid)
-                write_cache(path, bits)
+        bits = read_cache(path, grid)  # what is whole needs no lock: it may lie in a folder that cannot be written
+        if bits is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(path.parent / ".lock", path):
+                bits = read_cache(path, grid)  # another process may have drawn while this one waited
+                if bits is None:
+                    bits = draw_cache(path, grid)
     except (OSError, NotImplementedError) as error:
         raise DataError(
             f"{path.parent} must be a folder that can be written: {reason(error)}. Set data.root to another"
@@ -90,10 +89,24 @@ def load_sprites(grid: Grid, root: Path) -> PackedPixels:
     return PackedPixels(torch.from_numpy(bits), (1, grid.side, grid.side))
 
 
+def draw_cache(path: Path, grid: Grid) -> UInt8[np.ndarray, "images bytes"]:
+    """The bits of all images, drawn and written to `path`.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    if path.exists():
+        log.warning(f"{path} is damaged and is drawn again")
+    log.info(f"drawing {len(grid):,} sprites of {grid.side}x{grid.side} pixels".replace(",", " "))
+    bits = draw_grid(grid)
+    write_cache(path, bits)
+    return bits
+
+
 def cache_of(grid: Grid, root: Path) -> Path:
     """The file of the grid's bits."""
     name = "x".join(map(str, grid.sizes))
-    return root.expanduser() / "sprites" / f"{name}_{grid.side}x{grid.side}.bits"
+    return expanded(root, "data.root") / "sprites" / f"{name}_{grid.side}x{grid.side}.bits"
 
 
 def sprites_checksum(grid: Grid, root: Path) -> dict[str, str]:
@@ -109,7 +122,7 @@ def sprites_checksum(grid: Grid, root: Path) -> dict[str, str]:
 
 def read_cache(path: Path, grid: Grid) -> UInt8[np.ndarray, "images bytes"] | None:
     """The bits in the file, or None if there is none or it is not what was written."""
-    if not path.exists():
+    if not path.is_file():  # opening a named pipe would wait for its writer
         return None
     bits = np.empty((len(grid), grid.bytes_per_image), dtype=np.uint8)
     with path.open("rb") as file:
@@ -117,7 +130,6 @@ def read_cache(path: Path, grid: Grid) -> UInt8[np.ndarray, "images bytes"] | No
         whole = file.readinto(bits.data.cast("B")) == bits.nbytes and not file.read(1)
     if whole and header == MAGIC + checksum(bits) + b"\n":
         return bits
-    log.warning(f"{path} is damaged and is drawn again")
     return None
 
 

@@ -1,0 +1,119 @@
+"""Headers that promise more than is there: refused before the memory is taken."""
+
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vae.data import archives
+from vae.data.dsprites import read_dsprites
+from vae.data.files import DataError
+from vae.data.own import read_own
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5), dtype=np.uint8)
+GIB = 2**30
+
+
+def npy(shape: tuple[int, ...], data: bytes, dtype: str = "|u1", version: tuple[int, int] = (1, 0)) -> bytes:
+    """An .npy whose header says `shape`, whatever `data` holds."""
+    file = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    write = {(1, 0): np.lib.format.write_array_header_1_0, (2, 0): np.lib.format.write_array_header_2_0}[version]
+    write(file, header)
+    return file.getvalue() + data
+
+
+def archive(path: Path, compression: int = zipfile.ZIP_STORED, **entries: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, data in entries.items():
+            file.writestr(f"{name}.npy", data)
+    return path
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_a_header_that_claims_40_gib_is_refused(tmp_path, compression, version):
+    path = archive(tmp_path / "own.npz", compression, images=npy((40, GIB), IMAGES.tobytes(), version=version))
+    with pytest.raises(DataError, match=r"own\.npz .*images says that it holds 42949672960 bytes, and holds 120"):
+        read_own(path)
+    classes = npy((6, 6), bytes(288), "<i8")
+    path = archive(path, compression, imgs=npy((40 * GIB, 8, 8), bytes(64), version=version), latents_classes=classes)
+    with pytest.raises(DataError, match=r"layout of dSprites: imgs says that it holds .* bytes, and holds 64"):
+        read_dsprites(path)
+    images = npy((6, 8, 8), bytes(384))
+    path = archive(path, compression, imgs=images, latents_classes=npy((40, GIB), b"", version=version))
+    with pytest.raises(DataError, match=r"layout of dSprites: latents_classes says that it holds"):
+        read_dsprites(path)
+
+
+@pytest.mark.parametrize("name", ["labels", "factors", "factor_names"])
+def test_so_is_that_of_every_other_array(tmp_path, name):
+    good = npy(IMAGES.shape, IMAGES.tobytes())
+    for shape, dtype in (((2**62, 8), "<f8"), ((-1,), "<i8"), ((2**33,), "<U9")):
+        path = archive(tmp_path / "own.npz", images=good, **{name: npy(shape, bytes(48), dtype)})
+        with pytest.raises(DataError, match=rf"own\.npz must be an \.npz of plain arrays: {name} says"):
+            read_own(path)
+
+
+def test_an_archive_whose_table_lies_too_is_refused(tmp_path):
+    path = archive(tmp_path / "own.npz", zipfile.ZIP_DEFLATED, images=npy((3 * GIB // 2,), bytes(64)))
+    data = bytearray(path.read_bytes())
+    at, size = data.index(b"PK\1\2") + 24, int(3 * GIB // 2 + len(npy((3 * GIB // 2,), b"")))
+    data[at : at + 4] = size.to_bytes(4, "little")  # the unpacked size in the table of contents
+    path.write_bytes(data)
+    with pytest.raises(
+        DataError, match=r"images says that it holds 1610612736 bytes, which \d+ packed ones cannot be"
+    ):
+        read_own(path)
+
+
+def test_an_honest_archive_that_exceeds_the_memory_is_refused(tmp_path, monkeypatch):
+    path = archive(tmp_path / "own.npz", images=npy(IMAGES.shape, IMAGES.tobytes()))
+    assert (read_own(path).images == IMAGES[:, None]).all()
+    monkeypatch.setattr(archives, "physical_memory", lambda: 100)
+    with pytest.raises(DataError, match=r"images holds 0\.0 GiB, more than the memory's 0\.0 GiB"):
+        read_own(path)
+
+
+def test_a_limit_of_the_shell_is_one_line(tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez_compressed(path, images=np.zeros((1_024, 1_024, 1_024), dtype=np.uint8))
+    program = (
+        "import resource, sys; from pathlib import Path; from vae.data.own import read_own, DataError\n"
+        "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + 2**28\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (size, size))\n"
+        "try: read_own(Path(sys.argv[1]))\n"
+        "except DataError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, timeout=120)
+    assert "own.npz must be an .npz of plain arrays: Unable to allocate" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path):
+    good = npy(IMAGES.shape, IMAGES.tobytes())
+    archive(tmp_path / "own.npz", images=good, imagez=good)
+    data = (tmp_path / "own.npz").read_bytes().replace(b"imagez", b"images")
+    (tmp_path / "own.npz").write_bytes(data)
+    with pytest.raises(DataError, match="two of its arrays have one name"):
+        read_own(tmp_path / "own.npz")
+
+
+def test_an_archive_that_is_a_link_is_read_and_anything_but_a_file_refused(tmp_path):
+    (tmp_path / "link.npz").symlink_to(archive(tmp_path / "own.npz", images=npy(IMAGES.shape, IMAGES.tobytes())))
+    assert (read_own(tmp_path / "link.npz").images == IMAGES[:, None]).all()
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(DataError, match=r"pipe\.npz, which is neither: it is a named pipe"):
+        read_own(tmp_path / "pipe.npz")
+    with pytest.raises(DataError, match=r"which is neither: it is a device"):
+        read_own(Path("/dev/zero"))
+    with pytest.raises(DataError, match="File name too long"):
+        read_own(tmp_path / ("x" * 300))
+    with pytest.raises(DataError, match=r"data\.path must be an \.npz or a folder"):
+        read_own(Path("a\0b"))

@@ -1,0 +1,546 @@
+"""What becomes of one picture file, and of a folder of them."""
+
+import io
+import logging
+import os
+import socket
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from vae.config import Background, Colour
+from vae.data.files import DataError
+from vae.data.own import own_checksum, read_own
+from vae.data.pictures import luma, read_picture
+
+RAMP = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(rows: np.ndarray, width: int, depth: int, colour_type: int, extra: bytes = b"") -> bytes:
+    """A PNG by its specification: `rows` holds the bytes of each row."""
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour_type, 0, 0, 0)
+    packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    parts = chunk(b"IHDR", header) + extra + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def read(path: Path, data: bytes, background: Background = Background.black) -> np.ndarray:
+    path.write_bytes(data)
+    return read_picture(path, background).pixels
+
+
+def refusal(path: Path, data: bytes, match: str) -> None:
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=match) as caught:
+        read_picture(path, Background.black)
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def folder_of(path: Path, **images: np.ndarray) -> Path:
+    path.mkdir()
+    for name, image in images.items():
+        Image.fromarray(image).save(path / f"{name}.png")
+    return path
+
+
+# ------------------------------------------------------------------------------------------------ 16 bits and floats
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bits_are_scaled_by_257(tmp_path, kind):
+    pixels = read(tmp_path / "ramp", saved(Image.fromarray(RAMP), kind))
+    assert (pixels[0] == np.rint(RAMP / 257)).all()
+    assert len(np.unique(pixels)) == 256
+    assert pixels.mean() == pytest.approx(127.5, abs=1)
+
+
+@pytest.mark.parametrize(("mode", "order"), [("I;16", "<u2"), ("I;16L", "<u2"), ("I;16B", ">u2"), ("I", "<i4")])
+def test_every_mode_of_sixteen_bits_gives_the_same(tmp_path, mode, order):
+    image = Image.frombytes(mode, (256, 256), RAMP.astype(order).tobytes())
+    assert (read(tmp_path / "ramp.tif", saved(image, "TIFF"))[0] == np.rint(RAMP / 257)).all()
+
+
+def test_twelve_bits_in_sixteen_are_not_stretched_and_that_is_said(tmp_path):
+    (tmp_path / "dark.png").write_bytes(saved(Image.fromarray(RAMP // 16), "PNG"))
+    picture = read_picture(tmp_path / "dark.png", Background.black)
+    assert (picture.pixels[0] == np.rint((RAMP // 16) / 257)).all()
+    assert picture.pixels.max() == 16
+    assert "no value above 4095: they are dark" in picture.warned[0]
+
+
+def test_a_tiff_whose_zero_is_white_is_read_as_it_looks(tmp_path):
+    data = saved(Image.fromarray(RAMP), "TIFF", tiffinfo={262: 0})  # Pillow writes these values as they are
+    assert (read(tmp_path / "ramp.tif", data)[0] == np.rint((65_535 - RAMP.astype(int)) / 257)).all()
+
+
+def test_colours_of_sixteen_bits_keep_their_upper_eight(tmp_path):
+    rows = RAMP.repeat(3, axis=1).astype(">u2")
+    rows[:, 1::3] = RAMP.T
+    pixels = read(tmp_path / "colour.png", png(rows, 256, 16, 2))
+    assert (pixels == np.stack([RAMP, RAMP.T, RAMP]) // 256).all()
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_sixteen_bits_with_alpha_are_composited(tmp_path, channels):
+    values = np.zeros((4, 4, channels), dtype=">u2")
+    values[..., -1] = 65_535
+    values[0, :, -1] = 0
+    data = png(values.reshape(4, -1), 4, 16, {2: 4, 4: 6}[channels])
+    assert (read(tmp_path / "a.png", data, Background.white)[:, 0] == 255).all()
+    assert (read(tmp_path / "a.png", data, Background.white)[:, 1:] == 0).all()
+
+
+def test_floats_in_the_unit_interval_are_scaled_and_rounded(tmp_path):
+    values = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    pixels = read(tmp_path / "f.tif", saved(Image.fromarray(values), "TIFF"))
+    assert (pixels[0] == np.rint(255 * values.astype(float))).all()
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, 255.0, np.nan, np.inf])
+def test_floats_beyond_it_are_refused(tmp_path, value):
+    values = np.full((8, 8), 0.5, dtype=np.float32)
+    values[3, 3] = value
+    refusal(tmp_path / "f.tif", saved(Image.fromarray(values), "TIFF"), r"floats must lie in \[0, 1\], these go from")
+
+
+@pytest.mark.parametrize("value", [-1, 65_536, 2**31 - 1])
+def test_whole_numbers_beyond_sixteen_bits_are_refused(tmp_path, value):
+    values = np.zeros((8, 8), dtype=np.int32)
+    values[3, 3] = value
+    data = saved(Image.fromarray(values), "TIFF")
+    refusal(tmp_path / "i.tif", data, r"whole numbers must lie in \[0, 65535\], these go from")
+
+
+# ------------------------------------------------------------------------------------------------ transparency
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+@pytest.mark.parametrize("background", Background)
+def test_a_shape_that_is_in_alpha_alone_is_seen(tmp_path, mode, background):
+    alpha = np.zeros((8, 8), dtype=np.uint8)
+    alpha[2:5, 3:6] = 255
+    shade = 0 if background is Background.white else 255
+    image = Image.new("RGBA", (8, 8), (shade, shade, shade, 0))
+    image.putalpha(Image.fromarray(alpha))
+    path = tmp_path / ("a.tif" if mode == "PA" else "a.png")
+    image.convert(mode).save(path)
+    picture = read_picture(path, background)
+    assert (picture.pixels[0] == np.where(alpha == 255, shade, 255 - shade)).all()
+    assert picture.stated == (f"have transparent pixels, composited on {background.value} (data.background)",)
+
+
+@pytest.mark.parametrize(("background", "behind"), [(Background.black, 0), (Background.white, 255)])
+def test_what_is_transparent_does_not_show_its_colour(tmp_path, background, behind):
+    image = np.array([[[255, 0, 255, 0], [255, 0, 255, 255], [200, 100, 50, 128]]], dtype=np.uint8)
+    pixels = read(tmp_path / "magenta.png", saved(Image.fromarray(image), "PNG"), background)
+    half = np.rint((128 * np.array([200, 100, 50]) + 127 * behind) / 255)
+    assert pixels[:, 0].T.tolist() == [[behind] * 3, [255, 0, 255], half.tolist()]
+
+
+def test_alpha_that_is_opaque_everywhere_is_dropped(tmp_path):
+    image = np.concatenate([noise(8, 8, 3), np.full((8, 8, 1), 255, dtype=np.uint8)], axis=2)
+    (tmp_path / "a.png").write_bytes(saved(Image.fromarray(image), "PNG"))
+    picture = read_picture(tmp_path / "a.png", Background.white)
+    assert (picture.pixels == image[..., :3].transpose(2, 0, 1)).all()
+    assert picture.stated == ()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_a_palette_with_a_transparent_entry_is_composited(tmp_path, kind):
+    image = Image.new("P", (4, 1))
+    image.putpalette([255, 0, 255, 10, 20, 30, 40, 50, 60, 7, 7, 8])
+    image.putdata([0, 1, 2, 3])
+    pixels = read(tmp_path / "p", saved(image, kind, transparency=0), Background.white)
+    assert pixels[:, 0].T.tolist() == [[255, 255, 255], [10, 20, 30], [40, 50, 60], [7, 7, 8]]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_the_transparent_shade_of_a_grey_png_is_found_at_every_depth(tmp_path, depth):
+    count = min(2**depth, 8)
+    values = np.arange(8) % count
+    if depth == 16:
+        row = values.astype(">u2").view(np.uint8)
+    else:
+        row = np.packbits(np.unpackbits(values.astype(np.uint8)[:, None], axis=1)[:, -depth:])
+    data = png(row[None], 8, depth, 0, chunk(b"tRNS", struct.pack(">H", 1)))
+    pixels = read(tmp_path / "t.png", data, Background.white)[0, 0]
+    assert pixels.tolist() == [255 if v == 1 else round(255 * int(v) / (2**depth - 1)) for v in values]
+
+
+def test_the_transparent_colour_of_a_png_is_found_and_at_sixteen_bits_refused(tmp_path):
+    image = np.array([[[1, 2, 3], [3, 2, 1]]], dtype=np.uint8)
+    data = saved(Image.fromarray(image), "PNG", transparency=(1, 2, 3))
+    assert read(tmp_path / "t.png", data, Background.white)[:, 0].T.tolist() == [[255] * 3, [3, 2, 1]]
+    wide = png(RAMP[:1, :6].astype(">u2"), 2, 16, 2, chunk(b"tRNS", struct.pack(">HHH", 0, 1, 2)))
+    refusal(tmp_path / "t.png", wide, "one transparent colour among colours of 16 bits is not read")
+
+
+# ------------------------------------------------------------------------------------------------ orientation
+
+SEEN = {  # where the rows and columns of the stored picture are, seen by a person (TIFF 6.0, tag 274)
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: a[::-1].swapaxes(0, 1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: a[:, ::-1].swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", SEEN)
+@pytest.mark.parametrize("grey", [True, False])
+def test_a_picture_is_turned_as_a_person_sees_it(tmp_path, kind, orientation, grey):
+    stored = np.kron(noise(2, 3, 3), np.ones((8, 8, 1), dtype=np.uint8))
+    stored = stored[..., 0] if grey else stored
+    exif = Image.Exif()
+    exif[274] = orientation
+    options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
+    (tmp_path / "p").write_bytes(saved(Image.fromarray(stored), kind, exif=exif, **options))
+    picture = read_picture(tmp_path / "p", Background.black)
+    expected = SEEN[orientation](stored)
+    expected = expected[None] if grey else expected.transpose(2, 0, 1)
+    turned = ("were turned upright, as their EXIF orientation says",)
+    assert picture.stated == (turned if orientation > 1 else ())
+    assert picture.pixels.shape == expected.shape
+    assert abs(picture.pixels.astype(int) - expected).max() <= (3 if kind == "JPEG" else 0)
+
+
+def test_sixteen_bits_are_turned_too(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    stored = RAMP[:20, :30] * 100
+    pixels = read(tmp_path / "p.png", saved(Image.fromarray(stored), "PNG", exif=exif))
+    assert (pixels[0] == np.rint(SEEN[6](stored) / 257)).all()
+
+
+def test_damaged_exif_data_are_said_and_end_nothing(tmp_path):
+    image = Image.fromarray(noise(8, 8))
+    for exif in (b"Exif\0\0II*\0\x08\0\0\0\x05", b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3"):
+        (tmp_path / "p.png").write_bytes(saved(image, "PNG", exif=exif))
+        picture = read_picture(tmp_path / "p.png", Background.black)
+        assert (picture.pixels[0] == np.asarray(image)).all()
+        assert len(picture.warned) == 1
+
+
+# ------------------------------------------------------------------------------------------------ colour
+
+
+def profile(space: bytes, tags: dict[bytes, bytes], description: str) -> bytes:
+    """An ICC profile of version 2 (ICC.1:2001-04, section 6)."""
+    text = description.encode() + b"\0"
+    named = b"desc" + bytes(4) + struct.pack(">I", len(text)) + text + bytes(4 + 4 + 2 + 1 + 67)
+    d50 = xyz(0.9642, 1, 0.8249)
+    whole = {b"desc": named, b"cprt": b"text" + bytes(4) + b"none\0", b"wtpt": d50, **tags}
+    table, body, at = b"", b"", 128 + 4 + 12 * len(whole)
+    for name, data in whole.items():
+        padded = data + bytes(-len(data) % 4)
+        table += name + struct.pack(">II", at + len(body), len(data))
+        body += padded
+    size = at + len(body)
+    head = struct.pack(">I4sI4s4s4s12s4s", size, bytes(4), 0x02100000, b"mntr", space, b"XYZ ", bytes(12), b"acsp")
+    head += bytes(28) + d50[8:20]
+    return head + bytes(128 - len(head)) + struct.pack(">I", len(whole)) + table + body
+
+
+def xyz(*values: float) -> bytes:
+    return b"XYZ " + bytes(4) + b"".join(struct.pack(">i", round(value * 65_536)) for value in values)
+
+
+def gamma(value: float) -> bytes:
+    return b"curv" + bytes(4) + struct.pack(">IH", 1, round(value * 256))
+
+
+SRGB_PRIMARIES = {
+    b"rXYZ": (0.4361, 0.2225, 0.0139),
+    b"gXYZ": (0.3851, 0.7169, 0.0971),
+    b"bXYZ": (0.1431, 0.0606, 0.7141),
+}
+LINEAR = profile(
+    b"RGB ",
+    {k: xyz(*v) for k, v in SRGB_PRIMARIES.items()} | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), gamma(1)),
+    "linear light",
+)
+GREY_LINEAR = profile(b"GRAY", {b"kTRC": gamma(1)}, "linear grey")
+
+
+def encoded(linear: np.ndarray) -> np.ndarray:
+    """sRGB values from linear light in [0, 1] (IEC 61966-2-1)."""
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_a_colour_profile_is_applied(tmp_path, kind):
+    image = noise(8, 8, 3)
+    options = {"lossless": True} if kind == "WEBP" else {}
+    (tmp_path / "p").write_bytes(saved(Image.fromarray(image), kind, icc_profile=LINEAR, **options))
+    picture = read_picture(tmp_path / "p", Background.black)
+    assert abs(picture.pixels.transpose(1, 2, 0) - encoded(image / 255)).max() < 2.5
+    assert picture.stated == ("were converted from their colour profile to sRGB",)
+
+
+@pytest.mark.parametrize("stored", ["L", "RGB", "P", "RGBA"])
+def test_grey_stays_grey_under_a_profile(tmp_path, stored):
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    image = Image.fromarray(grey).convert(stored)
+    data = saved(image, "PNG", icc_profile=GREY_LINEAR if stored == "L" else LINEAR)
+    pixels = read(tmp_path / "p.png", data)
+    assert pixels.shape == (1, 16, 16)
+    assert abs(pixels[0] - encoded(grey / 255)).max() < 2.5
+
+
+def test_srgb_changes_nothing_and_a_profile_that_does_not_fit_is_said(tmp_path):
+    image = noise(8, 8, 3)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for icc, said in ((srgb, None), (b"garbage", "cannot be used"), (GREY_LINEAR, "it is for GRAY, they are RGB")):
+        (tmp_path / "p.png").write_bytes(saved(Image.fromarray(image), "PNG", icc_profile=icc))
+        picture = read_picture(tmp_path / "p.png", Background.black)
+        assert (picture.pixels == image.transpose(2, 0, 1)).all()
+        assert picture.stated == ()
+        assert [said in text for text in picture.warned] == ([] if said is None else [True])
+
+
+@pytest.mark.parametrize("adobe", [True, False])
+def test_cmyk_of_a_jpeg_is_read_as_adobe_writes_it(tmp_path, adobe):
+    ink = np.zeros((16, 64, 4), dtype=np.uint8)
+    for k in range(4):
+        ink[:, 16 * k : 16 * (k + 1), k] = 255
+    data = saved(Image.fromarray(ink, "CMYK"), "JPEG", quality=100)
+    at = data.index(b"\xff\xee")  # the segment of Adobe
+    if not adobe:
+        data = data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4]) :]
+    pixels = read(tmp_path / "ink.jpg", data)[:, 8, 8::16]
+    assert abs(pixels.T.astype(int) - [[0, 255, 255], [255, 0, 255], [255, 255, 0], [0, 0, 0]]).max() <= 2
+
+
+def test_cmyk_ycbcr_and_lab_of_a_tiff_are_seen_in_colour(tmp_path):
+    image = Image.fromarray(np.kron(noise(2, 2, 3), np.ones((8, 8, 1), dtype=np.uint8)))
+    lab = ImageCms.profileToProfile(
+        image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    for other in (image.convert("CMYK"), image.convert("YCbCr"), lab):
+        pixels = read(tmp_path / "p.tif", saved(other, "TIFF"))
+        assert abs(pixels.transpose(1, 2, 0).astype(int) - np.asarray(image)).max() <= 4, other.mode
+
+
+def test_one_bit_is_black_and_white(tmp_path):
+    image = Image.fromarray(noise(8, 8) > 127)
+    for kind in ("PNG", "BMP", "TIFF", "GIF", "PPM"):
+        pixels = read(tmp_path / "p", saved(image, kind))
+        assert (pixels[0] == 255 * np.asarray(image)).all(), kind
+
+
+def test_a_progressive_jpeg_is_that_of_the_usual_kind(tmp_path):
+    image = Image.fromarray(noise(32, 32, 3))
+    usual, progressive = (read(tmp_path / "p.jpg", saved(image, "JPEG", progressive=k)) for k in (False, True))
+    assert (usual == progressive).all()
+
+
+# ------------------------------------------------------------------------------------------------ refused in one line
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_an_animation_is_refused_and_its_first_frame_alone_is_read(tmp_path, kind):
+    frames = [Image.fromarray(noise(8, 8) // (k + 1)) for k in range(3)]
+    refusal(
+        tmp_path / "a", saved(frames[0], kind, save_all=True, append_images=frames[1:]), "it has 3 frames, and must"
+    )
+    assert read(tmp_path / "a", saved(frames[0], kind)).shape == (1, 8, 8)
+
+
+def test_the_photograph_of_a_jpeg_with_several_pictures_is_read(tmp_path):
+    image = Image.fromarray(noise(8, 8, 3))
+    data = saved(image, "MPO", save_all=True, append_images=[Image.new("RGB", (4, 4))])
+    assert (read(tmp_path / "a.jpg", data) == read(tmp_path / "b.jpg", saved(image, "JPEG"))).all()
+
+
+FORMATS = {
+    "png": ("PNG", {}),
+    "jpg": ("JPEG", {}),
+    "progressive": ("JPEG", {"progressive": True}),
+    "webp": ("WEBP", {}),
+    "gif": ("GIF", {}),
+    "bmp": ("BMP", {}),
+    "tif": ("TIFF", {}),
+    "lzw": ("TIFF", {"compression": "tiff_lzw"}),
+    "ppm": ("PPM", {}),
+}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_truncated_picture_is_refused_wherever_it_ends(tmp_path, kind):
+    name, options = FORMATS[kind]
+    data = saved(Image.fromarray(noise(12, 12, 3)), name, **options)
+    good = read(tmp_path / "p", data)
+    said: list[str] = []
+    for end in range(0, len(data), 7):
+        (tmp_path / "p").write_bytes(data[:end])
+        try:
+            picture = read_picture(tmp_path / "p", Background.black)
+        except DataError as error:
+            said.append(str(error))
+        else:  # only what comes after the pixels is missing
+            assert end > len(data) - 300
+            assert (picture.pixels == good).all()
+    assert said
+    assert all(len(text.splitlines()) == 1 and str(tmp_path / "p") in text for text in said)
+
+
+def test_what_is_not_a_format_for_pictures_is_not_given_to_another_program(tmp_path):
+    refusal(
+        tmp_path / "p.png", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "can read it as none of PNG, JPEG"
+    )
+
+
+def test_a_vast_picture_is_one_line(tmp_path, monkeypatch):
+    data = saved(Image.fromarray(noise(30, 30)), "PNG")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    (tmp_path / "p.png").write_bytes(data)
+    (warned,) = read_picture(tmp_path / "p.png", Background.black).warned
+    assert "900 pixels" in warned
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    refusal(tmp_path / "p.png", data, "900 pixels")
+
+
+def socket_at(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(str(path))
+
+
+INSTEAD_OF_A_FILE = {
+    "a named pipe": os.mkfifo,
+    "a directory": Path.mkdir,
+    "a link to nothing, which is missing|a link to .*No such file": lambda p: p.symlink_to("nothing"),
+    "a link to .*symbolic links": lambda p: p.symlink_to(p.name),
+    "a device": lambda p: p.symlink_to("/dev/zero"),
+    "a socket": socket_at,
+}
+
+
+@pytest.mark.parametrize("kind", INSTEAD_OF_A_FILE)
+@pytest.mark.parametrize("name", ["b.png", "factors.csv"])
+def test_only_regular_files_are_opened(tmp_path, monkeypatch, kind, name):
+    folder = folder_of(tmp_path / "f", a=noise(8, 8))
+    monkeypatch.chdir(folder)  # the name of a socket must be short
+    INSTEAD_OF_A_FILE[kind](Path(name))
+    for reader in (read_own, own_checksum):
+        with pytest.raises(DataError, match=f"{name} must be a regular file, is {kind}") as caught:
+            reader(folder)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_picture_that_may_not_be_read_is_named(tmp_path):
+    folder = folder_of(tmp_path / "f", a=noise(8, 8))
+    (folder / "a.png").chmod(0)
+    with pytest.raises(DataError, match=r"a\.png cannot be read: Permission denied"):
+        read_own(folder)
+
+
+# ------------------------------------------------------------------------------------------------ a folder of them
+
+
+def test_palettes_and_colours_that_are_grey_are_read_as_grey_among_grey_ones(tmp_path, caplog):
+    grey = noise(3, 8, 8)
+    folder = folder_of(tmp_path / "f", a=grey[0], b=grey[1][..., None].repeat(3, axis=2))
+    Image.fromarray(grey[2]).convert("P").save(folder / "c.png")
+    with caplog.at_level(logging.INFO):
+        assert (read_own(folder).images == grey[:, None]).all()
+    assert "2 of 3 pictures are stored in colour and have none: read as grey" in caplog.text
+
+
+def test_a_grey_photograph_among_colours_has_three_channels(tmp_path):
+    grey, colour = noise(8, 8, 1).repeat(3, axis=2), noise(8, 8, 3)
+    folder = folder_of(tmp_path / "f", a=grey, b=colour)
+    assert (read_own(folder).images == np.stack([grey, colour]).transpose(0, 3, 1, 2)).all()
+
+
+def test_grey_files_among_colours_are_refused_unless_it_is_said_what_is_meant(tmp_path):
+    grey, colour = noise(8, 8), noise(8, 8, 3)
+    folder = folder_of(tmp_path / "f", a=colour, b=grey)
+    match = r"b\.png is 1x8x8 and a\.png 3x8x8\. Set data\.colour=rgb or data\.colour=grey"
+    with pytest.raises(DataError, match=match):
+        read_own(folder)
+    rgb = read_own(folder, colour=Colour.rgb).images
+    assert (rgb == np.stack([colour, grey[..., None].repeat(3, axis=2)]).transpose(0, 3, 1, 2)).all()
+    lumas = [np.asarray(Image.fromarray(colour).convert("L")), grey]
+    assert (read_own(folder, colour=Colour.grey).images == np.stack(lumas)[:, None]).all()
+
+
+def test_luma_is_that_of_pillow_and_leaves_grey_as_it_is():
+    image = noise(64, 64, 3)
+    assert (luma(image.transpose(2, 0, 1))[0] == np.asarray(Image.fromarray(image).convert("L"))).all()
+    grey = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    assert (luma(grey.repeat(3, axis=0)) == grey).all()
+
+
+def test_what_was_skipped_is_counted_by_kind(tmp_path, caplog):
+    folder = folder_of(tmp_path / "f", a=noise(8, 8))
+    for name in ("x.txt", "y.TXT", "z.avif", "README", ".hidden", "factors.csv"):
+        (folder / name).touch()
+    (folder / "factors.csv").unlink()
+    (folder / "more").mkdir()
+    read_own(folder)
+    assert "read 1 pictures, skipped 1 .avif, 2 .txt, 1 file without a suffix, 1 folder" in caplog.text
+    assert "hidden" not in caplog.text
+    (folder / "a.png").unlink()
+    with pytest.raises(DataError, match=r"must hold pictures .*, it has 1 \.avif, 2 \.txt, 1 file"):
+        read_own(folder)
+
+
+def test_gif_and_tiff_are_read_and_change_the_checksum(tmp_path):
+    images = noise(4, 8, 8)
+    for name, image in zip(("a.gif", "b.tif", "c.TIFF", "d.pgm"), images, strict=True):
+        Image.fromarray(image).save(tmp_path / name)
+    assert (read_own(tmp_path).images == images[:, None]).all()
+    checksums = [own_checksum(tmp_path)]
+    for name in ("a.gif", "b.tif", "c.TIFF"):
+        Image.fromarray(images[3]).save(tmp_path / name)
+        checksums.append(own_checksum(tmp_path))
+    (tmp_path / "d.pgm").rename(tmp_path / "e.pgm")
+    checksums.append(own_checksum(tmp_path))
+    (tmp_path / "not-read.txt").touch()
+    assert len({str(c) for c in checksums}) == 5
+    assert own_checksum(tmp_path) == checksums[-1]
+
+
+def test_what_was_done_with_the_pictures_is_stated_once_with_their_number(tmp_path, caplog):
+    clear = np.zeros((8, 8, 4), dtype=np.uint8)
+    folder = folder_of(tmp_path / "f", a=noise(8, 8, 4), b=noise(8, 8, 3), c=clear)
+    with caplog.at_level(logging.INFO):
+        read_own(folder, Background.white)
+    said = "2 of 3 pictures have transparent pixels, composited on white (data.background); first a.png"
+    assert caplog.text.count("transparent") == caplog.text.count(said) == 1
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe.png", b"a\nb.png", "\u202eü ☃.png".encode(), b"a=b,c'\"${x}.png"])
+def test_odd_file_names_are_read_and_shown_in_one_line(tmp_path, name):
+    file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+    file.write_bytes(saved(Image.fromarray(noise(8, 8)), "PNG"))
+    assert (read_own(tmp_path).images == noise(8, 8)).all()
+    own_checksum(tmp_path)
+    file.write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"\.png must be a picture") as caught:
+        read_own(tmp_path)
+    assert len(str(caught.value).encode().splitlines()) == 1

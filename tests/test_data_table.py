@@ -1,0 +1,288 @@
+"""What people write into factors.csv, and into the arrays of factors and labels of an .npz."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vae.config import Binarisation, Colour
+from vae.data.factors import Factors
+from vae.data.files import DataError
+from vae.data.own import read_own
+from vae.data.splits import of_own
+from vae.disentanglement.codes import Codes
+from vae.disentanglement.sap import sap_continuous
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5), dtype=np.uint8)
+
+
+def folder_with(path: Path, table: str | bytes) -> Path:
+    """Six pictures, 0.png … 5.png, and this table."""
+    path.mkdir(exist_ok=True)
+    for number, image in enumerate(IMAGES):
+        Image.fromarray(image).save(path / f"{number}.png")
+    (path / "factors.csv").write_bytes(table.encode() if isinstance(table, str) else table)
+    return path
+
+
+def column(path: Path, *cells: str) -> Factors:
+    """The factors of a table with one column."""
+    rows = [f"{number}.png,{cell}" for number, cell in enumerate(cells)]
+    factors = read_own(folder_with(path, "\n".join(["file,hue", *rows, ""]))).factors
+    assert factors is not None
+    return factors
+
+
+@pytest.mark.parametrize(
+    ("cells", "levels"),
+    [
+        (("10", "9", "100", "0", "20", "9"), [2, 1, 4, 0, 3, 1]),
+        (("1", "1.0", "1e0", "+1", "01", "2"), [0, 0, 0, 0, 0, 1]),
+        (("-10", "-9", ".5", "5.", "5e-1", "0"), [0, 1, 3, 4, 3, 2]),
+        (("9007199254740993", "9007199254740992", "0", "0", "0", "0"), [2, 1, 0, 0, 0, 0]),
+        (("0.1", "0.10", "0.2", "-0", "0", "0.0"), [1, 1, 2, 0, 0, 0]),
+        (("true", "False", "TRUE", "false", "True", "FALSE"), [1, 0, 1, 0, 1, 0]),
+        ((" 7", "7 ", "\t7", "8", '" 8"', "8"), [0, 0, 0, 1, 1, 1]),
+        (("red", "blue", "red ", " green", "red", "red"), [2, 0, 2, 1, 2, 2]),
+        (("3d", "10d", "3d", "3d", "3d", "3d"), [1, 0, 1, 1, 1, 1]),
+        (("ä", "ö", "☃", "ä", "ä", "ä"), [0, 1, 2, 0, 0, 0]),
+    ],
+)
+def test_the_levels_of_a_column_are_in_the_order_of_its_values(tmp_path, cells, levels):
+    assert column(tmp_path / "f", *cells).levels[:, 0].tolist() == levels
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (("1", "2", "", "3", "4", "5"), r"the factor hue must have a value for every picture, number 3 is empty"),
+        (("1", "2", "  ", "3", "4", "5"), r"the factor hue must have a value for every picture, number 3 is empty"),
+        (("1", "2", "high", "3", "4", "5"), r"must have numbers or words, not both, got 1 and high"),
+        (("true", "0", "1", "1", "1", "1"), r"must have numbers or words, not both, got 0 and true"),
+        (('"1,5"', "2", "3", "3", "4", "5"), r"must have decimal points, got 1,5\. Write 1\.5"),
+        (('"0,5"', '"0,25"', '"1,5"', '"2,5"', '",5"', '"-1,5"'), r"must have decimal points, got 0,5"),
+        (("1", "nan", "3", "3", "4", "5"), r"must have finite numbers or words, got nan"),
+        (("1", "2", "-inf", "3", "4", "5"), r"must have finite numbers or words, got -inf"),
+        (("1", "2", "1e999", "3", "4", "5"), r"must have finite numbers or words, got 1e999"),
+        (("1", "1_000", "3", "3", "4", "5"), r"must have numbers or words, not both, got 1 and 1_000"),
+        (("1", "−2", "3", "3", "4", "5"), r"must have numbers or words, not both, got 1 and −2"),
+        (("7", "7.0", "7", "7", "7", "7"), r"a factor must vary, and none of hue does"),
+    ],
+)
+def test_a_column_that_may_mean_two_things_is_refused_in_one_line(tmp_path, cells, said):
+    with pytest.raises(DataError, match=rf"factors\.csv: .*{said}") as caught:
+        column(tmp_path / "f", *cells)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+ROWS = "".join(f"{k}.png,{k % 2},{k // 2}\n" for k in range(6))
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("file;hue;size\n" + ROWS.replace(",", ";"), "be separated by commas, is by semicolons"),
+        ("file\thue\tsize\n" + ROWS.replace(",", "\t"), "be separated by commas, is by tabs"),
+        ('"file";"hue"\n' + ROWS.replace(",", ";"), "be separated by commas, is by semicolons"),
+        ("file,hue,hue\n" + ROWS, "have a different name for every column, two are named hue"),
+        ("file,hue, hue\n" + ROWS, "have a different name for every column, two are named hue"),
+        ("file,file,hue\n" + ROWS, "have a different name for every column, two are named file"),
+        ("file,hue,\n" + ROWS, "have a different name for every column, one has none"),
+        ("file,hue,size\n" + ROWS + "3.png,1,1\n", r"have one row for a picture, 3\.png has two"),
+        ("file,hue,size\n" + ROWS + " 3.png ,1,1\n", r"have one row for a picture, 3\.png has two"),
+        ("name,hue,size\n" + ROWS, "one of them `file`, and have a row a picture; got name, hue, size and 6 rows"),
+        ("file,hue,size\n", "got file, hue, size and 0 rows"),
+        ("file,hue,size\n" + ROWS.replace("2.png,0,1", "2.png,0,1,5"), "the row 2.png,0,1,5 has 4"),
+        (
+            "file,hue,size\n" + ROWS.replace("2.png,0,1", "2.png,0"),
+            "have as many values .* the row 2.png,0 has 2",
+        ),
+        ("file,hue,size\n" + ROWS.replace("2.png,0,1", '2.png,"0,1'), "be a table in CSV"),
+        (("file,hue,size\n" + ROWS).encode("utf-16"), "be a table in CSV, in UTF-8"),
+        ("file,größe,size\n".encode("latin-1") + ROWS.encode(), "be a table in CSV, in UTF-8"),
+    ],
+)
+def test_a_table_that_may_mean_two_things_is_refused_in_one_line(tmp_path, table, said):
+    with pytest.raises(DataError, match=rf"factors\.csv must .*{said}") as caught:
+        read_own(folder_with(tmp_path / "f", table))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        b"\xef\xbb\xbffile,hue,size\n" + ROWS.encode(),
+        "file,hue,size\r\n" + ROWS.replace("\n", "\r\n"),
+        " file , hue , size \n" + ROWS.replace(",", " , "),
+        "file,hue,size\n\n" + ROWS + ",,\n\n",
+        "hue,file,size\n" + "".join(f"{k % 2},{k}.png,{k // 2}\n" for k in range(6)),
+        '"file","hue","size"\n' + "".join(f'"{k}.png","{k % 2}","{k // 2}"\n' for k in reversed(range(6))),
+    ],
+)
+def test_a_table_as_spreadsheets_and_people_write_it_is_read(tmp_path, table):
+    factors = read_own(folder_with(tmp_path / "f", table)).factors
+    assert factors.names == ("hue", "size")
+    assert factors.levels.tolist() == [[k % 2, k // 2] for k in range(6)]
+
+
+def test_rows_of_missing_pictures_are_counted_and_constant_factors_named(tmp_path, caplog):
+    rows = "".join(f"{k}.png,{k % 2},same\n" for k in range(9))
+    with caplog.at_level(logging.INFO):
+        read_own(folder_with(tmp_path / "f", "file,hue,site\n" + rows))
+    assert "rows of pictures that are not there: 3, first 6.png" in caplog.text
+    assert "left out, because they are the same in every image: site" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["table", "text in an array"])
+def test_perfect_codes_of_a_numeric_factor_are_scored_as_perfect(tmp_path, kind):
+    """As text, 0, 10, 20, ..., 110 would be the levels 0, 1, 4, ...: the score was .538."""
+    generator = np.random.default_rng(0)
+    values = generator.integers(0, 12, (400, 2)) * 10
+    if kind == "table":
+        (tmp_path / "f").mkdir()
+        for number in range(400):
+            Image.fromarray(IMAGES[0]).save(tmp_path / "f" / f"{number:03d}.png")
+        rows = [f"{number:03d}.png,{x},{y}" for number, (x, y) in enumerate(values)]
+        (tmp_path / "f" / "factors.csv").write_text("\n".join(["file,x,y", *rows]))
+        factors = read_own(tmp_path / "f").factors
+    else:
+        np.savez(tmp_path / "f.npz", images=IMAGES[:1].repeat(400, axis=0), factors=values.astype(str))
+        factors = read_own(tmp_path / "f.npz").factors
+    assert (factors.levels == values // 10).all()
+    score = sap_continuous(Codes(values / 10.0, factors), 10_000, generator).score
+    assert score == pytest.approx(0.997, abs=0.01)
+
+
+# ------------------------------------------------------------------------------------------------ arrays
+
+
+def archive(path: Path, **arrays: object) -> Path:
+    np.savez(path / "own.npz", **({"images": IMAGES} | arrays))
+    return path / "own.npz"
+
+
+@pytest.mark.parametrize(
+    ("values", "levels"),
+    [
+        (np.array([True, False, True, False, True, True]), [1, 0, 1, 0, 1, 1]),
+        (np.array([0.5, 0.25, 0.5, 1.5, -1.0, 0.5]), [2, 1, 2, 3, 0, 2]),
+        (np.array([10, 9, 100, 0, 20, 9], dtype=np.uint64), [2, 1, 4, 0, 3, 1]),
+        (np.array(["10", "9", "100", "0", "20", "9"]), [2, 1, 4, 0, 3, 1]),
+        (np.array([b"10", b"9", b"100", b"0", b"20", b"9"]), [2, 1, 4, 0, 3, 1]),
+        (np.array(["b", "a", "b", "b", "b", "b"]), [1, 0, 1, 1, 1, 1]),
+    ],
+)
+def test_factors_of_an_array_are_numbers_or_words(tmp_path, values, levels):
+    factors = read_own(archive(tmp_path, factors=values[:, None])).factors
+    assert factors.levels[:, 0].tolist() == levels
+
+
+@pytest.mark.parametrize(
+    ("factors", "said"),
+    [
+        (np.arange(6) * 1j, "the factor factor_0 must have finite numbers or words only, got complex128"),
+        (np.arange(6).astype("M8[s]"), r"the factor factor_0 must .*, got datetime64\[s\]"),
+        (np.arange(6).astype("m8[s]"), r"the factor factor_0 must .*, got timedelta64\[s\]"),
+        (np.zeros(6, dtype=[("a", "i4"), ("b", "f4")]), r"the factor factor_0 must .*, got \[\('a', '<i4'\)"),
+        (np.zeros(6, dtype=[("ä☃", "i4")]), r"has fields with names"),
+        (np.zeros(6, dtype="V3"), r"the factor factor_0 must .*, got \|V3"),
+        (np.array([b"\xff\xfe"] * 6), "the factor factor_0 must be text in UTF-8"),
+        (np.array(["1", "", "2", "3", "4", "5"]), "number 2 is empty"),
+        (np.array(["1", "x", "2", "3", "4", "5"]), "not both, got 1 and x"),
+        (np.array([1, np.inf, 2, 3, 4, 5]), "must have finite numbers"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Stored array in format 3.0")
+def test_factors_that_are_neither_are_refused_by_name(tmp_path, factors, said):
+    with pytest.raises(DataError, match=said) as caught:
+        read_own(archive(tmp_path, factors=factors[:, None]))
+    assert "own.npz" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ([1, 2], "factor_names must be text, got int64"),
+        (["a", "a "], "factor_names must be 2 different names"),
+        (["a", ""], "factor_names must be 2 different names"),
+        ([["a", "b"]], "factor_names must be 2 different names"),
+        ([b"\xff", b"b"], "factor_names must be text in UTF-8"),
+    ],
+)
+def test_names_of_factors_that_do_not_name_them_are_refused(tmp_path, names, said):
+    path = archive(tmp_path, factors=np.arange(12).reshape(6, 2), factor_names=np.array(names))
+    with pytest.raises(DataError, match=said):
+        read_own(path)
+
+
+def test_names_without_factors_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"factor_names need an array `factors` of shape \(6, factors\)"):
+        read_own(archive(tmp_path, factor_names=["hue"]))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int16, np.bool_])
+def test_labels_are_those_of_the_image_sets(tmp_path, kind):
+    labels = np.array([0, 1, 0, 1, 1, 0]).astype(kind)
+    own = read_own(archive(tmp_path, labels=labels, factors=np.arange(6)[:, None]))
+    splits = of_own(own, 2, 2, Binarisation.none)
+    for part in (splits.train, splits.validation, splits.test):
+        images = [IMAGES.tolist().index(image[0].tolist()) for image in part.pixels]
+        assert part.labels.tolist() == labels[images].astype(int).tolist()
+    assert splits.train.factors.names == ("factor_0",)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.arange(5), r"labels must be whole numbers of shape \(6,\), got int64 \(5,\)"),
+        (np.eye(6, dtype=int), r"labels must be whole numbers of shape \(6,\), got int64 \(6, 6\)"),
+        (np.arange(6.0), r"got float64 \(6,\)\. Convert them with astype\(int\)"),
+        (np.array(list("abcdef")), r"got <U1 \(6,\)"),
+        (np.arange(6) - 1, r"labels must lie in \[0, 2147483647\], go from -1 to 4"),
+        (np.array([0, 1, 2, 3, 4, 2**64 - 1], dtype=np.uint64), r"go from 0 to 18446744073709551615"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(tmp_path, labels, said):
+    with pytest.raises(DataError, match=said):
+        read_own(archive(tmp_path, labels=labels))
+
+
+def test_other_arrays_are_named_as_ignored(tmp_path, caplog):
+    read_own(archive(tmp_path, targets=np.arange(6), masks=IMAGES))
+    assert "ignored targets, masks; what is read is images, labels, factors, factor_names" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (IMAGES / 255, r"got float64 \(6, 4, 5\)\. If they lie in \[0, 1\]: \(255 \* images\)\.round\(\)\.astype"),
+        (IMAGES > 127, r"got bool \(6, 4, 5\)\. Convert them: 255 \* images\.astype\('uint8'\)"),
+        (IMAGES.astype(int), r"got int64 \(6, 4, 5\)\. If they lie in \[0, 255\]: images\.astype\('uint8'\)"),
+        (IMAGES.astype(np.uint16), r"got uint16 \(6, 4, 5\)\. If they fill 16 bits: \(images / 257\)\.round"),
+    ],
+)
+def test_images_of_another_type_are_refused_with_their_conversion(tmp_path, images, said):
+    with pytest.raises(DataError, match=said):
+        read_own(archive(tmp_path, images=images))
+
+
+def test_an_array_without_a_name_is_told_how_to_get_one(tmp_path):
+    np.savez(tmp_path / "own.npz", IMAGES)
+    with pytest.raises(DataError, match=r"must hold an array `images`, it holds arr_0\. Name it so in numpy\.savez"):
+        read_own(tmp_path / "own.npz")
+
+
+def test_the_colour_that_is_asked_for_is_that_of_an_array(tmp_path):
+    colour = np.random.default_rng(1).integers(0, 256, (600, 3, 4, 5), dtype=np.uint8)
+    (tmp_path / "colour").mkdir()
+    path = archive(tmp_path / "colour", images=colour)
+    assert (read_own(path).images == colour).all()
+    assert (read_own(path, colour=Colour.rgb).images == colour).all()
+    for image, grey in zip(colour, read_own(path, colour=Colour.grey).images, strict=True):
+        assert (grey[0] == np.asarray(Image.fromarray(image.transpose(1, 2, 0)).convert("L"))).all()
+    path = archive(tmp_path)
+    assert (read_own(path, colour=Colour.grey).images == IMAGES[:, None]).all()
+    assert (read_own(path, colour=Colour.rgb).images == IMAGES[:, None].repeat(3, axis=1)).all()

@@ -1,0 +1,224 @@
+"""One picture file -> its pixels as a person sees them: grey or of three colours, upright, opaque, of 8 bits, in sRGB.
+
+Pillow decodes. What it leaves to its caller is done here: orientation, transparency, 16 bits, colour profiles. The
+gamma and chromaticities that a PNG may hold without a colour profile are not applied.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from vae.config import Background
+from vae.data.files import DataError, read_bytes, reason
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")  # no others: EPS, say, would start a program
+
+GREY_MODES = ("1", "L", "LA", "La")
+WIDE_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # of one channel with more than 8 bits
+PROFILES_OF = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}  # the colour spaces of the profiles that fit a mode
+PNG_DEPTH, PNG_COLOUR_TYPE = 24, 25  # where these bytes are (PNG specification, 11.2.2 IHDR)
+ORIENTATION = 274
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # TIFF 6.0, section 8
+TWELVE_BITS = 4_095
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that has been read.
+
+    Attributes:
+        pixels: one channel where the three are equal in every pixel.
+        stored_grey: the file has no colour channels.
+        stated: what was done with it that its pixels alone do not show.
+        warned: what may not be as its owner expects.
+    """
+
+    pixels: UInt8[np.ndarray, "channels height width"]
+    stored_grey: bool
+    stated: tuple[str, ...]
+    warned: tuple[str, ...]
+
+
+def read_picture(file: Path, background: Background) -> Picture:
+    """The picture in a file.
+
+    Args:
+        file: in one of FORMATS, whatever its name says.
+        background: what lies behind transparent pixels.
+
+    Raises:
+        DataError: it is no regular file or no picture, has several frames, or has values that are no shades.
+    """
+    data = read_bytes(file)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+                pixels, grey, stated, warned = decode(opened, data, background)
+        except Exception as error:  # Pillow's decoders raise whatever a damaged file has them run into
+            unknown = isinstance(error, UnidentifiedImageError)
+            said = f"Pillow can read it as none of {', '.join(FORMATS)}" if unknown else reason(error)
+            raise DataError(f"{file} must be a picture: {said}. Remove or replace it") from None
+    warned += [f"are not as Pillow expects ({' '.join(str(w.message).split())[:200]})" for w in caught]
+    return Picture(channels_first(pixels), grey, tuple(dict.fromkeys(stated)), tuple(dict.fromkeys(warned)))
+
+
+def decode(
+    opened: Image.Image, data: bytes, background: Background
+) -> tuple[UInt8[np.ndarray, "height width *channels"], bool, list[str], list[str]]:
+    """The pixels, whether they are stored without colour, what is stated and what is warned of.
+
+    Raises:
+        ValueError: there are several frames, or values that are no shades. Pillow raises others, too.
+    """
+    stated: list[str] = []
+    warned: list[str] = []
+    frames = getattr(opened, "n_frames", 1)
+    if frames > 1 and opened.format != "MPO":  # the first of an MPO is the photograph, the others belong to it
+        raise ValueError(f"it has {frames} frames, and must have one")
+    orientation = orientation_of(opened, warned)  # asked first: newer versions turn a TIFF when it is loaded
+    opened.load()
+    profile = opened.info.get("icc_profile")
+    inverted = opened.format == "TIFF" and opened.getexif().get(PHOTOMETRIC) == WHITE_IS_ZERO
+    picture = opened
+    if orientation in range(2, 9):
+        picture = ImageOps.exif_transpose(opened)
+        stated.append("were turned upright, as their EXIF orientation says")
+    if picture.mode in WIDE_MODES or picture.mode == "F":
+        if profile:
+            warned.append("have a colour profile that is ignored, because it is not of 8 bits")
+        colour = shades(picture, warned, inverted=inverted)
+        if picture.mode != "F":
+            stated.append("have 16 bits, scaled to 8 (v / 257)")
+        key = picture.info.get("transparency")
+        alpha = None if key is None else np.where(np.asarray(picture) == key, 0, 255).astype(np.uint8)
+        return composite(colour, alpha, background, stated), True, stated, warned
+    stored_grey = picture.mode in GREY_MODES or (opened.format == "PNG" and data[PNG_COLOUR_TYPE] in (0, 4))
+    alpha = None
+    if picture.has_transparency_data:
+        if opened.format == "PNG":
+            scale_transparent_colour(picture, data[PNG_DEPTH])
+        picture = picture.convert("LA" if picture.mode in GREY_MODES else "RGBA")
+        alpha = np.asarray(picture.getchannel("A"))
+    if picture.mode in GREY_MODES:
+        picture = picture.convert("L")
+    elif picture.mode != "CMYK":
+        picture = picture.convert("RGB")
+    if profile:
+        picture = in_srgb(picture, profile, stated, warned)
+    colour = np.asarray(picture.convert("RGB") if picture.mode == "CMYK" else picture)
+    return composite(colour, alpha, background, stated), stored_grey, stated, warned
+
+
+def orientation_of(opened: Image.Image, warned: list[str]) -> int:
+    """How the picture lies (TIFF 6.0, tag 274): 1 is upright, 2 to 8 are turned or mirrored, others mean nothing."""
+    try:
+        orientation = opened.getexif().get(ORIENTATION, 1)
+    except Exception as error:  # of a damaged block: whatever Pillow runs into
+        warned.append(f"have EXIF data that cannot be read ({reason(error)}), and are taken as upright")
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def shades(picture: Image.Image, warned: list[str], *, inverted: bool) -> UInt8[np.ndarray, "height width"]:
+    """The grey values of a picture of 16 bits, of whole numbers from 0 to 65 535, or of floats from 0 to 1.
+
+    Raises:
+        ValueError: a value lies outside, or is not a number.
+    """
+    values = np.asarray(picture)
+    low, high = float(values.min()), float(values.max())
+    if picture.mode == "F":
+        if not (low >= 0 and high <= 1):  # NaN, too
+            raise ValueError(f"floats must lie in [0, 1], these go from {low:g} to {high:g}")
+        return np.rint(255 * values.astype(np.float64)).astype(np.uint8)
+    if low < 0 or high > 65_535:
+        raise ValueError(f"whole numbers must lie in [0, 65535], these go from {low:.0f} to {high:.0f}")
+    if high <= TWELVE_BITS:
+        warned.append(f"have 16 bits and no value above {TWELVE_BITS}: they are dark, because nothing is stretched")
+    wide = values.astype(np.uint32)
+    return (((65_535 - wide if inverted else wide) + 128) // 257).astype(np.uint8)
+
+
+def scale_transparent_colour(picture: Image.Image, depth: int) -> None:
+    """Make the transparent colour of a PNG one of the shades that Pillow gives: it leaves it at the file's own depth.
+
+    Raises:
+        ValueError: at 16 bits a colour, of which 8 are read, the transparent one cannot be told from others.
+    """
+    key = picture.info.get("transparency")
+    if picture.mode == "L" and isinstance(key, int) and depth in (2, 4):
+        picture.info["transparency"] = key * 255 // (2**depth - 1)
+    if picture.mode == "RGB" and depth == 16:
+        raise ValueError("one transparent colour among colours of 16 bits is not read; save it with an alpha channel")
+
+
+def in_srgb(picture: Image.Image, profile: bytes, stated: list[str], warned: list[str]) -> Image.Image:
+    """The picture, L, RGB or CMYK, from the colours of its profile to those of a screen. Greys stay grey."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return picture
+        space = source.profile.xcolor_space.strip()
+        if space != PROFILES_OF[picture.mode]:
+            warned.append(f"have a colour profile that is ignored: it is for {space}, they are {picture.mode}")
+            return picture
+        screen = ImageCms.createProfile("sRGB")
+        exact = ImageCms.Flags.NOOPTIMIZE  # without it dark greys may be off by ten shades
+        converted = ImageCms.profileToProfile(picture, source, screen, outputMode="RGB", flags=exact)
+        assert converted is not None  # it is only where the picture is changed in place
+    except (OSError, ImageCms.PyCMSError, ImportError) as error:
+        warned.append(f"have a colour profile that cannot be used ({reason(error)}), and are taken as sRGB")
+        return picture
+    stated.append("were converted from their colour profile to sRGB")
+    grey = picture.mode == "L" or (picture.mode == "RGB" and is_grey(np.asarray(picture)))
+    return converted.convert("L") if grey else converted
+
+
+def composite(
+    colour: UInt8[np.ndarray, "height width *channels"],
+    alpha: UInt8[np.ndarray, "height width"] | None,
+    background: Background,
+    stated: list[str],
+) -> UInt8[np.ndarray, "height width *channels"]:
+    """The pixels over the background: alpha * colour + (1 - alpha) * background, rounded."""
+    if alpha is None or alpha.min() == 255:
+        return colour
+    stated.append(f"have transparent pixels, composited on {background.value} (data.background)")
+    opaque = alpha.astype(np.uint32).reshape(alpha.shape + (1,) * (colour.ndim - 2))
+    behind = 255 if background is Background.white else 0
+    over: UInt8[np.ndarray, "height width *channels"] = (
+        (opaque * colour + (255 - opaque) * behind + 127) // 255
+    ).astype(np.uint8)
+    return over
+
+
+def is_grey(pixels: UInt8[np.ndarray, "height width 3"]) -> bool:
+    """Whether the three channels are equal in every pixel."""
+    return bool((pixels == pixels[..., :1]).all())
+
+
+def channels_first(pixels: UInt8[np.ndarray, "height width *channels"]) -> UInt8[np.ndarray, "channels height width"]:
+    """The axes in order, and one channel where the three are equal."""
+    if pixels.ndim == 2:
+        return pixels[None]
+    if is_grey(pixels):
+        return np.ascontiguousarray(pixels[None, ..., 0])
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def luma(pixels: UInt8[np.ndarray, "*images channels height width"]) -> UInt8[np.ndarray, "*images 1 height width"]:
+    """The grey of three channels, as Pillow has it: .299 R + .587 G + .114 B (ITU-R BT.601). One channel stays."""
+    if pixels.shape[-3] == 1:
+        return pixels
+    red, green, blue = (pixels[..., channel : channel + 1, :, :].astype(np.uint32) for channel in range(3))
+    grey: UInt8[np.ndarray, "*images 1 height width"] = (
+        (19_595 * red + 38_470 * green + 7_471 * blue + 2**15) >> 16
+    ).astype(np.uint8)
+    return grey

@@ -1,0 +1,180 @@
+"""Factors as people write them down: the table `factors.csv` of a folder, and the columns of an array."""
+
+import csv
+import io
+import logging
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from vae.data.factors import Factors
+from vae.data.files import DataError, one_line, read_bytes, reason
+
+log = logging.getLogger(__name__)
+
+KEY = "file"  # the column with the names of the pictures
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?")
+NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs"}
+
+
+def read_table(path: Path, files: Sequence[Path]) -> Factors:
+    """The factors of the pictures, in their order, from a table with a column `file` and one a factor.
+
+    Args:
+        path: of a CSV file: UTF-8, commas, decimal points, the names of the columns in the first row.
+        files: the pictures. Rows of others are left out, with a warning.
+
+    Raises:
+        DataError: the table is damaged, ambiguous or has no row for a picture; no factor varies.
+    """
+    names, rows = parse(path)
+    known = {file.name for file in files}
+    table: dict[str, list[str]] = {}
+    for row in rows:
+        name = row[0] if row[0] in known else row[0].strip()
+        if name in table:
+            raise DataError(f"{path} must have one row for a picture, {name} has two. Remove one")
+        table[name] = row[1:]
+    missing = [file.name for file in files if file.name not in table]
+    if missing:
+        raise DataError(f"{path} must have a row for every picture, {missing[0]} has none")
+    strangers = [name for name in table if name not in known]
+    if strangers:
+        log.warning(
+            one_line(f"warning: {path}: rows of pictures that are not there: {len(strangers)}, first {strangers[0]}")
+        )
+    columns = {name: [table[file.name][k] for file in files] for k, name in enumerate(names)}
+    return as_factors({name: from_words(column, name, path) for name, column in columns.items()}, path)
+
+
+def parse(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The names of the factors; and the rows, the picture's name first and then a value a factor.
+
+    Raises:
+        DataError: it is no such table.
+    """
+    try:
+        text = read_bytes(path).decode("utf-8-sig")  # spreadsheets write a byte order mark
+        refuse_other_delimiters(text, path)
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if any(map(str.strip, row))]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} must be a table in CSV, in UTF-8: {reason(error)}. Save it so") from None
+    header = [name.strip() for name in rows[0]] if rows else []
+    if KEY not in header or len(rows) < 2:
+        raise DataError(
+            f"{path} must begin with the names of its columns, one of them `{KEY}`, and have a row a picture; "
+            f"got {', '.join(header)[:100] or 'nothing'} and {max(len(rows) - 1, 0)} rows"
+        )
+    repeated = [name for name, count in Counter(header).items() if count > 1]
+    if repeated or "" in header:
+        wrong = f"two are named {repeated[0]}" if repeated and repeated[0] else "one has none"
+        raise DataError(f"{path} must have a different name for every column, {wrong}. Rename or remove it")
+    at = header.index(KEY)
+    body = [[row[at], *row[:at], *row[at + 1 :]] if len(row) == len(header) else row for row in rows[1:]]
+    uneven = [row for row in body if len(row) != len(header)]
+    if uneven:
+        raise DataError(
+            f"{path} must have as many values in every row as names, {len(header)}; "
+            f"the row {','.join(uneven[0])[:100]} has {len(uneven[0])}"
+        )
+    return header[:at] + header[at + 1 :], body
+
+
+def refuse_other_delimiters(text: str, path: Path) -> None:
+    """Refuse a table that a spreadsheet of another language, or another program, has written.
+
+    Raises:
+        DataError: the names of its columns are separated by semicolons or tabs.
+    """
+    first = text.strip().partition("\n")[0]
+    for delimiter, called in OTHER_DELIMITERS.items():
+        cells = [cell.strip(' "\r') for cell in first.split(delimiter)]
+        if len(cells) > 1 and KEY in cells:
+            raise DataError(f"{path} must be separated by commas, is by {called}. Save it as CSV with commas")
+
+
+def from_words(column: Sequence[str], name: str, path: Path) -> np.ndarray:
+    """A column of text as numbers, where all of it is numbers, or else as the words they are.
+
+    Numbers become exact decimals: 10 comes after 9, and 1, 1.0 and 1e0 are one level. The words true and false are
+    two levels in any case of their letters.
+
+    Raises:
+        DataError: a cell is empty, no finite number, or written with a decimal comma; or numbers and words are mixed.
+    """
+    cells = [cell.strip() for cell in column]
+    where = f"{path}: the factor {name}"
+    if "" in cells:
+        raise DataError(f"{where} must have a value for every picture, number {cells.index('') + 1} is empty. Fill it")
+    for cell in cells:
+        if DECIMAL_COMMA.fullmatch(cell):
+            raise DataError(f"{where} must have decimal points, got {cell}. Write {cell.replace(',', '.')}")
+        if NO_NUMBER.fullmatch(cell) or (NUMBER.fullmatch(cell) and not math.isfinite(float(cell))):
+            raise DataError(
+                f"{where} must have finite numbers or words, got {cell}. Replace it, or remove the picture"
+            )
+    number = next((cell for cell in cells if NUMBER.fullmatch(cell)), None)
+    word = next((cell for cell in cells if not NUMBER.fullmatch(cell)), None)
+    if number is not None and word is not None:
+        raise DataError(f"{where} must have numbers or words, not both, got {number} and {word}. Write them alike")
+    if word is None:
+        return np.array([Decimal(cell) for cell in cells], dtype=object)
+    if {cell.lower() for cell in cells} <= {"true", "false"}:
+        cells = [cell.lower() for cell in cells]
+    return np.array(cells)
+
+
+def from_array(column: np.ndarray, name: str, path: Path) -> np.ndarray:
+    """A column of an array as numbers or words. Text that is a number counts as one, as in a table.
+
+    Raises:
+        DataError: it holds something else, or no finite numbers.
+    """
+    where = f"{path}: the factor {name}"
+    match column.dtype.kind:
+        case "b" | "i" | "u":
+            return column
+        case "f":
+            if not np.isfinite(column).all():
+                raise DataError(f"{where} must have finite numbers or words only")
+            return column
+        case "U" | "S":
+            return from_words(as_text(column, where), name, path)
+        case _:
+            raise DataError(f"{where} must have finite numbers or words only, got {column.dtype}. Convert it")
+
+
+def as_text(array: np.ndarray, where: str) -> list[str]:
+    """The words in an array of text or of bytes in UTF-8.
+
+    Raises:
+        DataError: it is something else.
+    """
+    try:
+        if array.dtype.kind in "US":
+            return [word.decode() if isinstance(word, bytes) else str(word) for word in array.tolist()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where} must be text in UTF-8: {reason(error)}") from None
+    raise DataError(f"{where} must be text, got {array.dtype}")
+
+
+def as_factors(columns: dict[str, np.ndarray], path: Path) -> Factors:
+    """The factors that vary. The others are named in the log.
+
+    Raises:
+        DataError: none does.
+    """
+    factors = Factors.of(columns)
+    if not factors.names:
+        raise DataError(f"{path}: a factor must vary, and none of {', '.join(columns) or 'none'} does")
+    constant = [name for name in columns if name not in factors.names]
+    if constant:
+        log.info(one_line(f"{path}: left out, because they are the same in every image: {', '.join(constant)}"))
+    return factors
