@@ -13,8 +13,11 @@ import pytest
 import torch
 from command import ROOT, SMALL, one_error_line, run, run_train
 
-from vae import checkpoint
+from vae import app, checkpoint
+from vae.command_line import register_schema
+from vae.command_line.composition import Composer
 from vae.run_directory import RunExistsError, held
+from vae.stored import Task
 
 pytestmark = pytest.mark.usefixtures("mnist_root")
 
@@ -297,17 +300,25 @@ def test_a_signal_where_no_step_is_made_stops_at_once_and_the_run_continues(
     assert len(logged) == len(set(logged))  # nothing twice
 
 
-def test_a_run_that_is_trained_by_another_process_is_left_to_it(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("vae.run_directory.LOCK_PATIENCE_SECONDS", 0.1)
+def test_a_run_that_is_trained_by_another_process_is_left_to_it(tmp_path, caplog):
     refused = pytest.raises(RunExistsError, match="is being trained by another process")
-    with held(tmp_path / "run"), refused, held(tmp_path / "run"):
+    with held(tmp_path / "run"), refused, held(tmp_path / "run", patience_seconds=0.1):
         pass
-    assert caplog.messages == [
-        f"warning: {tmp_path}/run is being trained by another process. Waiting up to 0.1 s for it to stop"
-    ]
+    assert len(caplog.messages) == 1
+    assert f"{tmp_path}/run is being trained by another process" in caplog.messages[0]
     with held(tmp_path / "run"):
         pass
     assert len(caplog.messages) == 1
+
+
+def test_an_error_that_nobody_expects_is_shown_with_its_traceback(tmp_path, monkeypatch, caplog):
+    register_schema()
+    composer = Composer(ROOT / "configs")
+    task = Task(tmp_path / "run", composer.stored(composer.parse(["beta=4"])))
+    monkeypatch.setattr(app, "train", lambda *_: 1 / 0)
+    assert app.run(task) == 1
+    assert caplog.records[-1].exc_info is not None
+    assert (summary(tmp_path / "run")["status"], summary(tmp_path / "run")["error"]) == ("failed", "division by zero")
 
 
 def test_a_signal_does_not_wait_for_a_run_that_another_process_trains(tmp_path):

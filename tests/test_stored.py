@@ -33,7 +33,7 @@ def of(*words: str) -> stored.Stored:
     [
         ["beta=4"],
         ["model=conv", "objective=factor", "data=sprites32"],
-        ["likelihood=gaussian", "data=images", "data.path='it''s, ${beta}'", "data.binarisation=none", "beta=0.25"],
+        ["likelihood=gaussian", "data=images", "data.path='its, ${beta}'", "data.binarisation=none", "beta=0.25"],
         ["learning_rate_epochs=[0,9]", "learning_rate_factors=[1,0]", "threads=2", "adam_epsilon=1e-8"],
         ["objective=dip", "objective.covariance=means", "tracking.save_every_seconds=1.5"],
     ],
@@ -114,7 +114,10 @@ def test_a_few_lines_that_stand_for_gigabytes_are_refused_at_once():
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"choices": {"model": "transformer"}}, "no known option"),
+        (
+            {"choices": {"data": "mnist", "model": "transformer"}},
+            "one of mlp, conv, locatello for model, it has transformer",
+        ),
         ({"choices": None}, "must name the choices"),
         ({"beat": 4}, "is not of this version"),
         ({"beta": "much"}, "is not of this version"),

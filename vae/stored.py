@@ -58,16 +58,19 @@ class Stored:
             ConfigError: an option, a key or a type is unknown.
         """
         schema = OmegaConf.structured(Config)
+        for group, options in OPTIONS.items():
+            option = self.choices.get(group)
+            if option not in options:
+                raise ConfigError(
+                    f"the stored configuration must choose one of {', '.join(options)} for {group}, it has {option}. "
+                    "Start a new run"
+                )
+            schema[group] = OmegaConf.structured(options[option])
         try:
-            for group, options in OPTIONS.items():
-                schema[group] = OmegaConf.structured(options[self.choices[group]])
             # Added to the tree as they are: a text that looks like a reference stays a text.
             return cast("DictConfig", OmegaConf.merge(schema, OmegaConf.create(_escaped(self.values))))
-        except KeyError as error:
-            raise ConfigError(f"the stored configuration names no known option: {error}. Start a new run") from None
         except OmegaConfBaseException as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"the stored configuration is not of this version: {reason}. Start a new run") from None
+            raise _another_version(error) from None
 
     def config(self) -> Config:
         """The checked configuration.
@@ -78,12 +81,16 @@ class Stored:
         try:
             return cast("Config", OmegaConf.to_object(self.typed()))
         except OmegaConfBaseException as error:
-            reason = " ".join(str(error).split())
-            raise ConfigError(f"the stored configuration is not of this version: {reason}. Start a new run") from None
+            raise _another_version(error) from None
 
     def changed(self, **values: Any) -> "Stored":
         """The same with other values of the root."""
         return replace(self, values={**self.values, **values})
+
+
+def _another_version(error: OmegaConfBaseException) -> ConfigError:
+    reason = " ".join(str(error).split())
+    return ConfigError(f"the stored configuration is not of this version: {reason}. Start a new run")
 
 
 def literal(text: str) -> str:
