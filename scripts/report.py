@@ -5,6 +5,7 @@ prints the main table in Markdown and the slopes between rate and distortion. A 
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -26,7 +27,12 @@ def main() -> int:
     if found is None:
         print(f"error: a report needs a finished run, {folder} has none", file=sys.stderr)
         return 1
-    print(found)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # not every locale has a ± or a β
+        print(found, flush=True)
+    except BrokenPipeError:  # a reader such as head has seen enough; Python flushes once more as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     print(f"{folder / PAGE} and {RESULTS}", file=sys.stderr)
     return 0
 

@@ -13,14 +13,12 @@ import termios
 from contextlib import closing
 from pathlib import Path
 
-import google_crc32c
 import pytest
 import torch
 from command import ROOT, SMALL
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.compat.tensorflow_stub import pywrap_tensorflow
 
 from vae import tracking
 from vae.run_directory import write_json
@@ -165,21 +163,6 @@ def test_tensorboard_holds_the_numbers_of_metrics_jsonl(tmp_path):
     assert {tag: points(tmp_path, tag) for tag in events(tmp_path).Tags()["scalars"]} == {
         tag: [(1, value)] for tag, value in numbers.items()
     }
-
-
-@given(st.binary(max_size=300))
-@example(bytes(range(256)) * 80)  # in C, long records take another way than short ones
-def test_the_checksums_of_event_files_are_tensorboards(data):
-    assert tracking._masked_crc32c(data) == pywrap_tensorflow.masked_crc32c(data)
-
-
-def test_no_checksum_of_an_event_file_is_worked_out_in_python(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(pywrap_tensorflow, "crc_update", lambda _, data: asked.append(data) or 0)
-    pywrap_tensorflow.masked_crc32c(b"so it would be seen")
-    everything(tmp_path, tensorboard=True)
-    assert asked == [b"so it would be seen"]
-    assert google_crc32c.implementation == "c"
 
 
 def test_pictures_are_taken_only_where_they_are_shown(tmp_path):
