@@ -96,14 +96,15 @@ def test_the_folder_of_a_single_run_is_a_report_of_that_run(tmp_path, monkeypatc
 
 def test_an_older_summary_lacks_what_came_later(tmp_path):
     test = {"distortion": 80.0, "rate": 20.0, "elbo": -100.0}
-    put_run(tmp_path / "beta=1.0_seed=0", {"status": "done", "beta": 1.0, "test": test})
+    first = {"status": "done", "beta": 1.0, "seed": 0, "epochs": 1, "steps": 9, "seconds": 1.0, "test": test}
+    put_run(tmp_path / "beta=1.0_seed=0", first)
     put_run(tmp_path / "beta=2.0_seed=0", summary_of(2.0, 0))
     put_run(tmp_path / "beta=4.0_seed=0", {"status": "done"})
-    put_run(tmp_path / "beta=8.0_seed=0", {"status": "failed"})
+    put_run(tmp_path / "beta=8.0_seed=0", {"status": "failed", "code": 3, "error": "the loss is nan"})
     page = page_of(tmp_path)
     assert list(grouped_of(tmp_path)) == ["beta=1", "beta=2"]
-    assert ">without test numbers<" in page
-    assert ">failed<" in page
+    assert ">unfinished: summary.json is damaged: beta is missing<" in page
+    assert ">failed, code 3: the loss is nan<" in page
     rows = rows_of(tmp_path)
     assert (rows["beta=1.0_seed=0"]["rate"], rows["beta=1.0_seed=0"]["mig"]) == ("20.0", "")
 

@@ -207,7 +207,8 @@ def _keep(path: Path, name: Path) -> None:
 
 def set_aside(path: Path) -> Path:
     """Rename what is at `path` and cannot be used to a free name beside it, which is returned. Nothing is deleted."""
-    names = (path.with_name(f"{path.name}.damaged{number}") for number in ("", *(f"-{n}" for n in itertools.count(2))))
+    endings = itertools.chain(["damaged"], (f"damaged-{number}" for number in itertools.count(2)))
+    names = (path.with_name(f"{path.name}.{ending}") for ending in endings)
     free = next(name for name in names if not os.path.lexists(name))
     path.rename(free)
     return free

@@ -44,6 +44,7 @@ from vae.run_directory import (
 log = logging.getLogger(__name__)
 
 Drawn = TypeVar("Drawn")
+Line = dict[str, int | float]  # of metrics.jsonl: a step, and numbers by their tags
 
 HISTOGRAM_BINS = 64  # TensorBoard shows 30; its own choice of 700 takes ten times as long to write
 CONCLUSION = ("test/", "disentanglement/")  # what the tags begin with of numbers that only a run's end has
@@ -373,11 +374,11 @@ def _open_metrics(directory: Path) -> TextIO:
     return (directory / METRICS).open("a", encoding="utf-8", buffering=1)
 
 
-def _concludes(line: Mapping[str, float]) -> bool:
+def _concludes(line: Mapping[str, int | float]) -> bool:
     return any(tag.startswith(CONCLUSION) for tag in line)
 
 
-def read_metrics(path: Path) -> tuple[list[dict[str, float]], int]:
+def read_metrics(path: Path) -> tuple[list[Line], int]:
     """The lines of a `metrics.jsonl`: a step and the numbers by their tags; and how many were none, and left out.
 
     A last line without an end, which a kill cuts short, is not counted among those.
@@ -391,7 +392,7 @@ def read_metrics(path: Path) -> tuple[list[dict[str, float]], int]:
     return found, lines.count(None)
 
 
-def _numbers(line: bytes) -> dict[str, float] | None:
+def _numbers(line: bytes) -> Line | None:
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):
@@ -401,7 +402,7 @@ def _numbers(line: bytes) -> dict[str, float] | None:
     return values if all(map(is_finite, values.values())) else None
 
 
-def _keep_lines(path: Path, keep: Callable[[dict[str, float]], bool]) -> list[dict[str, float]]:
+def _keep_lines(path: Path, keep: Callable[[Line], bool]) -> list[Line]:
     """Drop the lines of `metrics.jsonl` that are not to be kept, and those that are damaged; return the others."""
     try:
         lines, damaged = read_metrics(path)

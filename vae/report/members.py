@@ -80,8 +80,7 @@ class Member:
     @property
     def rate_per_latent(self) -> list[float]:
         """In nats; empty if the run did not say."""
-        found: list[float] = self.summary.get("test", {}).get("rate_per_latent", [])
-        return found
+        return [float(rate) for rate in self.summary.get("test", {}).get("rate_per_latent", [])]
 
     @cached_property
     def numbers(self) -> dict[str, float]:
@@ -89,7 +88,7 @@ class Member:
         test = self.summary.get("test", {})
         numbers = {name: float(value) for name, value in test.items() if is_number(value)}
         if "bound" in test.get("importance_weighted_bound", {}):
-            numbers["nll"] = -test["importance_weighted_bound"]["bound"]
+            numbers["nll"] = -float(test["importance_weighted_bound"]["bound"])
         return numbers | self.scores
 
     @cached_property
