@@ -238,7 +238,7 @@ def test_no_mutation_of_a_summary_ends_a_report_or_a_table(tmp_path, capsys):
     assert 50 < sum(statuses) < len(statuses) - 200
     conclude(tmp_path, [])
     said = capsys.readouterr().out
-    page = (tmp_path / PAGE).read_text(encoding="utf-8")
+    page = (tmp_path / PAGE).read_text(encoding="utf-8").replace("<wbr>", "")
     assert set(rows_of(tmp_path)) == names
     assert all(name in said and name in page for name in names)
 
