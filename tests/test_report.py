@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -36,6 +38,7 @@ from vae.report.selection import supervised_choices, unsupervised_ranking
 from vae.report.statistics import estimate, estimates, rank_correlations, slopes
 from vae.report.tables import DEPENDENCE, shown
 from vae.report.tables import SCORES as TITLES
+from vae.run_directory import temporary_of
 from vae.sweep import conclude
 
 HOSTILE = """it's <script>alert("x")</script> & </svg> "quoted\""""
@@ -516,3 +519,40 @@ def test_a_report_without_repeated_seeds_and_scores_loads_nothing_heavy(tmp_path
     done = run("-c", f"import sys, pathlib; sys.path.append('scripts'); {code}; assert not {HEAVY} & set(sys.modules)")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / PAGE).exists()
+
+
+def test_four_reports_of_one_folder_at_once_all_succeed(tmp_path):
+    put_sweep(tmp_path, [1.0, 4.0], 1, scores=False)
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "report.html.tmp").symlink_to(tmp_path / "mine")  # of somebody who knows an earlier version
+    command = [sys.executable, "scripts/report.py", str(tmp_path)]
+    started = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    said = [process.communicate(timeout=120) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0, 0], said
+    assert len({out for out, _ in said}) == 1
+    assert "</html>" in (tmp_path / PAGE).read_text()
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not list(tmp_path.glob("results.csv.*")) + list(tmp_path.glob("report.html.?*.tmp"))
+
+
+def test_a_report_removes_what_an_old_one_that_was_killed_has_left_and_leaves_a_new_one_alone(tmp_path):
+    put_run(tmp_path / "beta=1.0_seed=0", summary_of(1.0, 0, scores=False))
+    old, new = (temporary_of(tmp_path / PAGE) for _ in range(2))
+    for path in (old, new):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    page_of(tmp_path)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("shell", ["%s | head -c 1", "%s >&-", "%s 2>&-", "%s >&- 2>&-", "LC_ALL=C PYTHONUTF8=0 %s"])
+def test_a_report_does_not_depend_on_who_reads_what_it_prints(tmp_path, shell):
+    folder = put_sweep(tmp_path / "s", [1.0], 2, scores=False)
+    command = shell % f"{sys.executable} scripts/report.py {folder}"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+    assert (folder / PAGE).exists()
