@@ -204,12 +204,10 @@ def test_slopes_are_between_the_means_over_seeds(tmp_path):
     assert all(one.holds for one in found)
 
 
-@pytest.mark.parametrize(
-    "change", [{"objective": "total_correlation"}, {"beta": None}], ids=["another objective", "no beta"]
-)
-def test_the_law_is_not_asked_of_runs_that_it_is_not_of(tmp_path, change):
+def test_the_law_is_not_asked_of_runs_that_it_is_not_of(tmp_path):
     for beta in (1.0, 2.0):
-        put_run(tmp_path / f"beta={beta}_seed=0", summary_of(beta, 0, scores=False) | change)
+        summary = summary_of(beta, 0, scores=False) | {"objective": "total_correlation"}
+        put_run(tmp_path / f"beta={beta}_seed=0", summary)
     assert slopes(grouped_of(tmp_path)) == []
     assert "slope" not in (write_report(tmp_path) or "slope")
 
@@ -223,7 +221,8 @@ def test_settings_that_differ_in_more_than_beta_are_not_comparable(tmp_path):
 def test_the_table_of_the_readme_is_what_the_report_prints_of_those_runs(tmp_path):
     reference = json.loads((ROOT / "outputs" / "reference" / "beta_sweep.json").read_text())
     for content in reference["runs"]:
-        put_run(tmp_path / f"beta={content['beta']}_seed={content['seed']}", content | {"status": "done"})
+        more = {"status": "done", "epochs": 1, "steps": 1, "seconds": 1.0}  # which the table does not show
+        put_run(tmp_path / f"beta={content['beta']}_seed={content['seed']}", more | content)
     lines = text_table(grouped_of(tmp_path)).splitlines()
     readme = (ROOT / "README.md").read_text()
     assert "\n".join(lines[:6]) in readme

@@ -29,7 +29,7 @@ def test_who_finds_a_run_locked_is_told_by_whom_and_by_which_file(tmp_path, capl
             pass
         assert 0.4 < time.monotonic() - started < 10
     assert "Waiting up to 0.5 s" in caplog.text
-    with held(tmp_path, patience_seconds=0):
+    with held(tmp_path, patience_seconds=0.0):
         pass
 
 
@@ -48,7 +48,7 @@ def test_a_lock_without_a_note_is_named_all_the_same(tmp_path, note):
             pytest.raises(
                 RunExistsError, match=rf"process, of which nothing is known, which holds {tmp_path / LOCK}\."
             ),
-            held(tmp_path, patience_seconds=0),
+            held(tmp_path, patience_seconds=0.0),
         ):
             pass
         assert (tmp_path / LOCK_HOLDER).exists() == (note is not None)
@@ -69,10 +69,10 @@ def test_a_lock_that_a_process_of_another_host_has_left_names_file_host_and_proc
         (tmp_path / name).write_bytes(content)
     monkeypatch.setattr(socket, "gethostname", lambda: "node18")
     expected = rf"process {os.getpid()} on node17 since .* which holds {tmp_path / LOCK}\. .* delete that file"
-    with pytest.raises(RunExistsError, match=expected), held(tmp_path, patience_seconds=0):
+    with pytest.raises(RunExistsError, match=expected), held(tmp_path, patience_seconds=0.0):
         pass
     (tmp_path / LOCK).unlink()
-    with held(tmp_path, patience_seconds=0):
+    with held(tmp_path, patience_seconds=0.0):
         pass
 
 
@@ -81,7 +81,7 @@ def test_a_lock_is_free_after_its_process_was_killed(tmp_path):
     code += "with held(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=False)
     assert (tmp_path / LOCK_HOLDER).exists()
-    with held(tmp_path, patience_seconds=0):
+    with held(tmp_path, patience_seconds=0.0):
         pass
 
 
