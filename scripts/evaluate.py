@@ -21,7 +21,7 @@ from typing import Any
 from vae import console
 from vae.app import EXPECTED, exit_code, said
 from vae.evaluation import disentanglement_numbers, final_numbers, tight_bound
-from vae.run_directory import BEST, LAST, SUMMARY, held, read_summary, write_json
+from vae.run_directory import BEST, LAST, SUMMARY, held, is_number, read_summary, write_json
 from vae.runs import Run, load_run
 
 TOLERANCE = 1e-5  # relative, for another machine or thread count; the same one agrees to the last digit
@@ -72,7 +72,8 @@ def compare(numbers: Mapping[str, Any], scores: Mapping[str, Any] | None, summar
     """
     recorded = read_summary(summary.parent)
     if recorded["status"] == "unfinished":
-        print(f"{summary} does not exist: the run has not ended", file=sys.stderr)
+        reason = recorded.get("error", "it does not exist: the run has not ended")
+        print(f"{summary} has no numbers to compare: {reason}", file=sys.stderr)
         return 1
     if recorded["status"] == "failed":
         print(f"{summary} has no numbers to compare: the run failed, {recorded.get('error')}", file=sys.stderr)
@@ -103,7 +104,7 @@ def agree(one: Any, other: Any, tolerance: float) -> bool:
             same = isinstance(other, list) and len(one) == len(other)
             return same and all(agree(*pair, tolerance) for pair in zip(one, other, strict=True))
         case _:
-            return other is not None and math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
+            return is_number(other) and math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def main() -> int:
     if found is None:
         print(f"error: a report needs a finished run, {folder} has none", file=sys.stderr)
         return 1
-    print(found)
+    console.say(found)
     print(f"{folder / PAGE} and {RESULTS}", file=sys.stderr)
     return 0
 

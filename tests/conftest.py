@@ -14,7 +14,6 @@ import torch
 from command import MEMBER, SMALL, Answer, made_once
 from data_files import filled, write_good
 from small_trainings import begin, splits  # noqa: F401 - fixtures
-from tensorboard.summary.writer import event_file_writer
 
 from vae.config import Dataset
 from vae.data import ImageSet, ensure_files, fetch, read_idx
@@ -26,15 +25,6 @@ def one_thread() -> None:
     """A second thread gains small tensors nothing, and on a busy machine they wait for it. Runs inherit this."""
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
-
-
-@pytest.fixture(scope="session", autouse=True)
-def event_files_in_order() -> None:
-    """Files of one second are read in the order of their names, where a process's tenth comes before its second.
-
-    No run has so many; a worker of the tests has, but not from here on.
-    """
-    event_file_writer._global_uid = event_file_writer.AtomicCounter(10_000)
 
 
 @pytest.fixture

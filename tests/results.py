@@ -11,7 +11,8 @@ import torch
 from vae import checkpoint
 from vae.run_directory import METRICS, read_summary
 
-SEEN = ("epoch_sums", "interval_sums", "seconds", "best_elbo", "best_epoch", "epochs_without_better")  # by a watcher
+# By a watcher.
+SEEN = ("epoch_sums", "interval_sums", "seconds", "best_elbo", "best_epoch", "epochs_without_better", "logged_lines")
 
 
 def result(run: Path) -> str:

@@ -1,3 +1,5 @@
+import errno
+import io
 import os
 import pickle
 import re
@@ -10,6 +12,7 @@ import pytest
 import torch
 from command import ROOT
 
+from vae import checkpoint
 from vae.checkpoint import CheckpointError, load, load_newest, save
 from vae.run_directory import write_atomically
 
@@ -198,3 +201,106 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path):
     assert done.returncode == 27  # EFBIG
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["last"]
+
+
+# Foreign content and files that cannot be read
+
+
+@pytest.mark.parametrize("content", [[1, 2], 5, "text", None, (1,), {1: 2}, torch.zeros(2)])
+def test_content_of_another_kind_is_refused_in_one_line(tmp_path, content):
+    stored = io.BytesIO()
+    torch.save(content, stored)
+    (tmp_path / "last").write_bytes(checkpoint.header_of(stored.getvalue()) + stored.getvalue())
+    save(tmp_path / "previous", {"step": 1})
+    with pytest.raises(CheckpointError, match="must hold a state by names"):
+        load_newest(tmp_path)  # nobody damaged it, so it is not passed over
+    assert load(tmp_path / "previous") == {"step": 1}
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path, state, put):
+    put(tmp_path / "last")
+    with pytest.raises(CheckpointError, match=r"cannot read .*last: not a regular file"):
+        load_newest(tmp_path)
+    save(tmp_path / "previous", state | {"step": 6})
+    assert load_newest(tmp_path)["step"] == 6
+    assert os.path.lexists(tmp_path / "last.damaged")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_a_last_that_cannot_be_read_is_kept_and_no_older_one_takes_its_place(tmp_path, state, monkeypatch, number):
+    for step in (6, 7):
+        save(tmp_path / "last", state | {"step": step}, keep=tmp_path / "previous")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def refused(path):
+        if path.name == "last":
+            raise OSError(number, os.strerror(number), str(path))
+        return path.read_bytes()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "read_regular", refused)
+        with pytest.raises(
+            CheckpointError, match=rf"cannot read .*last: {os.strerror(number)}. It may be whole: make"
+        ):
+            load_newest(tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert load_newest(tmp_path)["step"] == 7
+
+
+def test_a_checkpoint_of_a_newer_version_is_kept_and_no_older_one_takes_its_place(tmp_path, state):
+    for step in (6, 7):
+        save(tmp_path / "last", state | {"step": step}, keep=tmp_path / "previous")
+    newer = (tmp_path / "last").read_bytes().replace(b"beta-vae 2 ", b"beta-vae 3 ", 1)
+    (tmp_path / "last").write_bytes(newer)
+    with pytest.raises(CheckpointError, match="not a checkpoint of this version"):
+        load_newest(tmp_path)
+    assert (tmp_path / "last").read_bytes() == newer
+
+
+def test_damaged_checkpoints_are_kept_under_other_names(tmp_path, state):
+    for step in range(6):
+        save(tmp_path / "last", state | {"step": step}, keep=tmp_path / "previous")
+        if step % 2:
+            flip(tmp_path / "last")
+            harmed = (tmp_path / "last").read_bytes()
+            load_newest(tmp_path)
+            name = {1: "last.damaged", 3: "last.damaged-2", 5: "last.damaged-3"}[step]
+            assert (tmp_path / name).read_bytes() == harmed
+
+
+# Writing at the same time as others, and where others have put something
+
+
+def test_several_processes_may_write_one_file_at_once(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from vae.run_directory import write_atomically\n"
+        "for _ in range(300): write_atomically(Path(sys.argv[1]), sys.argv[2].encode() * 50_000, durable=False)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "file")]
+    writers = [subprocess.Popen([*command, letter], cwd=ROOT) for letter in "abcd"]
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0, 0]
+    content = (tmp_path / "file").read_text()
+    assert len(content) == 50_000
+    assert len(set(content)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("link", ["file", "file.tmp"])
+def test_no_link_is_written_through(tmp_path, link):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / link).symlink_to(tmp_path / "mine")
+    write_atomically(tmp_path / "file", b"new")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert (tmp_path / "file").read_text() == "new"
+    assert not (tmp_path / "file").is_symlink()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_what_is_written_has_the_rights_that_the_user_wants(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "file", b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~umask

@@ -1,14 +1,20 @@
 """What damaged, foreign or missing files of a run do to the report of its folder: they take only themselves along."""
 
+import json
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import LATENTS, grouped_of, page_of, put_codes, put_picture, put_run, put_sweep, summary_of
+from fake_runs import LATENTS, grouped_of, page_of, put_codes, put_picture, put_run, put_sweep, rows_of, summary_of
 
-from vae.report import read_members, settings
+from vae.report import PAGE, read_members, settings
 from vae.report.page import Picture, origin_line, traversals
+from vae.run_directory import read_origin, read_summary
+from vae.sweep import conclude, member_line
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +51,8 @@ def test_a_damaged_file_takes_only_itself_along(tmp_path, sweep, file, damage):
     elif file == "run.json":
         assert origin_line(member) == ""
     elif file == "summary.json":
-        assert member.summary == {"status": "unfinished"}
+        assert member.summary["status"] == "unfinished"
+        assert member.ending.startswith("unfinished: summary.json is damaged: ")
     elif damage != "half":
         assert member.introduction == []
 
@@ -98,6 +105,8 @@ def test_codes_that_are_none_are_left_out(tmp_path, arrays):
         ("[1]", ""),
         ("3", ""),
         ('{"started": 5, "versions": 7, "device": "cpu"}', "cpu"),
+        ('{"revision": ["a"], "versions": {"torch": 2}, "threads": true, "device": "cpu"}', "cpu"),
+        ("[" * 100_000, ""),
         ('{"started": "yesterday", "revision": null, "versions": {"torch": "2.9.0"}}', "torch 2.9.0"),
     ],
 )
@@ -124,3 +133,126 @@ def test_matrices_that_are_missing_or_zero_are_no_error(tmp_path, matrices):
     summary["disentanglement"]["matrices"] = matrices
     put_run(tmp_path / "beta=1.0_seed=0", summary)
     assert ("Which latent knows which factor" in page_of(tmp_path)) == bool(matrices)
+
+
+@pytest.mark.parametrize("file", ["codes.npz", "figures/traversals.png", "run.json", "summary.json", "train.log"])
+@pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path, sweep, file, put):
+    directory = tmp_path / "beta=1.0_seed=0"
+    shutil.copytree(sweep / directory.name, directory)
+    (directory / file).unlink()
+    put(directory / file)
+    (member,) = read_members(tmp_path)
+    assert member.done == (file != "summary.json")
+    assert (member.codes is None) == (file == "codes.npz")
+    assert (traversals({"beta=1": [member]}) == []) == (file == "figures/traversals.png")
+    assert (origin_line(member) == "") == (file == "run.json")
+    assert (member.introduction == []) == (file == "train.log")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"steps": None}, "steps must be a whole number, 0 or more"),
+        ({"beta": True}, "beta must be a finite number, 0 or more"),
+        ({"seed": 1.5}, "seed must be a whole number, 0 or more"),
+        ({"seconds": -1.0}, "seconds must be a finite number, 0 or more"),
+        ({"seconds": 1e300}, "seconds is out of range"),
+        ({"epochs": 10**400}, "epochs is out of range"),
+        ({"status": "finished"}, "status must be done, failed or unfinished"),
+        ({"status": "failed"}, "code is missing"),
+        ({"test": {"distortion": 1.0, "rate": 1.0}}, "test.elbo is missing"),
+        ({"test": {"distortion": float("nan"), "rate": 1.0, "elbo": -2.0}}, "test.distortion must be a finite number"),
+        ({"asked": {"data": 3}}, "asked must be epochs and early_stopping_epochs"),
+        ({"disentanglement": {}}, "disentanglement.numbers is missing"),
+        ({"more": [[[[[[[[[[1]]]]]]]]]]}, "more.0.0.0.0.0.0.0.0 is too deeply nested"),
+    ],
+)
+def test_a_damaged_summary_is_that_of_an_unfinished_run_and_says_what_is_wrong(tmp_path, change, reason):
+    put_run(tmp_path / "run", summary_of(1.0, 0) | change)
+    assert read_summary(tmp_path / "run") == {"status": "unfinished", "error": f"summary.json is damaged: {reason}"}
+
+
+def test_a_summary_is_returned_as_it_was_written(tmp_path):
+    summary = summary_of(4.0, 1) | {"asked": {"epochs": 7, "early_stopping_epochs": None}, "new": {"key": "β"}}
+    assert read_summary(put_run(tmp_path / "run", summary)) == summary
+
+
+def test_of_a_damaged_origin_the_good_fields_are_kept_and_the_others_named(tmp_path):
+    directory = put_run(tmp_path / "run", None)
+    assert read_origin(directory).problem is None
+    origin = {"data_sha256": {"a.npz": "00"}, "continued": [1], "threads": "two", "device": "cpu"}
+    (directory / "run.json").write_text(json.dumps(origin))
+    found = read_origin(directory)
+    assert found.fields == {"data_sha256": {"a.npz": "00"}, "device": "cpu"}
+    assert found.problem == "run.json is damaged in threads, continued"
+    os.truncate(directory / "run.json", 20)
+    assert read_origin(directory).fields == {}
+    assert read_origin(directory).problem.startswith("run.json is damaged: ")
+    (directory / "run.json").unlink()
+    assert read_origin(directory) == ({}, "run.json is missing")
+
+
+RAW = ["null", "true", '"x"', "[]", "{}", "1e400", "NaN", "1e300", "1" + "0" * 400, "-1", "[" * 5000 + "]" * 5000]
+RAW += ['"\\ud800"']  # half a character
+
+
+def mutations(tree: Any) -> Iterator[str]:
+    """The JSON of `tree` with each of its parts left out and replaced; of a list, its first entry."""
+    for path in paths(tree):
+        *above, last = path
+        for raw in (None, *RAW):
+            changed = json.loads(json.dumps(tree))
+            part = changed
+            for key in above:
+                part = part[key]
+            if raw is None:
+                del part[last]
+            else:
+                part[last] = "@"
+            yield json.dumps(changed).replace('"@"', raw or "")
+
+
+def paths(tree: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree[:1]) if isinstance(tree, list) else ()
+    for key, below in items:
+        yield (*above, key)
+        yield from paths(below, (*above, key))
+
+
+def test_no_mutation_of_a_summary_ends_a_report_or_a_table(tmp_path, capsys):
+    summary = summary_of(1.0, 0) | {"asked": {"epochs": 7, "early_stopping_epochs": None}}
+    scores = summary["disentanglement"]["numbers"]
+    summary["disentanglement"]["numbers"] = {name: scores[name] for name in ("mig", "sap")}
+    names = set()
+    for number, text in enumerate(mutations(summary)):
+        # As seeds of few settings: a plot has room for so many.
+        directory = put_run(tmp_path / f"beta={number % 7}.0_seed={number}", None)
+        (directory / "summary.json").write_text(text)
+        found = read_summary(directory)
+        assert found["status"] == "done" or found["error"].startswith("summary.json is damaged: "), text[:300]
+        assert directory.name in member_line(directory, found, 20)
+        names.add(directory.name)
+    assert len(names) > 400
+    statuses = [member.done for member in read_members(tmp_path)]
+    assert 50 < sum(statuses) < len(statuses) - 200
+    conclude(tmp_path, [])
+    said = capsys.readouterr().out
+    page = (tmp_path / PAGE).read_text(encoding="utf-8").replace("<wbr>", "")
+    assert set(rows_of(tmp_path)) == names
+    assert all(name in said and name in page for name in names)
+
+
+def test_whatever_a_summary_that_is_accepted_holds_can_be_drawn(tmp_path):
+    summary = summary_of(1.0, 0)
+    summary["disentanglement"]["numbers"] = {"mig": 0.5}
+    for number, text in enumerate(mutations(summary)):
+        directory = tmp_path / f"beta=1.0_seed=0_batch_size={number}"
+        put_run(directory, None)
+        (directory / "summary.json").write_text(text)
+        found = read_summary(directory)
+        same = found["status"] == "unfinished" or found.get("disentanglement") == summary["disentanglement"]
+        if same or len(grouped_of(tmp_path)) > 24:
+            shutil.rmtree(directory)
+    assert len(grouped_of(tmp_path)) > 8
+    page_of(tmp_path)

@@ -1,5 +1,8 @@
 """A training that was stopped or killed continues bit for bit."""
 
+import copy
+import math
+
 import pytest
 import torch
 from kills import same
@@ -9,7 +12,9 @@ from small_trainings import OBJECTIVES, StopAfter, parameters
 from vae import checkpoint
 from vae import training as training_room
 from vae.model import conv_vae, mlp_vae
+from vae.run_directory import METRICS
 from vae.signals import StopNow
+from vae.state import load_parameters
 from vae.training import fit
 
 
@@ -144,3 +149,73 @@ def test_the_checkpoint_of_an_older_version_is_refused_in_other_words(begin, tmp
     older = {name: value for name, value in run.state.state_dict().items() if name != "interval_sums"}
     with pytest.raises(checkpoint.CheckpointError, match=r"of an older version.* Evaluate the run, or"):
         run.state.load_state_dict(older)
+
+
+FOREIGN = {
+    "no model": lambda state: state.pop("vae"),
+    "a list for a model": lambda state: state.update(vae=[1]),
+    "no optimiser": lambda state: state.pop("optimizer"),
+    "an optimiser without state": lambda state: state.update(optimizer={}),
+    "an optimiser that has forgotten": lambda state: state.update(optimizer={"state": {}}),
+    "another optimiser": lambda state: state["optimizer"]["state"][0].update(sum=torch.zeros(1)),
+    "moments of another shape": lambda state: state["optimizer"]["state"][0].update(exp_avg=torch.zeros(1)),
+    "an optimiser of texts": lambda state: state["optimizer"].update(state="text"),
+    "no generator": lambda state: state.pop("generator"),
+    "a short generator": lambda state: state.update(generator=torch.zeros(7, dtype=torch.uint8)),
+    "a wrong generator": lambda state: state.update(generator=torch.full_like(state["generator"], 255)),
+    "a generator of floats": lambda state: state.update(generator=state["generator"].float()),
+    "sums of another size": lambda state: state.update(interval_sums=torch.zeros(2)),
+    "sums of texts": lambda state: state.update(epoch_sums="text"),
+    "sums that are none": lambda state: state["epoch_sums"].fill_(math.nan),
+    "a parameter that is none": lambda state: next(iter(state["vae"].values())).fill_(math.inf),
+    "no step": lambda state: state.pop("step"),
+    **{f"step {step!r}": lambda state, step=step: state.update(step=step)
+       for step in (math.nan, -1, "5", None, True, 5.0, 10**400, torch.tensor(5), [5])},
+    **{f"seconds {seconds!r}": lambda state, seconds=seconds: state.update(seconds=seconds)
+       for seconds in (math.nan, -1.0, "5", math.inf)},
+    "best of nan": lambda state: state.update(best_elbo=math.nan),
+    "best epoch of -1": lambda state: state.update(best_epoch=-1),
+    "lines of text": lambda state: state.update(logged_lines="all"),
+    "a sparse parameter": lambda state: state["vae"].update({k: v.to_sparse() for k, v in state["vae"].items()}),
+    "half a parameter": lambda state: state["vae"].update({k: v.half() for k, v in state["vae"].items()}),
+    "one parameter more": lambda state: state["vae"].update(more=torch.zeros(1)),
+    "one parameter less": lambda state: state["vae"].popitem(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_foreign_content_is_refused_in_one_line_and_changes_nothing(begin, tmp_path, splits, kind):
+    run = begin(tmp_path / "run", splits, epochs=1)
+    fit(run)
+    state = checkpoint.load(tmp_path / "run" / "checkpoints" / "last")
+    FOREIGN[kind](state)
+    other = begin(tmp_path / "other", splits)
+    before = copy.deepcopy(other.state.state_dict())
+    with pytest.raises(checkpoint.CheckpointError, match=r"does not fit this model: .*\. Resume the run it") as caught:
+        other.state.load_state_dict(state)
+    assert "\n" not in str(caught.value)
+    assert same(other.state.state_dict(), before)
+
+
+@pytest.mark.parametrize("kind", ["no model", "a list for a model", "a parameter that is none", "one parameter less"])
+def test_parameters_of_a_foreign_checkpoint_are_refused(begin, tmp_path, splits, kind):
+    run = begin(tmp_path, splits)
+    state = copy.deepcopy(run.state.state_dict())
+    load_parameters(run.state.vae, state)
+    FOREIGN[kind](state)
+    with pytest.raises(checkpoint.CheckpointError, match="does not fit this model"):
+        load_parameters(run.state.vae, state)
+
+
+def test_numbers_that_were_lost_since_the_checkpoint_are_missed_when_the_run_goes_on(begin, tmp_path, splits, caplog):
+    first = begin(tmp_path, splits, epochs=1)
+    fit(first)
+    first.tracker.close()
+    whole = (tmp_path / METRICS).read_text().splitlines(keepends=True)
+    assert checkpoint.load(tmp_path / "checkpoints" / "last")["logged_lines"] == len(whole)
+    fit(begin(tmp_path, splits, epochs=1, resume=tmp_path))
+    assert not caplog.records
+    (tmp_path / METRICS).write_text("".join(whole[:-2]))
+    fit(begin(tmp_path, splits, resume=tmp_path))
+    (record,) = caplog.records
+    assert f"metrics.jsonl has {len(whole) - 2} of the {len(whole)} lines" in record.message

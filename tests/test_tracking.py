@@ -3,6 +3,7 @@
 import fcntl
 import json
 import logging
+import math
 import os
 import pty
 import re
@@ -10,21 +11,20 @@ import resource
 import subprocess
 import sys
 import termios
+import time
 from contextlib import closing
 from pathlib import Path
 
-import google_crc32c
 import pytest
 import torch
 from command import ROOT, SMALL
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.compat.tensorflow_stub import pywrap_tensorflow
 
 from vae import tracking
 from vae.run_directory import write_json
-from vae.tracking import METRICS, Progress, Tracker, latent_tag
+from vae.tracking import METRICS, Progress, Tracker, latent_tag, read_metrics
 
 
 def lines(directory: Path) -> list[dict[str, float]]:
@@ -165,21 +165,6 @@ def test_tensorboard_holds_the_numbers_of_metrics_jsonl(tmp_path):
     assert {tag: points(tmp_path, tag) for tag in events(tmp_path).Tags()["scalars"]} == {
         tag: [(1, value)] for tag, value in numbers.items()
     }
-
-
-@given(st.binary(max_size=300))
-@example(bytes(range(256)) * 80)  # in C, long records take another way than short ones
-def test_the_checksums_of_event_files_are_tensorboards(data):
-    assert tracking._masked_crc32c(data) == pywrap_tensorflow.masked_crc32c(data)
-
-
-def test_no_checksum_of_an_event_file_is_worked_out_in_python(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(pywrap_tensorflow, "crc_update", lambda _, data: asked.append(data) or 0)
-    pywrap_tensorflow.masked_crc32c(b"so it would be seen")
-    everything(tmp_path, tensorboard=True)
-    assert asked == [b"so it would be seen"]
-    assert google_crc32c.implementation == "c"
 
 
 def test_pictures_are_taken_only_where_they_are_shown(tmp_path):
@@ -333,3 +318,197 @@ def test_on_a_terminal_the_bar_can_be_hidden():
 def test_the_bar_of_a_continued_run_starts_where_it_was():
     script = "from vae.tracking import Progress\nProgress(100, 40, shown=True).close()"
     assert "40/100" in on_a_terminal("-c", script)
+
+
+# Damage
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"\xff", b"5", b"null", b"[]", b'{"step":"x"}', b'{"a": 1}', b'{"step": true, "a": 1}', b'{"step": -1, "a": 1}',
+     b'{"step": 10, "a": "x"}', b'{"step": 10, "a": false}', b'{"step": 10, "a": NaN}', b'{"step": 10, "a": [1]}',
+     b'{"step": 10, "a": 1' + b"0" * 400 + b"}", b'{"step": 10, "a": ' + b"[" * 100_000, b'{"step": 10'],
+)  # fmt: skip
+def test_damaged_lines_are_dropped_with_one_warning_and_end_no_run(tmp_path, caplog, line):
+    track(tmp_path, 0, {10: 1.0, 20: 2.0})
+    with (tmp_path / METRICS).open("ab") as file:
+        file.write(line + b"\n" + line + b"\n")
+    assert [values["a"] for values in read_metrics(tmp_path / METRICS)[0]] == [1.0, 2.0]
+    with closing(Tracker(tmp_path, 20, tensorboard=False)) as tracker:
+        (record,) = caplog.records
+        assert "metrics.jsonl had 2 damaged lines" in record.message
+        tracker.scalars({"a": 3.0}, 30)
+        with (tmp_path / METRICS).open("ab") as file:  # while it runs, too
+            file.write(line + b"\n")
+        assert tracker.history(lambda tag: tag == "a") == {"a": {10: 1.0, 20: 2.0, 30: 3.0}}
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_regular_file_is_set_aside_and_never_waited_for(tmp_path, caplog, put):
+    put(tmp_path / METRICS)
+    track(tmp_path, 20, {30: 3.0}, tensorboard=False)
+    assert lines(tmp_path) == [{"step": 30, "a": 3.0}]
+    (record,) = caplog.records
+    assert record.message.endswith("It is now metrics.jsonl.damaged; numbers begin anew")
+    assert os.path.lexists(tmp_path / "metrics.jsonl.damaged")
+
+
+def test_what_is_no_number_is_no_json_and_stands_in_tensorboard_only(tmp_path):
+    with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
+        tracker.scalars({"a": math.nan, "b": math.inf, "c": 1.0}, 1)
+    assert lines(tmp_path) == [{"step": 1, "c": 1.0}]
+    assert math.isnan(points(tmp_path, "a")[0][1])
+
+
+@pytest.mark.parametrize(("kept", "warned"), [(3, False), (2, True), (0, True)])
+def test_numbers_that_are_missing_since_the_checkpoint_are_missed(tmp_path, caplog, kept, warned):
+    track(tmp_path, 0, {10: 1.0, 20: 2.0, 30: 3.0}, tensorboard=False)
+    whole = (tmp_path / METRICS).read_text().splitlines(keepends=True)
+    (tmp_path / METRICS).write_text("".join(whole[:kept]))
+    with closing(Tracker(tmp_path, 30, tensorboard=False)) as tracker:
+        tracker.expect(3)
+    said = f"metrics.jsonl has {kept} of the 3 lines that were logged up to step 30"
+    assert [said in record.message for record in caplog.records] == [True] * warned
+
+
+def test_a_conclusion_is_not_among_the_lines_that_are_counted(tmp_path):
+    with closing(Tracker(tmp_path, 0, tensorboard=False)) as tracker:
+        tracker.scalars({"a": 1.0}, 10)
+        tracker.begin_conclusion(10)
+        tracker.scalars({"test/a": 1.0}, 10)
+        assert tracker.lines == 1
+    with closing(Tracker(tmp_path, 10, tensorboard=False)) as tracker:
+        assert tracker.lines == 1
+
+
+def test_a_flush_reaches_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda number: synced.append(os.readlink(f"/proc/self/fd/{number}")))
+    with closing(Tracker(tmp_path, 0, tensorboard=False)) as tracker:
+        tracker.flush()
+    assert synced == [str(tmp_path / METRICS)]
+
+
+# Clocks
+
+
+def age(path: Path, seconds: float) -> None:
+    """As if the clock had been so far ahead when an event file was written."""
+    _, _, _, made, rest = path.name.split(".", 4)
+    path.rename(path.with_name(f"events.out.tfevents.{int(made) + int(seconds):010d}.{rest}"))
+
+
+@pytest.mark.parametrize("ahead", [7_200, 2_340_000_000], ids=["two hours", "the year 2100"])
+def test_after_the_clock_was_set_back_a_continued_run_is_shown_all_the_same(tmp_path, ahead):
+    track(tmp_path, 0, {10: 1.0, 20: 2.0, 30: 3.0})
+    for path in tmp_path.glob("events.out.tfevents.*"):
+        age(path, ahead)
+    with closing(Tracker(tmp_path, 20, tensorboard=True)) as tracker:
+        tracker.scalars({"a": 3.5}, 30)
+        tracker.begin_conclusion(30)
+        tracker.scalars({"test/a": 4.0}, 30)
+        tracker.hyperparameters({"beta": 4.0}, {"test/a": 4.0}, 30)
+    assert points(tmp_path, "a") == [(10, 1.0), (20, 2.0), (30, 3.5)]
+    assert points(tmp_path, "test/a") == [(30, 4.0)]
+    names = sorted(path.name for path in tmp_path.glob("events.out.tfevents.*"))
+    assert [name.rpartition(".")[2] for name in names[2:]] == ["conclusion-30", "hparams"]
+    times = [event.wall_time for event in events(tmp_path).Scalars("a")[2:] + events(tmp_path).Scalars("test/a")]
+    assert times == sorted(times)
+    assert times[0] > time.time() + ahead - 60
+
+
+# What fails in the view
+
+
+class RefusedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["histogram", "text", "custom_scalars", "hparams", "as_image", "SummaryWriter"])
+def test_what_cannot_be_shown_ends_no_run_and_is_said_once(tmp_path, monkeypatch, caplog, name):
+    def refused(*_, **__):
+        raise RefusedError("for no reason")
+
+    monkeypatch.setattr(tracking, name, refused)
+    everything(tmp_path, tensorboard=True)
+    (record,) = caplog.records
+    assert "failed: for no reason. The run goes on without" in record.message
+    assert points(tmp_path, "a") == [(1, 1.0)]
+
+
+def test_drawing_that_fails_ends_no_run_and_is_said_once(tmp_path, caplog):
+    def refused():
+        raise RefusedError("nothing to see")
+
+    with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
+        assert tracker.drawn(refused) == {}
+        assert tracker.drawn(refused) == {}
+        assert tracker.drawn(lambda: {"a": 1}) == {"a": 1}
+    (record,) = caplog.records
+    assert "TensorBoard does not get figures that failed: nothing to see" in record.message
+    with closing(Tracker(tmp_path, 0, tensorboard=False)) as tracker:
+        assert tracker.drawn(refused) == {}
+
+
+@pytest.mark.parametrize("values", [[math.inf, 1.0, 2.0], [1e38, -3e38, 1.0], [math.nan, math.inf]])
+def test_a_histogram_is_of_the_numbers_that_are_finite(tmp_path, caplog, values):
+    with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
+        tracker.histograms({"z": torch.tensor(values)}, 1)
+    assert not caplog.records
+    finite = sum(map(math.isfinite, values))
+    found = EventAccumulator(str(tmp_path)).Reload()
+    assert found.Tags()["histograms"] == (["z"] if finite else [])
+    assert not finite or found.Histograms("z")[0].histogram_value.num == finite
+
+
+def test_a_path_of_bytes_that_are_no_characters_is_shown(tmp_path, caplog):
+    directory = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    directory.mkdir()
+    with closing(Tracker(directory, 0, tensorboard=True)) as tracker:
+        tracker.scalars({"a": 1.0}, 1)
+        tracker.text("configuration", str(directory), 1)
+        tracker.picture("grey", torch.full((4, 6, 3), 128, dtype=torch.uint8), 1)
+        tracker.embedding(torch.randn(3, 2), [0, 1, 2], torch.rand(3, 1, 4, 4))
+        tracker.hyperparameters({"path": str(directory)}, {"a": 1.0}, 1)
+    assert not caplog.records
+    assert len(list(directory.glob("events.out.tfevents.*"))) == 2
+
+
+EVERYTHING = """
+import sys; sys.path.insert(0, "tests")
+from pathlib import Path
+from test_tracking import everything
+everything(Path(sys.argv[1]), tensorboard=True)
+"""
+
+
+def test_where_the_locale_knows_ascii_only_all_is_shown(tmp_path):
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    directory = tmp_path / "β"
+    directory.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", EVERYTHING, directory], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
+    assert len(list(directory.glob("events.out.tfevents.*"))) == 2
+    assert (directory / "figures/grey.png").exists()
+
+
+def test_an_event_file_in_the_way_of_a_link_is_not_written_through(tmp_path, caplog):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "events.out.tfevents.1.a.1.0.hparams").symlink_to(tmp_path / "mine")
+    everything(tmp_path, tensorboard=True)
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("closed", ["sys.stderr.close()", "sys.stderr = None"])
+def test_without_a_stderr_there_is_no_bar(closed):
+    script = (
+        f"import sys\nfrom vae.tracking import Progress\n{closed}\nprogress = Progress(2, 0, shown=True)\n"
+        "progress.advance(); progress.show(1, {'elbo': -1.0, 'distortion': 1.0, 'rate': 0.0}); progress.close()\n"
+        "print('done')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

@@ -48,6 +48,7 @@ from vae.run_directory import (
     has_checkpoint,
     held,
     holds_a_run,
+    read_origin,
     read_summary,
     shown,
     write_json,
@@ -243,14 +244,13 @@ def refuse_a_run(directory: Path) -> None:
 def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str]) -> dict[str, Any]:
     """Write `run.json`; what a continued run was made by before is kept, as far as it can be read."""
     origin = provenance(sys.argv, device, checksums)
-    path = task.directory / RUN
     if task.stored.values["resume"] is not None:
-        try:
-            before = json.loads(path.read_bytes())
+        before, problem = read_origin(task.directory)
+        if problem is not None:
+            log.warning(f"warning: {problem}, and is begun anew. Only the history of the run is lost")
+        if before:
             origin = before | {"continued": [*before.get("continued", []), origin]}
-        except (OSError, ValueError, TypeError, AttributeError):
-            log.warning(f"warning: {path} is missing or damaged, and is begun anew. Only its history is lost")
-    write_json(path, origin)
+    write_json(task.directory / RUN, origin)
     return origin
 
 

@@ -8,7 +8,8 @@ notices a truncation but no flipped bit. The length notices every truncation, th
 import hashlib
 import io
 import logging
-import pickle
+import os
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,15 @@ from typing import Any
 import torch
 from torch.serialization import get_crc32_options, set_crc32_options
 
-from vae.run_directory import LAST, PREVIOUS, write_atomically
+from vae.run_directory import (
+    LAST,
+    PREVIOUS,
+    IrregularFileError,
+    give_second_name,
+    read_regular,
+    set_aside,
+    write_atomically,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +36,10 @@ MAGIC = b"beta-vae "
 
 class CheckpointError(Exception):
     """A checkpoint that cannot be used. Its text is one line: what is wrong, and the fix."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """It is missing, or not what was saved: nothing is lost by taking an older one."""
 
 
 def save(path: Path, state: dict[str, Any], keep: Path | None = None) -> None:
@@ -72,23 +85,26 @@ def header_of_version_1(payload: bytes | memoryview) -> bytes:
 
 
 def load_newest(folder: Path) -> dict[str, Any]:
-    """The newest checkpoint of a run that can be read: `last`, or with a warning the one before it.
+    """The newest checkpoint of a run: `last`, or with a warning the one before it if that is missing or damaged.
+
+    A damaged `last` is kept under another name. One that may be whole, but cannot be read now, is never passed over.
 
     Raises:
-        CheckpointError: neither can be read.
+        CheckpointError: neither can be used, or `last` cannot be read.
     """
+    last, previous = folder / LAST, folder / PREVIOUS
     try:
-        return load(folder / LAST)
-    except CheckpointError as error:
+        return load(last)
+    except DamagedCheckpointError as error:
         try:
-            state = load(folder / PREVIOUS)
+            state = load(previous)
         except CheckpointError:
             raise error from None
         problem = str(error).partition(". ")[0]
-        if (folder / LAST).is_dir():  # no file takes the place of a folder
-            (folder / LAST).rename(folder / f"{LAST}.folder")
-        (folder / PREVIOUS).replace(folder / LAST)  # the next save keeps what is `last`: this one, not the damaged one
-        log.warning(f"warning: {problem}. Taking {folder / PREVIOUS} of step {state.get('step')}")
+        if os.path.lexists(last):
+            problem += f", and is kept as {set_aside(last).name}"
+        give_second_name(previous, last)  # the next save keeps what is `last`: this one, not the damaged one
+        log.warning(f"warning: {problem}. Taking {previous} of step {state.get('step')}")
         return state
 
 
@@ -96,23 +112,36 @@ def load(path: Path) -> dict[str, Any]:
     """Read what `save` wrote, its tensors on the CPU: who loads them puts them where they belong.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or not one of ours.
+        DamagedCheckpointError: the file is missing, damaged, no regular file or not a checkpoint at all.
+        CheckpointError: it cannot be read now, or not by this version.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
+        content = read_regular(path)
+    except (FileNotFoundError, NotADirectoryError, IrregularFileError) as error:
+        raise DamagedCheckpointError(
             f"cannot read {path}: {error.strerror}. Name a run that has saved a checkpoint"
         ) from None
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read {path}: {error.strerror}. It may be whole: make it readable, and try again"
+        ) from None
     header, _, payload = content.partition(b"\n")
-    expected = {MAGIC + b"1": header_of_version_1, MAGIC + b"2": header_of}.get(header[: len(MAGIC) + 1])
-    if expected is None:
-        raise CheckpointError(f"{path} is not a checkpoint of this version of beta-vae. Use another checkpoint")
-    if header + b"\n" != expected(payload):
-        raise CheckpointError(f"{path} is damaged: its checksum does not match. Use another checkpoint")
+    if not header.startswith(MAGIC):
+        raise DamagedCheckpointError(f"{path} is not a checkpoint of beta-vae. Use another checkpoint")
+    version = header.removeprefix(MAGIC).partition(b" ")[0]
+    expected = {b"1": header_of_version_1, b"2": header_of}.get(version)
+    if expected is None and re.fullmatch(rb"[1-9]\d{0,3}", version):
+        raise CheckpointError(
+            f"{path} is not a checkpoint of this version of beta-vae. Use the version that saved it, "
+            "or another checkpoint"
+        )
+    if expected is None or header + b"\n" != expected(payload):
+        raise DamagedCheckpointError(f"{path} is damaged: its checksum does not match. Use another checkpoint")
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # content that nobody saved: torch and pickle have many words for it
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} cannot be read: {reason}. Use another checkpoint") from None
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise CheckpointError(f"{path} must hold a state by names, it is of another kind. Use another checkpoint")
     return state

@@ -51,6 +51,7 @@ class TrainState:
     best_elbo: float = -math.inf  # on the validation images, nats
     best_epoch: int = 0
     epochs_without_better: int = 0
+    logged_lines: int | None = 0  # of metrics.jsonl, as `Tracker.lines` counts them; None in an older checkpoint
     learner: Stateful | None = None  # the objective, where it learns
 
     def state_dict(self) -> dict[str, Any]:
@@ -66,16 +67,21 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `checkpoint.load` gave.
+        """Continue from what `checkpoint.load` gave. It is checked as a whole first; a refused one changes nothing.
 
         Raises:
-            CheckpointError: it belongs to another model.
+            CheckpointError: it belongs to another model, or is no state of a run.
         """
         if "interval_sums" not in state:
             raise checkpoint.CheckpointError(
                 "the checkpoint is of an older version, whose training cannot be continued bit for bit. "
                 "Evaluate the run, or start a new one"
             )
+        state = {"logged_lines": None} | state
+        problem = difference(self.state_dict() | {"logged_lines": state["logged_lines"]}, state)
+        problem = problem or problem_of_numbers(state) or self._problem_of_generators(state)
+        if problem is not None:
+            raise unfit(problem)
         try:
             self.vae.load_state_dict(state["vae"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -84,16 +90,86 @@ class TrainState:
             self.epoch_sums.copy_(state["epoch_sums"])
             if self.learner is not None:
                 self.learner.load_state_dict(state["objective"])
-            for name in _NUMBERS:
-                setattr(self, name, state[name])
-        except (KeyError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise checkpoint.CheckpointError(
-                f"the checkpoint does not fit this model: {reason}. Resume the run it came from"
-            ) from None
+        except (KeyError, RuntimeError, ValueError) as error:  # of a learner with rules of its own
+            raise unfit(" ".join(str(error).split())[:200]) from None
+        for name in _NUMBERS:
+            setattr(self, name, state[name])
+
+    def _problem_of_generators(self, state: dict[str, Any]) -> str | None:
+        try:
+            torch.Generator(self.generator.device).set_state(state["generator"])
+        except RuntimeError as error:
+            return f"'generator' is no state of a generator: {' '.join(str(error).split())[:100]}"
+        return None
 
 
-_NUMBERS = ("step", "seconds", "best_elbo", "best_epoch", "epochs_without_better")
+def load_parameters(vae: VAE, state: dict[str, Any]) -> None:
+    """Give the model the parameters of a checkpoint, and nothing else of it.
+
+    Raises:
+        CheckpointError: it holds none, or those of another model.
+    """
+    problem = difference({"vae": vae.state_dict()}, state)
+    if problem is None and not all(bool(numbers.isfinite().all()) for numbers in floats(state["vae"])):
+        problem = "a parameter is no finite number"
+    if problem is not None:
+        raise unfit(problem)
+    vae.load_state_dict(state["vae"])
+
+
+def unfit(problem: str) -> checkpoint.CheckpointError:
+    """The error of a checkpoint of another model, or of none."""
+    return checkpoint.CheckpointError(
+        f"the checkpoint does not fit this model: {problem}. Resume the run it came from"
+    )
+
+
+def difference(expected: Any, given: Any, name: str = "") -> str | None:
+    """Where `given` is not laid out as `expected`, a tree of tensors and numbers; None if it is everywhere.
+
+    It may have more at its top. An optimiser's state may be in the layout of `torch.optim`, which leaves out what has
+    made no step.
+    """
+    match expected:
+        case dict():
+            if not isinstance(given, dict):
+                return f"'{name}' is not a dictionary"
+            if expected.keys() == {"state"} and "param_groups" in given and isinstance(given.get("state"), dict):
+                given = {"state": expected["state"] | given["state"]}
+            missing = [key for key in expected if key not in given]
+            more = [] if name == "" else [key for key in given if key not in expected]
+            if missing or more:
+                below = f"{name}.{(missing or more)[0]}".lstrip(".")[:100]
+                return f"'{below}' is missing" if missing else f"'{below}' is not of it"
+            parts = (difference(expected[key], given[key], f"{name}.{key}".lstrip(".")) for key in expected)
+            return next((problem for problem in parts if problem is not None), None)
+        case Tensor():
+            if not isinstance(given, Tensor) or given.layout is not torch.strided or given.is_meta:
+                return f"'{name}' is not a tensor of numbers"
+            if given.shape != expected.shape:
+                return f"'{name}' has shape {tuple(given.shape)}, not {tuple(expected.shape)}"
+            return None if given.dtype is expected.dtype else f"'{name}' is {given.dtype}, not {expected.dtype}"
+    kind = type(expected)
+    return None if type(given) is kind else f"'{name}' is not a number of type {kind.__name__}"
+
+
+def problem_of_numbers(state: dict[str, Any]) -> str | None:
+    """What is wrong with the numbers of a state that is laid out well; None if nothing is."""
+    for name in ("step", "best_epoch", "epochs_without_better", "seconds"):
+        if not 0 <= state[name] < LARGEST_COUNT:
+            return f"'{name}' is {state[name]}"
+    lines = state["logged_lines"]
+    if lines is not None and not (type(lines) is int and lines >= 0):
+        return f"'logged_lines' is {lines}"
+    if math.isnan(state["best_elbo"]) or state["best_elbo"] == math.inf:
+        return f"'best_elbo' is {state['best_elbo']}"
+    if not all(bool(numbers.isfinite().all()) for numbers in floats(state)):
+        return "a parameter, a moment of its gradient or a sum of the loss is no finite number"
+    return None
+
+
+LARGEST_COUNT = 2**53
+_NUMBERS = ("step", "seconds", "best_elbo", "best_epoch", "epochs_without_better", "logged_lines")
 
 
 def write_state(directory: Path, state: dict[str, Any], *, best: bool = False) -> None:

@@ -19,13 +19,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vae.config import Config, ConfigError
 from vae.options import OPTIONS
-from vae.run_directory import CHECKPOINTS, CONFIGURATION, write_atomically
+from vae.run_directory import CONFIGURATION, CONFIGURATION_COPY, write_atomically
 
 log = logging.getLogger(__name__)
 
-COPY = f"{CHECKPOINTS}/config.yaml"
 MAGIC = b"# beta-vae configuration, sha256 of what follows: "
-NOTE = f"# Do not edit: the checksum would fail. The same is in {COPY}.\n".encode()
+NOTE = f"# Do not edit: the checksum would fail. The same is in {CONFIGURATION_COPY}.\n".encode()
 LARGEST_BYTES = 1_000_000  # of a record; ours have some two thousand
 
 OLDER_CHOICES = ".hydra/hydra.yaml"
@@ -59,7 +58,7 @@ class Stored:
         """
         schema = OmegaConf.structured(Config)
         for group, options in OPTIONS.items():
-            option = self.choices.get(group)
+            option = self.choices.get(group, "nothing")
             if option not in options:
                 raise ConfigError(
                     f"the stored configuration must choose one of {', '.join(options)} for {group}, it has {option}. "
@@ -129,7 +128,7 @@ def write(directory: Path, stored: Stored) -> None:
     tree = {"choices": dict(stored.choices), "data_sha256": dict(stored.data_sha256), **values}
     body = NOTE + yaml.safe_dump(tree, sort_keys=False, width=10**6).encode("ascii")
     content = MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
-    for name in (COPY, CONFIGURATION):
+    for name in (CONFIGURATION_COPY, CONFIGURATION):
         path = directory / name
         if not path.is_file() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +142,7 @@ def read(directory: Path) -> Stored:
         ConfigError: there is none, or both are damaged.
     """
     reasons = []
-    for name in (CONFIGURATION, COPY):
+    for name in (CONFIGURATION, CONFIGURATION_COPY):
         path = directory / name
         try:
             stored = _parsed(_content(path), path)
@@ -153,9 +152,9 @@ def read(directory: Path) -> Stored:
         if reasons:
             log.warning(f"warning: {reasons[0]}. Its copy {path} is used")
         return stored
-    if not (directory / COPY).exists() and (directory / CONFIGURATION).exists():
+    if not (directory / CONFIGURATION_COPY).exists() and (directory / CONFIGURATION).exists():
         return _older(directory)
-    if not any((directory / name).exists() for name in (CONFIGURATION, COPY)):
+    if not any((directory / name).exists() for name in (CONFIGURATION, CONFIGURATION_COPY)):
         raise ConfigError(f"{directory} must be the directory of a run, it has no {CONFIGURATION}")
     raise ConfigError("; ".join(reasons) + ". Bring one of them back, or start a new run")
 

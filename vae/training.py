@@ -106,9 +106,10 @@ def fit(training: Training) -> bool:
     Raises:
         NonFiniteError: the loss or a parameter is no longer a number; the last checkpoint is from before.
     """
+    training.tracker.expect(training.state.logged_lines)
     while not training.finished:
         if not train_epoch(training):
-            save(training, training.state.state_dict())
+            save(training, snapshot(training))
             return False
         try:
             end_epoch(training)
@@ -132,7 +133,7 @@ def train_epoch(training: Training) -> bool:
             state.seconds += time.perf_counter() - started
             return False
         if done == training.steps_per_epoch and training.evaluation_due(epoch + 1):
-            training.before_last_step.update(copy.deepcopy(state.state_dict()))
+            training.before_last_step.update(copy.deepcopy(snapshot(training)))
         if done == 1:  # no sooner: a run that stops here may end here, too
             state.epoch_sums.zero_()
         x = images.batch(index, state.generator)
@@ -149,7 +150,7 @@ def train_epoch(training: Training) -> bool:
             started = time.perf_counter()
         if save_due(options, done, time.perf_counter() - saved) and done < training.steps_per_epoch:
             refuse_non_finite(loss, terms, state.step)
-            save(training, state.state_dict())
+            save(training, snapshot(training))
             saved = time.perf_counter()
     return True
 
@@ -190,7 +191,7 @@ def end_epoch(training: Training) -> None:
         better, numbers[training.watched[0]] = evaluate(training, epoch)
     training.tracker.scalars({f"train_epoch/{term}": value for term, value in trained.items()}, state.step)
     training.progress.epoch(epoch, options.epochs, numbers)
-    save(training, state.state_dict(), best=better)
+    save(training, snapshot(training), best=better)
 
 
 def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
@@ -238,6 +239,12 @@ def judge(training: Training, elbo: float, epoch: int) -> bool:
         state.best_elbo, state.best_epoch = elbo, epoch
     state.epochs_without_better = 0 if better else epoch - state.best_epoch
     return better
+
+
+def snapshot(training: Training) -> dict[str, Any]:
+    """The state of the run as a checkpoint holds it, with how much was logged before."""
+    training.state.logged_lines = training.tracker.lines
+    return training.state.state_dict()
 
 
 def save(training: Training, state: dict[str, Any], *, best: bool = False) -> None:

@@ -9,15 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from vae.run_directory import CODES, read_summary
+from vae.run_directory import CODES, is_number, read_regular, read_summary
 
 LOG = "train.log"
-NEEDED = ("distortion", "rate", "elbo")  # without them a run is not done, whatever it says
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Member:
     """A run: where it is, how it ended, and what was varied besides the seed."""
 
     directory: Path
-    summary: Mapping[str, Any]
+    summary: Mapping[str, Any]  # as `read_summary` gives it, which has checked the fields that are used here
     setting: str  # members of one setting are repetitions
 
     @property
@@ -53,48 +52,43 @@ class Member:
     @property
     def done(self) -> bool:
         """Whether it has its test numbers."""
-        numbers = [self.numbers.get(name, math.nan) for name in NEEDED]
-        return self.summary["status"] == "done" and all(map(math.isfinite, numbers))
+        return bool(self.summary["status"] == "done")
 
     @property
     def beta(self) -> float:
         """The weight of the rate; not a number if the run did not say."""
-        beta = self.summary.get("beta")
-        return float(beta) if is_number(beta) else math.nan
+        return float(self.summary.get("beta", math.nan))
 
     @property
     def seed(self) -> int | None:
         """Of the run; None if it did not say."""
-        seed = self.summary.get("seed")
-        return seed if isinstance(seed, int) else None
+        seed: int | None = self.summary.get("seed")
+        return seed
 
     @property
     def seconds(self) -> float:
         """Of training; 0 if it did not say."""
-        seconds = self.summary.get("seconds")
-        return float(seconds) if is_number(seconds) else 0.0
+        return float(self.summary.get("seconds", 0.0))
 
     @property
     def ending(self) -> str:
         """How it ended, and why, in words."""
         said = self.summary
-        status = "without test numbers" if said["status"] == "done" and not self.done else str(said["status"])
         code = f", code {said['code']}" if "code" in said else ""
-        return f"{status}{code}: {said['error']}" if "error" in said else status + code
+        return f"{said['status']}{code}" + (f": {said['error']}" if "error" in said else "")
 
     @property
     def rate_per_latent(self) -> list[float]:
         """In nats; empty if the run did not say."""
-        found: list[float] = self.summary.get("test", {}).get("rate_per_latent", [])
-        return found
+        return [float(rate) for rate in self.summary.get("test", {}).get("rate_per_latent", [])]
 
     @cached_property
     def numbers(self) -> dict[str, float]:
         """Every number of the test, by its name in `summary.json`, and the scores of disentanglement. Nats."""
         test = self.summary.get("test", {})
         numbers = {name: float(value) for name, value in test.items() if is_number(value)}
-        if "importance_weighted_bound" in test:
-            numbers["nll"] = -test["importance_weighted_bound"]["bound"]
+        if "bound" in test.get("importance_weighted_bound", {}):
+            numbers["nll"] = -float(test["importance_weighted_bound"]["bound"])
         return numbers | self.scores
 
     @cached_property
@@ -107,7 +101,8 @@ class Member:
     def codes(self) -> Codes | None:
         """None if the run left none, or not readably."""
         try:
-            with (self.directory / CODES).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            content = io.BytesIO(read_regular(self.directory / CODES))
+            with np.load(content, allow_pickle=False) as stored:
                 mean, logvar = (stored[name].astype(np.float64) for name in ("mean", "logvar"))
         except Exception:  # a damaged file: numpy and zipfile have many words for it
             return None
@@ -120,7 +115,7 @@ class Member:
     def introduction(self) -> list[str]:
         """What the run said of itself at its start: data, model, device, steps."""
         try:
-            lines = (self.directory / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = read_regular(self.directory / LOG).decode(errors="replace").splitlines()
         except OSError:
             return []
         first = {line.split(maxsplit=1)[0]: line for line in reversed(lines) if line.strip()}
@@ -148,11 +143,6 @@ def varied(name: str) -> str:
     """
     plain = re.sub(r"(^|_)seed=[^_]*", "", re.sub(r"^\d+_", "", name)).strip("_")
     return re.sub(r"beta=(\d+)\.0(?=_|$)", r"beta=\1", plain) or ("all" if "seed=" in name else name)
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether JSON gave a number, which true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def settings(members: Sequence[Member]) -> dict[str, list[Member]]:

@@ -3,13 +3,11 @@
 import base64
 import io
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import numpy as np
@@ -20,7 +18,7 @@ from vae.report.members import Member
 from vae.report.selection import Ranking, supervised_choices
 from vae.report.statistics import rank_correlations, slopes
 from vae.report.tables import BOUND, DEPENDENCE, RATE, SAMPLED, SCORES, Table, shown, table, turned
-from vae.run_directory import RUN, SUMMARY
+from vae.run_directory import SUMMARY, read_origin, read_regular
 
 PICTURES_LENGTH = 2_500_000  # characters of the traversals, of which as many are shown as go in
 WIDEST_PICTURE = 900  # pixels
@@ -79,22 +77,12 @@ def render(folder: Path, members: Sequence[Member], grouped: Mapping[str, Sequen
     )
 
 
-def read_origin(member: Member) -> Mapping[str, Any]:
-    """Revision, versions and machine of a run; empty if it does not say."""
-    try:
-        found = json.loads((member.directory / RUN).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def origin_line(member: Member) -> str:
     """The same for people, as far as it is known."""
-    origin = read_origin(member)
-    versions = origin.get("versions")
+    origin = read_origin(member.directory).fields
     known = {
         "revision {}": origin.get("revision"),
-        "torch {}": versions.get("torch") if isinstance(versions, dict) else None,
+        "torch {}": origin.get("versions", {}).get("torch"),
         "{}": origin.get("device"),
         "{} threads a run": origin.get("threads"),
     }
@@ -116,7 +104,9 @@ def duration(seconds: float) -> str:
 def elapsed(members: Sequence[Member]) -> str | None:
     """From the first start to the last end, pauses included; None if a run does not say."""
     try:
-        starts = [datetime.fromisoformat(read_origin(m)["started"]).timestamp() for m in members if m.done]
+        starts = [
+            datetime.fromisoformat(read_origin(m.directory).fields["started"]).timestamp() for m in members if m.done
+        ]
         ends = [(m.directory / SUMMARY).stat().st_mtime for m in members if m.done]
     except (KeyError, OSError, OverflowError, TypeError, ValueError):
         return None
@@ -138,7 +128,7 @@ def picture_source(path: Path) -> str | None:
     """A picture as a page holds it, in fewer colours and no wider than it is shown; None if it cannot be read."""
     content = io.BytesIO()
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(read_regular(path))) as image:
             small = image.convert("RGB")
         small.thumbnail((WIDEST_PICTURE, WIDEST_PICTURE))
         small.quantize(64).save(content, "PNG", optimize=True)
