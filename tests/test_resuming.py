@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from small_trainings import OBJECTIVES, StopAfter, parameters
 from vae import checkpoint
 from vae import training as training_room
 from vae.model import conv_vae, mlp_vae
+from vae.objectives import BetaObjective
 from vae.run_directory import METRICS
+from vae.schedules import LinearWarmup
 from vae.signals import StopNow
 from vae.state import load_parameters
 from vae.training import fit
@@ -35,6 +38,27 @@ def test_a_stopped_run_continues_bit_for_bit(begin, tmp_path, splits, make, step
     for name in ("last", "best"):
         one, other = (checkpoint.load(tmp_path / run / "checkpoints" / name) for run in ("whole", "parts"))
         assert same(one | {"seconds": 0}, other | {"seconds": 0})
+
+
+@dataclass(frozen=True)
+class Wavering(BetaObjective):
+    """Draws without a generator of its own, from torch's."""
+
+    def __call__(self, terms, step):
+        return super().__call__(terms, step) * (0.5 + torch.rand(()))
+
+
+def test_an_objective_that_draws_from_torchs_own_generator_continues_bit_for_bit(begin, tmp_path, splits):
+    options = {"objective": lambda: Wavering(LinearWarmup(4.0))}
+    whole = begin(tmp_path / "whole", splits, **options)
+    assert fit(whole)
+    first = begin(tmp_path / "parts", splits, stop=StopAfter(4), **options)
+    assert not fit(first)
+    first.tracker.close()
+    torch.rand(17)  # another process begins elsewhere
+    second = begin(tmp_path / "parts", splits, resume=tmp_path / "parts", **options)
+    assert fit(second)
+    assert torch.equal(parameters(whole), parameters(second))
 
 
 class KilledError(Exception):

@@ -11,6 +11,7 @@ from vae.config import Config
 from vae.data.images import Splits
 from vae.model import VAE
 from vae.run_directory import BEST, CHECKPOINTS, LAST, has_checkpoint
+from vae.state import load_parameters
 
 
 @dataclass(frozen=True)
@@ -43,5 +44,5 @@ def load_run(directory: Path, name: str = LAST) -> Run:
     splits = read_data(config).to(device)
     refuse_other_data(record.data_sha256, data_checksums(config))
     vae = build_vae(config, splits.train.shape).to(device)
-    vae.load_state_dict(state["vae"])
+    load_parameters(vae, state)
     return Run(config, vae.eval(), splits, device)

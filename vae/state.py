@@ -1,7 +1,7 @@
 """The whole state of a run, and how it reaches the disk."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class TrainState:
             "vae": self.vae.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            "global_generators": global_generators(self.generator.device),
             "interval_sums": self.interval_sums,
             "epoch_sums": self.epoch_sums,
             **({} if self.learner is None else {"objective": self.learner.state_dict()}),
@@ -77,7 +78,7 @@ class TrainState:
                 "the checkpoint is of an older version, whose training cannot be continued bit for bit. "
                 "Evaluate the run, or start a new one"
             )
-        state = {"logged_lines": None} | state
+        state = {"logged_lines": None, "global_generators": global_generators(self.generator.device)} | state
         problem = difference(self.state_dict() | {"logged_lines": state["logged_lines"]}, state)
         problem = problem or problem_of_numbers(state) or self._problem_of_generators(state)
         if problem is not None:
@@ -86,6 +87,7 @@ class TrainState:
             self.vae.load_state_dict(state["vae"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.generator.set_state(state["generator"])
+            set_global_generators(self.generator.device, state["global_generators"])
             self.interval_sums.copy_(state["interval_sums"])
             self.epoch_sums.copy_(state["epoch_sums"])
             if self.learner is not None:
@@ -98,9 +100,29 @@ class TrainState:
     def _problem_of_generators(self, state: dict[str, Any]) -> str | None:
         try:
             torch.Generator(self.generator.device).set_state(state["generator"])
+            torch.Generator().set_state(state["global_generators"]["cpu"])
         except RuntimeError as error:
             return f"'generator' is no state of a generator: {' '.join(str(error).split())[:100]}"
         return None
+
+
+def global_generators(device: torch.device) -> dict[str, Tensor]:
+    """The states of the generators that torch's functions draw from if they are given none, as an objective may do."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def set_global_generators(device: torch.device, states: Mapping[str, Tensor]) -> None:
+    """Go on with the states that `global_generators` gave."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(states["mps"])
 
 
 def load_parameters(vae: VAE, state: dict[str, Any]) -> None:
