@@ -1,4 +1,5 @@
 import json
+import os
 import random
 from itertools import chain
 from pathlib import Path
@@ -179,6 +180,30 @@ def test_a_colour_model_is_trained(tmp_path, binarisation):
     assert summary["test"]["distortion"] == pytest.approx(3 * 28 * 28 * np.log(2), rel=0.05)
 
 
+def test_the_run_says_what_it_does_with_the_pictures(tmp_path):
+    alpha = np.concatenate([colours(60)[:, :8, :8], colours(60)[:, 8:16, 8:16, :1]], axis=3)
+    folder = folder_of(tmp_path / "pictures", alpha)
+    (folder / "notes.txt").touch()
+    words = ("data=images", f"data.path={folder}", "data.background=white", "data.colour=grey", "epochs=1", *SMALL[1:])
+    sizes = ("data.validation_size=10", "data.test_size=10", "tracking.tensorboard=false")
+    done = run_train(*words, *sizes, directory=tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert f"warning: {folder}: found 60 pictures, skipped 1 .txt\n" in said
+    assert f"{folder}: 60 of 60 pictures have transparent pixels, composited on white (data.background); first" in said
+    assert f"data   {folder}, binarisation none, background white, colour grey; 40 / 10 / 10 images" in said
+    assert "of 1x8x8" in said
+
+
+def test_a_named_pipe_as_a_picture_ends_the_run_at_once_with_code_4(tmp_path):
+    folder = folder_of(tmp_path / "pictures", colours())
+    os.mkfifo(folder / "024.png")
+    done = run_train("data=images", f"data.path={folder}", *SMALL, directory=tmp_path / "run", timeout=60)
+    assert done.returncode == 4
+    (line,) = (done.stdout + done.stderr).splitlines()
+    assert line == f"error: {folder}/024.png must be a regular file, is a named pipe"
+
+
 def test_a_missing_path_ends_with_code_4(tmp_path):
     done = run_train("data=images", f"data.path={tmp_path}/none", *SMALL, directory=tmp_path / "run")
     assert done.returncode == 4
@@ -242,7 +267,7 @@ def test_of_a_hundred_mutations_none_gives_other_images_and_each_error_is_one_li
 
 def test_no_flipped_bit_of_an_archive_gives_other_data(tmp_path):
     path = tmp_path / "own.npz"
-    np.savez(path, images=colours()[:2, :3, :3], factors=np.arange(2)[:, None], factor_names=["hue"])
+    np.savez(path, images=colours()[:2, :4, :4], factors=np.arange(2)[:, None], factor_names=["hue"])
     good = path.read_bytes()
     flipped = (
         good[: bit // 8] + bytes([good[bit // 8] ^ 1 << bit % 8]) + good[bit // 8 + 1 :]

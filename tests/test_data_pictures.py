@@ -90,6 +90,9 @@ def test_twelve_bits_in_sixteen_are_not_stretched_and_that_is_said(tmp_path):
 def test_a_tiff_whose_zero_is_white_is_read_as_it_looks(tmp_path):
     data = saved(Image.fromarray(RAMP), "TIFF", tiffinfo={262: 0})  # Pillow writes these values as they are
     assert (read(tmp_path / "ramp.tif", data)[0] == np.rint((65_535 - RAMP.astype(int)) / 257)).all()
+    light = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    data = saved(Image.fromarray(light), "TIFF", tiffinfo={262: 0})
+    assert (read(tmp_path / "f.tif", data)[0] == np.rint(255 * (1 - light.astype(float)))).all()
 
 
 def test_colours_of_sixteen_bits_keep_their_upper_eight(tmp_path):
@@ -502,7 +505,7 @@ def test_what_was_skipped_is_counted_by_kind(tmp_path, caplog):
     (folder / "factors.csv").unlink()
     (folder / "more").mkdir()
     read_own(folder)
-    assert "read 1 pictures, skipped 1 .avif, 2 .txt, 1 file without a suffix, 1 folder" in caplog.text
+    assert "found 1 pictures, skipped 1 .avif, 2 .txt, 1 file without a suffix, 1 folder" in caplog.text
     assert "hidden" not in caplog.text
     (folder / "a.png").unlink()
     with pytest.raises(DataError, match=r"must hold pictures .*, it has 1 \.avif, 2 \.txt, 1 file"):

@@ -57,8 +57,8 @@ def test_the_levels_of_a_column_are_in_the_order_of_its_values(tmp_path, cells, 
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        (("1", "2", "", "3", "4", "5"), r"the factor hue must have a value for every picture, number 3 is empty"),
-        (("1", "2", "  ", "3", "4", "5"), r"the factor hue must have a value for every picture, number 3 is empty"),
+        (("1", "2", "", "3", "4", "5"), r"the factor hue must have a value for every image, 2\.png has none"),
+        (("1", "2", "  ", "3", "4", "5"), r"the factor hue must have a value for every image, 2\.png has none"),
         (("1", "2", "high", "3", "4", "5"), r"must have numbers or words, not both, got 1 and high"),
         (("true", "0", "1", "1", "1", "1"), r"must have numbers or words, not both, got 0 and true"),
         (('"1,5"', "2", "3", "3", "4", "5"), r"must have decimal points, got 1,5\. Write 1\.5"),
@@ -189,7 +189,7 @@ def test_factors_of_an_array_are_numbers_or_words(tmp_path, values, levels):
         (np.zeros(6, dtype=[("ä☃", "i4")]), r"has fields with names"),
         (np.zeros(6, dtype="V3"), r"the factor factor_0 must .*, got \|V3"),
         (np.array([b"\xff\xfe"] * 6), "the factor factor_0 must be text in UTF-8"),
-        (np.array(["1", "", "2", "3", "4", "5"]), "number 2 is empty"),
+        (np.array(["1", "", "2", "3", "4", "5"]), "must have a value for every image, 1 has none"),
         (np.array(["1", "x", "2", "3", "4", "5"]), "not both, got 1 and x"),
         (np.array([1, np.inf, 2, 3, 4, 5]), "must have finite numbers"),
     ],
@@ -267,6 +267,12 @@ def test_other_arrays_are_named_as_ignored(tmp_path, caplog):
 def test_images_of_another_type_are_refused_with_their_conversion(tmp_path, images, said):
     with pytest.raises(DataError, match=said):
         read_own(archive(tmp_path, images=images))
+
+
+@pytest.mark.parametrize("shape", [(6, 3, 3, 3), (6, 1, 5, 3), (6, 3, 5, 1), (6, 1, 5, 1)])
+def test_an_array_whose_channels_may_be_first_or_last_is_refused(tmp_path, shape):
+    with pytest.raises(DataError, match=r"own\.npz: images of shape .* may have their channels first or last"):
+        read_own(archive(tmp_path, images=np.zeros(shape, dtype=np.uint8)))
 
 
 def test_an_array_without_a_name_is_told_how_to_get_one(tmp_path):

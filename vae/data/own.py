@@ -190,6 +190,11 @@ def channels_first(images: np.ndarray, path: Path) -> UInt8[np.ndarray, "images 
         )
     if images.ndim == 3:
         return images[:, None]
+    if images.shape[1] in (1, 3) and images.shape[3] in (1, 3):
+        raise DataError(
+            f"{path}: images of shape {images.shape} may have their channels first or last. "
+            "Give grey ones without the axis of channels, others at least 4 pixels high and wide"
+        )
     if images.shape[1] in (1, 3):
         return images
     if images.shape[3] in (1, 3):
@@ -225,7 +230,7 @@ def read_folder(folder: Path, background: Background, colour: Colour) -> Own:
         what = f"it has {skipped}" if others else "it has none"
         raise DataError(f"{folder} must hold pictures ({', '.join(SUFFIXES)}), {what}")
     if others:
-        log.warning(one_line(f"warning: {folder}: read {len(files)} pictures, skipped {skipped}"))
+        log.warning(one_line(f"warning: {folder}: found {len(files)} pictures, skipped {skipped}"))
     read = []
     for file in files:
         read.append(read_picture(file, background))

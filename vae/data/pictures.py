@@ -58,6 +58,7 @@ def read_picture(file: Path, background: Background) -> Picture:
     data = read_bytes(file)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", DeprecationWarning)  # of this code, not of the picture
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
                 pixels, grey, stated, warned = decode(opened, data, background)
@@ -82,7 +83,9 @@ def decode(
     frames = getattr(opened, "n_frames", 1)
     if frames > 1 and opened.format != "MPO":  # the first of an MPO is the photograph, the others belong to it
         raise ValueError(f"it has {frames} frames, and must have one")
-    orientation = orientation_of(opened, warned)  # asked first: newer versions turn a TIFF when it is loaded
+    if opened.format != "TIFF":  # which newer versions turn when they load it, and then forget how it lay
+        opened.load()
+    orientation = orientation_of(opened, warned)
     opened.load()
     profile = opened.info.get("icc_profile")
     inverted = opened.format == "TIFF" and opened.getexif().get(PHOTOMETRIC) == WHITE_IS_ZERO
@@ -129,6 +132,8 @@ def orientation_of(opened: Image.Image, warned: list[str]) -> int:
 def shades(picture: Image.Image, warned: list[str], *, inverted: bool) -> UInt8[np.ndarray, "height width"]:
     """The grey values of a picture of 16 bits, of whole numbers from 0 to 65 535, or of floats from 0 to 1.
 
+    `inverted`: 0 is white.
+
     Raises:
         ValueError: a value lies outside, or is not a number.
     """
@@ -137,7 +142,8 @@ def shades(picture: Image.Image, warned: list[str], *, inverted: bool) -> UInt8[
     if picture.mode == "F":
         if not (low >= 0 and high <= 1):  # NaN, too
             raise ValueError(f"floats must lie in [0, 1], these go from {low:g} to {high:g}")
-        return np.rint(255 * values.astype(np.float64)).astype(np.uint8)
+        light = values.astype(np.float64)
+        return np.rint(255 * (1 - light if inverted else light)).astype(np.uint8)
     if low < 0 or high > 65_535:
         raise ValueError(f"whole numbers must lie in [0, 65535], these go from {low:.0f} to {high:.0f}")
     if high <= TWELVE_BITS:

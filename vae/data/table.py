@@ -51,7 +51,8 @@ def read_table(path: Path, files: Sequence[Path]) -> Factors:
             one_line(f"warning: {path}: rows of pictures that are not there: {len(strangers)}, first {strangers[0]}")
         )
     columns = {name: [table[file.name][k] for file in files] for k, name in enumerate(names)}
-    return as_factors({name: from_words(column, name, path) for name, column in columns.items()}, path)
+    shown = [file.name for file in files]
+    return as_factors({name: from_words(column, name, path, shown) for name, column in columns.items()}, path)
 
 
 def parse(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -100,11 +101,11 @@ def refuse_other_delimiters(text: str, path: Path) -> None:
             raise DataError(f"{path} must be separated by commas, is by {called}. Save it as CSV with commas")
 
 
-def from_words(column: Sequence[str], name: str, path: Path) -> np.ndarray:
+def from_words(column: Sequence[str], name: str, path: Path, images: Sequence[object]) -> np.ndarray:
     """A column of text as numbers, where all of it is numbers, or else as the words they are.
 
     Numbers become exact decimals: 10 comes after 9, and 1, 1.0 and 1e0 are one level. The words true and false are
-    two levels in any case of their letters.
+    two levels in any case of their letters. `images` are the names of the rows, for the error.
 
     Raises:
         DataError: a cell is empty, no finite number, or written with a decimal comma; or numbers and words are mixed.
@@ -112,7 +113,7 @@ def from_words(column: Sequence[str], name: str, path: Path) -> np.ndarray:
     cells = [cell.strip() for cell in column]
     where = f"{path}: the factor {name}"
     if "" in cells:
-        raise DataError(f"{where} must have a value for every picture, number {cells.index('') + 1} is empty. Fill it")
+        raise DataError(f"{where} must have a value for every image, {images[cells.index('')]} has none. Fill it in")
     for cell in cells:
         if DECIMAL_COMMA.fullmatch(cell):
             raise DataError(f"{where} must have decimal points, got {cell}. Write {cell.replace(',', '.')}")
@@ -146,7 +147,7 @@ def from_array(column: np.ndarray, name: str, path: Path) -> np.ndarray:
                 raise DataError(f"{where} must have finite numbers or words only")
             return column
         case "U" | "S":
-            return from_words(as_text(column, where), name, path)
+            return from_words(as_text(column, where), name, path, range(len(column)))
         case _:
             raise DataError(f"{where} must have finite numbers or words only, got {column.dtype}. Convert it")
 
