@@ -297,10 +297,9 @@ def test_a_signal_where_no_step_is_made_stops_at_once_and_the_run_continues(
     assert len(logged) == len(set(logged))  # nothing twice
 
 
-def test_a_run_that_is_trained_by_another_process_is_left_to_it(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("vae.run_directory.LOCK_PATIENCE_SECONDS", 0.1)
+def test_a_run_that_is_trained_by_another_process_is_left_to_it(tmp_path, caplog):
     refused = pytest.raises(RunExistsError, match="is being trained by another process")
-    with held(tmp_path / "run"), refused, held(tmp_path / "run"):
+    with held(tmp_path / "run"), refused, held(tmp_path / "run", patience_seconds=0.1):
         pass
     assert caplog.messages == [
         f"warning: {tmp_path}/run is being trained by another process. Waiting up to 0.1 s for it to stop"
