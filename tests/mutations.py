@@ -36,7 +36,7 @@ MUTATIONS = (
         "checksum",
         "vae/checkpoint.py",
         'or header + b"\\n" != expected(payload):',
-        "if not payload:",
+        "or not payload:",
         SAVE,
     ),
     Mutation(
