@@ -35,14 +35,14 @@ MUTATIONS = (
     Mutation(
         "checksum",
         "vae/checkpoint.py",
-        'if header + b"\\n" != expected(payload):',
-        "if not payload:",
+        'or header + b"\\n" != expected(payload):',
+        "or not payload:",
         SAVE,
     ),
     Mutation(
         "no foreign code", "vae/checkpoint.py", "weights_only=True", "weights_only=False", (*SAVE, "-k", "cannot_run")
     ),
-    Mutation("the checkpoint before", "vae/checkpoint.py", "state = load(folder / PREVIOUS)", "raise error", SAVE),
+    Mutation("the checkpoint before", "vae/checkpoint.py", "state = load(previous)", "raise error", SAVE),
     Mutation("kept when saving", "vae/run_directory.py", "give_second_name(path, name)", "pass", SAVE),
     Mutation(
         "generator's state",
@@ -113,7 +113,7 @@ MUTATIONS = (
     Mutation(
         "lock",
         "vae/run_directory.py",
-        "lock.acquire(timeout=LOCK_PATIENCE_SECONDS)",
+        "lock.acquire(timeout=patience_seconds)",
         "pass",
         ("tests/test_app.py", "-k", "trained_by_another"),
     ),

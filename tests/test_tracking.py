@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import resource
+import shlex
 import subprocess
 import sys
 import termios
@@ -15,6 +16,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from command import ROOT, SMALL
@@ -23,7 +25,7 @@ from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vae import tracking
-from vae.run_directory import write_json
+from vae.run_directory import read_summary, write_json
 from vae.tracking import METRICS, Progress, Tracker, latent_tag, read_metrics
 
 
@@ -512,3 +514,27 @@ def test_without_a_stderr_there_is_no_bar(closed):
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("shell", "more"),
+    [
+        ("%s 2>&-", ()),
+        ("%s >&-", ()),
+        ("%s >&- 2>&-", ()),
+        ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 %s", ()),
+        ("%s", ("logvar_min=79", "logvar_max=80")),
+    ],
+    ids=["no stderr", "no stdout", "neither", "ASCII", "huge codes"],
+)
+def test_a_run_ends_well_whoever_listens_and_whatever_is_shown(tmp_path, shell, more):
+    directory = tmp_path / "run"
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "t.npz", images=pixels)
+    data = ("data=images", f"data.path={tmp_path}/t.npz", "data.validation_size=40", "data.test_size=40")
+    words = (*data, *more, "model.hidden=[16]", "epochs=1", "threads=1", f"hydra.run.dir={directory}")
+    command = shell % shlex.join([sys.executable, "train.py", *words])
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert read_summary(directory)["status"] == "done"

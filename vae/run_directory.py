@@ -262,7 +262,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 NESTED = 8  # objects and lists in each other, at most
-LARGEST = 1e30  # number: more than any a run can have, and its square is finite
+LARGEST = 1e60  # number: more than sums of single precision can come to, and its square is finite
 
 
 def _checked(value: Any, name: str, depth: int) -> Any:
