@@ -8,12 +8,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from vae import checkpoint
-from vae.build import build_vae, prepare_torch, read_data
+from vae.build import build_objective, build_vae, prepare_torch, read_data
 from vae.command_line.composition import OPTIONS
 from vae.command_line.older import OPTION, completed
 from vae.config import Config, ConfigError
 from vae.data.images import Splits
 from vae.model import VAE
+from vae.objectives import Stateful
 from vae.run_directory import BEST, CHECKPOINTS, CONFIGURATION, HYDRA, LAST, has_checkpoint
 
 
@@ -25,6 +26,7 @@ class Run:
     vae: VAE
     splits: Splits
     device: torch.device
+    loss_weight: float  # of the rate in the loss: the objective's at the last step before the checkpoint
 
 
 def load_run(directory: Path, name: str = LAST) -> Run:
@@ -46,7 +48,11 @@ def load_run(directory: Path, name: str = LAST) -> Run:
     splits = read_data(config).to(device)
     vae = build_vae(config, splits.train.shape).to(device)
     vae.load_state_dict(state["vae"])
-    return Run(config, vae.eval(), splits, device)
+    objective = build_objective(config, len(splits.train), device)
+    if isinstance(objective, Stateful):
+        objective.load_state_dict(state["objective"])
+    weight = objective.rate_factor(max(0, state["step"] - 1))
+    return Run(config, vae.eval(), splits, device, weight)
 
 
 def load_config(directory: Path) -> Config:

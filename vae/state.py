@@ -17,7 +17,7 @@ from vae.objectives import Stateful
 from vae.optimizers import Optimizer
 from vae.run_directory import BEST, CHECKPOINTS, LAST, PREVIOUS, give_second_name
 
-Sums = Float[Tensor, " three_and_latents"]  # over images: their number, loss, distortion, rate of each latent
+Sums = Float[Tensor, " three_and_latents"]  # over images: number, objective, distortion, rate of each latent
 
 
 def no_sums(latent_dim: int) -> Sums:
@@ -25,12 +25,23 @@ def no_sums(latent_dim: int) -> Sums:
     return torch.zeros(3 + latent_dim)
 
 
-def means(sums: Sums) -> dict[str, float]:
-    """Loss, distortion, rate and ELBO, in nats per image."""
-    images, loss, distortion, *rates = sums.tolist()
+def means(sums: Sums, weight: float) -> dict[str, float]:
+    """Loss, objective, distortion, rate and ELBO, in nats per image.
+
+    Args:
+        sums: since some step.
+        weight: of the rate in the loss: the objective's at the last of these steps.
+
+    Returns:
+        `loss` is distortion + weight * rate. `objective` is what was minimised, each step with its own weights and
+        with all that the objective adds.
+    """
+    images, objective, distortion, *rates = sums.tolist()
     rate = sum(rates)
     return {
-        "loss": loss / images,
+        "loss": (distortion + weight * rate) / images,
+        "loss_weight": weight,
+        "objective": objective / images,
         "distortion": distortion / images,
         "rate": rate / images,
         "elbo": -(distortion + rate) / images,
