@@ -24,7 +24,7 @@ from vae.disentanglement.unsupervised import dependence
 
 __all__ = ["Codes", "Scores", "Sizes", "expected_seconds", "score", "too_many", "udr"]
 
-SECONDS_A_LEVEL, SECONDS_A_LEVEL_AND_LATENT = 0.25, 0.03  # measured of 20 to 360 levels and 5 to 20 latents
+SECONDS_A_LEVEL, SECONDS_A_LEVEL_AND_LATENT = 0.25, 0.025  # measured of 20 to 360 levels and 5 to 20 latents
 IMAGES_A_LEVEL = 10  # on average: of fewer, a score hardly tells perfect codes from random ones
 
 Matrix = Float[np.ndarray, "latents factors"]
@@ -132,17 +132,18 @@ def score(
     """
     sizes = sizes or Sizes()
     left_out = too_many(factors, sizes.train)
-    discrete = only(factors, [name for name in factors.names if name not in left_out])
-    ordered = only(factors, [*discrete.names, *left_out])
+    discrete = [name for name in factors.names if name not in left_out]
+    factors = only(factors, [*discrete, *left_out])
     noise = chance(seed, "noise").standard_normal(mean.shape, dtype=np.float32)
     sampled = mean + np.exp(0.5 * logvar) * noise
-    numbers, matrices = of_codes(mean, discrete, ordered, seed, sizes, workers)
-    of_sampled, _ = of_codes(sampled, discrete, ordered, seed, sizes, workers)
-    if discrete.names:
-        chen = mig_chen(mean, logvar, discrete, sizes.samples, sizes.components, chance(seed, "mig_chen"))
+    numbers, matrices = of_codes(Codes(mean, factors), seed, sizes, workers)
+    of_sampled, _ = of_codes(Codes(sampled, factors), seed, sizes, workers)
+    if discrete:
+        few, generator = only(factors, discrete), chance(seed, "mig_chen")
+        chen = mig_chen(mean, logvar, few, sizes.samples, sizes.components, generator)
         numbers["mig_chen"], matrices["mig_chen"] = chen.score, chen.information
     numbers |= {f"{name}_sampled": value for name, value in of_sampled.items()}
-    return Scores(numbers, matrices, discrete.names, left_out)
+    return Scores(numbers, matrices, tuple(discrete), left_out)
 
 
 def only(factors: Factors, names: Sequence[str]) -> Factors:
@@ -150,29 +151,14 @@ def only(factors: Factors, names: Sequence[str]) -> Factors:
     return Factors(tuple(names), factors.levels[:, [factors.names.index(name) for name in names]])
 
 
-def of_codes(
-    values: Float[np.ndarray, "images latents"],
-    discrete: Factors,
-    ordered: Factors,
-    seed: int,
-    sizes: Sizes,
-    workers: int,
-) -> tuple[dict[str, float], dict[str, Matrix]]:
-    """The metrics of one representation, and the matrices they come from.
-
-    Args:
-        values: of each latent, the codes.
-        discrete: the factors with few enough levels.
-        ordered: all factors.
-        seed: of every draw.
-        sizes: of the estimates.
-        workers: threads.
-    """
-    codes = Codes(values, ordered)
+def of_codes(codes: Codes, seed: int, sizes: Sizes, workers: int) -> tuple[dict[str, float], dict[str, Matrix]]:
+    """The metrics of one representation, and the matrices they come from."""
     correlated = sap_continuous(codes, sizes.train, chance(seed, "sap_continuous"))
     dependent = dependence(codes, sizes.train, chance(seed, "dependence"))
-    found = of_levels(Codes(values, discrete), seed, sizes, workers) if discrete.names else ({}, {})
-    numbers = found[0] | {
+    left_out = too_many(codes.factors, sizes.train)
+    discrete = only(codes.factors, [name for name in codes.factors.names if name not in left_out])
+    numbers, matrices = of_levels(Codes(codes.values, discrete), seed, sizes, workers) if discrete.names else ({}, {})
+    numbers |= {
         "sap_continuous": correlated.score,
         "codes_total_correlation": dependent.gaussian_total_correlation,
         "active_codes_total_correlation": dependent.active_total_correlation,
@@ -180,7 +166,7 @@ def of_codes(
         "gaussian_wasserstein_normalised": dependent.gaussian_wasserstein_normalised,
         "mutual_information_score": dependent.mutual_information_score,
     }
-    return numbers, found[1] | {"squared_correlation": correlated.accuracies}
+    return numbers, matrices | {"squared_correlation": correlated.accuracies}
 
 
 def of_levels(codes: Codes, seed: int, sizes: Sizes, workers: int) -> tuple[dict[str, float], dict[str, Matrix]]:
