@@ -102,10 +102,23 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
 
 
 def conditions(config: Config) -> dict[str, str | float]:
-    """What runs must share to be compared by beta: every value but beta, the seed, and what changes no mathematics."""
-    free = ("beta", "seed", "resume", "device", "threads", "disentanglement")
-    values = flat(config)
-    return {key: values[key] for key in values if key not in free and not key.startswith("tracking.")}
+    """What runs must share to be compared by beta, by dotted key, besides how long they were `asked` to train.
+
+    Every value but beta, the seed, and those that say where and how fast things are done and not what is computed.
+    """
+    free = (
+        "beta",
+        "seed",
+        "resume",
+        "device",
+        "threads",
+        "compile",
+        "disentanglement",
+        "evaluate_every_epochs",
+        *asked(config),
+    )
+    places = ("tracking.", "data.root", "data.download", "data.timeout_seconds")
+    return {key: value for key, value in flat(config).items() if key not in free and not key.startswith(places)}
 
 
 def loss_change(training: Training) -> float | None:

@@ -130,10 +130,12 @@ class Member:
 
         Of an older run, which did not write these down, what it says of itself.
         """
-        said = self.summary.get("conditions")
+        said, asked = self.summary.get("conditions"), self.summary.get("asked")
+        if isinstance(said, dict) and isinstance(asked, dict):
+            return said | asked
         rest = re.sub(r"(^|_)beta=[^_]*", "", self.setting).strip("_")
         known = {key: self.summary[key] for key in ("parameters", "epochs") if key in self.summary}
-        return said if isinstance(said, dict) else known | {"what their names say": rest}
+        return known | {"what their names say": rest}
 
     @property
     def loss_change(self) -> float | None:
