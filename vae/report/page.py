@@ -178,7 +178,8 @@ def ranks(members: Sequence[Member]) -> Ranks | None:
     scored = [m for m in members if m.done and m.scores]
     if len(scored) < FEWEST_FOR_RANKS:
         return None
-    titles = {name: title for name, title in (BOUND | SCORES).items() if all(name in m.numbers for m in scored)}
+    ranked = {name: title for name, title in (BOUND | SCORES).items() if name != "nll_fall_from_half"}
+    titles = {name: title for name, title in ranked.items() if all(name in m.numbers for m in scored)}
     matrix = rank_correlations([[m.numbers[name] for m in scored] for name in titles])
     varied = [k for k in range(len(titles)) if not math.isnan(matrix[k, k])]
     names = list(titles.values())
