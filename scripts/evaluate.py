@@ -45,7 +45,7 @@ def main() -> int:
     except EXPECTED as error:
         print(f"error: {said(error)}", file=sys.stderr)
         return exit_code(error)
-    numbers = final_numbers(run.vae, run.splits.test, run.splits.train.mean(), run.config.beta)
+    numbers = final_numbers(run.vae, run.splits.test, run.splits.train.mean(), run.loss_weight)
     factors_known = run.splits.train.factors is not None
     scores = disentanglement_numbers(run.vae, run.splits.train) if factors_known else None
     shown = numbers if arguments.samples is None else numbers | {"nll": nll(run, arguments.samples, arguments.images)}
@@ -79,10 +79,15 @@ def compare(numbers: Mapping[str, Any], scores: Mapping[str, Any] | None, summar
         print(f"{summary} has no numbers to compare: the run failed, {recorded.get('error')}", file=sys.stderr)
         return 1
     test = recorded.get("test", {})
-    apart = [name for name, value in numbers.items() if not agree(value, test.get(name), TOLERANCE)]
+    if "loss_weight" in test:
+        apart = [name for name, value in numbers.items() if not agree(value, test.get(name), TOLERANCE)]
+    else:  # of an older version: it has fewer numbers, and its loss was by config.beta under every objective
+        older = dict(numbers) | {"loss": numbers["distortion"] + recorded["beta"] * numbers["rate"]}
+        apart = [name for name, value in test.items() if not agree(value, older.get(name), TOLERANCE)]
     if scores is not None and "disentanglement" in recorded:
-        before = recorded["disentanglement"]["numbers"]
-        apart += [n for n, value in scores["numbers"].items() if not agree(value, before.get(n), SCORE_TOLERANCE)]
+        before, now = recorded["disentanglement"]["numbers"], scores["numbers"]
+        names = now if "left_out" in recorded["disentanglement"] else before  # of which an older version has fewer
+        apart += [name for name in names if not agree(now.get(name), before.get(name), SCORE_TOLERANCE)]
     elif scores is not None and recorded["status"] == "done" and not apart:
         with held(summary.parent):
             if read_summary(summary.parent) != recorded:
@@ -104,7 +109,8 @@ def agree(one: Any, other: Any, tolerance: float) -> bool:
             same = isinstance(other, list) and len(one) == len(other)
             return same and all(agree(*pair, tolerance) for pair in zip(one, other, strict=True))
         case _:
-            return is_number(other) and math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
+            alike = is_number(one) and is_number(other)
+            return one is other or (alike and math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance))
 
 
 if __name__ == "__main__":

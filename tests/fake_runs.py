@@ -15,9 +15,9 @@ LATENTS = 4
 FACTORS = ["shape", "scale", "rotation", "column", "row"]
 SCORES = (
     "mig", "mig_chen", "dci_disentanglement", "dci_completeness", "dci_informativeness", "sap", "sap_continuous",
-    "factor_vae_score", "beta_vae_score", "modularity", "explicitness", "irs",
-    "codes_total_correlation", "gaussian_wasserstein", "gaussian_wasserstein_normalised",
-    "mutual_information_score",
+    "factor_vae_score", "beta_vae_score", "modularity", "modularity_baseline", "explicitness", "irs", "irs_baseline",
+    "codes_total_correlation", "active_codes_total_correlation", "gaussian_wasserstein",
+    "gaussian_wasserstein_normalised", "mutual_information_score",
 )  # fmt: skip
 ORIGIN = {
     "started": "2026-01-01T12:00:00+00:00",
@@ -50,11 +50,20 @@ def summary_of(beta: float, seed: int, *, scores: bool = True) -> dict[str, Any]
         "rate": rate,
         "elbo": -distortion - rate,
         "loss": distortion + beta * rate,
-        "importance_weighted_bound": {"images": 1000, "samples": 100, "bound": 3 - distortion - rate},
+        "loss_weight": beta,
+        "importance_weighted_bound": {
+            "images": 1000,
+            "samples": 100,
+            "bound": 3 - distortion - rate,
+            "rise_from_half": 0.25 + 0.01 * noise,
+        },
         "active_units": 3.0,
         "gaussian_total_correlation": 0.0018,
-        "mutual_information": rate - 0.5,
+        "mutual_information": min(rate, 8.5) - 0.5,
+        "mutual_information_shuffled": min(rate, 8.5) - 0.4,
+        "information_ceiling": math.log(5000),
         "total_correlation": 0.4 + noise,
+        "total_correlation_shuffled": 0.3 + noise,
         "dimension_wise_kl": 0.1,
         "rate_per_latent": (rate * shares).tolist(),
         "label_information_per_latent": [],
@@ -64,6 +73,10 @@ def summary_of(beta: float, seed: int, *, scores: bool = True) -> dict[str, Any]
         "objective": "beta",
         "beta": beta,
         "seed": seed,
+        "asked": {"epochs": 7, "early_stopping_epochs": None},
+        "conditions": {"model.latent_dim": LATENTS, "data.side": 32},
+        "unfinished": {},
+        "loss_change_per_epoch": 0.0,
         "epochs": 7,
         "steps": 2520,
         "seconds": 100.0 + seed,
@@ -75,6 +88,7 @@ def summary_of(beta: float, seed: int, *, scores: bool = True) -> dict[str, Any]
         matrix = generator.uniform(size=(LATENTS, len(FACTORS))).tolist()
         summary["disentanglement"] = {
             "factors": FACTORS,
+            "left_out": {},
             "numbers": numbers,
             "matrices": {"mutual_information": matrix, "dci_importance": matrix},
         }

@@ -9,6 +9,7 @@ SMALL = Sizes(train=400, test=200, batch=8, trees=5, samples=200, components=200
 
 UNBOUNDED = {  # the measures of dependence; all other numbers are in [0, 1]
     "codes_total_correlation",
+    "active_codes_total_correlation",
     "gaussian_wasserstein",
     "gaussian_wasserstein_normalised",
     "mutual_information_score",

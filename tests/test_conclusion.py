@@ -1,13 +1,15 @@
-"""A run that is killed while it concludes, just before or after it says that it is done, lacks nothing in the end."""
+"""How a run ends: what it says of itself, and that one which is killed while it concludes lacks nothing in the end."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from contextlib import closing
 
+import numpy as np
 import pytest
-from command import ROOT, SMALL, run_train
+from command import ROOT, SMALL, run, run_train
 from results import logged, result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -140,3 +142,111 @@ def test_the_hparams_row_is_that_of_the_last_conclusion(tmp_path):
     content = accumulator.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     assert HParamsPluginData.FromString(content).session_start_info.hparams["epochs"].number_value == 20
     assert events(tmp_path)[0] == {"test/elbo": [10, 20]}
+
+
+# What a run says of itself
+
+WEIGHTS = {  # of the rate, after 40 steps
+    "total_correlation": (("beta=6", "objective.stratified=true"), 1.0),
+    "dip": (("beta=3",), 3.0),
+    "free_bits": (("beta=4", "beta_warmup_steps=20"), 4.0),
+    "capacity": (("objective.steps=20",), 1.0),
+    "importance_weighted": (("objective.samples=2",), 1.0),
+    "factor": (("beta=2", "objective.hidden=[8]", "beta_warmup_steps=400"), 2 * 39 / 400),
+    "target_rate": (("objective.rate=5",), None),  # as the controller has it
+}
+
+
+@pytest.mark.parametrize("objective", WEIGHTS)
+def test_one_loss_is_validated_tested_printed_and_found_again(tmp_path, few_images, objective):
+    more, weight = WEIGHTS[objective]
+    small = ("model.hidden=[16]", "model.latent_dim=2", "tracking.tensorboard=false", "tracking.log_every_steps=10")
+    done = run_train(*few_images, *small, f"objective={objective}", *more, directory=tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "run" / SUMMARY).read_text())
+    validation = [line for line in logged(tmp_path / "run") if "validation/loss" in line][-1]
+    parts = {
+        "test": summary["test"],
+        "train": summary["train"],
+        "validation": {name.removeprefix("validation/"): value for name, value in validation.items()},
+    }
+    for numbers in parts.values():
+        expected = numbers["distortion"] + numbers["loss_weight"] * numbers["rate"]
+        assert numbers["loss"] == pytest.approx(expected, rel=1e-6)
+    (used,) = {numbers["loss_weight"] for numbers in parts.values()}
+    assert weight is None or used == pytest.approx(weight)
+    assert f"loss {summary['test']['loss']:.2f} = distortion + {used:.4g} * rate" in done.stdout
+    assert ("warning: beta is 0.195 at the last step, not 2" in done.stdout + done.stderr) == (objective == "factor")
+    found = run("scripts/evaluate.py", str(tmp_path / "run"))
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["loss_weight"] == used
+
+
+UNFINISHED = {
+    "beta": (("beta=4", "beta_warmup_steps=100000"), 4 * 39 / 100_000, 4.0, 100_000),
+    "cycles": (("beta=4", "beta_warmup_steps=15", "objective.cycles=3"), 4 * 9 / 15, 4.0, 75),
+    "points": (("beta=4", "objective.at_steps=[0,390]", "objective.factors=[0,1]"), 0.4, 4.0, 390),
+    "capacity": (("objective=capacity", "objective.steps=390", "objective.c_min=0", "objective.c_max=20"), 2, 20, 390),
+    "learning_rate": (("learning_rate_epochs=[0,10]", "learning_rate_factors=[1,0]"), 6.1e-4, 0.0, 100),
+}
+
+
+@pytest.mark.parametrize("case", UNFINISHED)
+def test_a_schedule_that_training_ends_before_is_said_at_the_start_at_the_end_and_in_the_summary(
+    tmp_path, few_images, case
+):
+    words, reached, end, steps = UNFINISHED[case]
+    small = ("model.hidden=[16]", "model.latent_dim=2", "tracking.tensorboard=false")
+    done = run_train(*few_images, *small, *words, directory=tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    said = [line for line in (tmp_path / "run/train.log").read_text().splitlines() if line.startswith("warning: ")]
+    name = case if case in ("capacity", "learning_rate") else "beta"
+    assert len(said) == 2
+    for line in said:
+        assert f"warning: {name} is {reached:.3g} at the last step, not {end:.3g}" in line
+        assert f"its schedule ends at step {steps:,}, training at step 40" in line
+    assert said[0].endswith("Train longer, shorten it, or continue the run later")
+    (found,) = json.loads((tmp_path / "run" / SUMMARY).read_text())["unfinished"].items()
+    assert found == (name, {"reached": pytest.approx(reached), "end": end, "steps": 40, "schedule_steps": steps})
+
+
+def test_a_run_says_how_its_loss_still_changed_and_what_it_can_be_compared_with(few_run):
+    summary = json.loads((few_run / SUMMARY).read_text())
+    assert summary["unfinished"] == {}
+    losses = [line["validation/loss"] for line in logged(few_run) if "validation/loss" in line]
+    assert len(losses) == 4
+    assert summary["loss_change_per_epoch"] == pytest.approx(losses[-1] - losses[-2], rel=1e-6)
+    conditions = summary["conditions"]
+    assert (conditions["model.latent_dim"], conditions["batch_size"]) == (2, 250)
+    assert {"beta", "seed", "epochs", "threads", "tracking.tensorboard"}.isdisjoint(conditions)
+    log = (few_run / "train.log").read_text()
+    assert re.search(r"\(100 samples, 500 images; still rose by \d\.\d\d from 50 samples\)", log)
+
+
+def test_a_run_of_one_epoch_cannot_say_how_its_loss_changes(tmp_path, few_images):
+    small = ("model.hidden=[16]", "model.latent_dim=2", "tracking.tensorboard=false", "epochs=1")
+    done = run_train(*few_images, *small, directory=tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / SUMMARY).read_text())["loss_change_per_epoch"] is None
+
+
+def test_a_continuous_factor_is_named_and_the_run_has_no_scores_of_it(tmp_path):
+    generator = np.random.default_rng(0)
+    factors = {"shape": np.arange(300) % 3, "angle": generator.permutation(300)}
+    images = (80 * factors["shape"])[:, None, None] + generator.integers(60, size=(300, 8, 8))
+    path = tmp_path / "own.npz"
+    np.savez(path, images=images.astype(np.uint8), factors=np.stack([*factors.values()], 1), factor_names=[*factors])
+    words = ("data=images", f"data.path={path}", "data.validation_size=50", "data.test_size=50", "epochs=2")
+    small = ("model.hidden=[16]", "model.latent_dim=2", "data.binarisation=none", "batch_size=50")
+    done = run_train(*words, *small, directory=tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    why = "200 levels, 1.0 images a level, fewer than 10"
+    assert "scores of disentanglement: 1 factor, less than a minute of a core; disentanglement=false" in done.stdout
+    assert f"not scored but by sap_continuous: angle ({why})" in done.stdout
+    found = json.loads((tmp_path / "run" / SUMMARY).read_text())["disentanglement"]
+    assert (found["factors"], found["left_out"]) == (["shape"], {"angle": why})
+    again = run("scripts/evaluate.py", str(tmp_path / "run"))
+    assert again.returncode == 0, again.stderr
+    report = run("scripts/report.py", str(tmp_path / "run"))
+    assert report.returncode == 0, report.stderr
+    assert f"angle ({why})" in (tmp_path / "run" / "report.html").read_text()

@@ -11,7 +11,7 @@ from PIL import Image
 import evaluate
 
 GRID = ["data.shapes=2", "data.scales=2", "data.orientations=1", "data.positions_x=6", "data.positions_y=6"]
-SMALL = [*GRID, "data.side=16", "data.validation_size=50", "data.test_size=50", "model.hidden=[32]", "epochs=2"]
+SMALL = [*GRID, "data.side=16", "data.validation_size=10", "data.test_size=50", "model.hidden=[32]", "epochs=2"]
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,9 @@ def test_the_summary_holds_every_score_and_the_matrices_they_come_from(sprites_r
     assert all(np.isfinite(value) for value in numbers.values())
     assert not set(numbers) & set(summary(sprites_run)["test"])  # one row of a table holds both
     assert all(np.shape(matrix) == (3, 4) for matrix in found["matrices"].values())
+    assert found["left_out"] == {}
+    log = (sprites_run / "train.log").read_text()
+    assert "scores of disentanglement: 4 factors, less than a minute of a core; disentanglement=false leaves" in log
 
 
 def test_the_scores_are_logged_and_the_matrices_drawn(sprites_run):

@@ -7,7 +7,16 @@ import pytest
 from known_codes import SMALL, UNBOUNDED, grid, identity, noisy, nothing, seeded, shuffled, twice
 
 from vae.data.factors import Factors
-from vae.disentanglement import Codes, Sizes, of_codes, score
+from vae.disentanglement import (
+    Codes,
+    Sizes,
+    expected_seconds,
+    of_codes,
+    of_levels,
+    only,
+    score,
+    too_many,
+)
 from vae.disentanglement.irs import irs_of
 from vae.disentanglement.sap import sap
 
@@ -21,8 +30,10 @@ OF_CODES = {
     "sap",
     "sap_continuous",
     "modularity",
+    "modularity_baseline",
     "explicitness",
     "irs",
+    "irs_baseline",
     *UNBOUNDED,
 }
 MATRICES = {
@@ -240,7 +251,7 @@ def test_one_latent_is_complete_and_cannot_be_disentangled():
 def test_a_latent_more_that_is_dead_changes_little_but_modularity(codes, straight):
     found = numbers(np.insert(codes.values, 2, 0.0, axis=1))
     for name, value in found.items():
-        if name == "modularity":
+        if name in ("modularity", "modularity_baseline"):
             assert value == pytest.approx(straight[0][name] * 4 / 5)
         elif name == "mutual_information_score":
             assert value == pytest.approx(straight[0][name] * 6 / 10)  # of as many more pairs
@@ -254,8 +265,104 @@ def test_a_latent_more_that_is_dead_changes_little_but_modularity(codes, straigh
 @pytest.mark.parametrize("draws", [2, 3, 7])
 def test_few_draws_are_enough_for_a_score(seed, draws, codes):
     sizes = Sizes(train=draws, test=draws, batch=2, trees=2, samples=draws, components=draws)
-    found = score(codes.values, np.full_like(codes.values, -3.0), FACTORS, seed, sizes)
-    assert_in_bounds(found.numbers)
+    assert_in_bounds(of_levels(codes, seed, sizes, 1)[0])
+    assert_in_bounds(score(codes.values, np.full_like(codes.values, -3.0), FACTORS, seed, sizes).numbers)
+
+
+# Factors with too many levels
+
+
+def mixed_factors(images: int = 600) -> Factors:
+    """A factor of 3 levels, one with a level an image, one of 4 levels."""
+    levels = {"shape": np.arange(images) % 3, "angle": seeded(7).permutation(images), "size": np.arange(images) // 150}
+    return Factors.of(levels)
+
+
+def test_a_factor_with_a_level_an_image_is_named_and_left_out_of_all_scores_but_the_correlation():
+    factors = mixed_factors()
+    perfect = factors.levels / np.array(factors.sizes)
+    logvar = np.full_like(perfect, -6.0)
+    found = score(perfect, logvar, factors, sizes=SMALL)
+    assert found.factors == ("shape", "size")
+    assert found.left_out == {"angle": "600 levels, 0.7 images a level, fewer than 10"}
+    alone = score(perfect, logvar, only(factors, ["shape", "size"]), sizes=SMALL)
+    ordered = {"sap_continuous", "sap_continuous_sampled"}
+    assert {name: found.numbers[name] for name in alone.numbers if name not in ordered} == {
+        name: value for name, value in alone.numbers.items() if name not in ordered
+    }
+    assert found.matrices["squared_correlation"].shape == (3, 3)
+    np.testing.assert_allclose(found.matrices["squared_correlation"][[0, 2, 1], [0, 1, 2]], 1, atol=1e-9)
+    assert all(matrix.shape == (3, 2) for name, matrix in found.matrices.items() if name != "squared_correlation")
+
+
+def test_the_correlation_tells_perfect_from_random_codes_of_continuous_factors_and_nothing_else_is_said():
+    generator = seeded(8)
+    factors = Factors.of({name: generator.standard_normal(600) for name in ("x", "y", "angle")})
+    perfect = factors.levels / 600
+    random = generator.permuted(perfect, axis=0)
+    scores = [score(values, np.full_like(values, -9.0), factors, sizes=SMALL) for values in (perfect, random)]
+    assert scores[0].numbers["sap_continuous"] > 0.9
+    assert scores[1].numbers["sap_continuous"] < 0.05
+    kept = {"sap_continuous", *UNBOUNDED}
+    for found in scores:
+        assert set(found.numbers) == kept | {f"{name}_sampled" for name in kept}
+        assert found.factors == ()
+        assert list(found.left_out) == ["x", "y", "angle"]
+        assert set(found.matrices) == {"squared_correlation"}
+
+
+@pytest.mark.parametrize(("images_a_level", "scored"), [(9, False), (10, True), (40, True)])
+def test_ten_images_a_level_are_enough_to_be_scored(images_a_level, scored):
+    factors = Factors.of({"k": np.arange(8 * images_a_level) % 8})
+    assert (too_many(factors, 10_000) == {}) == scored
+
+
+def test_only_the_images_that_are_drawn_count():
+    factors = Factors.of({"k": np.arange(40_000) % 2_000})
+    assert too_many(factors, 10_000) == {"k": "2,000 levels, 5.0 images a level, fewer than 10"}
+    assert too_many(factors, 30_000) == {}
+
+
+def test_from_ten_images_a_level_on_the_robustness_of_random_codes_is_low():
+    for images_a_level, lowest, highest in ((2, 0.5, 0.8), (5, 0.15, 0.35), (10, 0.0, 0.15)):
+        levels = np.stack([seeded(k).permutation(np.arange(1_000) % (1_000 // images_a_level)) for k in range(3)], 1)
+        random = seeded(9).permuted(levels.astype(np.float64), axis=0)
+        drawn = seeded(10).integers(1_000, size=10_000)
+        assert lowest <= irs_of(random[drawn], levels[drawn].astype(np.int32)).score <= highest
+
+
+def test_the_time_grows_with_the_levels_that_are_scored():
+    factors = grid(3, 4, copies=200)
+    assert expected_seconds(factors, 10) == pytest.approx(7 * 0.5)
+    assert expected_seconds(mixed_factors(), 10) == pytest.approx(7 * 0.5)  # the third has too many levels
+    many = Factors.of({str(k): seeded(k).integers(4, size=2_000) for k in range(300)})
+    assert expected_seconds(many, 10) == pytest.approx(600)
+
+
+# What codes score that know nothing
+
+
+def test_the_baselines_are_those_of_random_codes_on_a_grid():
+    # The expected values are of other implementations: .728 and .357, random normal codes, 576 cells of 20 images.
+    factors = grid(3, 4, 6, 8, copies=20)
+    random = seeded(11).standard_normal((len(factors), 4))
+    sizes = Sizes(train=10_000, test=100, batch=8, trees=2, samples=100, components=100)
+    found = of_levels(Codes(random, factors), 0, sizes, 1)[0]
+    for name, expected, tolerance in (("modularity", 0.728, 0.12), ("irs", 0.357, 0.03)):
+        assert found[name] == pytest.approx(expected, abs=tolerance)
+        assert found[f"{name}_baseline"] == pytest.approx(expected, abs=tolerance)
+    perfect = of_levels(identity(factors), 0, sizes, 1)[0]
+    assert perfect["modularity"] > 0.99 > perfect["modularity_baseline"] + 0.1
+    assert perfect["irs"] > 0.99 > perfect["irs_baseline"] + 0.1
+
+
+def test_collapsed_latents_count_in_the_total_correlation_of_all_codes_and_not_in_that_of_active_ones():
+    generator = seeded(12)
+    active = generator.standard_normal((len(FACTORS), 2))
+    collapsed = 1e-3 * (active @ np.ones((2, 3)) + 0.1 * generator.standard_normal((len(FACTORS), 3)))
+    found = numbers(np.hstack([active, collapsed]))
+    assert found["codes_total_correlation"] > 3
+    assert found["active_codes_total_correlation"] < 0.1
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from vae import evaluation
 from vae.data import ImageSet
+from vae.estimators import importance_weighted_bound
 from vae.evaluation import (
+    EVALUATION_SEED,
     Encoding,
     aggregate_numbers,
     correlation,
@@ -126,9 +128,9 @@ def test_an_average_weighs_the_images_of_a_ragged_last_batch_like_all_others(vae
 def test_evaluating_twice_gives_the_same_numbers(vae, tiny_images, redrawn):
     images = replace(tiny_images, redrawn=redrawn)
     mean = images.mean()
-    first = encode_images(vae, images), final_numbers(vae, images, mean, beta=4.0)
+    first = encode_images(vae, images), final_numbers(vae, images, mean, weight=4.0)
     torch.randn(7)
-    second = encode_images(vae, images), final_numbers(vae, images, mean, beta=4.0)
+    second = encode_images(vae, images), final_numbers(vae, images, mean, weight=4.0)
     assert same(first[0], second[0])
     assert first[1] == second[1]
 
@@ -150,7 +152,7 @@ def test_evaluating_changes_neither_the_model_nor_torchs_generator(vae, tiny_ima
     vae.train()
     before = {name: value.clone() for name, value in vae.state_dict().items()}
     state = torch.get_rng_state()
-    final_numbers(vae, replace(tiny_images, redrawn=True), tiny_images.mean(), beta=4.0)
+    final_numbers(vae, replace(tiny_images, redrawn=True), tiny_images.mean(), weight=4.0)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
     assert all(parameter.grad is None for parameter in vae.parameters())
@@ -210,13 +212,14 @@ def test_units_are_counted_as_active_by_each_definition():
 
 
 def test_final_numbers_are_those_of_the_summary(vae, tiny_images):
-    numbers = final_numbers(vae, tiny_images, tiny_images.mean(), beta=4.0)
+    numbers = final_numbers(vae, tiny_images, tiny_images.mean(), weight=4.0)
     assert set(numbers) == {
         "images",
         "distortion",
         "rate",
         "elbo",
         "loss",
+        "loss_weight",
         "importance_weighted_bound",
         "baseline_distortion",
         "active_units",
@@ -228,7 +231,10 @@ def test_final_numbers_are_those_of_the_summary(vae, tiny_images):
         "aggregate_posterior_kl",
         "gaussian_total_correlation",
         "mutual_information",
+        "mutual_information_shuffled",
+        "information_ceiling",
         "total_correlation",
+        "total_correlation_shuffled",
         "dimension_wise_kl",
         "decomposition_residual",
         "rate_per_latent",
@@ -236,13 +242,15 @@ def test_final_numbers_are_those_of_the_summary(vae, tiny_images):
     }
     assert numbers["images"] == 256
     assert numbers["loss"] == pytest.approx(numbers["distortion"] + 4 * numbers["rate"])
+    assert numbers["loss_weight"] == 4
+    assert numbers["information_ceiling"] == math.log(256)
     assert sum(numbers["rate_per_latent"]) == pytest.approx(numbers["rate"], rel=1e-5)
     assert len(numbers["label_information_per_latent"]) == LATENTS
     assert json.loads(json.dumps(numbers)) == numbers
 
 
 def test_the_baseline_is_the_distortion_of_a_decoder_that_gives_the_mean_image(vae, tiny_images):
-    numbers = final_numbers(vae, tiny_images, tiny_images.mean(), beta=1.0)
+    numbers = final_numbers(vae, tiny_images, tiny_images.mean(), weight=1.0)
     with torch.no_grad():
         vae.decoder.output.weight.zero_()
     vae.start_at(tiny_images.mean(), tiny_images.variance())
@@ -289,7 +297,8 @@ PARTS = ("mutual_information", "total_correlation", "dimension_wise_kl")
 @pytest.mark.parametrize("densities", [1, 256 * LATENTS * 100, 10**9])
 def test_the_parts_and_the_residual_sum_to_the_rate(encoding, densities):
     numbers = decomposition_numbers(encoding, densities)
-    assert sum(numbers.values()) == pytest.approx(elbo_numbers(encoding)["rate"], abs=1e-9)
+    rate = sum(numbers[part] for part in (*PARTS, "decomposition_residual"))
+    assert rate == pytest.approx(elbo_numbers(encoding)["rate"], abs=1e-9)
     assert numbers["mutual_information"] <= math.log(256) + 1e-5
 
 
@@ -305,8 +314,54 @@ def test_a_decomposition_takes_as_many_samples_as_its_densities_allow(encoding):
     chosen[torch.arange(10) * 256 // 10] = True
     unread = replace(encoding, z=torch.where(chosen[:, None], encoding.z, math.nan))
     limit = 10 * 256 * LATENTS
-    assert decomposition_numbers(unread, limit) == decomposition_numbers(encoding, limit)
+    few, same = decomposition_numbers(unread, limit), decomposition_numbers(encoding, limit)
+    assert all(few[part] == same[part] for part in (*PARTS, "decomposition_residual"))
     assert math.isnan(decomposition_numbers(unread, 11 * 256 * LATENTS)["mutual_information"])
+
+
+# The ceiling of the mutual information. The expected values are outputs of another implementation, 5 000 images.
+
+
+def independent_encoding(rates: list[float], images: int = 5_000) -> Encoding:
+    """Exactly independent Gaussian latents of these rates, whose q(z) is the prior: variances e^-2r, 1 in all."""
+    generator = torch.Generator().manual_seed(0)
+    variance = torch.exp(-2 * torch.tensor(rates)).expand(images, len(rates))
+    mean = (1 - variance).sqrt() * torch.randn(variance.shape, generator=generator)
+    z = mean + variance.sqrt() * torch.randn(variance.shape, generator=generator)
+    blank = constant_encoding(0.0, 0.0, images, len(rates))
+    return replace(blank, mean=mean, logvar=variance.log(), z=z)
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [([17.1 / 7] * 7, 8.56), ([12.0 / 5] * 5, 3.58), ([8.9 / 5] * 5, 1.13), ([6.3 / 4] * 4, 0.21), ([1.5] * 3, 0.05)],
+    ids=["17.1", "12.0", "8.9", "6.3", "4.5"],
+)
+def test_independent_latents_have_the_total_correlation_of_shuffled_ones(rates, expected):
+    # The rates of README's table of sprites, whose total correlations are 8.58, 3.74, 1.34, 0.26 and 0.03.
+    numbers = decomposition_numbers(independent_encoding(rates))
+    assert numbers["total_correlation"] == pytest.approx(expected, abs=max(0.05, 0.1 * expected))
+    assert numbers["total_correlation_shuffled"] == pytest.approx(
+        numbers["total_correlation"], abs=max(0.05, 0.05 * expected)
+    )
+    near = numbers["mutual_information"] > numbers["information_ceiling"] - 1
+    assert near == (sum(rates) > 8)
+    assert near == (numbers["mutual_information_shuffled"] > numbers["information_ceiling"] - 1)
+
+
+def test_where_nothing_is_cut_off_the_total_correlation_is_true_and_the_shuffled_one_small():
+    rate, truth, images = 5.8, 2.5, 5_000
+    variance = math.exp(-rate)  # of two posteriors, of latents with variance 1 in all
+    rho = math.sqrt(1 - math.exp(-2 * truth)) / (1 - variance)  # of their means
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, images, generator=generator)
+    mean = math.sqrt(1 - variance) * torch.stack([first, rho * first + math.sqrt(1 - rho**2) * second], 1)
+    z = mean + math.sqrt(variance) * torch.randn(mean.shape, generator=generator)
+    logvar = torch.full_like(mean, -rate)
+    numbers = decomposition_numbers(replace(constant_encoding(0.0, 0.0, images, 2), mean=mean, logvar=logvar, z=z))
+    assert numbers["mutual_information"] < numbers["information_ceiling"] - 1
+    assert numbers["total_correlation"] == pytest.approx(2.57, abs=0.1)
+    assert numbers["total_correlation_shuffled"] == pytest.approx(0.18, abs=0.1)
 
 
 # The tight bound
@@ -328,6 +383,17 @@ def test_more_samples_make_the_bound_tighter(vae, tiny_images):
     encoding = encode_images(vae, tiny_images)
     elbo = -(encoding.distortion + encoding.rate.sum(1)).double()
     assert bounds[0] == pytest.approx(float(elbo.mean()), abs=10 * float(elbo.std()) / math.sqrt(256))
+
+
+def test_the_rise_of_the_bound_is_that_over_the_halves_of_the_same_samples(vae, tiny_images):
+    vae.eval()
+    found = tight_bound(vae, tiny_images, samples=10)
+    assert found["rise_from_half"] > 0
+    generator = torch.Generator().manual_seed(EVALUATION_SEED)
+    x = tiny_images.batch(torch.arange(256), generator)
+    halves = [float(importance_weighted_bound(vae, x, 5, generator).double().mean()) for _ in range(2)]
+    assert found["bound"] - found["rise_from_half"] == pytest.approx(sum(halves) / 2, rel=1e-6)
+    assert "rise_from_half" not in tight_bound(vae, tiny_images, samples=5)  # which has no halves
 
 
 def test_the_tight_bound_takes_the_first_images_and_says_how_many(vae, tiny_images):
@@ -372,7 +438,7 @@ def test_a_model_with_dead_latents_gives_no_nan_anywhere(vae, tiny_images, dead)
         for row in [row for latent in dead for row in (latent, LATENTS + latent)]:
             vae.encoder.layers[-1].weight[row] = 0
             vae.encoder.layers[-1].bias[row] = 0
-    numbers = final_numbers(vae, tiny_images, tiny_images.mean(), beta=4.0)
+    numbers = final_numbers(vae, tiny_images, tiny_images.mean(), weight=4.0)
     assert all(math.isfinite(number) for number in numbers_in(numbers))
     assert all(numbers["rate_per_latent"][latent] == 0 for latent in dead)
     assert all(numbers["label_information_per_latent"][latent] == pytest.approx(0, abs=1e-9) for latent in dead)
@@ -382,6 +448,6 @@ def test_a_model_with_dead_latents_gives_no_nan_anywhere(vae, tiny_images, dead)
 @pytest.mark.parametrize("images", [1, 2])
 def test_a_handful_of_images_gives_no_nan(vae, tiny_images, images):
     few = tiny_images.first(images)
-    numbers = final_numbers(vae, few, tiny_images.mean(), beta=1.0)
+    numbers = final_numbers(vae, few, tiny_images.mean(), weight=1.0)
     assert all(math.isfinite(number) for number in numbers_in(numbers))
     assert correlation(encode_images(vae, few)).isfinite().all()

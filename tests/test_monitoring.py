@@ -78,6 +78,7 @@ def test_the_loss_is_distortion_plus_beta_times_rate(tmp_path):
     assert numbers["validation/rate"] == 1.5
     assert numbers["validation/elbo"] == -101.5
     assert numbers["validation/loss"] == 106.0
+    assert numbers["validation/loss_weight"] == 4.0
 
 
 def test_every_statistic_of_the_latents_that_is_logged_has_a_chart(tmp_path):
@@ -94,13 +95,11 @@ def test_the_parts_of_the_rate_are_logged_under_the_images_name(tmp_path):
         report_decomposition(tracker, "validation", decompose(encoding), 7)
     numbers = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert numbers.pop("step") == 7
-    assert sum(numbers.values()) == pytest.approx(1.5)
-    assert set(numbers) == {
-        "validation/mutual_information",
-        "validation/total_correlation",
-        "validation/dimension_wise_kl",
-        "validation/decomposition_residual",
-    }
+    parts = ("mutual_information", "total_correlation", "dimension_wise_kl", "decomposition_residual")
+    assert sum(numbers[f"validation/{part}"] for part in parts) == pytest.approx(1.5)
+    baselines = ("mutual_information_shuffled", "total_correlation_shuffled", "information_ceiling")
+    assert set(numbers) == {f"validation/{name}" for name in (*parts, *baselines)}
+    assert numbers["validation/information_ceiling"] == math.log(50)
 
 
 # The rates in training
@@ -153,7 +152,7 @@ def test_the_alarm_is_raised_when_no_latent_carries_information_and_names_beta(t
     alarms = texts(report(tmp_path, encoding_of(torch.full((4, 3), nats)), beta=250.0))
     assert list(alarms) == ["alarm/text_summary"]
     assert "All latents have collapsed" in alarms["alarm/text_summary"]
-    assert "beta is 250;" in alarms["alarm/text_summary"]
+    assert "weight of the rate is 250;" in alarms["alarm/text_summary"]
     assert f"{3 * nats:.4f} nats" in alarms["alarm/text_summary"]
 
 
@@ -165,7 +164,7 @@ def test_one_latent_above_the_threshold_raises_no_alarm(tmp_path):
 
 @given(st.floats(1e-3, 1e6, allow_nan=False))
 def test_the_alarm_names_the_beta_and_a_way_out(beta):
-    assert f"beta is {beta:g}; lower it" in collapse_alarm(beta, rate=0.0)
+    assert f"weight of the rate is {beta:g}; lower beta" in collapse_alarm(beta, rate=0.0)
     assert "beta_warmup_steps=" in collapse_alarm(beta, rate=0.0)
 
 
@@ -177,13 +176,13 @@ def test_the_alarm_names_the_beta_and_a_way_out(beta):
 )
 def test_the_pictures_are_those_that_the_number_of_latents_allows(tiny_images, latent_dim, more):
     vae = seeded_vae(latent_dim)
-    assert set(draw(vae, tiny_images, encode_images(vae, tiny_images), beta=4.0)) == ALWAYS | more
+    assert set(draw(vae, tiny_images, encode_images(vae, tiny_images), weight=4.0)) == ALWAYS | more
 
 
 @pytest.mark.parametrize(("images", "pairs_of_rows"), [(1, 1), (7, 1), (10, 1), (23, 2), (29, 2), (30, 3), (256, 3)])
 def test_of_fewer_than_thirty_images_full_rows_are_reconstructed(tiny_images, images, pairs_of_rows):
     vae, few = seeded_vae(2), tiny_images.first(images)
-    pictures = draw(vae, few, encode_images(vae, few), beta=1.0)
+    pictures = draw(vae, few, encode_images(vae, few), weight=1.0)
     assert set(pictures) == ALWAYS | {"latent_scatter", "manifold"}
     assert pictures["reconstructions"].shape[0] == 2 + 58 * 2 * pairs_of_rows
 
@@ -213,7 +212,7 @@ def test_the_scatter_of_many_latents_is_of_the_two_with_the_highest_rate(tiny_im
 def test_the_same_model_is_drawn_the_same_twice(tiny_images):
     vae, redrawn = seeded_vae(2), replace(tiny_images, redrawn=True)
     encoding = encode_images(vae, redrawn)
-    first, second = (draw(vae, redrawn, encoding, beta=1.0) for _ in range(2))
+    first, second = (draw(vae, redrawn, encoding, weight=1.0) for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -226,7 +225,7 @@ def test_drawing_changes_neither_the_model_nor_torchs_generator(tiny_images):
     vae.train()
     before = {name: value.clone() for name, value in vae.state_dict().items()}
     state = torch.get_rng_state()
-    draw(vae, tiny_images, encoding, beta=1.0)
+    draw(vae, tiny_images, encoding, weight=1.0)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
 
@@ -238,7 +237,7 @@ def test_collapsed_latents_can_be_drawn(tiny_images):
         vae.encoder.layers[-1].bias.zero_()
     encoding = encode_images(vae, tiny_images)
     assert float(encoding.rate.abs().max()) == 0
-    assert set(draw(vae, tiny_images, encoding, beta=math.inf)) == ALWAYS | {"latent_scatter"}
+    assert set(draw(vae, tiny_images, encoding, weight=math.inf)) == ALWAYS | {"latent_scatter"}
 
 
 def test_pictures_go_into_figures_and_nowhere_without_tensorboard(tiny_images, tmp_path):

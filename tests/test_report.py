@@ -38,7 +38,7 @@ from vae.report.plots import short_names
 from vae.report.selection import supervised_choices, unsupervised_ranking
 from vae.report.statistics import estimate, estimates, rank_correlations, slopes
 from vae.report.tables import DEPENDENCE, shown
-from vae.report.tables import SCORES as TITLES
+from vae.report.tables import SCORES_AND_BASELINES as TITLES
 from vae.run_directory import temporary_of
 from vae.stored import Task
 from vae.sweep import conclude
@@ -195,7 +195,7 @@ def test_the_script_says_whether_the_laws_of_the_optimum_hold(tmp_path, points, 
 
 def test_slopes_are_between_the_means_over_seeds(tmp_path):
     put_sweep(tmp_path, [1.0, 2.0, 4.0], 3)
-    found = slopes(grouped_of(tmp_path))
+    found = slopes(grouped_of(tmp_path)).found
     assert [(one.low, one.high) for one in found] == [(1.0, 2.0), (2.0, 4.0)]
     means = {
         name: [np.mean([summary_of(beta, seed)["test"][name] for seed in range(3)]) for beta in (1.0, 2.0, 4.0)]
@@ -206,18 +206,150 @@ def test_slopes_are_between_the_means_over_seeds(tmp_path):
     assert all(one.holds for one in found)
 
 
-def test_the_law_is_not_asked_of_runs_that_it_is_not_of(tmp_path):
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"objective": "total_correlation"}, "the law is of the objective distortion + beta * rate, and a run has"),
+        ({"beta": None}, "a run does not say its beta"),
+        ({"conditions": {"model.latent_dim": 9}}, "more than beta and seed: model.latent_dim, data.side"),
+        ({"asked": {"epochs": 8, "early_stopping_epochs": None}}, "more than beta and seed: epochs"),
+    ],
+    ids=["another objective", "no beta", "another model", "other epochs"],
+)
+def test_the_law_is_not_asked_of_runs_that_it_is_not_of_and_the_reason_is_said(tmp_path, change, why):
+    put_run(tmp_path / "beta=1.0_seed=0", summary_of(1.0, 0, scores=False))
+    put_run(tmp_path / "beta=2.0_seed=0", summary_of(2.0, 0, scores=False) | change)
+    law = slopes(grouped_of(tmp_path))
+    assert law.found == []
+    assert law.why_none is not None
+    assert why in law.why_none
+    text = write_report(tmp_path)
+    assert text is not None
+    assert f"slopes are not judged: {law.why_none}" in text
+    assert "slope between" not in text
+    assert f"Slopes are not judged: {law.why_none}." in (tmp_path / PAGE).read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (
+            {"loss_change_per_epoch": -3.5},
+            "the loss still changed by 3.5 nats in the last epoch, and the two betas are",
+        ),
+        ({"loss_change_per_epoch": 3.5}, "the loss still changed by 3.5 nats in the last epoch"),
+        ({"loss_change_per_epoch": None}, "a run does not say whether its loss still changed at the end"),
+        (
+            {"unfinished": {"beta": {"reached": 0.016, "end": 2.0, "steps": 391, "schedule_steps": 100_000}}},
+            "beta did not come to the end of its schedule",
+        ),
+    ],
+    ids=["falls", "rises", "measured once", "beta not reached"],
+)
+def test_slopes_of_runs_that_still_train_are_shown_and_not_judged(tmp_path, change, why):
+    put_run(tmp_path / "beta=1.0_seed=0", summary_of(1.0, 0, scores=False))
+    put_run(tmp_path / "beta=2.0_seed=0", summary_of(2.0, 0, scores=False) | change)
+    put_run(tmp_path / "beta=4.0_seed=0", summary_of(4.0, 0, scores=False) | change)
+    text = write_report(tmp_path)
+    assert text is not None
+    assert text.count(f"not judged: {why}") == 2
+    assert "broken" not in text
+    assert "the laws hold" not in text
+    page = (tmp_path / PAGE).read_text()
+    assert page.count(f"not judged: {why}") == 2
+    assert "said bad" not in page
+
+
+def test_a_learning_rate_that_still_falls_keeps_no_slope_from_being_judged(tmp_path):
+    points = {"learning_rate": {"reached": 5e-4, "end": 0.0, "steps": 100, "schedule_steps": 200}}
     for beta in (1.0, 2.0):
-        summary = summary_of(beta, 0, scores=False) | {"objective": "total_correlation"}
+        put_run(tmp_path / f"beta={beta}_seed=0", summary_of(beta, 0, scores=False) | {"unfinished": points})
+    assert slopes(grouped_of(tmp_path)).found[0].holds
+
+
+def test_a_setting_whose_beta_was_never_reached_is_marked(tmp_path):
+    put_run(tmp_path / "beta=1.0_seed=0", summary_of(1.0, 0, scores=False))
+    unfinished = {"beta": {"reached": 0.0156, "end": 4.0, "steps": 391, "schedule_steps": 100_000}}
+    put_run(tmp_path / "beta=4.0_seed=0", summary_of(4.0, 0, scores=False) | {"unfinished": unfinished})
+    text = write_report(tmp_path)
+    assert text is not None
+    assert "| beta=4 † |" in text
+    assert "| beta=1 |" in text
+    words = "beta is 0.0156 at the last step, not 4: its schedule ends at step 100,000, training at step 391"
+    assert f"† beta=4: {words}." in text
+    assert f"† beta=4: {words}." in (tmp_path / PAGE).read_text()
+    assert rows_of(tmp_path)["beta=4.0_seed=0"]["unfinished"] == words
+    assert rows_of(tmp_path)["beta=1.0_seed=0"]["unfinished"] == ""
+
+
+def test_information_near_its_ceiling_is_marked_and_the_shuffled_values_stand_beside_it(tmp_path):
+    for beta, information, total in ((1.0, 8.4, 8.58), (2.0, 5.0, 0.03)):
+        summary = summary_of(beta, 0, scores=False)
+        summary["test"] |= {"mutual_information": information, "total_correlation": total}
+        summary["test"] |= {"mutual_information_shuffled": 8.41, "total_correlation_shuffled": 8.56}
         put_run(tmp_path / f"beta={beta}_seed=0", summary)
-    assert slopes(grouped_of(tmp_path)) == []
-    assert "slope" not in (write_report(tmp_path) or "slope")
+    page = page_of(tmp_path)
+    assert "<td>8.40 *</td><td>8.41</td><td>8.58 *</td><td>8.56</td>" in page
+    assert "<td>5.00</td>" in page
+    assert "* within 1 nat of 8.52 nats, the logarithm of the number of images" in page
+    assert rows_of(tmp_path)["beta=1.0_seed=0"]["total_correlation_shuffled"] == "8.56"
+
+
+def test_nothing_is_marked_where_no_information_is_near_its_ceiling(tmp_path):
+    summary = summary_of(2.0, 0, scores=False)
+    summary["test"]["mutual_information"] = 3.0
+    put_run(tmp_path / "beta=2.0_seed=0", summary)
+    page = page_of(tmp_path)
+    assert " *<" not in page
+    assert "within 1 nat" not in page
+
+
+def test_the_nll_says_how_many_samples_it_is_of_and_how_much_it_still_fell(tmp_path):
+    put_sweep(tmp_path, [1.0, 4.0], 1)
+    text = write_report(tmp_path)
+    assert text is not None
+    assert "NLL, at most | which still fell by |" in text
+    assert "NLL, at most, is a bound by 100 samples of each of the first 1000 test images" in text
+    assert "by how much it still fell from half of the samples to all" in text
+    rise = summary_of(1.0, 0)["test"]["importance_weighted_bound"]["rise_from_half"]
+    assert f"| {rise:.3f} |" in text
+    assert float(rows_of(tmp_path)["beta=1.0_seed=0"]["nll_fall_from_half"]) == rise
+
+
+def test_factors_that_are_not_scored_are_named_and_a_run_without_any_score_is_shown(tmp_path):
+    for beta in (1.0, 2.0):
+        summary = summary_of(beta, 0)
+        summary["disentanglement"] = {
+            "factors": [],
+            "left_out": {"angle": "5,000 levels, 1.0 images a level, fewer than 10"},
+            "numbers": {"sap_continuous": 0.9, "codes_total_correlation": 0.1},
+            "matrices": {"squared_correlation": [[0.9]] * 4},
+        }
+        put_run(tmp_path / f"beta={beta}_seed=0", summary)
+    page = page_of(tmp_path)
+    assert "Only SAP, continuous, counts angle (5,000 levels, 1.0 images a level, fewer than 10)." in page
+    assert "SAP, continuous" in page
+    assert ">MIG<" not in page
+
+
+def test_the_baselines_stand_below_the_scores_they_are_of(sweep):
+    page = (sweep / PAGE).read_text()
+    body = page[page.index("Scores of disentanglement") :]
+    for first, second in (("modularity", "explicitness"), ("IRS", "</table>")):
+        part = body[body.index(f"<td>{first}</td>") :]
+        assert "of other images&#39; codes" in part[: part.index(second)]
+    assert "Codes that know nothing of the factors do not score 0" in page
+    assert "count collapsed latents as much as others" in page
 
 
 def test_settings_that_differ_in_more_than_beta_are_not_comparable(tmp_path):
     for name in ("beta=1.0_seed=0_model=mlp", "beta=1.0_seed=0_model=conv", "beta=2.0_seed=0_model=mlp"):
-        put_run(tmp_path / name, summary_of(float(name[5:8]), 0, scores=False))
-    assert slopes(grouped_of(tmp_path)) == []
+        summary = summary_of(float(name[5:8]), 0, scores=False)
+        del summary["conditions"]  # as of an older run: all that is known is its name
+        put_run(tmp_path / name, summary)
+    law = slopes(grouped_of(tmp_path))
+    assert law.found == []
+    assert law.why_none == "the runs differ in more than beta and seed: what their names say"
 
 
 def test_the_table_of_the_readme_is_what_the_report_prints_of_those_runs(tmp_path):
@@ -286,6 +418,7 @@ def test_the_table_holds_every_number_of_every_member(sweep):
             continue
         numbers = {name: value for name, value in summary["test"].items() if isinstance(value, float | int)}
         numbers["nll"] = -summary["test"]["importance_weighted_bound"]["bound"]
+        numbers["nll_fall_from_half"] = summary["test"]["importance_weighted_bound"]["rise_from_half"]
         numbers |= summary["disentanglement"]["numbers"] | {
             key: summary[key] for key in ("beta", "seed", "epochs", "seconds")
         }
@@ -444,7 +577,8 @@ def test_the_script_leaves_both_files_and_prints_the_table(tmp_path, capsys, mon
     put_sweep(tmp_path, [1.0, 2.0], 2, scores=False)
     code, out, error = script(tmp_path, capsys, monkeypatch)
     assert code == 0
-    assert out.splitlines()[0] == "| setting | distortion | rate | ELBO | NLL, at most | active latents |"
+    header = "| setting | distortion | rate | ELBO | NLL, at most | which still fell by | active latents |"
+    assert out.splitlines()[0] == header
     assert "slope between beta 1 and 2: 1.4" in out
     assert "the laws hold" in out
     assert error == f"{tmp_path / PAGE} and {RESULTS}\n"
@@ -496,7 +630,8 @@ def test_a_sweep_ends_with_the_table_and_the_page(tmp_path, capsys):
     assert conclude(tmp_path, put_configurations(tmp_path)) == 0
     out = capsys.readouterr().out
     assert "2 of 2 members done" in out
-    assert out.endswith(f"every slope lies between its betas\n{tmp_path / PAGE}\n")
+    assert "every slope lies between its betas\n" in out
+    assert out.endswith(f"--samples 5000.\n{tmp_path / PAGE}\n")
 
 
 def test_a_sweep_whose_report_cannot_be_written_is_done_all_the_same(tmp_path, capsys):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule
+from vae.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule, unfinished
 
 values = st.floats(0.0, 1e6)
 lengths = st.integers(1, 100_000)
@@ -100,3 +100,37 @@ def test_all_are_schedules(made):
 def test_what_only_looks_like_a_schedule_is_none():
     """To look is what takes time, in every compiled step."""
     assert not isinstance(SimpleNamespace(steps=0, __call__=float), Schedule)
+
+
+# Schedules that training ends before
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps", "reached", "end"),
+    [
+        (LinearWarmup(4.0, steps=100_000), 391, 4 * 390 / 100_000, 4.0),
+        (LinearWarmup(25.0, steps=100, start=5.0), 51, 15.0, 25.0),
+        (CyclicalWarmup(4.0, rise=100, cycles=3), 450, 4 * 49 / 100, 4.0),  # in the middle of the third rise
+        (CyclicalWarmup(4.0, rise=100, cycles=4), 200, 4.0, 4.0),  # after the first cycle of four
+        (Piecewise(((0, 1.0), (100, 0.0))), 51, 0.5, 0.0),
+        (Piecewise(((0, 1.0), (100, 0.1)), held=True), 100 - 1, 1.0, 0.1),
+    ],
+)
+def test_a_schedule_that_goes_on_after_the_last_step_is_unfinished(schedule, steps, reached, end):
+    (found,) = unfinished({"beta": schedule}, steps).values()
+    assert (found.reached, found.end) == (pytest.approx(reached), end)
+    assert (found.steps, found.schedule_steps) == (steps, schedule.steps)
+    assert found.described("beta").startswith(f"beta is {reached:.3g} at the last step")
+    assert (f"not {end:.3g}" in found.described("beta")) == (reached != end)
+
+
+@pytest.mark.parametrize("more", [0, 1, 1000])
+def test_a_schedule_that_ends_with_training_or_before_is_finished(more):
+    schedules = {
+        "beta": LinearWarmup(4.0, steps=100),
+        "constant": LinearWarmup(4.0),
+        "cycles": CyclicalWarmup(4.0, rise=20, cycles=3),  # ends at step 100
+        "points": Piecewise(((0, 1.0), (100, 0.0))),
+    }
+    assert unfinished(schedules, 100 + more) == {}
+    assert list(unfinished(schedules, 99)) == ["beta", "cycles", "points"]

@@ -331,7 +331,7 @@ def test_a_run_whose_latents_have_all_collapsed_raises_the_alarm(collapsed, tmp_
         (entry,) = server.text("alarm")
     assert entry["step"] == 100
     assert "All latents have collapsed" in entry["text"]
-    assert "beta is 100000" in entry["text"]
+    assert "weight of the rate is 100000" in entry["text"]
 
 
 # HParams

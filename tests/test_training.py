@@ -87,6 +87,45 @@ def test_beta_multiplies_the_rate_in_every_logged_loss(begin, tmp_path, splits, 
         assert line["train/elbo"] == pytest.approx(-line["train/distortion"] - line["train/rate"], rel=1e-6)
 
 
+@pytest.mark.parametrize("name", [*OBJECTIVES, "warm-up"])
+def test_the_loss_is_distortion_plus_weight_times_rate_under_every_objective(begin, tmp_path, splits, name):
+    run = begin(tmp_path, splits, objective=OBJECTIVES.get(name, lambda: BetaObjective(LinearWarmup(4.0, steps=100))))
+    fit(run)
+    lines = logged(tmp_path)
+    checked = {"train": 0, "train_epoch": 0, "validation": 0}
+    for line in lines:
+        for split in checked:
+            if f"{split}/loss" not in line:
+                continue
+            distortion, rate, weight = (line[f"{split}/{term}"] for term in ("distortion", "rate", "loss_weight"))
+            assert line[f"{split}/loss"] == pytest.approx(distortion + weight * rate, rel=1e-6)
+            checked[split] += 1
+    assert all(checked.values())
+    last = {split: [line for line in lines if f"{split}/loss" in line][-1] for split in checked}
+    weights = [last[split][f"{split}/loss_weight"] for split in checked]
+    expected = {"target_rate": run.objective.rate_factor(0), "capacity": 1, "importance_weighted": 1}
+    expected |= {"total_correlation": 1, "factor": 4, "warm-up": 4 * 7 / 100}
+    assert weights == pytest.approx([expected[name]] * 3)
+    assert "train/objective" in last["train"]
+
+
+def test_the_objective_that_is_minimised_is_logged_beside_the_loss(begin, tmp_path, splits):
+    fit(begin(tmp_path, splits, objective=lambda: CapacityObjective(10.0, LinearWarmup(5.0)), log_every_steps=1))
+    for line in (line for line in logged(tmp_path) if "train/objective" in line):
+        expected = line["train/distortion"] + 10 * abs(line["train/rate"] - 5)
+        assert line["train/objective"] == pytest.approx(expected, rel=1e-5)
+        assert line["train/loss"] == pytest.approx(-line["train/elbo"], rel=1e-6)
+
+
+def test_every_schedule_of_objective_and_learning_rate_is_asked_whether_it_ends(begin, tmp_path, splits):
+    falling = Piecewise(((0, 0.1), (8, 0.0)))
+    for name in OBJECTIVES:  # 8 steps in all; the schedules end at step 7, or 6
+        run = begin(tmp_path / name, splits, objective=OBJECTIVES[name], learning_rate=falling)
+        assert run.unfinished(8) == {}
+        scheduled = {"capacity": ["capacity"], "importance_weighted": [], "target_rate": []}.get(name, ["beta"])
+        assert list(run.unfinished(5)) == [*scheduled, "learning_rate"]
+
+
 def test_the_means_of_an_epoch_weigh_every_image_alike(begin, tmp_path, splits):
     run = begin(tmp_path, splits, log_every_steps=1)  # the last of four steps sees 20 images, the others 50
     fit(run)
@@ -94,10 +133,11 @@ def test_the_means_of_an_epoch_weigh_every_image_alike(begin, tmp_path, splits):
     for epoch in (1, 2):
         [whole] = [line for line in lines if "train_epoch/loss" in line and line["step"] == 4 * epoch]
         steps = [line for line in lines if "train/loss" in line and 4 * (epoch - 1) < line["step"] <= 4 * epoch]
-        for term in ("loss", "distortion", "rate", "elbo"):
+        for term in ("loss", "objective", "distortion", "rate", "elbo"):
             weighted = sum(n * line[f"train/{term}"] for n, line in zip((50, 50, 50, 20), steps, strict=True)) / 170
             assert whole[f"train_epoch/{term}"] == pytest.approx(weighted, rel=1e-6)
-    assert means(run.state.epoch_sums) == {term: whole[f"train_epoch/{term}"] for term in means(run.state.epoch_sums)}
+    trained = means(run.state.epoch_sums, run.loss_weight)
+    assert trained == {term: whole[f"train_epoch/{term}"] for term in trained}
 
 
 def test_the_rates_of_the_latents_in_training_sum_to_the_rate(begin, tmp_path, splits):

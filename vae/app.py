@@ -277,6 +277,8 @@ def introduce(config: Config, training: Training, device: torch.device) -> None:
         + (f", continued at step {state.step}" if state.step else ""),
     ):
         log.info(line)
+    for name, schedule in training.unfinished(steps).items():
+        log.warning(f"warning: {schedule.described(name)}. Train longer, shorten it, or continue the run later")
     if training.options.bf16 and emulates_bf16(device):
         log.warning(
             "warning: precision=bf16 takes several times as long as fp32 on this CPU, which is not made for it. "

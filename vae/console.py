@@ -13,6 +13,11 @@ def prepare() -> None:
 
     Python would show a traceback of whatever was being imported. `vae.signals` listens as soon as there is a run.
     """
+    for descriptor in range(3):  # a file that is opened later would become the stream, and C libraries write into it
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the caller

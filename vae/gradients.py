@@ -10,9 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae.model import VAE
-from vae.objectives import DrawnTerms, Objective, Stateful, Terms, elbo_terms
+from vae.objectives import DrawnTerms, Objective, Stateful, Terms, elbo_terms, schedules_of
 from vae.products import products_in_bf16
-from vae.schedules import Schedule
 
 
 @runtime_checkable
@@ -96,7 +95,7 @@ class Held:
 
 def held(objective: Objective, step: int, device: torch.device) -> Objective:
     """The same objective, one that does not learn, with its schedules held at a step."""
-    schedules = {name: part for name, part in vars(objective).items() if isinstance(part, Schedule)}
-    now = {name: Held(torch.full((), schedule(step), device=device)) for name, schedule in schedules.items()}
+    schedules = schedules_of(objective).items()
+    now = {name: Held(torch.full((), schedule(step), device=device)) for name, schedule in schedules}
     same: Objective = replace(objective, **now)  # type: ignore[type-var]
     return same

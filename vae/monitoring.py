@@ -18,6 +18,7 @@ from vae.evaluation import (
     encode_posteriors,
     latent_numbers,
     per_latent,
+    weighed,
 )
 from vae.model import VAE
 from vae.tracking import Tracker
@@ -41,19 +42,18 @@ DECOMPOSED_DENSITIES = 50_000_000  # an eighth of the final decomposition's: 250
 PICTURE_SEED = 1
 
 
-def report_numbers(tracker: Tracker, split: str, encoding: Encoding, beta: float, step: int) -> None:
+def report_numbers(tracker: Tracker, split: str, encoding: Encoding, weight: float, step: int) -> None:
     """The scalars and histograms of an epoch.
 
     Args:
         tracker: where they go.
         split: the name of the images, which begins the tags.
         encoding: of those images.
-        beta: of the loss at this step.
+        weight: of the rate in the loss: the objective's at the last step made.
         step: steps trained so far.
     """
     numbers = elbo_numbers(encoding)
-    numbers["loss"] = numbers["distortion"] + beta * numbers["rate"]
-    numbers |= latent_numbers(encoding)
+    numbers |= weighed(numbers, weight) | latent_numbers(encoding)
     tracker.scalars({f"{split}/{name}": value for name, value in numbers.items()}, step)
     tracker.latents(per_latent(encoding), step)
     few = slice(HISTOGRAM_IMAGES)
@@ -67,7 +67,7 @@ def report_numbers(tracker: Tracker, split: str, encoding: Encoding, beta: float
         step,
     )
     if numbers["active_units_by_rate"] == 0:
-        tracker.text("alarm", collapse_alarm(beta, numbers["rate"]), step)
+        tracker.text("alarm", collapse_alarm(weight, numbers["rate"]), step)
 
 
 def decompose(encoding: Encoding) -> dict[str, float]:
@@ -80,11 +80,12 @@ def report_decomposition(tracker: Tracker, split: str, parts: Mapping[str, float
     tracker.scalars({f"{split}/{name}": value for name, value in parts.items()}, step)
 
 
-def collapse_alarm(beta: float, rate: float) -> str:
+def collapse_alarm(weight: float, rate: float) -> str:
     """What to say when no latent carries information."""
     return (
         f"**All latents have collapsed**: the rate is {rate:.4f} nats and no latent's KL is above 0.01 nats, so the "
-        f"decoder ignores z. beta is {beta:g}; lower it, or warm it up: `beta_warmup_steps=5000`."
+        f"decoder ignores z. The weight of the rate is {weight:g}; lower beta, or warm it up: "
+        "`beta_warmup_steps=5000`."
     )
 
 
@@ -95,7 +96,7 @@ def show_pictures(tracker: Tracker, pictures: Mapping[str, figures.Picture], ste
 
 
 @torch.inference_mode()
-def draw(vae: VAE, images: ImageSet, encoding: Encoding, beta: float) -> Mapping[str, figures.Picture]:
+def draw(vae: VAE, images: ImageSet, encoding: Encoding, weight: float) -> Mapping[str, figures.Picture]:
     """All figures by name."""
     from vae import plots  # not loaded where nothing is drawn
 
@@ -111,7 +112,10 @@ def draw(vae: VAE, images: ImageSet, encoding: Encoding, beta: float) -> Mapping
         "reconstructions": figures.reconstructions(x.cpu(), vae.decode(posterior.mean).mean.cpu()),
         "samples": figures.samples(vae, prior_noise),
         "traversals": figures.traversals(
-            vae, posterior.mean[0], encoding.rate_per_latent, title=f"beta {beta:g}, latents by rate in nats"
+            vae,
+            posterior.mean[0],
+            encoding.rate_per_latent,
+            title=f"weight of the rate {weight:g}, latents by rate in nats",
         ),
         "rate_per_latent": plots.rate_spectrum(encoding.rate_per_latent, order),
         "correlation": plots.correlation_matrix(correlation(encoding), order),
@@ -157,7 +161,8 @@ def prepare_end(
         rate_per_latent: in nats; the order of latents beside factors.
     """
     few = images.first(PROJECTED_IMAGES)
-    return End(draw_end(tracker, found, rate_per_latent), few, encode_posteriors(vae, few)[0])
+    pictures = tracker.drawn(lambda: draw_end(tracker, found, rate_per_latent))
+    return End(pictures, few, encode_posteriors(vae, few)[0])
 
 
 def show_end(tracker: Tracker, end: End, step: int) -> None:

@@ -411,6 +411,9 @@ SUMMARY_FIELDS: Mapping[str, Rule] = {
     "epochs": COUNT,
     "steps": COUNT,
     "seconds": NOT_NEGATIVE,
+    "conditions": (_is_object, "an object"),
+    "unfinished": (_is_object, "an object"),
+    "loss_change_per_epoch": (lambda value: value is None or is_finite(value), "a finite number or null"),
     "asked": (_says_how_long, "epochs and early_stopping_epochs"),
     "test": (_is_object, "an object"),
     "test.distortion": FINITE,
@@ -418,10 +421,12 @@ SUMMARY_FIELDS: Mapping[str, Rule] = {
     "test.elbo": FINITE,
     "test.importance_weighted_bound": (_is_object, "an object"),
     "test.importance_weighted_bound.bound": FINITE,
+    "test.importance_weighted_bound.rise_from_half": FINITE,
     "test.rate_per_latent": (_are_numbers, "a list of finite numbers"),
     "disentanglement": (_is_object, "an object"),
     "disentanglement.numbers": (_are_numbers_by_name, "numbers by their name"),
     "disentanglement.factors": (_are_texts, "a list of names"),
+    "disentanglement.left_out": (_are_texts_by_name, "texts by their name"),
     "disentanglement.matrices": (_are_matrices, "matrices of numbers by their name"),
 }
 NEEDED_OF_DONE = {"beta", "seed", "epochs", "steps", "seconds", "test", "test.distortion", "test.rate", "test.elbo"}

@@ -6,12 +6,13 @@ from pathlib import Path
 import torch
 
 from vae import checkpoint, stored
-from vae.build import build_vae, data_checksums, prepare_torch, read_data, refuse_other_data
+from vae.build import build_objective, build_vae, data_checksums, prepare_torch, read_data, refuse_other_data
 from vae.config import Config
 from vae.data.images import Splits
 from vae.model import VAE
+from vae.objectives import Stateful
 from vae.run_directory import BEST, CHECKPOINTS, LAST, has_checkpoint
-from vae.state import load_parameters
+from vae.state import load_learner, load_parameters, step_of
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Run:
     vae: VAE
     splits: Splits
     device: torch.device
+    loss_weight: float  # of the rate in the loss: the objective's at the last step before the checkpoint
 
 
 def load_run(directory: Path, name: str = LAST) -> Run:
@@ -45,4 +47,8 @@ def load_run(directory: Path, name: str = LAST) -> Run:
     refuse_other_data(record.data_sha256, data_checksums(config))
     vae = build_vae(config, splits.train.shape).to(device)
     load_parameters(vae, state)
-    return Run(config, vae.eval(), splits, device)
+    objective = build_objective(config, len(splits.train), device)
+    if isinstance(objective, Stateful):
+        load_learner(objective, state)
+    weight = objective.rate_factor(max(0, step_of(state) - 1))
+    return Run(config, vae.eval(), splits, device, weight)

@@ -1,6 +1,7 @@
 """A number as a function of the training step."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -110,3 +111,46 @@ class Piecewise(Schedule):
             if step < after:
                 return low if self.held else low + (high - low) * (step - before) / (after - before)
         return self.points[-1][1]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A schedule that goes on after the last step of training.
+
+    Attributes:
+        reached: the number at the last step of training.
+        end: the number that the schedule ends in.
+        steps: of training.
+        schedule_steps: the step at which the schedule ends.
+    """
+
+    reached: float
+    end: float
+    steps: int
+    schedule_steps: int
+
+    def described(self, name: str) -> str:
+        """One line for people.
+
+        Example:
+            >>> Unfinished(0.0156, 4.0, 391, 100_000).described("beta")
+            'beta is 0.0156 at the last step, not 4: its schedule ends at step 100,000, training at step 391'
+        """
+        short = f"{name} is {self.reached:.3g} at the last step"
+        where = f"its schedule ends at step {self.schedule_steps:,}, training at step {self.steps:,}"
+        return f"{short}, not {self.end:.3g}: {where}" if self.reached != self.end else f"{short}: {where}"
+
+
+def unfinished(schedules: Mapping[str, Schedule], steps: int) -> dict[str, Unfinished]:
+    """Which of these schedules end only after `steps` steps of training, by name.
+
+    Example:
+        >>> found = unfinished({"beta": LinearWarmup(4.0, steps=100), "capacity": LinearWarmup(9.0)}, steps=51)
+        >>> list(found), found["beta"].reached
+        (['beta'], 2.0)
+    """
+    return {
+        name: Unfinished(schedule(max(0, steps - 1)), schedule(schedule.steps), steps, schedule.steps)
+        for name, schedule in schedules.items()
+        if schedule.steps > steps
+    }

@@ -17,7 +17,7 @@ from vae.objectives import Stateful
 from vae.optimizers import Optimizer
 from vae.run_directory import BEST, CHECKPOINTS, LAST, PREVIOUS, give_second_name
 
-Sums = Float[Tensor, " three_and_latents"]  # over images: their number, loss, distortion, rate of each latent
+Sums = Float[Tensor, " three_and_latents"]  # over images: number, objective, distortion, rate of each latent
 
 
 def no_sums(latent_dim: int) -> Sums:
@@ -25,12 +25,23 @@ def no_sums(latent_dim: int) -> Sums:
     return torch.zeros(3 + latent_dim)
 
 
-def means(sums: Sums) -> dict[str, float]:
-    """Loss, distortion, rate and ELBO, in nats per image."""
-    images, loss, distortion, *rates = sums.tolist()
+def means(sums: Sums, weight: float) -> dict[str, float]:
+    """Loss, objective, distortion, rate and ELBO, in nats per image.
+
+    Args:
+        sums: since some step.
+        weight: of the rate in the loss: the objective's at the last of these steps.
+
+    Returns:
+        `loss` is distortion + weight * rate. `objective` is what was minimised, each step with its own weights and
+        with all that the objective adds.
+    """
+    images, objective, distortion, *rates = sums.tolist()
     rate = sum(rates)
     return {
-        "loss": loss / images,
+        "loss": (distortion + weight * rate) / images,
+        "loss_weight": weight,
+        "objective": objective / images,
         "distortion": distortion / images,
         "rate": rate / images,
         "elbo": -(distortion + rate) / images,
@@ -137,6 +148,34 @@ def load_parameters(vae: VAE, state: dict[str, Any]) -> None:
     if problem is not None:
         raise unfit(problem)
     vae.load_state_dict(state["vae"])
+
+
+def step_of(state: dict[str, Any]) -> int:
+    """The step of a checkpoint.
+
+    Raises:
+        CheckpointError: it has none.
+    """
+    step = state.get("step")
+    if type(step) is not int or not 0 <= step < LARGEST_COUNT:
+        raise unfit(f"'step' is {step}")
+    return step
+
+
+def load_learner(learner: Stateful, state: dict[str, Any]) -> None:
+    """Give an objective that learns what a checkpoint holds of it.
+
+    Raises:
+        CheckpointError: it holds nothing of it, or of another one.
+    """
+    problem = difference({"objective": learner.state_dict()}, state)
+    try:
+        if problem is None:
+            learner.load_state_dict(state["objective"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        problem = " ".join(str(error).split())[:200]
+    if problem is not None:
+        raise unfit(problem)
 
 
 def unfit(problem: str) -> checkpoint.CheckpointError:

@@ -249,5 +249,6 @@ def member_line(directory: Path, summary: Mapping[str, Any], width: int) -> str:
         test = summary["test"]
         numbers = f"{test['elbo']:9.2f}  {test['distortion']:10.2f}  {test['rate']:7.2f}  {summary['seconds']:7.0f}"
         return f"{name}  {numbers}  done"
-    why = f", code {summary['code']}: {summary['error']}" if summary["status"] == "failed" else ""
-    return f"{name}  {'':39}  {summary['status']}{why}"
+    code = f", code {summary['code']}" if "code" in summary else ""
+    why = f": {summary['error']}" if "error" in summary else ""
+    return f"{name}  {'':39}  {summary['status']}{code}{why}"

@@ -20,8 +20,8 @@ from vae.data.images import ImageSet, Splits, epoch_order
 from vae.divergences import NonFiniteError
 from vae.evaluation import elbo_numbers, encode_images
 from vae.gradients import Backpropagate, backpropagate
-from vae.objectives import Objective, Terms
-from vae.schedules import Schedule
+from vae.objectives import Objective, Terms, schedules_of
+from vae.schedules import Schedule, Unfinished, unfinished
 from vae.signals import StopNow
 from vae.state import REMEDY, Sums, TrainState, means, write_state
 from vae.tracking import Progress, Tracker
@@ -69,6 +69,16 @@ class Training:
     def steps_per_epoch(self) -> int:
         """The last step of an epoch may see a smaller batch; no image is left out."""
         return math.ceil(len(self.splits.train) / self.options.batch_size)
+
+    @property
+    def loss_weight(self) -> float:
+        """The weight of the rate in `loss`, distortion + weight * rate: the objective's at the last step made."""
+        return self.objective.rate_factor(max(0, self.state.step - 1))
+
+    def unfinished(self, steps: int) -> dict[str, Unfinished]:
+        """Which schedules, of the objective and of the learning rate, end only after so many steps."""
+        schedules = schedules_of(self.objective) | {"learning_rate": self.options.learning_rate}
+        return unfinished(schedules, steps)
 
     @property
     def watched(self) -> tuple[str, ImageSet]:
@@ -185,7 +195,7 @@ def end_epoch(training: Training) -> None:
     state, options = training.state, training.options
     epoch = state.step // training.steps_per_epoch
     better = False
-    trained = means(state.epoch_sums)
+    trained = means(state.epoch_sums, training.loss_weight)
     numbers = {"train": trained}
     if training.evaluation_due(epoch):
         better, numbers[training.watched[0]] = evaluate(training, epoch)
@@ -205,7 +215,7 @@ def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
     """
     state, tracker = training.state, training.tracker
     name, images = training.watched
-    beta = training.objective.rate_factor(state.step)
+    weight = training.loss_weight
     with training.interruptible():
         encoding = encode_images(state.vae, images)
     numbers = elbo_numbers(encoding)
@@ -216,9 +226,9 @@ def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
     if pictured:
         with training.interruptible():
             parts = monitoring.decompose(encoding)
-            pictures = monitoring.draw(state.vae, images, encoding, beta) if tracker.takes_pictures else {}
+            pictures = tracker.drawn(lambda: monitoring.draw(state.vae, images, encoding, weight))
     # From here on a signal waits: an exception within TensorBoard's queue would leave it locked for ever.
-    monitoring.report_numbers(tracker, name, encoding, beta, state.step)
+    monitoring.report_numbers(tracker, name, encoding, weight, state.step)
     if pictured:
         monitoring.report_decomposition(tracker, name, parts, state.step)
         monitoring.show_pictures(tracker, pictures, state.step)
@@ -273,7 +283,7 @@ def log_interval(training: Training, elapsed: float) -> None:
     state.interval_sums.zero_()
     state.epoch_sums += interval
     state.seconds += elapsed
-    numbers = means(interval)
+    numbers = means(interval, training.loss_weight)
     gradients = [p.grad for p in state.vae.parameters() if p.grad is not None]
     training.tracker.scalars(
         {f"train/{name}": value for name, value in (numbers | training.objective.scalars(state.step - 1)).items()}

@@ -89,7 +89,7 @@ class Runs(AbstractContextManager["Runs"]):
 def epoch(run: training.Training) -> float:
     """One more epoch. The mean loss of its images, in nats."""
     training.train_epoch(run)
-    return means(run.state.epoch_sums)["loss"]
+    return means(run.state.epoch_sums, run.loss_weight)["objective"]
 
 
 def random_binary(images: int, side: int) -> Splits:

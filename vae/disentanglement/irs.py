@@ -2,6 +2,10 @@
 
 Suter, Miladinović, Schölkopf & Bauer (2019), "Robustly Disentangled Causal Mechanisms"; details as in the library of
 Locatello et al. (2019).
+
+Codes that know nothing of the factors do not have an IRS of 0: the 99 % quantile of a latent's deviations is less than
+the largest of them, more so among few images of a level. On a grid of 3 x 4 x 6 x 8 levels random normal codes have
+.36. Compare with the IRS of the codes of other images, `irs_baseline`.
 """
 
 from dataclasses import dataclass

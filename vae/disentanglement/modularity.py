@@ -2,6 +2,10 @@
 
 Ridgeway & Mozer (2018), "Learning Deep Disentangled Embeddings with the F-Statistic Loss"; details as in Locatello et
 al. (2019).
+
+Codes that know nothing of the factors do not have a modularity of 0: by accident each tells a little more of one
+factor than of the others. On a grid of 3 x 4 x 6 x 8 levels random codes have .73. Compare with the modularity of the
+codes of other images, `modularity_baseline`.
 """
 
 from dataclasses import dataclass

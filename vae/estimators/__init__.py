@@ -8,8 +8,8 @@ from vae.estimators.activity import (
     effective_latents,
     participation_ratio,
 )
-from vae.estimators.bound import importance_weighted_bound, log_mean_exp
-from vae.estimators.decomposition import RateDecomposition, aggregate_log_densities, decompose_rate
+from vae.estimators.bound import importance_weighted_bound, importance_weighted_halves, log_mean_exp
+from vae.estimators.decomposition import RateDecomposition, aggregate_log_densities, decompose_rate, shuffled
 from vae.estimators.labels import label_information
 from vae.estimators.moments import aggregate_kl, aggregate_posterior, gaussian_total_correlation
 
@@ -26,7 +26,9 @@ __all__ = [
     "effective_latents",
     "gaussian_total_correlation",
     "importance_weighted_bound",
+    "importance_weighted_halves",
     "label_information",
     "log_mean_exp",
     "participation_ratio",
+    "shuffled",
 ]

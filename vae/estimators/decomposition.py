@@ -26,9 +26,10 @@ class RateDecomposition:
     """The three parts of the rate over the same samples, means in nats; they sum to `sampled_rate`.
 
     Attributes:
-        mutual_information: I_q(n; z), the index-code mutual information. At most ln N, so that it saturates there:
-            compare it between runs of the same N.
-        total_correlation: KL(q(z) || prod_j q(z_j)).
+        mutual_information: I_q(n; z), the index-code mutual information. At most ln N: compare it between runs of
+            the same N.
+        total_correlation: KL(q(z) || prod_j q(z_j)). Where the mutual information is near ln N, what the rate has
+            above that goes here, dependent latents or not: compare it with that of `shuffled` posteriors.
         dimension_wise_kl: sum_j KL(q(z_j) || p(z_j)).
         sampled_rate: the mean of ln q(z|x) - ln p(z), which is the rate in expectation.
     """
@@ -75,6 +76,21 @@ def decompose_rate(
         dimension_wise_kl=float((log_product - log_prior).mean()),
         sampled_rate=float((log_posterior - log_prior).mean()),
     )
+
+
+def shuffled(
+    mean: Float[Tensor, "images latent"],
+    logvar: Float[Tensor, "images latent"],
+    z: Float[Tensor, "images latent"],
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "images latent"], Float[Tensor, "images latent"], Float[Tensor, "images latent"]]:
+    """The same posteriors and samples, each latent's permuted over the images by a permutation of its own.
+
+    Every q(z_j) stays as it is, and the latents become independent: what `decompose_rate` finds of these is its
+    baseline. A total correlation that is no larger than that of shuffled posteriors is no sign of dependence.
+    """
+    order = torch.rand(mean.shape, generator=generator).argsort(0)
+    return mean.gather(0, order), logvar.gather(0, order), z.gather(0, order)
 
 
 @torch.inference_mode()

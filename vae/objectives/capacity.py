@@ -39,7 +39,7 @@ class CapacityObjective:
         return mean_over_images(terms.distortion) + self.gamma * (rate - self.capacity(step)).abs()
 
     def rate_factor(self, step: int) -> float:  # noqa: ARG002
-        """1: the rate enters by its distance from C."""
+        """1: the rate enters by its distance from C, so that the loss is the negative ELBO."""
         return 1.0
 
     def scalars(self, step: int) -> dict[str, float]:

@@ -53,7 +53,7 @@ class TargetRateObjective(Stateful):
         self.beta = log_beta.clamp(-LARGEST_LN_BETA, LARGEST_LN_BETA).exp()
 
     def rate_factor(self, step: int) -> float:  # noqa: ARG002
-        """Beta of the last step."""
+        """The controller's beta of the last step that was made."""
         return float(self.beta)
 
     def scalars(self, step: int) -> dict[str, float]:  # noqa: ARG002

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vae.distributions import DiagonalNormal
 from vae.model import VAE
+from vae.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,10 @@ class Objective(Protocol):
         ...
 
     def rate_factor(self, step: int) -> float:
-        """What the loss multiplies the rate by, or 1 where the rate enters otherwise.
+        """The weight of the rate at a step, or 1 where the rate enters otherwise.
 
-        With it distortion + factor * rate is shown of images that are not trained on.
+        What is called `loss` in logs, summaries and reports is distortion + weight * rate, with the weight of the
+        last step that was made. The value of the call, penalties included, is logged as `objective`.
         """
         ...
 
@@ -112,6 +114,11 @@ class Stateful(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` gave."""
+
+
+def schedules_of(objective: Objective) -> dict[str, Schedule]:
+    """The schedules among the fields of an objective, by the name of the field."""
+    return {name: part for name, part in vars(objective).items() if isinstance(part, Schedule)}
 
 
 def mean_over_images(per_image: Float[Tensor, " batch"]) -> Float[Tensor, ""]:

@@ -26,6 +26,13 @@ class TotalCorrelationObjective:
     estimated from the minibatch: loss = distortion + rate + (alpha - 1) MI + (beta - 1) TC + (gamma - 1) DWKL. With
     alpha = gamma = 1 this is the loss of Locatello et al. (2019).
 
+    The value carries an offset. Minibatch weighted sampling divides each of the D + 1 densities by N B, where the sum
+    over the batch alone would be divided by B. ln q(z) and each ln q(z_j) are therefore too low by up to ln N, and the
+    total correlation of D latents is too high by up to (D - 1) ln N, the objective by (beta - 1)(D - 1) ln N: 487 nats
+    of 10 latents at beta 6 and 50 000 images. It is constant where the latents of different images are far apart, and
+    changes gradients little. So `objective` in the logs is no bound on ln p(x); `loss`, distortion + rate, is free of
+    the offset. `stratified` weights sum to 1 and have none.
+
     Args:
         alpha: the weight of the mutual information.
         beta: the weight of the total correlation as a function of the step.
@@ -63,7 +70,7 @@ class TotalCorrelationObjective:
         )
 
     def rate_factor(self, step: int) -> float:  # noqa: ARG002
-        """1: beta is a factor of the total correlation."""
+        """1: beta weighs the total correlation, and the rate as a whole keeps its weight."""
         return 1.0
 
     def scalars(self, step: int) -> dict[str, float]:

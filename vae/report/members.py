@@ -15,8 +15,10 @@ import numpy as np
 from jaxtyping import Float
 
 from vae.run_directory import CODES, is_number, read_regular, read_summary
+from vae.schedules import Unfinished
 
 LOG = "train.log"
+NEAR_CEILING = 1.0  # nats: mutual information so near ln N is cut off by it
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,60 @@ class Member:
         """Every number of the test, by its name in `summary.json`, and the scores of disentanglement. Nats."""
         test = self.summary.get("test", {})
         numbers = {name: float(value) for name, value in test.items() if is_number(value)}
-        if "bound" in test.get("importance_weighted_bound", {}):
-            numbers["nll"] = -float(test["importance_weighted_bound"]["bound"])
+        bound = test.get("importance_weighted_bound", {})
+        if "bound" in bound:
+            numbers["nll"] = -float(bound["bound"])
+        if "rise_from_half" in bound:
+            numbers["nll_fall_from_half"] = float(bound["rise_from_half"])
         return numbers | self.scores
+
+    @property
+    def ceiling(self) -> float:
+        """The most that the mutual information can be, ln of the number of test images; not a number if not known."""
+        images = self.numbers.get("images", math.nan)
+        return math.log(images) if images > 0 else math.nan
+
+    @property
+    def near_ceiling(self) -> bool:
+        """Whether the mutual information is so near its ceiling that the total correlation takes up the rest."""
+        return self.numbers.get("mutual_information", math.nan) > self.ceiling - NEAR_CEILING
+
+    @cached_property
+    def unfinished(self) -> dict[str, str]:
+        """The schedules that training ended before, by name, and how far each came, in words."""
+        found = self.summary.get("unfinished")
+        words = {}
+        for name, values in found.items() if isinstance(found, dict) else ():
+            try:
+                words[name] = Unfinished(**values).described(name)
+            except (TypeError, ValueError):  # of another version, or damaged
+                words[name] = f"{name} did not come to the end of its schedule"
+        return words
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What runs must share to be compared by beta: the configuration without beta and seed, the rest of the name.
+
+        Of an older run, which did not write these down, what it says of itself.
+        """
+        said, asked = self.summary.get("conditions"), self.summary.get("asked")
+        if isinstance(said, dict) and isinstance(asked, dict):
+            return said | asked
+        rest = re.sub(r"(^|_)beta=[^_]*", "", self.setting).strip("_")
+        known = {key: self.summary[key] for key in ("parameters", "epochs") if key in self.summary}
+        return known | {"what their names say": rest}
+
+    @property
+    def loss_change(self) -> float | None:
+        """By how many nats the loss of the watched images changed in the last epoch; None if the run did not say."""
+        change = self.summary.get("loss_change_per_epoch")
+        return float(change) if is_number(change) else None
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The factors that were not scored, and why."""
+        found = self.summary.get("disentanglement", {}).get("left_out")
+        return {str(name): str(why) for name, why in found.items()} if isinstance(found, dict) else {}
 
     @cached_property
     def scores(self) -> dict[str, float]:
@@ -165,6 +218,8 @@ def write_results(members: Sequence[Member], more: Mapping[str, Mapping[str, flo
             "seed": member.seed,
             "epochs": member.summary.get("epochs"),
             "seconds": member.summary.get("seconds"),
+            "unfinished": "; ".join(member.unfinished.values()),
+            "loss_change_per_epoch": member.loss_change,
             **member.numbers,
             **more.get(member.name, {}),
         }
