@@ -11,10 +11,10 @@ from contextlib import closing
 import pytest
 import torch
 from command import ROOT, SMALL, one_error_line, run_train
-from omegaconf import OmegaConf
 
 from vae import sweep
 from vae.run_directory import read_summary
+from vae.stored import Stored, Task
 from vae.tracking import Tracker
 
 pytestmark = pytest.mark.usefixtures("mnist_root")
@@ -40,7 +40,7 @@ def test_a_full_disk_is_one_line_and_code_6(tmp_path):
     done = run_with_files_of(300_000, *words)  # the checkpoint is the first above it
     assert done.returncode == 6, done.stderr
     assert "File too large" in one_error_line(done)
-    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["config.yaml"]
 
 
 def test_a_disk_that_takes_nothing_loses_nothing_of_a_run(tmp_path, few_images):
@@ -93,7 +93,7 @@ def test_on_a_full_device_the_last_checkpoint_stays_and_the_run_goes_on_when_the
     assert "No space left on device" in said
     assert "Traceback" not in said
     assert (tmp_path / "after").read_bytes() == (tmp_path / "before").read_bytes()
-    assert (tmp_path / "left").read_text().split() == ["best", "last", "previous"]
+    assert (tmp_path / "left").read_text().split() == ["best", "config.yaml", "last", "previous"]
     assert (read_summary(tmp_path)["status"], read_summary(tmp_path)["epochs"]) == ("done", 4)
 
 
@@ -135,7 +135,8 @@ def test_a_member_whose_end_cannot_be_written_down_ends_no_sweep(tmp_path, capsy
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(sweep, "write_json", refused)
-    assert sweep.failed(tmp_path, OmegaConf.create({"beta": 1.0, "seed": 0}), 6, "see its train.log") == 6
+    task = Task(tmp_path, Stored({}, {"beta": 1.0, "seed": 0}))
+    assert sweep.failed(task, 6, "see its train.log") == 6
     assert "summary.json could not be written: No space left on device" in capsys.readouterr().err
 
 

@@ -210,11 +210,10 @@ def test_slopes_are_between_the_means_over_seeds(tmp_path):
     ("change", "why"),
     [
         ({"objective": "total_correlation"}, "the law is of the objective distortion + beta * rate, and a run has"),
-        ({"beta": None}, "a run does not say its beta"),
         ({"conditions": {"model.latent_dim": 9}}, "more than beta and seed: model.latent_dim, data.side"),
         ({"asked": {"epochs": 8, "early_stopping_epochs": None}}, "more than beta and seed: epochs"),
     ],
-    ids=["another objective", "no beta", "another model", "other epochs"],
+    ids=["another objective", "another model", "other epochs"],
 )
 def test_the_law_is_not_asked_of_runs_that_it_is_not_of_and_the_reason_is_said(tmp_path, change, why):
     put_run(tmp_path / "beta=1.0_seed=0", summary_of(1.0, 0, scores=False))

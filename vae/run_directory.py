@@ -328,8 +328,9 @@ def problem_of_summary(summary: Mapping[str, Any]) -> str | None:
         return None
     if "numbers" not in found:
         return "disentanglement.numbers is missing"
-    widths = {len(matrix[0]) for matrix in found.get("matrices", {}).values()}
-    if widths - {len(found.get("factors", []))}:
+    scored, others = len(found.get("factors", [])), len(found.get("left_out", {}))
+    widths = {"squared_correlation": scored + others}  # SAP, continuous, is of all factors
+    if any(len(matrix[0]) != widths.get(name, scored) for name, matrix in found.get("matrices", {}).items()):
         return "disentanglement.matrices must have a column for each of disentanglement.factors"
     return None
 

@@ -53,8 +53,10 @@ def run(command: Command, configs: Path, script: Path) -> int:
     try:
         launch(command, configs, partial(run_member, script=script))
     except Exception as error:  # a worker that was killed, a cluster that is not there
+        from vae.app import exit_code  # it loads torch for a second, which nothing else here needs
+
         print(f"error: the launcher ended before its members: {one_line(said_by(error))}", file=sys.stderr)
-        code = 1
+        code = exit_code(error)
     return max(code, conclude(command.sweep, command.tasks))
 
 

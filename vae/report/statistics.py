@@ -102,8 +102,6 @@ def slopes(grouped: Mapping[str, Sequence[Member]]) -> Slopes:
         return Slopes([])
     if any(m.summary.get("objective", "beta") != "beta" for m in every):
         return Slopes([], "the law is of the objective distortion + beta * rate, and a run has another")
-    if any(math.isnan(m.beta) for m in every):
-        return Slopes([], "a run does not say its beta")
     if differing := differences([m.conditions for m in every]):
         return Slopes([], f"the runs differ in more than beta and seed: {', '.join(differing)}")
     by_beta: dict[float, list[Member]] = {}
