@@ -18,8 +18,11 @@ def main() -> int:
         from vae import sweep
 
         return sweep.run(command, CONFIGS, SCRIPT)
-    from vae import app  # torch is loaded here, when the configuration is known to be good
-
+    try:
+        from vae import app  # torch is loaded here, when the configuration is known to be good
+    except ImportError as error:  # of a damaged installation, or too little memory for it
+        sys.stderr.write(f"error: {error}. Is the environment whole, and is there enough memory?\n")
+        return 1
     return app.main(command, CONFIGS)
 
 

@@ -49,7 +49,7 @@ def main() -> int:
     factors_known = run.splits.train.factors is not None
     scores = disentanglement_numbers(run.vae, run.splits.train) if factors_known else None
     shown = numbers if arguments.samples is None else numbers | {"nll": nll(run, arguments.samples, arguments.images)}
-    print(json.dumps(shown if scores is None else shown | {"disentanglement": scores}, indent=2))
+    console.say(json.dumps(shown if scores is None else shown | {"disentanglement": scores}, indent=2))
     try:
         return 0 if arguments.checkpoint == BEST else compare(numbers, scores, arguments.run / SUMMARY)
     except EXPECTED as error:

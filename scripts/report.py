@@ -15,8 +15,12 @@ from vae.report import PAGE, RESULTS, write_report
 def main() -> int:
     """Write both files and say where they are."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="a sweep, or a folder of runs")
-    folder: Path = parser.parse_args().folder
+    parser.add_argument("folder", help="a sweep, or a folder of runs")
+    given = parser.parse_args().folder
+    folder = Path(given)
+    if not given or not folder.is_dir():
+        print(f"error: a report is of a folder of runs, got {given or 'nothing'}, which is none", file=sys.stderr)
+        return 1
     try:
         found = write_report(folder)
     except OSError as error:

@@ -58,7 +58,7 @@ def main() -> int:
     except OSError as error:
         print(f"error: the figure could not be written: {said(error)}. Name a file with --output", file=sys.stderr)
         return exit_code(error)
-    print(output)
+    console.say(str(output))
     return 0
 
 

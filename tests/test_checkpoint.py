@@ -304,3 +304,17 @@ def test_what_is_written_has_the_rights_that_the_user_wants(tmp_path, umask):
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("size", [10**6, 10 * 2**40])
+def test_a_file_longer_than_what_was_saved_is_damaged_and_never_read(tmp_path, size):
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in ("previous", "last"):
+        checkpoint.save(folder / name, {"step": 3})
+    os.truncate(folder / "last", size)
+    assert checkpoint.load_newest(folder) == {"step": 3}
+    (folder / "last").write_bytes(b"")
+    os.truncate(folder / "last", size)
+    with pytest.raises(checkpoint.CheckpointError, match=r"last is (damaged|not a checkpoint)"):
+        checkpoint.load(folder / "last")

@@ -349,7 +349,9 @@ def test_two_members_of_one_directory_are_refused(tmp_path, capsys):
     words = ["-m", "beta=1,2", f"hydra.sweep.dir={tmp_path}/x"]
     line = refusal([*words, "hydra.sweep.subdir=same"], capsys)
     assert line.startswith("two members of a sweep need two directories, got same for both. Leave hydra.sweep.subdir")
-    assert refusal([*words, "hydra.sweep.subdir=."], capsys).startswith("two members of a sweep need two directories")
+    for outside in (".", "..", "../x_${beta}", "/tmp/x_${beta}", "a/${beta}"):
+        line = refusal([*words, f"hydra.sweep.subdir='{outside}'"], capsys)
+        assert line.startswith("the members of a sweep lie side by side in its directory, got hydra.sweep.subdir=")
     again = checked(["-m", "beta=2,2", f"hydra.sweep.dir={tmp_path}/x"], CONFIGS)  # the same one twice is no harm
     assert len(again.tasks) == 2
 
@@ -468,6 +470,8 @@ def test_what_changes_the_numbers_is_refused(run, override, change, capsys):
         ("epochs=0", "epochs must be a whole number from 1 to 1000000, got 0"),
         ("model.channels=3", "model.channels is a key of model=conv only."),
         ("epochs=4,5", "resume continues one run, got a sweep."),
+        ("hydra.run.dir=x", "resume goes on in the run's own directory, got hydra.run.dir='x'. Leave that out"),
+        ("hydra.output_subdir=../x", "resume goes on in the run's own directory, got hydra.output_subdir=../x."),
     ],
 )
 def test_a_wrong_word_beside_resume_is_one_line(run, word, line, capsys):

@@ -4,10 +4,13 @@ import json
 import math
 import os
 import re
+import resource
 import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -595,16 +598,32 @@ def test_the_script_says_in_one_line_that_there_is_no_finished_run(tmp_path, cap
     elif content == "unfinished":
         put_run(folder / "beta=1.0_seed=0", None)
     code, out, error = script(folder, capsys, monkeypatch)
-    assert (code, out, error) == (1, "", f"error: a report needs a finished run, {folder} has none\n")
+    rules = {
+        "no folder": f"a report is of a folder of runs, got {folder}, which is none",
+        "a file": f"a report is of a folder of runs, got {folder}, which is none",
+    }
+    line = rules.get(content, f"a report needs a finished run, {folder} has none")
+    assert (code, out, error) == (1, "", f"error: {line}\n")
     assert not (folder / PAGE).exists()
 
 
-@pytest.mark.parametrize("file", [RESULTS, PAGE])
-def test_the_script_says_in_one_line_that_it_cannot_write(tmp_path, capsys, monkeypatch, file):
+@contextmanager
+def no_file_longer_than(limit: int) -> Iterator[None]:
+    """The full disk that a test can make."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("limit", [10, 5_000], ids=[RESULTS, PAGE])
+def test_the_script_says_in_one_line_that_it_cannot_write(tmp_path, capsys, monkeypatch, limit):
     put_run(tmp_path / "beta=1.0_seed=0", summary_of(1.0, 0, scores=False))
-    (tmp_path / file).mkdir()  # a folder without the right to write is writable for root
-    code, out, error = script(tmp_path, capsys, monkeypatch)
-    assert (code, out) == (1, "")
+    with no_file_longer_than(limit):
+        code, out, error = script(tmp_path, capsys, monkeypatch)
+    assert (code, out) == (6, "")
     assert error.startswith("error: the report could not be written: [Errno")
     assert len(error.splitlines()) == 1
 
@@ -635,8 +654,9 @@ def test_a_sweep_ends_with_the_table_and_the_page(tmp_path, capsys):
 
 def test_a_sweep_whose_report_cannot_be_written_is_done_all_the_same(tmp_path, capsys):
     put_sweep(tmp_path, [1.0], 1, scores=False)
-    (tmp_path / RESULTS).mkdir()
-    assert conclude(tmp_path, put_configurations(tmp_path)) == 0
+    tasks = put_configurations(tmp_path)
+    with no_file_longer_than(10):
+        assert conclude(tmp_path, tasks) == 0
     said = capsys.readouterr()
     assert "1 of 1 members done" in said.out
     assert said.err.startswith("error: the report could not be written: [Errno")
@@ -692,3 +712,23 @@ def test_a_report_does_not_depend_on_who_reads_what_it_prints(tmp_path, shell):
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
     assert (folder / PAGE).exists()
+
+
+def test_seeds_whose_codes_are_missing_or_another_ones_are_named_beside_udr(tmp_path):
+    put_sweep(tmp_path, [1.0], 3)
+    page_of(tmp_path)
+    (tmp_path / "beta=1.0_seed=1/codes.npz").unlink()
+    text = write_report(tmp_path)
+    said = "UDR of beta=1 is of 2 of 3 seeds: the codes.npz of beta=1.0_seed=1 is missing or damaged"
+    assert said in text
+    assert said in (tmp_path / PAGE).read_text()
+    shutil.copy(tmp_path / "beta=1.0_seed=0/codes.npz", tmp_path / "beta=1.0_seed=1/codes.npz")
+    assert "UDR of beta=1 is too high: beta=1.0_seed=0 and beta=1.0_seed=1 have the same codes.npz" in write_report(
+        tmp_path
+    )
+
+
+def test_a_name_with_a_bar_leaves_the_table_a_table(tmp_path):
+    put_run(tmp_path / "a|b_beta=1.0_seed=0", summary_of(1.0, 0, scores=False))
+    row = next(line for line in write_report(tmp_path).splitlines() if "a\\|b" in line)
+    assert row.replace("\\|", "").count("|") == write_report(tmp_path).splitlines()[0].count("|")

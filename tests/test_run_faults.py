@@ -133,3 +133,57 @@ def test_what_no_character_set_has_is_written_all_the_same(tmp_path, few_images)
     assert done.returncode == 0, done.stdout + done.stderr
     assert b"Traceback" not in done.stdout + done.stderr
     assert read_summary(folder / "run")["status"] == "done"
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link"])
+def test_what_is_no_file_in_the_place_of_the_log_is_set_aside(tmp_path, few_run, kind):
+    run, victim = shutil.copytree(few_run, tmp_path / "run"), tmp_path / "victim"
+    (run / "train.log").unlink()
+    victim.write_text("mine")
+    {"folder": Path.mkdir, "pipe": os.mkfifo, "link": lambda path: path.symlink_to(victim)}[kind](run / "train.log")
+    done = run_train(f"resume={run}", "epochs=5", timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "train.log must be a file, is none. It is now train.log.damaged" in done.stderr
+    assert "continued at step" in (run / "train.log").read_text()
+    assert victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["codes.npz", "run.json", "summary.json"])
+def test_a_folder_in_the_place_of_a_file_is_set_aside(tmp_path, few_run, name):
+    run = shutil.copytree(few_run, tmp_path / "run")
+    (run / name).unlink()
+    (run / name).mkdir()
+    (run / name / "mine").touch()
+    done = run_train(f"resume={run}", "epochs=5")
+    assert done.returncode == 0, done.stdout
+    assert (run / name).is_file()
+    assert (run / f"{name}.damaged" / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "hydra.callbacks.x._target_=os.system",
+        "hydra.job.env_set.LD_PRELOAD=/x",
+        "+hydra.callbacks.x={_target_: subprocess.check_output}",
+    ],
+)
+def test_words_that_hydra_cannot_use_are_one_line(tmp_path, few_run, few_images, word):
+    for words in ((f"resume={few_run}", "epochs=5"), (*few_images, f"hydra.run.dir={tmp_path}/run")):
+        done = run_train(*words, word)
+        assert done.returncode == 1
+        one_error_line(done)
+
+
+def test_no_script_and_no_sweep_needs_a_reader(tmp_path, few_run, few_images):
+    for words in (
+        ["scripts/evaluate.py", str(few_run)],
+        ["scripts/traverse.py", str(few_run), "--output", f"{tmp_path}/x.png"],
+        ["scripts/report.py", str(shutil.copytree(few_run, tmp_path / "few"))],
+        ["train.py", "-m", "beta=1,2", *quick(few_images), f"hydra.sweep.dir={tmp_path}/sweep"],
+    ):
+        command = ["bash", "-c", '"$@" > /dev/full', "-", sys.executable, *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+    assert len(list((tmp_path / "sweep").glob("*/summary.json"))) == 2

@@ -77,7 +77,8 @@ def test_no_flipped_bit_changes_or_loses_it(tmp_path, caplog):
     caplog.clear()
     (tmp_path / FILES[0]).write_bytes(good.replace(b"beta: 4.0", b"beta: 8.0"))
     assert stored.read(tmp_path) == record
-    assert "was edited or is damaged: its checksum does not match. Its copy" in caplog.text
+    assert "was edited or is damaged: its checksum does not match" in caplog.text
+    assert f"{FILES[1]} is used" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "empty", "huge", "missing"])
@@ -174,6 +175,32 @@ def test_runs_and_sweeps_lie_where_they_were_asked_to_whatever_the_name_is(tmp_p
         "beta=1.0_seed=0",
         "beta=2.0_seed=0",
     ]
+
+
+def test_a_configuration_of_another_run_is_refused(tmp_path):
+    stored.write(tmp_path / "one", of("beta=1"))
+    stored.write(tmp_path / "other", of("beta=3", "seed=5"))
+    shutil.copy(tmp_path / "other" / FILES[0], tmp_path / "one" / FILES[0])
+    with pytest.raises(ConfigError, match=r"are of two runs: beta 3\.0 -> 1\.0, seed 5 -> 0\. Remove the wrong one"):
+        stored.read(tmp_path / "one")
+    # A kill between the two leaves them apart in what a continued run may change; the copy is written first.
+    stored.write(tmp_path / "other", of("beta=1", "epochs=9"))
+    shutil.copy(tmp_path / "other" / FILES[1], tmp_path / "one" / FILES[1])
+    stored.write(tmp_path / "same", of("beta=1"))
+    shutil.copy(tmp_path / "same" / FILES[0], tmp_path / "one" / FILES[0])
+    assert stored.read(tmp_path / "one").values["epochs"] == 9
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, few_run, few_words):
+    other = tmp_path / "other"
+    assert run_train(*few_words, "epochs=1", "seed=5", "tracking.tensorboard=false", directory=other).returncode == 0
+    run = shutil.copytree(few_run, tmp_path / "run")
+    (run / "checkpoints/last").unlink()
+    shutil.copy(other / "checkpoints/last", run / "checkpoints/last")
+    for command in (["train.py", f"resume={run}", "epochs=9"], ["scripts/evaluate.py", str(run)]):
+        done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 5
+        assert "it was saved by a run of another configuration" in one_error_line(done)
 
 
 def test_data_that_moved_are_known_by_their_checksum(tmp_path, few_run, few_images):

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -87,3 +88,36 @@ def test_two_sweeps_in_one_directory_train_each_member_once_and_both_end_well(tm
     for member in ("beta=1.0_seed=0", "beta=2.0_seed=0"):
         log = (tmp_path / member / "train.log").read_text()
         assert log.count("test   ELBO") == 1
+
+
+def test_a_member_with_the_numbers_of_another_one_is_concluded_again(tmp_path, few_images):
+    words = ("-m", "beta=1,2", *quick(few_images), f"hydra.sweep.dir={tmp_path}")
+    assert run_train(*words).returncode == 0
+    good = read_summary(tmp_path / "beta=1.0_seed=0")
+    (tmp_path / "beta=1.0_seed=0/summary.json").write_bytes((tmp_path / "beta=2.0_seed=0/summary.json").read_bytes())
+    again = run_train(*words)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "2 of 2 members done" in again.stdout
+    assert read_summary(tmp_path / "beta=1.0_seed=0")["test"] == good["test"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_member_whose_directory_is_of_another_user_fails_alone(few_images):
+    python = Path(sys.executable).resolve()
+    if any(not path.stat().st_mode & 0o001 for path in (*ROOT.parents, ROOT, *python.parents)):
+        pytest.skip("the project or Python lies where no other user may look")
+    with tempfile.TemporaryDirectory() as folder:
+        home, sweep = Path(folder), Path(folder) / "sweep"
+        private = sweep / "beta=1.0_seed=0"
+        private.mkdir(parents=True)
+        private.chmod(0o700)
+        (home / "t.npz").write_bytes(Path(few_images[1].removeprefix("data.path=")).read_bytes())
+        for path in (home, sweep):
+            os.chown(path, 65534, 65534)
+        words = ("-m", "beta=1,2", *quick(few_images), f"data.path={home}/t.npz", f"hydra.sweep.dir={sweep}")
+        nobody = {"user": 65534, "group": 65534, "extra_groups": [], "env": {**os.environ, "HOME": folder}}
+        command = [sys.executable, str(ROOT / "train.py"), *words]
+        done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=300, **nobody)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stdout + done.stderr
+        assert "1 of 2 members done" in done.stdout, done.stdout + done.stderr

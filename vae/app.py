@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 import yaml
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vae import checkpoint, stored
@@ -31,6 +33,7 @@ from vae.build import (
 )
 from vae.command_line import AGAIN, Command
 from vae.command_line.launching import launch
+from vae.command_line.wording import one_line, said_by
 from vae.conclusion import asked, conclude, objective_name, parameters
 from vae.config import Config, ConfigError
 from vae.data import DataError
@@ -50,6 +53,7 @@ from vae.run_directory import (
     holds_a_run,
     read_origin,
     read_summary,
+    remove,
     shown,
     write_json,
 )
@@ -83,8 +87,9 @@ def main(command: Command, configs: Path) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else a full disk would have Hydra end the process, with a traceback
     try:
         launch(command, configs, lambda task: codes.append(run(task, busy=AGAIN if command.is_member else 1)))
-    except OSError as error:
-        sys.stderr.write(f"error: {said(error)}\n")
+    except (OSError, HydraException, OmegaConfBaseException) as error:  # of Hydra's own words and places
+        line = said(error) if isinstance(error, OSError) else said_by(error)
+        sys.stderr.write(f"error: {one_line(line)}\n")
         codes.append(exit_code(error))
     return max(codes)
 
@@ -191,13 +196,19 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     vae.start_at(splits.train.mean(), splits.train.variance())
     objective = build_objective(config, len(splits.train), device)
     state = new_state(config, vae, device, objective)
+    state.configuration = stored.fingerprint(task.stored)
     if config.resume is not None:
-        state.load_state_dict(checkpoint.load_newest(directory / CHECKPOINTS))
+        saved = checkpoint.load_newest(directory / CHECKPOINTS)
+        try:
+            state.load_state_dict(saved)
+        except checkpoint.CheckpointError as error:
+            raise checkpoint.CheckpointError(f"{shown(directory / CHECKPOINTS)}: {error}") from None
     steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
     options = build_options(config, len(splits.train))
     summary = read_summary(directory)
     ended = over(state, options, steps // config.epochs)
-    if ended and summary["status"] == "done" and summary["steps"] == state.step:
+    its_own = (summary.get("beta"), summary.get("seed")) == (config.beta, config.seed)
+    if ended and its_own and summary["status"] == "done" and summary["steps"] == state.step:
         if summary.get("asked") != asked(config):  # of more, which early stopping does not let it have
             write_json(directory / SUMMARY, summary | {"asked": asked(config)})
         early = "stopped early. Set early_stopping_epochs=null to go on"
@@ -206,7 +217,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         return
     stored.write(directory, replace(task.stored, data_sha256=checksums))
     origin = record_origin(task, device, checksums)
-    (directory / SUMMARY).unlink(missing_ok=True)  # of fewer epochs: a kill must leave none beside a later checkpoint
+    remove(directory / SUMMARY)  # of fewer epochs: a kill must leave none beside a later checkpoint
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
     progress = Progress(steps, state.step, shown=config.tracking.progress)
     training = Training(state, splits, objective, options, tracker, progress, directory, stop, stop.at_once)

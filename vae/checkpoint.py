@@ -25,6 +25,7 @@ from vae.run_directory import (
     IrregularFileError,
     give_second_name,
     read_regular,
+    refuse_irregular,
     set_aside,
     write_atomically,
 )
@@ -32,6 +33,8 @@ from vae.run_directory import (
 log = logging.getLogger(__name__)
 
 MAGIC = b"beta-vae "
+HEADER = re.compile(rb"beta-vae 2 ([0-9a-f]{16}) [0-9a-f]{8}\n")
+LARGEST_WITHOUT_LENGTH = 2**32  # bytes of a file whose first line does not say how long it is
 
 
 class CheckpointError(Exception):
@@ -108,6 +111,21 @@ def load_newest(folder: Path) -> dict[str, Any]:
         return state
 
 
+def refuse_too_long(path: Path) -> None:
+    """Refuse a file that is longer than its first line says, before it is read: it may be of terabytes.
+
+    Raises:
+        DamagedCheckpointError: it is.
+        OSError: it is missing, no regular file, or cannot be read.
+    """
+    refuse_irregular(path, path.stat())
+    with path.open("rb") as file:
+        found = HEADER.match(file.readline(80))
+    most = len(found[0]) + int(found[1], 16) if found else LARGEST_WITHOUT_LENGTH
+    if path.stat().st_size > most:
+        raise DamagedCheckpointError(f"{path} is damaged: it is longer than what was saved. Use another checkpoint")
+
+
 def load(path: Path) -> dict[str, Any]:
     """Read what `save` wrote, its tensors on the CPU: who loads them puts them where they belong.
 
@@ -116,6 +134,7 @@ def load(path: Path) -> dict[str, Any]:
         CheckpointError: it cannot be read now, or not by this version.
     """
     try:
+        refuse_too_long(path)
         content = read_regular(path)
     except (FileNotFoundError, NotADirectoryError, IrregularFileError) as error:
         raise DamagedCheckpointError(

@@ -32,16 +32,16 @@ def prepare() -> None:
 def end_at_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """End the process with the code of the signal."""
     try:
-        os.write(2, b"stop   before there was anything to save\n")
+        os.write(2, b"stop   at once, by signal %d\n" % number)
     finally:
         os._exit(128 + number)
 
 
 def say(text: str) -> None:
-    """Print a line. A reader that has gone, as that of `| head -1` has, is no error: the rest is printed nowhere."""
+    """Print a line. Where it cannot be written, as `| head -1` has it, the rest is printed nowhere: it is no error."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError:
         discard()
 
 
@@ -49,7 +49,7 @@ def flush() -> None:
     """Write out what was printed, as far as somebody reads it."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         discard()
 
 

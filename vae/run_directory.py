@@ -33,6 +33,7 @@ PREVIOUS = "previous"  # the `last` before this one, should this one be damaged
 LAST_CHECKPOINT = f"{CHECKPOINTS}/{LAST}"
 FIGURES = "figures"  # the folder of the newest of each
 CODES = "codes.npz"  # of the first test images, so that runs can be compared without their models
+LOG = "train.log"
 LOCK = ".lock"  # held by the process that trains
 LOCK_HOLDER = ".lock-holder"  # which process that is: for the message to another one that wants the lock
 LOCK_PATIENCE_SECONDS = 30.0  # for a process that is just saving and stopping
@@ -116,7 +117,7 @@ def _holder(directory: Path) -> str:
 
 def has_checkpoint(directory: Path) -> bool:
     """Whether the run in `directory` has saved something to go on from, were it only the one before the last."""
-    return any((directory / CHECKPOINTS / name).exists() for name in (LAST, PREVIOUS))
+    return any(os.path.exists(directory / CHECKPOINTS / name) for name in (LAST, PREVIOUS))  # no error if unreadable
 
 
 def holds_a_run(directory: Path) -> bool:
@@ -168,7 +169,11 @@ def write_atomically(
                 os.fsync(file.fileno())
         if keep is not None:
             _keep(path, keep)
+        if path.is_dir() and not path.is_symlink():
+            log.warning(f"warning: {shown(path)} must be a file, is a directory. It is now {set_aside(path).name}")
         temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -229,6 +234,14 @@ def refuse_irregular(path: Path, found: os.stat_result) -> None:
     """Raise an `OSError`, an `IrregularFileError`, unless `found` is of a regular file."""
     if not stat.S_ISREG(found.st_mode):
         raise IrregularFileError(errno.EINVAL, "not a regular file", str(path))
+
+
+def remove(path: Path) -> None:
+    """Remove a file of a run, if it is there. A directory in its place is set aside."""
+    if path.is_dir() and not path.is_symlink():
+        log.warning(f"warning: {shown(path)} must be a file, is a directory. It is now {set_aside(path).name}")
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from vae.data.images import Splits
 from vae.model import VAE
 from vae.objectives import Stateful
 from vae.run_directory import BEST, CHECKPOINTS, LAST, has_checkpoint
-from vae.state import load_learner, load_parameters, step_of
+from vae.state import load_learner, load_parameters, refuse_other_configuration, step_of
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ def load_run(directory: Path, name: str = LAST) -> Run:
     splits = read_data(config).to(device)
     refuse_other_data(record.data_sha256, data_checksums(config))
     vae = build_vae(config, splits.train.shape).to(device)
+    refuse_other_configuration(state, stored.fingerprint(record))
     load_parameters(vae, state)
     objective = build_objective(config, len(splits.train), device)
     if isinstance(objective, Stateful):

@@ -64,6 +64,7 @@ class TrainState:
     epochs_without_better: int = 0
     logged_lines: int | None = 0  # of metrics.jsonl, as `Tracker.lines` counts them; None in an older checkpoint
     learner: Stateful | None = None  # the objective, where it learns
+    configuration: str = ""  # `stored.fingerprint` of the run, where it is known
 
     def state_dict(self) -> dict[str, Any]:
         """What `checkpoint.save` takes."""
@@ -72,6 +73,7 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "global_generators": global_generators(self.generator.device),
+            "configuration": self.configuration,
             "interval_sums": self.interval_sums,
             "epoch_sums": self.epoch_sums,
             **({} if self.learner is None else {"objective": self.learner.state_dict()}),
@@ -89,7 +91,9 @@ class TrainState:
                 "the checkpoint is of an older version, whose training cannot be continued bit for bit. "
                 "Evaluate the run, or start a new one"
             )
-        state = {"logged_lines": None, "global_generators": global_generators(self.generator.device)} | state
+        refuse_other_configuration(state, self.configuration)
+        known = {"configuration": "", "global_generators": global_generators(self.generator.device)}
+        state = {"logged_lines": None} | known | state
         problem = difference(self.state_dict() | {"logged_lines": state["logged_lines"]}, state)
         problem = problem or problem_of_numbers(state) or self._problem_of_generators(state)
         if problem is not None:
@@ -148,6 +152,17 @@ def load_parameters(vae: VAE, state: dict[str, Any]) -> None:
     if problem is not None:
         raise unfit(problem)
     vae.load_state_dict(state["vae"])
+
+
+def refuse_other_configuration(state: dict[str, Any], configuration: str) -> None:
+    """Refuse a checkpoint that another run has saved, were its model of the same shape.
+
+    Raises:
+        CheckpointError: it says so. One without a word on it is taken.
+    """
+    saved = state.get("configuration")
+    if saved and configuration and saved != configuration:
+        raise unfit("it was saved by a run of another configuration")
 
 
 def step_of(state: dict[str, Any]) -> int:

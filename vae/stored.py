@@ -6,6 +6,7 @@ first line, and a second copy of it beside the checkpoints.
 """
 
 import hashlib
+import json
 import logging
 import os
 from collections.abc import Collection, Mapping
@@ -141,17 +142,24 @@ def read(directory: Path) -> Stored:
     Raises:
         ConfigError: there is none, or both are damaged.
     """
-    reasons = []
+    reasons, found = [], []
     for name in (CONFIGURATION, CONFIGURATION_COPY):
         path = directory / name
         try:
-            stored = _parsed(_content(path), path)
+            found.append(_parsed(_content(path), path))
+            usable = path
         except ConfigError as error:
             reasons.append(str(error))
-            continue
+    differences = changes(found[0], found[-1], FREE | {"data.path"}) if found else []
+    if differences:
+        raise ConfigError(
+            f"{directory / CONFIGURATION} and {directory / CONFIGURATION_COPY} are of two runs: "
+            f"{', '.join(differences)}. Remove the wrong one"
+        )
+    if found:
         if reasons:
-            log.warning(f"warning: {reasons[0]}. Its copy {path} is used")
-        return stored
+            log.warning(f"warning: {reasons[0]}. {usable} is used")
+        return found[-1]  # of two, the copy is written first
     if not (directory / CONFIGURATION_COPY).exists() and (directory / CONFIGURATION).exists():
         return _older(directory)
     if not any((directory / name).exists() for name in (CONFIGURATION, CONFIGURATION_COPY)):
@@ -173,7 +181,12 @@ def _parsed(content: bytes, path: Path) -> Stored:
     first, _, body = content.partition(b"\n")
     if first != MAGIC + hashlib.sha256(body).hexdigest().encode():
         raise ConfigError(f"{path} was edited or is damaged: its checksum does not match")
-    return of_tree(safe_yaml(body), path)
+    try:
+        stored = of_tree(safe_yaml(body), path)
+        stored.config()
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return stored
 
 
 def of_tree(tree: Any, path: Path) -> Stored:
@@ -253,6 +266,17 @@ def flat(section: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(section, Mapping):
         return {prefix[:-1]: section}
     return {key: value for name, below in section.items() for key, value in flat(below, f"{prefix}{name}.").items()}
+
+
+def fingerprint(stored: Stored) -> str:
+    """A checksum of all that decides a run's numbers: runs that have the same are one another's continuation."""
+    deciding = {
+        key: value
+        for key, value in flat(stored.values).items()
+        if key not in FREE | {"data.path"} and key.partition(".")[0] not in FREE
+    }
+    content = json.dumps([sorted((group, stored.choices.get(group)) for group in OPTIONS), deciding], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 class Task(NamedTuple):

@@ -28,7 +28,7 @@ from vae.command_line import AGAIN, MEMBER_OPTION, Command
 from vae.command_line.launching import launch
 from vae.command_line.wording import one_line, said_by
 from vae.config import ConfigError
-from vae.run_directory import SUMMARY, RunExistsError, has_checkpoint, held, read_summary, write_json
+from vae.run_directory import SUMMARY, RunExistsError, has_checkpoint, held, read_summary, remove, write_json
 from vae.signals import SIGNALS
 from vae.stored import Stored, Task, changes
 
@@ -85,7 +85,7 @@ def run_member(task: Task, script: Path) -> int:
                 seen = record.read(directory).data_sha256 if has_checkpoint(directory) else {}
                 record.write(directory, replace(task.stored, data_sha256=seen))
                 if read_summary(directory)["status"] != "done":
-                    (directory / SUMMARY).unlink(missing_ok=True)  # of how it ended before
+                    remove(directory / SUMMARY)  # of how it ended before
         except (RunExistsError, ConfigError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
@@ -105,9 +105,11 @@ def is_done(directory: Path, stored: Stored) -> bool:
 
     One whose configuration is missing or damaged is not known to be this one.
     """
-    summary = read_summary(directory)
+    summary, values = read_summary(directory), stored.values
     try:
-        if summary["status"] != "done" or changes(record.read(directory), stored):
+        if summary["status"] != "done" or (summary["beta"], summary["seed"]) != (values["beta"], values["seed"]):
+            return False
+        if changes(record.read(directory), stored):
             return False
     except ConfigError:
         return False

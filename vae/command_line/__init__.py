@@ -36,7 +36,7 @@ MEMBER_OPTION = (
 )
 AGAIN = 75  # the exit code of such a process that found another one training there, of which a sweep asks again
 PATHS = ("resume", "data.path", "data.root", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
-OURS = re.compile(r"hydra[./](mode|run|sweep|sweeper)(\.|$)")  # keys of Hydra's that say where and how many runs
+OURS = re.compile(r"hydra[./](mode|run|sweep|sweeper|output_subdir)(\.|$)")  # where and how many runs there are
 LONGEST_NAME = 255  # bytes of a file's name
 
 
@@ -110,7 +110,10 @@ def _checked(arguments: Sequence[str], configs: Path) -> Command:
         same = overrides == options.overrides
         return Command(list(arguments) if same else [*overrides, *flags])
     _check_devices({Device(task.stored.values["device"]) for task in command.tasks})
-    _check_output([command.sweep] if command.sweep else [task.directory for task in command.tasks])
+    if command.sweep is not None:
+        _check_output(command.sweep, "Set hydra.sweep.dir")
+    else:
+        _check_output(command.tasks[0].directory, "Set hydra.run.dir")
     return command
 
 
@@ -127,13 +130,16 @@ def resume_command(
         raise ConfigError("resume continues one run, got a sweep. Its own command, given again, goes on with it")
     if not run:
         raise ConfigError("resume must be the directory of a run, got nothing")
+    elsewhere = next((o for o in parsed if bare(o) in ("hydra.run.dir", "hydra.output_subdir")), None)
+    if elsewhere is not None:
+        raise ConfigError(f"resume goes on in the run's own directory, got {elsewhere.input_line}. Leave that out")
     stored = resumed(Path(run).expanduser(), parsed, composer)
     if shown:
         sys.stdout.write(OmegaConf.to_yaml(stored.typed()))
         sys.exit(0)
     _check_devices({Device(stored.values["device"])})
     directory = absolute(run, "resume")
-    _check_output([directory])
+    _check_output(directory, "Make it writable, or continue a copy of the run")
     return Command(hydra_words(parsed, options), [Task(directory, stored)])
 
 
@@ -164,10 +170,16 @@ def sweep_command(
     for number, member in enumerate(members):
         stored = composer.stored(member)
         place = sweep / composer.directory([*member, *hydra_overrides], "hydra.sweep.subdir", number)
+        place = Path(os.path.normpath(place))
         tasks.append(Task(place, stored))
         if shown:
             continue
-        if place == sweep or taken.setdefault(place, stored) != stored:
+        if place.parent != sweep or place.name == "..":
+            raise ConfigError(
+                f"the members of a sweep lie side by side in its directory, got hydra.sweep.subdir={place.name} for "
+                f"{place}. Give it a name without /"
+            )
+        if taken.setdefault(place, stored) != stored:
             raise ConfigError(
                 f"two members of a sweep need two directories, got {place.name} for both. "
                 "Leave hydra.sweep.subdir out, or name in it what is swept"
@@ -248,11 +260,10 @@ def _check_names(directory: Path) -> None:
         )
 
 
-def _check_output(directories: Iterable[Path]) -> None:
-    for directory in directories:
-        _check_names(directory)
-        if "${" in str(directory):
-            raise ConfigError(f"the output goes to {directory}, in which Hydra would read a reference. Name another")
-        there = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
-        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-            raise ConfigError(f"the output goes to {directory}, but {there} cannot be written. Set hydra.run.dir")
+def _check_output(directory: Path, fix: str) -> None:
+    _check_names(directory)
+    if "${" in str(directory):
+        raise ConfigError(f"the output goes to {directory}, in which Hydra would read a reference. {fix}")
+    there = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise ConfigError(f"the output goes to {directory}, but {there} cannot be written. {fix}")

@@ -3,6 +3,7 @@
 What is trained was composed and checked before, and does not pass through Hydra again.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
 from vae.command_line import Command
+from vae.run_directory import LOG, set_aside
 from vae.stored import Task, literal
 
 NAME = "launch"
@@ -34,6 +36,8 @@ def launch(command: Command, configs: Path, run: Callable[[Task], object]) -> No
         run(tasks[place.member])
 
     if tasks:
+        if command.sweep is None:
+            refuse_irregular_log(tasks[0].directory / LOG)
         ConfigStore.instance().store(name=NAME, node=place_of(command))
     main = hydra.main(version_base="1.3", config_path=str(configs), config_name=NAME if tasks else "config")(start)
     sys.argv = [given[0], *command.words]
@@ -41,6 +45,12 @@ def launch(command: Command, configs: Path, run: Callable[[Task], object]) -> No
         main()
     finally:
         sys.argv = given
+
+
+def refuse_irregular_log(path: Path) -> None:
+    """Set aside what is no file in the place of the log: a link would be written through, a pipe waited for."""
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        sys.stderr.write(f"warning: {path} must be a file, is none. It is now {set_aside(path).name}\n")
 
 
 def place_of(command: Command) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def write_report(folder: Path) -> str | None:
     # Names and errors may hold what is no character.
     write_atomically(folder / RESULTS, table.encode(errors="replace"))
     write_atomically(folder / PAGE, page.encode(errors="replace"))
-    return text_table(grouped)
+    return "\n".join([text_table(grouped), *ranking.notes])
 
 
 def remove_old_leftovers(path: Path) -> None:

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from vae.run_directory import CODES, is_number, read_regular, read_summary
+from vae.run_directory import CODES, LOG, is_number, read_regular, read_summary
 from vae.schedules import Unfinished
 
-LOG = "train.log"
 NEAR_CEILING = 1.0  # nats: mutual information so near ln N is cut off by it
 
 

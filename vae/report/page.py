@@ -86,6 +86,7 @@ def render(folder: Path, members: Sequence[Member], grouped: Mapping[str, Sequen
         traversals_left_out=len(pictures) - len(shown_pictures),
         ranks=ranks(members),
         choices=choices(ranking, grouped),
+        notes_on_choices=ranking.notes,
     )
 
 

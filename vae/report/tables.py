@@ -213,14 +213,19 @@ def dependence_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:
     return turned(found and replace(found, notes=[note]))
 
 
+def cell(text: str) -> str:
+    """A text in a table of Markdown."""
+    return text.replace("|", "\\|")
+
+
 def text_table(grouped: Mapping[str, Sequence[Member]]) -> str:
     """The main table in Markdown, and whether the law of the slopes holds."""
     best_known = {name: SCORES[name] for name in ("mig", "dci_disentanglement", "factor_vae_score")}
     chosen = bound_table(grouped, BOUND | best_known)
     lines = [
-        "| " + " | ".join(chosen.header) + " |",
+        "| " + " | ".join(map(cell, chosen.header)) + " |",
         "|---" + "|---:" * (len(chosen.header) - 1) + "|",
-        *("| " + " | ".join(row) + " |" for row in chosen.rows),
+        *("| " + " | ".join(map(cell, row)) + " |" for row in chosen.rows),
     ]
     law = slopes(grouped)
     lines += [f"slope between beta {one.low:g} and {one.high:g}: {one.slope:.2f}, {one.law}" for one in law.found]
