@@ -142,11 +142,11 @@ def test_names_of_pictures_are_compared_in_one_form_of_unicode(tmp_path, form):
     factors = read_own(tmp_path).factors
     assert sorted(factors.levels[:, 0].tolist()) == [0, 1]
     Image.fromarray(IMAGES[2]).save(tmp_path / f"{unicodedata.normalize('NFD' if form == 'NFC' else 'NFC', 'é')}.png")
-    with pytest.raises(DataError, match="two pictures have the name é.png, in different Unicode forms. Rename one"):
+    with pytest.raises(DataError, match=r"two pictures have the name é\.png, in different Unicode forms\. Re"):
         read_own(tmp_path)
 
 
-@pytest.mark.parametrize("cell", ["5%", "10px", "1/2", "'10'", "+5%", ".5px", "1 000", "2020-01-02"])
+@pytest.mark.parametrize("cell", ["5%", "10px", "1/2", "'10'", "+5%", ".5px", "1 000", "2020-01-02", "−5", "١"])
 def test_words_that_begin_as_numbers_do_are_said_to_be_sorted_as_words(tmp_path, caplog, cell):
     assert column(tmp_path / "f", "a", "b", cell, "a", "a", "a").sizes == (3,)
     assert f"the factor hue is sorted as words, because {cell} is no number. Write numbers without" in caplog.text

@@ -254,7 +254,8 @@ class Config:
             ConfigError: a value outside its range, or two values that contradict each other.
         """
         check_ranges(self)
-        check_places(vars(self.data))
+        if is_dataclass(self.data):  # Hydra's own composition has a dictionary here
+            check_places(vars(self.data))
         if self.logvar_min >= self.logvar_max:
             raise ConfigError(
                 f"logvar_min must be below logvar_max, got {self.logvar_min:g} and {self.logvar_max:g}. "

@@ -24,7 +24,7 @@ DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?")
 THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+")
 NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 MISSING = re.compile(r"|n/?a|#n/a|null|none|-|\?", re.IGNORECASE)  # what spreadsheets and people write for no value
-LIKE_A_NUMBER = re.compile(r"['\"]?[+-]?[.,]?[0-9].*")
+LIKE_A_NUMBER = re.compile(r"['\"]?[+−-]?[.,]?\d.*")
 LONGEST_SHOWN = 60  # characters of a cell in a message
 OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs"}
 
