@@ -191,6 +191,10 @@ CONFIGURATION = [
     ("resume=", "resume must be the directory of a run, got nothing"),
     ("resume=.", "resume needs a run with a checkpoint, got . without .hydra/config.yaml"),
     ("data=images", "data.path must be given, as in data.path=..., it must be text"),
+    ("data=images data.path=", "data.path must be given, got an empty text"),
+    ("data=dsprites data.path=''", "data.path must be given, got an empty text"),
+    ("data.root=", "data.root must be given, got an empty text"),
+    ("data=sprites data.root=''", "data.root must be given, got an empty text"),
     ("data=sprites data.side=8", "data.side must be a whole number from 16 to 256, got 8"),
     ("data=sprites data.binarisation=none", "data.binarisation is a key of"),
     (

@@ -96,6 +96,23 @@ def test_a_limit_of_the_shell_is_one_line(tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_every_version_of_the_format_is_read(tmp_path, version):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, IMAGES, version=version)
+    assert (read_own(archive(tmp_path / "own.npz", images=file.getvalue())).images == IMAGES[:, None]).all()
+    later = archive(tmp_path / "own.npz", images=file.getvalue().replace(bytes(version), b"\4\0", 1))
+    with pytest.raises(DataError, match=r"own\.npz must be an \.npz of plain arrays: .*version"):
+        read_own(later)
+
+
+def test_a_member_without_its_suffix_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "own.npz", "w") as file:
+        file.writestr("images", npy(IMAGES.shape, IMAGES.tobytes()))
+    with pytest.raises(DataError, match=r"must hold images\.npy, it holds `images` without \.npy\. Write it with"):
+        read_own(tmp_path / "own.npz")
+
+
 def test_two_arrays_of_one_name_are_refused(tmp_path):
     good = npy(IMAGES.shape, IMAGES.tobytes())
     archive(tmp_path / "own.npz", images=good, imagez=good)

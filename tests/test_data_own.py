@@ -10,6 +10,7 @@ from command import SMALL, run_train
 from PIL import Image
 
 from vae.config import Binarisation
+from vae.data.dsprites import read_dsprites
 from vae.data.factors import Factors
 from vae.data.files import DataError
 from vae.data.own import Own, own_checksum, read_own
@@ -112,8 +113,25 @@ def test_a_file_that_is_no_archive_is_one_line(tmp_path, data):
 
 def test_a_single_array_is_no_archive(tmp_path):
     np.save(tmp_path / "own.npy", colours())
-    with pytest.raises(DataError, match=r"own\.npy must be an \.npz of plain arrays"):
+    with pytest.raises(
+        DataError, match=r"own\.npy must be an \.npz of plain arrays: .* single array, an \.npy\. Write"
+    ):
         read_own(tmp_path / "own.npy")
+
+
+def test_a_single_picture_is_told_to_be_given_as_its_folder(tmp_path):
+    folder = folder_of(tmp_path / "pictures", colours(1))
+    with pytest.raises(DataError, match=r"000\.png must be an \.npz .*\. Give the folder of the pictures"):
+        read_own(folder / "000.png")
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("read", [read_own, read_dsprites])
+def test_an_archive_that_may_not_be_read_says_so(tmp_path, read):
+    np.savez(tmp_path / "own.npz", images=colours())
+    (tmp_path / "own.npz").chmod(0)
+    with pytest.raises(DataError, match=r"own\.npz cannot be read: Permission denied"):
+        read(tmp_path / "own.npz")
 
 
 @pytest.mark.parametrize(

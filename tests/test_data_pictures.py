@@ -32,6 +32,21 @@ def png(rows: np.ndarray, width: int, depth: int, colour_type: int, extra: bytes
     return b"\x89PNG\r\n\x1a\n" + parts
 
 
+def tiff(data: bytes, width: int, height: int, **tags: tuple[int, ...]) -> bytes:
+    """An uncompressed TIFF by its specification, in one strip; `tags` are named t<number>."""
+    numbers = {256: (width,), 257: (height,), 258: (8,), 259: (1,), 262: (1,), 277: (1,), 278: (height,)}
+    numbers |= {279: (len(data),)} | {int(name[1:]): values for name, values in tags.items()} | {273: (0,)}
+    far, entries = b"", b""
+    at = 8 + 2 + 12 * len(numbers) + 4
+    numbers[273] = (at + sum(4 * len(values) for values in numbers.values() if len(values) > 1),)
+    for tag, values in sorted(numbers.items()):
+        packed = struct.pack(f"<{len(values)}I", *values)
+        place = packed if len(values) == 1 else struct.pack("<I", at + len(far))
+        far += packed if len(values) > 1 else b""
+        entries += struct.pack("<HHI", tag, 4, len(values)) + place
+    return b"II*\0" + struct.pack("<IH", 8, len(numbers)) + entries + bytes(4) + far + data
+
+
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
@@ -131,6 +146,43 @@ def test_whole_numbers_beyond_sixteen_bits_are_refused(tmp_path, value):
     values[3, 3] = value
     data = saved(Image.fromarray(values), "TIFF")
     refusal(tmp_path / "i.tif", data, r"whole numbers must lie in \[0, 65535\], these go from")
+
+
+def test_twelve_bits_of_a_tiff_are_scaled_by_their_own_maximum(tmp_path):
+    values = np.arange(4_096)
+    first, second = values[::2], values[1::2]
+    packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], axis=1).astype(np.uint8)
+    (tmp_path / "p.tif").write_bytes(tiff(packed.tobytes(), 64, 64, t258=(12,)))
+    picture = read_picture(tmp_path / "p.tif", Background.black)
+    assert (picture.pixels.ravel() == np.rint(values * 255 / 4_095)).all()
+    assert picture.stated == ("have 12 bits, scaled to 8 (v * 255 / 4095)",)
+    assert picture.warned == ()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_fourth_channel_of_no_known_meaning_is_left_out_and_that_is_said(tmp_path, bits):
+    values = noise(8, 8, 4).astype(f"<u{bits // 8}") * (2**bits // 255)
+    data = tiff(values.tobytes(), 8, 8, t258=(bits,) * 4, t262=(2,), t277=(4,), t338=(0,))
+    (tmp_path / "p.tif").write_bytes(data)
+    picture = read_picture(tmp_path / "p.tif", Background.black)
+    assert (picture.pixels == noise(8, 8, 4)[..., :3].transpose(2, 0, 1)).all()
+    assert picture.warned == ("have a fourth channel that is not said to be alpha, and is left out",)
+
+
+@pytest.mark.parametrize(
+    ("sample_bytes", "tags", "match"),
+    [
+        (6, {"t258": (16,) * 3, "t262": (2,), "t277": (3,), "t284": (2,)}, r"Planar.* 2\).*; save it as contiguous"),
+        (8, {"t258": (16,) * 4, "t262": (2,), "t277": (4,), "t284": (2,), "t338": (2,)}, r"save it as contiguous"),
+        (1, {"t339": (2,)}, "channels of 8 bits, signed, are not read; save it with 8 bits, unsigned"),
+        (1, {"t32997": (4,)}, r"it has 4 frames \(ImageDepth\), and must have one"),
+        (2, {"t258": (8, 8), "t277": (2,), "t338": (0,)}, r"2 channels, of which the meaning of some is unknown"),
+        (4, {"t258": (8,) * 4, "t262": (2,), "t277": (4,)}, r"4 channels, of which the meaning of some is unknown"),
+        (4, {"t258": (32,)}, r"whole numbers must lie in \[0, 65535\], these go from 4042322160 to 4042322160"),
+    ],
+)
+def test_a_layout_of_a_tiff_that_would_be_read_wrongly_is_refused(tmp_path, sample_bytes, tags, match):
+    refusal(tmp_path / "p.tif", tiff(b"\xf0" * (64 * sample_bytes), 8, 8, **tags), match)
 
 
 # ------------------------------------------------------------------------------------------------ transparency
@@ -408,6 +460,62 @@ def test_a_truncated_picture_is_refused_wherever_it_ends(tmp_path, kind):
             assert (picture.pixels == good).all()
     assert said
     assert all(len(text.splitlines()) == 1 and str(tmp_path / "p") in text for text in said)
+
+
+@pytest.mark.parametrize(("interlaced", "needed"), [(False, 8 * 25), (True, 15 + 8 * 24)])
+@pytest.mark.parametrize("rows", [0, 4, 7])
+def test_a_png_whose_data_end_before_the_last_row_is_refused(tmp_path, interlaced, needed, rows):
+    data = png(noise(rows, 24), 8, 8, 2)
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, interlaced)
+    data = data.replace(data[8:33], chunk(b"IHDR", header))
+    # Pillow itself sees only a row that ends in its middle.
+    match = rf"cut short: its pixels take {needed} bytes, it holds {25 * rows}|is truncated|unrecognized data"
+    refusal(tmp_path / "p.png", data, match)
+
+
+@pytest.mark.parametrize(("width", "height"), [(2, 5), (5, 2), (9, 9), (33, 17)])
+@pytest.mark.parametrize("depth", [1, 8])
+def test_an_interlaced_png_is_whole_with_as_many_bytes_as_its_passes_take(tmp_path, width, height, depth):
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    lit = []  # every row of every pass: no filter, and all ones
+    for x, y, dx, dy in passes:
+        columns = len(range(x, width, dx))
+        lit += len(range(y, height, dy)) * [b"\0" + b"\xff" * (-(-columns * depth // 8)) if columns else b""]
+    head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 1))
+    whole, cut = (
+        head + chunk(b"IDAT", zlib.compress(part)) + chunk(b"IEND", b"")
+        for part in (b"".join(lit), b"".join(lit[:-1]))
+    )
+    assert (read(tmp_path / "p.png", whole) == 255).all()
+    total = sum(map(len, lit))
+    refusal(tmp_path / "p.png", cut, rf"cut short: its pixels take {total} bytes, it holds {total - len(lit[-1])}")
+
+
+def test_the_data_of_a_png_may_be_in_many_pieces_and_longer_than_a_chunk(tmp_path):
+    image = np.kron(noise(8, 8), np.ones((200, 200), dtype=np.uint8))
+    data = saved(Image.fromarray(image), "PNG")
+    at = data.index(b"IDAT") - 4
+    size = int.from_bytes(data[at : at + 4])
+    stream = data[at + 8 : at + 8 + size]
+    pieces = b"".join(chunk(b"IDAT", stream[k : k + 9]) for k in range(0, size, 9))
+    assert (read(tmp_path / "p.png", data[:at] + pieces + chunk(b"IEND", b""))[0] == image).all()
+
+
+@pytest.mark.parametrize(
+    ("palette", "match"), [(2, "its palette has 2 colours, and a pixel .* index 3"), (0, "0 col")]
+)
+def test_a_pixel_beyond_the_palette_is_refused(tmp_path, palette, match):
+    colours = chunk(b"PLTE", bytes(range(3 * palette))) if palette else b""
+    data = png(np.array([[0, 1, 3]], dtype=np.uint8), 3, 8, 3, colours)
+    refusal(tmp_path / "p.png", data, match)
+
+
+def test_an_error_without_a_text_is_damage(tmp_path, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("vae.data.pictures.decode", fail)
+    refusal(tmp_path / "p.png", saved(Image.fromarray(noise(8, 8)), "PNG"), "must be a picture: it is damaged")
 
 
 def test_what_is_not_a_format_for_pictures_is_not_given_to_another_program(tmp_path):

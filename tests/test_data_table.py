@@ -1,6 +1,8 @@
 """What people write into factors.csv, and into the arrays of factors and labels of an .npz."""
 
 import logging
+import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,7 @@ def column(path: Path, *cells: str) -> Factors:
         (("red", "blue", "red ", " green", "red", "red"), [2, 0, 2, 1, 2, 2]),
         (("3d", "10d", "3d", "3d", "3d", "3d"), [1, 0, 1, 1, 1, 1]),
         (("ä", "ö", "☃", "ä", "ä", "ä"), [0, 1, 2, 0, 0, 0]),
+        (("\u00e9", "e\u0301", "x", "x", "x", "x"), [1, 1, 0, 0, 0, 0]),
     ],
 )
 def test_the_levels_of_a_column_are_in_the_order_of_its_values(tmp_path, cells, levels):
@@ -59,6 +62,16 @@ def test_the_levels_of_a_column_are_in_the_order_of_its_values(tmp_path, cells, 
     [
         (("1", "2", "", "3", "4", "5"), r"the factor hue must have a value for every image, 2\.png has none"),
         (("1", "2", "  ", "3", "4", "5"), r"the factor hue must have a value for every image, 2\.png has none"),
+        *(
+            (
+                ("a", "b", word, "b", "a", "a"),
+                rf"must have a value for every image, 2\.png has {re.escape(word)}\. Fill",
+            )
+            for word in ("NA", "n/a", "#N/A", "Null", "none", "-", "?")
+        ),
+        (('"1,000"', "20", "300", "3", "4", "5"), r"got 1,000\. Write 1000 if .* thousands, or 1\.000 if .* decimal"),
+        (('"1,000,000"', "20", "300", "3", "4", "5"), r"got 1,000,000\. Write 1000000 if it separates thousands$"),
+        (("1", "x" * 5_000, "3", "3", "4", "5"), r"not both, got 1 and x{60}…\. Write"),
         (("1", "2", "high", "3", "4", "5"), r"must have numbers or words, not both, got 1 and high"),
         (("true", "0", "1", "1", "1", "1"), r"must have numbers or words, not both, got 0 and true"),
         (('"1,5"', "2", "3", "3", "4", "5"), r"must have decimal points, got 1,5\. Write 1\.5"),
@@ -99,7 +112,17 @@ ROWS = "".join(f"{k}.png,{k % 2},{k // 2}\n" for k in range(6))
             "file,hue,size\n" + ROWS.replace("2.png,0,1", "2.png,0"),
             "have as many values .* the row 2.png,0 has 2",
         ),
-        ("file,hue,size\n" + ROWS.replace("2.png,0,1", '2.png,"0,1'), "be a table in CSV"),
+        ("file,hue,size\n" + ROWS.replace("2.png,0,1", '2.png,"0,1'), "be a table in CSV: .*Close every quote"),
+        ("file,hue,size\n" + ROWS.replace("2.png,0,1", "2.png,0," + 200_000 * "x"), "a table in CSV: field larger"),
+        (
+            "file,hue,size\n" + ROWS.replace("2.png", "./2.png"),
+            r"2\.png has none; the first row .* \./2\.png\. Add it; nam",
+        ),
+        ("file,hue,size\n" + ROWS.replace("2.png", "y" * 5_000), r"without a picture is y{60}…\. Add"),
+        (
+            "file,hue,size\n" + ROWS.replace("2.png,0,1\n", ""),
+            r"2\.png has none\. Add it; names are those in the folder",
+        ),
         (("file,hue,size\n" + ROWS).encode("utf-16"), "be a table in CSV, in UTF-8"),
         ("file,größe,size\n".encode("latin-1") + ROWS.encode(), "be a table in CSV, in UTF-8"),
     ],
@@ -108,6 +131,35 @@ def test_a_table_that_may_mean_two_things_is_refused_in_one_line(tmp_path, table
     with pytest.raises(DataError, match=rf"factors\.csv must .*{said}") as caught:
         read_own(folder_with(tmp_path / "f", table))
     assert len(str(caught.value).splitlines()) == 1
+    assert ("UTF-8" in str(caught.value)) == ("UTF-8" in said)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_of_pictures_are_compared_in_one_form_of_unicode(tmp_path, form):
+    for number, name in enumerate(("é", "ö")):
+        Image.fromarray(IMAGES[number]).save(tmp_path / f"{unicodedata.normalize(form, name)}.png")
+    (tmp_path / "factors.csv").write_text("file,hue\n\u00e9.png,1\no\u0308.png,2\n")
+    factors = read_own(tmp_path).factors
+    assert sorted(factors.levels[:, 0].tolist()) == [0, 1]
+    Image.fromarray(IMAGES[2]).save(tmp_path / f"{unicodedata.normalize('NFD' if form == 'NFC' else 'NFC', 'é')}.png")
+    with pytest.raises(DataError, match=r"two pictures have the name é\.png, in different Unicode forms\. Re"):
+        read_own(tmp_path)
+
+
+@pytest.mark.parametrize("cell", ["5%", "10px", "1/2", "'10'", "+5%", ".5px", "1 000", "2020-01-02", "−5", "١"])
+def test_words_that_begin_as_numbers_do_are_said_to_be_sorted_as_words(tmp_path, caplog, cell):
+    assert column(tmp_path / "f", "a", "b", cell, "a", "a", "a").sizes == (3,)
+    assert f"the factor hue is sorted as words, because {cell} is no number. Write numbers without" in caplog.text
+    caplog.clear()
+    column(tmp_path / "f", "a", "b", "x5", "a", "a", "a")
+    assert "sorted as words" not in caplog.text
+
+
+def test_a_table_without_factors_says_so(tmp_path):
+    with pytest.raises(DataError, match=r"factors\.csv: there are no factors\. Add a column for each"):
+        read_own(folder_with(tmp_path / "f", "file\n" + "".join(f"{k}.png\n" for k in range(6))))
+    with pytest.raises(DataError, match=r"own\.npz: there are no factors"):
+        read_own(archive(tmp_path, factors=np.zeros((6, 0))))
 
 
 @pytest.mark.parametrize(
@@ -241,13 +293,37 @@ def test_labels_are_those_of_the_image_sets(tmp_path, kind):
         (np.eye(6, dtype=int), r"labels must be whole numbers of shape \(6,\), got int64 \(6, 6\)"),
         (np.arange(6.0), r"got float64 \(6,\)\. Convert them with astype\(int\)"),
         (np.array(list("abcdef")), r"got <U1 \(6,\)"),
-        (np.arange(6) - 1, r"labels must lie in \[0, 2147483647\], go from -1 to 4"),
+        (
+            np.arange(6) - 1,
+            r"labels must lie in \[0, 2147483647\], go from -1 to 4\. Number them with numpy\.unique\(",
+        ),
         (np.array([0, 1, 2, 3, 4, 2**64 - 1], dtype=np.uint64), r"go from 0 to 18446744073709551615"),
     ],
 )
 def test_labels_that_are_no_classes_are_refused(tmp_path, labels, said):
     with pytest.raises(DataError, match=said):
         read_own(archive(tmp_path, labels=labels))
+
+
+@pytest.mark.parametrize("largest", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["array", "folder"])
+def test_images_that_are_nearly_black_are_warned_of(tmp_path, caplog, kind, largest):
+    images = (IMAGES > 127).astype(np.uint8) * largest
+    if kind == "folder":
+        for number, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / f"{number}.png")
+    read_own(tmp_path if kind == "folder" else archive(tmp_path, images=images))
+    said = {0: "images are 0 everywhere: black", 1: "images are 0 and 1 of 255: nearly black; multiply by 255 if 1 is"}
+    assert ("black" in caplog.text) == (largest < 2)
+    assert said.get(largest, "") in caplog.text
+
+
+def test_flat_factors_and_images_with_alpha_are_told_how_to_mend_them(tmp_path):
+    with pytest.raises(DataError, match=r"got \(6,\)\. Give them as factors\[:, None\]"):
+        read_own(archive(tmp_path, factors=np.arange(6)))
+    for shape in ((6, 9, 9, 4), (6, 4, 9, 9)):
+        with pytest.raises(DataError, match=r"1 or 3 channels, .*\. Drop the alpha channel, or composite them first"):
+            read_own(archive(tmp_path, images=np.zeros(shape, dtype=np.uint8)))
 
 
 def test_other_arrays_are_named_as_ignored(tmp_path, caplog):

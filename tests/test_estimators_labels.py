@@ -31,6 +31,13 @@ def test_what_a_latent_knows_of_the_label():
     assert information[3].item() == pytest.approx(0.0, abs=1e-12)
 
 
+def test_information_and_memory_depend_on_how_many_labels_there_are_and_not_on_their_size():
+    labels = torch.randint(10, (2_000,), generator=seeded(0))
+    mean = torch.stack([torch.randn(2_000, generator=seeded(1)), labels.float()], 1)
+    large = 1_900_000_000 + 5_000_000 * labels  # counted up to the largest, they would take 600 GB
+    assert label_information(mean, large).equal(label_information(mean, labels))
+
+
 def test_information_does_not_see_the_unit_of_a_latent():
     labels = torch.randint(4, (2_000,), generator=seeded(0))
     mean = (labels + torch.randn(2_000, generator=seeded(1)))[:, None].double()

@@ -254,6 +254,8 @@ class Config:
             ConfigError: a value outside its range, or two values that contradict each other.
         """
         check_ranges(self)
+        if is_dataclass(self.data):  # Hydra's own composition has a dictionary here
+            check_places(vars(self.data))
         if self.logvar_min >= self.logvar_max:
             raise ConfigError(
                 f"logvar_min must be below logvar_max, got {self.logvar_min:g} and {self.logvar_max:g}. "
@@ -283,6 +285,17 @@ class Config:
             )
         if isinstance(self.data, SpritesConfig):
             check_grid(self.data)
+
+
+def check_places(data: Mapping[str, Any]) -> None:
+    """Refuse an empty place of data, which as a path would be the working directory.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    for key in ("path", "root"):
+        if key in data and not str(data[key]).strip():
+            raise ConfigError(f"data.{key} must be given, got an empty text. Set data.{key}=<path>")
 
 
 def check_points(key: str, places: list[int] | None, other: str, factors: list[float] | None) -> None:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vae.command_line.wording import near, near_key, said_by
-from vae.config import Config, ConfigError, rule
+from vae.config import Config, ConfigError, check_places, rule
 from vae.options import OPTIONS
 from vae.stored import Stored, plain
 
@@ -239,8 +239,13 @@ def named_options(files: Iterable[str]) -> list[str]:
 
 
 def with_absolute_paths(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with the places of data as they are from any directory."""
+    """The values with the places of data as they are from any directory.
+
+    Raises:
+        ConfigError: a place is empty.
+    """
     data = dict(values["data"])
+    check_places(data)
     for key in ("path", "root"):
         if key in data:
             data[key] = str(absolute(data[key], f"data.{key}"))

@@ -68,11 +68,14 @@ def read_header(archive: zipfile.ZipFile, name: str) -> Header:
     """
     with archive.open(f"{name}.npy") as file:
         version = np.lib.format.read_magic(file)
-        if version > (2, 0):
-            raise ValueError(f"{name} has fields with names")  # the one use of a later version
+        if version > (3, 0):
+            raise ValueError(f"{name} has an .npy format of version {version}, later than (3, 0)")
+        # 3.0 is 2.0 with names of fields in UTF-8 instead of Latin-1: where there are no fields the same is read.
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(file)
         size = file.tell()
+    if version == (3, 0) and dtype.names:
+        raise ValueError(f"{name} has fields with names")
     if dtype.hasobject:
         raise ValueError(f"{name} holds Python objects, which are never unpickled")
     entry = archive.getinfo(f"{name}.npy")

@@ -82,6 +82,8 @@ def read_dsprites(path: Path) -> tuple[PackedPixels, Factors]:
             classes = read_array(archive, "latents_classes")
     except KeyError as error:
         raise DataError(f"{must}, it has no {str(error).split()[3].strip(chr(39))}. Replace it") from None
+    except PermissionError as error:
+        raise DataError(f"{path} cannot be read: {reason(error)}") from None
     except UNREADABLE as error:
         raise DataError(f"{must}: {reason(error)}. Replace it") from None
     if classes.shape != (len(pixels), len(NAMES)) or not np.issubdtype(classes.dtype, np.integer):

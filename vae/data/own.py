@@ -99,8 +99,11 @@ def read_npz(path: Path, colour: Colour) -> Own:
         DataError: an array is missing, or is not what it should be. Nothing is unpickled.
     """
     try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no archive")
+        with path.open("rb") as opened:  # is_zipfile would hide why a path cannot be opened
+            if opened.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
+                raise ValueError("it is a single array, an .npy")
+            if not zipfile.is_zipfile(opened):
+                raise ValueError("it is no archive")
         with zipfile.ZipFile(path) as archive:
             for member in archive.namelist():
                 archive.open(member).close()  # a damaged name would be that of an array nobody asks for
@@ -110,12 +113,16 @@ def read_npz(path: Path, colour: Colour) -> Own:
             if len(set(names)) < len(names):
                 raise ValueError("two of its arrays have one name")
             arrays = {name: read_array(archive, name) for name in ARRAYS if f"{name}.npy" in archive.namelist()}
+    except PermissionError as error:
+        raise DataError(f"{path} cannot be read: {reason(error)}") from None
     except UNREADABLE as error:
-        raise DataError(
-            f"{path} must be an .npz of plain arrays: {reason(error)}. Write it anew with numpy.savez"
-        ) from None
+        one = path.suffix.lower() in SUFFIXES
+        fix = "Give the folder of the pictures" if one else "Write it anew with numpy.savez(file, images=array)"
+        raise DataError(f"{path} must be an .npz of plain arrays: {reason(error)}. {fix}") from None
     others = [name for name in names if name not in arrays]
     if "images" not in arrays:
+        if "images" in names:
+            raise DataError(f"{path} must hold images.npy, it holds `images` without .npy. Write it with numpy.savez")
         holds = ", ".join(names)[:200] or "none"
         raise DataError(f"{path} must hold an array `images`, it holds {holds}. Name it so in numpy.savez")
     if others:
@@ -123,6 +130,7 @@ def read_npz(path: Path, colour: Colour) -> Own:
             one_line(f"warning: {path}: ignored {', '.join(others)[:200]}; what is read is {', '.join(ARRAYS)}")
         )
     images = channels_first(arrays["images"], path)
+    warn_of_black(images, path)
     count = len(images)
     labels = as_labels(arrays["labels"], count, path) if "labels" in arrays else None
     factors = factors_of(arrays, count, path)
@@ -154,7 +162,8 @@ def factors_of(arrays: dict[str, np.ndarray], count: int, path: Path) -> Factors
         return None
     table = arrays["factors"]
     if table.ndim != 2 or len(table) != count:
-        raise DataError(f"{path}: factors must have the shape ({count}, factors), got {table.shape}")
+        fix = "Give them as factors[:, None]" if table.shape == (count,) else "Give one row an image"
+        raise DataError(f"{path}: factors must have the shape ({count}, factors), got {table.shape}. {fix}")
     columns = table.shape[1]
     names = [f"factor_{k}" for k in range(columns)]
     if "factor_names" in arrays:
@@ -177,7 +186,10 @@ def as_labels(labels: np.ndarray, count: int, path: Path) -> Int64[np.ndarray, "
             "Convert them with astype(int), or leave them out"
         )
     if labels.min() < 0 or labels.max() > np.iinfo(np.int32).max:
-        raise DataError(f"{path}: labels must lie in [0, 2147483647], go from {labels.min()} to {labels.max()}")
+        raise DataError(
+            f"{path}: labels must lie in [0, 2147483647], go from {labels.min()} to {labels.max()}. "
+            "Number them with numpy.unique(labels, return_inverse=True)[1]"
+        )
     return labels.astype(np.int64)
 
 
@@ -199,7 +211,17 @@ def channels_first(images: np.ndarray, path: Path) -> UInt8[np.ndarray, "images 
         return images
     if images.shape[3] in (1, 3):
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    raise DataError(f"{path}: images must have 1 or 3 channels, got the shape {images.shape}")
+    alpha = 4 in (images.shape[1], images.shape[3])
+    fix = "Drop the alpha channel, or composite them first" if alpha else "Keep 1 or 3 of them"
+    raise DataError(f"{path}: images must have 1 or 3 channels, got the shape {images.shape}. {fix}")
+
+
+def warn_of_black(images: UInt8[np.ndarray, "images channels height width"], path: Path) -> None:
+    """Warn of images without a pixel above 1 of 255: often 1 was meant to be white."""
+    largest = images.max()
+    if largest <= 1:
+        nearly = "0 and 1 of 255: nearly black; multiply by 255 if 1 is white"
+        log.warning(one_line(f"warning: {path}: images are {nearly if largest else '0 everywhere: black'}"))
 
 
 def conversion(images: np.ndarray) -> str:
@@ -242,6 +264,7 @@ def read_folder(folder: Path, background: Background, colour: Colour) -> Own:
     state(folder, files, [picture.stated for picture in read], logging.INFO)
     state(folder, files, [picture.warned for picture in read], logging.WARNING)
     images = in_channels(folder, files, read, colour)
+    warn_of_black(images, folder)
     factors = folder / FACTORS
     return Own(images, read_table(factors, files) if os.path.lexists(factors) else None)
 

@@ -2,12 +2,19 @@
 
 Pillow decodes. What it leaves to its caller is done here: orientation, transparency, 16 bits, colour profiles. The
 gamma and chromaticities that a PNG may hold without a colour profile are not applied.
+
+Two kinds of damage are not found, because Pillow does not report them: the data of a JPEG may be corrupt, or cut and
+then closed by an end marker, and a PGM or PPM may hold values above the maximum in its header.
 """
 
 import io
+import struct
 import warnings
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -23,9 +30,19 @@ GREY_MODES = ("1", "L", "LA", "La")
 WIDE_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # of one channel with more than 8 bits
 PROFILES_OF = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}  # the colour spaces of the profiles that fit a mode
 PNG_DEPTH, PNG_COLOUR_TYPE = 24, 25  # where these bytes are (PNG specification, 11.2.2 IHDR)
+PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each colour type
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # x y dx dy
+INFLATED_MOST = 2**20  # bytes at a time
 ORIENTATION = 274
-PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # TIFF 6.0, section 8
-TWELVE_BITS = 4_095
+TWELVE_BITS, SIXTEEN_BITS = 4_095, 65_535
+
+# Tags of TIFF 6.0, section 8 and 19; ImageDepth is SGI's.
+BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLES_PER_PIXEL, PLANAR, EXTRA_SAMPLES, SAMPLE_FORMAT = 258, 262, 277, 284, 338, 339
+IMAGE_DEPTH = 32_997
+WHITE_IS_ZERO, IN_PLANES = 0, 2  # values of PHOTOMETRIC and PLANAR
+UNSIGNED, SIGNED, FLOATS = 1, 2, 3  # values of SAMPLE_FORMAT
+TIFF_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # channels of each PHOTOMETRIC, without extra ones
+TIFF_GREYS = {UNSIGNED: (1, 2, 4, 8, 12, 16, 32), SIGNED: (16, 32), FLOATS: (32,)}  # bits of one channel
 
 
 @dataclass(frozen=True)
@@ -62,9 +79,13 @@ def read_picture(file: Path, background: Background) -> Picture:
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
                 pixels, grey, stated, warned = decode(opened, data, background)
+        except MemoryError:
+            raise
         except Exception as error:  # Pillow's decoders raise whatever a damaged file has them run into
             unknown = isinstance(error, UnidentifiedImageError)
-            said = f"Pillow can read it as none of {', '.join(FORMATS)}" if unknown else reason(error)
+            said = reason(error) if str(error) else "it is damaged"
+            if unknown:
+                said = f"Pillow can read it as none of {', '.join(FORMATS)}"
             raise DataError(f"{file} must be a picture: {said}. Remove or replace it") from None
     warned += [f"are not as Pillow expects ({' '.join(str(w.message).split())[:200]})" for w in caught]
     return Picture(channels_first(pixels), grey, tuple(dict.fromkeys(stated)), tuple(dict.fromkeys(warned)))
@@ -83,12 +104,19 @@ def decode(
     frames = getattr(opened, "n_frames", 1)
     if frames > 1 and opened.format != "MPO":  # the first of an MPO is the photograph, the others belong to it
         raise ValueError(f"it has {frames} frames, and must have one")
+    tags: Mapping[int, Any] = getattr(opened, "tag_v2", {})
+    if opened.format == "TIFF":
+        check_tags(tags, warned)
     if opened.format != "TIFF":  # which newer versions turn when they load it, and then forget how it lay
         opened.load()
     orientation = orientation_of(opened, warned)
     opened.load()
+    if opened.format == "PNG":
+        refuse_missing_rows(data)
+    if opened.mode == "P":
+        refuse_indices_beyond_palette(opened)
     profile = opened.info.get("icc_profile")
-    inverted = opened.format == "TIFF" and opened.getexif().get(PHOTOMETRIC) == WHITE_IS_ZERO
+    inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
     picture = opened
     if orientation in range(2, 9):
         picture = ImageOps.exif_transpose(opened)
@@ -96,9 +124,12 @@ def decode(
     if picture.mode in WIDE_MODES or picture.mode == "F":
         if profile:
             warned.append("have a colour profile that is ignored, because it is not of 8 bits")
-        colour = shades(picture, warned, inverted=inverted)
+        bits = max(tags.get(BITS_PER_SAMPLE, (16,)))
+        unsigned = bits == 32 and UNSIGNED in tags.get(SAMPLE_FORMAT, (UNSIGNED,))
+        full = TWELVE_BITS if bits == 12 else SIXTEEN_BITS
+        colour = shades(picture, full, warned, inverted=inverted, unsigned=unsigned)
         if picture.mode != "F":
-            stated.append("have 16 bits, scaled to 8 (v / 257)")
+            stated.append(f"have {bits} bits, scaled to 8 (v * 255 / {full})")
         key = picture.info.get("transparency")
         alpha = None if key is None else np.where(np.asarray(picture) == key, 0, 255).astype(np.uint8)
         return composite(colour, alpha, background, stated), True, stated, warned
@@ -129,27 +160,110 @@ def orientation_of(opened: Image.Image, warned: list[str]) -> int:
     return orientation if isinstance(orientation, int) else 1
 
 
-def shades(picture: Image.Image, warned: list[str], *, inverted: bool) -> UInt8[np.ndarray, "height width"]:
-    """The grey values of a picture of 16 bits, of whole numbers from 0 to 65 535, or of floats from 0 to 1.
+def check_tags(tags: Mapping[int, Any], warned: list[str]) -> None:
+    """Refuse a TIFF of a layout that Pillow reads wrongly, or that was not verified.
 
-    `inverted`: 0 is white.
+    Raises:
+        ValueError: names the layout, and how to save the picture instead.
+    """
+    bits = tags.get(BITS_PER_SAMPLE, (1,))
+    formats = tags.get(SAMPLE_FORMAT, (UNSIGNED,))
+    samples, extra = tags.get(SAMPLES_PER_PIXEL, 1), tags.get(EXTRA_SAMPLES, ())
+    colours = TIFF_COLOURS.get(tags.get(PHOTOMETRIC, 0))
+    depth = tags.get(IMAGE_DEPTH, 1)
+    if depth != 1:
+        raise ValueError(f"it has {depth} frames (ImageDepth), and must have one")
+    known = TIFF_GREYS if samples == 1 else {UNSIGNED: (8, 16)}
+    if len(set(bits)) > 1 or len(set(formats)) > 1 or bits[0] not in known.get(formats[0], ()):
+        kind = {UNSIGNED: "unsigned", SIGNED: "signed", FLOATS: "float"}.get(formats[0], "unknown")
+        raise ValueError(
+            f"channels of {', '.join(map(str, bits))} bits, {kind}, are not read; save it with 8 bits, unsigned"
+        )
+    if tags.get(PLANAR, 1) == IN_PLANES and samples > 1 and bits[0] == 16:
+        raise ValueError(
+            "16 bits in one plane a channel (PlanarConfiguration 2) are not read; save it as contiguous, or as PNG"
+        )
+    if extra == (0,) and colours == 3 and samples == 4:
+        warned.append("have a fourth channel that is not said to be alpha, and is left out")
+    elif colours is None or samples != colours + len(extra) or extra not in ((), (1,), (2,)):
+        raise ValueError(
+            f"it has {samples} channels, of which the meaning of some is unknown (ExtraSamples); "
+            "save it as grey or RGB, with one alpha channel or none"
+        )
+
+
+def refuse_missing_rows(data: bytes) -> None:
+    """Refuse a PNG whose compressed data end before its last row: Pillow leaves the rest black.
+
+    The data are decompressed a second time, a chunk at a time, and only counted.
+
+    Raises:
+        ValueError: says how many bytes there are.
+    """
+    if data[12:16] != b"IHDR":
+        raise ValueError("its header does not come first")
+    width, height, depth, colour_type, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    bits, needed = depth * PNG_CHANNELS[colour_type], 0
+    for x, y, dx, dy in ADAM7 if interlaced else ((0, 0, 1, 1),):
+        columns, rows = len(range(x, width, dx)), len(range(y, height, dy))
+        needed += rows * (1 + -(-columns * bits // 8)) if columns else 0  # each row has a byte for its filter
+    stream, found, at = zlib.decompressobj(), 0, 8
+    while at < len(data) and found < needed:
+        size = int.from_bytes(data[at : at + 4])
+        if data[at + 4 : at + 8] == b"IDAT":
+            rest, part = data[at + 8 : at + 8 + size], b"first"
+            while part and found < needed:
+                part = stream.decompress(rest, min(INFLATED_MOST, needed - found))
+                rest = stream.unconsumed_tail
+                found += len(part)
+        elif found:
+            break  # Pillow reads no later ones
+        at += 12 + size
+    if found < needed:
+        raise ValueError(f"it is cut short: its pixels take {needed} bytes, it holds {found}")
+
+
+def refuse_indices_beyond_palette(picture: Image.Image) -> None:
+    """Refuse a picture with pixels whose colour its palette does not have: Pillow makes them black.
+
+    Raises:
+        ValueError: names the index.
+    """
+    colours, largest = len(picture.getpalette() or ()) // 3, int(np.asarray(picture).max())
+    if largest >= colours:
+        raise ValueError(f"its palette has {colours} colours, and a pixel the colour of index {largest}")
+
+
+def shades(
+    picture: Image.Image, full: int, warned: list[str], *, inverted: bool, unsigned: bool
+) -> UInt8[np.ndarray, "height width"]:
+    """The grey values of a picture of 12 or 16 bits, of whole numbers from 0 to 65 535, or of floats from 0 to 1.
+
+    Args:
+        picture: of one channel with more than 8 bits.
+        full: the whole number that is white.
+        warned: what may not be as its owner expects is added.
+        inverted: 0 is white.
+        unsigned: the file holds unsigned numbers of 32 bits, which Pillow has as signed ones.
 
     Raises:
         ValueError: a value lies outside, or is not a number.
     """
     values = np.asarray(picture)
+    if unsigned:
+        values = values.view(np.uint32)
     low, high = float(values.min()), float(values.max())
     if picture.mode == "F":
         if not (low >= 0 and high <= 1):  # NaN, too
             raise ValueError(f"floats must lie in [0, 1], these go from {low:g} to {high:g}")
         light = values.astype(np.float64)
         return np.rint(255 * (1 - light if inverted else light)).astype(np.uint8)
-    if low < 0 or high > 65_535:
-        raise ValueError(f"whole numbers must lie in [0, 65535], these go from {low:.0f} to {high:.0f}")
-    if high <= TWELVE_BITS:
+    if low < 0 or high > full:
+        raise ValueError(f"whole numbers must lie in [0, {full}], these go from {low:.0f} to {high:.0f}")
+    if full == SIXTEEN_BITS and high <= TWELVE_BITS:
         warned.append(f"have 16 bits and no value above {TWELVE_BITS}: they are dark, because nothing is stretched")
     wide = values.astype(np.uint32)
-    return (((65_535 - wide if inverted else wide) + 128) // 257).astype(np.uint8)
+    return (((full - wide if inverted else wide) * 255 + full // 2) // full).astype(np.uint8)
 
 
 def scale_transparent_colour(picture: Image.Image, depth: int) -> None:

@@ -5,6 +5,7 @@ import io
 import logging
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
@@ -20,7 +21,11 @@ log = logging.getLogger(__name__)
 KEY = "file"  # the column with the names of the pictures
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+([eE][+-]?[0-9]+)?")
+THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+")
 NO_NUMBER = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+MISSING = re.compile(r"|n/?a|#n/a|null|none|-|\?", re.IGNORECASE)  # what spreadsheets and people write for no value
+LIKE_A_NUMBER = re.compile(r"['\"]?[+−-]?[.,]?\d.*")
+LONGEST_SHOWN = 60  # characters of a cell in a message
 OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs"}
 
 
@@ -35,23 +40,29 @@ def read_table(path: Path, files: Sequence[Path]) -> Factors:
         DataError: the table is damaged, ambiguous or has no row for a picture; no factor varies.
     """
     names, rows = parse(path)
-    known = {file.name for file in files}
+    shown = [composed(file.name) for file in files]
+    known = set(shown)
+    if len(known) < len(shown):
+        (name, _), *_ = Counter(shown).most_common(1)
+        raise DataError(f"{path}: two pictures have the name {short(name)}, in different Unicode forms. Rename one")
     table: dict[str, list[str]] = {}
     for row in rows:
         name = row[0] if row[0] in known else row[0].strip()
         if name in table:
-            raise DataError(f"{path} must have one row for a picture, {name} has two. Remove one")
+            raise DataError(f"{path} must have one row for a picture, {short(name)} has two. Remove one")
         table[name] = row[1:]
-    missing = [file.name for file in files if file.name not in table]
-    if missing:
-        raise DataError(f"{path} must have a row for every picture, {missing[0]} has none")
     strangers = [name for name in table if name not in known]
-    if strangers:
-        log.warning(
-            one_line(f"warning: {path}: rows of pictures that are not there: {len(strangers)}, first {strangers[0]}")
+    missing = [name for name in shown if name not in table]
+    if missing:
+        unmatched = f"; the first row without a picture is {short(strangers[0])}" if strangers else ""
+        raise DataError(
+            f"{path} must have a row for every picture, {short(missing[0])} has none{unmatched}. "
+            "Add it; names are those in the folder, with the suffix and without a directory"
         )
-    columns = {name: [table[file.name][k] for file in files] for k, name in enumerate(names)}
-    shown = [file.name for file in files]
+    if strangers:
+        first = short(strangers[0])
+        log.warning(one_line(f"warning: {path}: rows of pictures that are not there: {len(strangers)}, first {first}"))
+    columns = {name: [table[picture][k] for picture in shown] for k, name in enumerate(names)}
     return as_factors({name: from_words(column, name, path, shown) for name, column in columns.items()}, path)
 
 
@@ -64,9 +75,14 @@ def parse(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
         text = read_bytes(path).decode("utf-8-sig")  # spreadsheets write a byte order mark
         refuse_other_delimiters(text, path)
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if any(map(str.strip, row))]
-    except (UnicodeDecodeError, csv.Error) as error:
+        reader = csv.reader(io.StringIO(composed(text), newline=""), strict=True)
+        rows = [row for row in reader if any(map(str.strip, row))]
+    except UnicodeDecodeError as error:
         raise DataError(f"{path} must be a table in CSV, in UTF-8: {reason(error)}. Save it so") from None
+    except csv.Error as error:
+        raise DataError(
+            f"{path} must be a table in CSV: {reason(error)}. Close every quote, and shorten long cells"
+        ) from None
     header = [name.strip() for name in rows[0]] if rows else []
     if KEY not in header or len(rows) < 2:
         raise DataError(
@@ -75,7 +91,7 @@ def parse(path: Path) -> tuple[list[str], list[list[str]]]:
         )
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated or "" in header:
-        wrong = f"two are named {repeated[0]}" if repeated and repeated[0] else "one has none"
+        wrong = f"two are named {short(repeated[0])}" if repeated and repeated[0] else "one has none"
         raise DataError(f"{path} must have a different name for every column, {wrong}. Rename or remove it")
     at = header.index(KEY)
     body = [[row[at], *row[:at], *row[at + 1 :]] if len(row) == len(header) else row for row in rows[1:]]
@@ -105,31 +121,66 @@ def from_words(column: Sequence[str], name: str, path: Path, images: Sequence[ob
     """A column of text as numbers, where all of it is numbers, or else as the words they are.
 
     Numbers become exact decimals: 10 comes after 9, and 1, 1.0 and 1e0 are one level. The words true and false are
-    two levels in any case of their letters. `images` are the names of the rows, for the error.
+    two levels in any case of their letters. `images` are the names of the rows, for the error. Words that begin as
+    numbers do, as 5% does, are warned of.
 
     Raises:
-        DataError: a cell is empty, no finite number, or written with a decimal comma; or numbers and words are mixed.
+        DataError: a cell is empty, says that there is no value, is no finite number, or has a comma as numbers have;
+            or numbers and words are mixed.
     """
     cells = [cell.strip() for cell in column]
-    where = f"{path}: the factor {name}"
-    if "" in cells:
-        raise DataError(f"{where} must have a value for every image, {images[cells.index('')]} has none. Fill it in")
-    for cell in cells:
+    where = f"{path}: the factor {short(name)}"
+    for image, cell in zip(images, cells, strict=True):
+        if MISSING.fullmatch(cell):
+            raise DataError(
+                f"{where} must have a value for every image, {short(image)} has {cell or 'none'}. "
+                "Fill it in, with another word if that is a value, or remove the picture"
+            )
+        if THOUSANDS.fullmatch(cell):
+            whole, point = cell.replace(",", ""), cell.replace(",", ".")
+            decimal = f", or {point} if the comma is a decimal one" if cell.count(",") == 1 else ""
+            raise DataError(
+                f"{where} must have no commas in numbers, got {short(cell)}. "
+                f"Write {short(whole)} if it separates thousands{short(decimal)}"
+            )
         if DECIMAL_COMMA.fullmatch(cell):
-            raise DataError(f"{where} must have decimal points, got {cell}. Write {cell.replace(',', '.')}")
+            point = short(cell.replace(",", "."))
+            raise DataError(f"{where} must have decimal points, got {short(cell)}. Write {point}")
         if NO_NUMBER.fullmatch(cell) or (NUMBER.fullmatch(cell) and not math.isfinite(float(cell))):
             raise DataError(
-                f"{where} must have finite numbers or words, got {cell}. Replace it, or remove the picture"
+                f"{where} must have finite numbers or words, got {short(cell)}. Replace it, or remove the picture"
             )
     number = next((cell for cell in cells if NUMBER.fullmatch(cell)), None)
     word = next((cell for cell in cells if not NUMBER.fullmatch(cell)), None)
     if number is not None and word is not None:
-        raise DataError(f"{where} must have numbers or words, not both, got {number} and {word}. Write them alike")
+        raise DataError(
+            f"{where} must have numbers or words, not both, got {short(number)} and {short(word)}. Write them alike"
+        )
     if word is None:
         return np.array([Decimal(cell) for cell in cells], dtype=object)
     if {cell.lower() for cell in cells} <= {"true", "false"}:
         cells = [cell.lower() for cell in cells]
-    return np.array(cells)
+    words = [composed(cell) for cell in cells]
+    like_numbers = next((word for word in words if LIKE_A_NUMBER.fullmatch(word)), None)
+    if like_numbers is not None:
+        log.warning(
+            one_line(
+                f"warning: {where} is sorted as words, because {short(like_numbers)} is no number. "
+                "Write numbers without units or quotes to have them sorted by value"
+            )
+        )
+    return np.array(words)
+
+
+def composed(text: str) -> str:
+    """The text in Unicode's normal form C: some systems give names of files in form D, with accents apart."""
+    return unicodedata.normalize("NFC", text)
+
+
+def short(value: object) -> str:
+    """A cell or a name, cut where it is too long for a message."""
+    text = str(value)
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
 
 
 def from_array(column: np.ndarray, name: str, path: Path) -> np.ndarray:
@@ -138,7 +189,7 @@ def from_array(column: np.ndarray, name: str, path: Path) -> np.ndarray:
     Raises:
         DataError: it holds something else, or no finite numbers.
     """
-    where = f"{path}: the factor {name}"
+    where = f"{path}: the factor {short(name)}"
     match column.dtype.kind:
         case "b" | "i" | "u":
             return column
@@ -172,10 +223,12 @@ def as_factors(columns: dict[str, np.ndarray], path: Path) -> Factors:
     Raises:
         DataError: none does.
     """
+    if not columns:
+        raise DataError(f"{path}: there are no factors. Add a column for each, or leave them out")
     factors = Factors.of(columns)
     if not factors.names:
-        raise DataError(f"{path}: a factor must vary, and none of {', '.join(columns) or 'none'} does")
+        raise DataError(f"{path}: a factor must vary, and none of {', '.join(columns)[:200]} does")
     constant = [name for name in columns if name not in factors.names]
     if constant:
-        log.info(one_line(f"{path}: left out, because they are the same in every image: {', '.join(constant)}"))
+        log.info(one_line(f"{path}: left out, because they are the same in every image: {', '.join(constant)[:200]}"))
     return factors
