@@ -14,6 +14,10 @@ def main() -> int:
     from vae import command_line
 
     command = command_line.checked(sys.argv[1:], CONFIGS)
+    if not command.tasks:
+        from vae.command_line import launching
+
+        return launching.show(command, CONFIGS)
     if command.sweep is not None:
         from vae import sweep
 

@@ -5,7 +5,6 @@ import gc
 import json
 import logging
 import math
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -77,14 +76,13 @@ DISK_FULL = 6
 
 
 def main(command: Command, configs: Path) -> int:
-    """Make the run of a checked command, or have Hydra show what was asked for. Returns the exit code.
+    """Make the run of a checked command. Returns the exit code.
 
     Args:
         command: of one run.
         configs: the directory of the configuration files.
     """
     codes = [0]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else a full disk would have Hydra end the process, with a traceback
     try:
         launch(command, configs, lambda task: codes.append(run(task, busy=AGAIN if command.is_member else 1)))
     except (OSError, HydraException, OmegaConfBaseException) as error:  # of Hydra's own words and places

@@ -149,7 +149,7 @@ def read(directory: Path) -> Stored:
             found.append(_parsed(_content(path), path))
             usable = path
         except ConfigError as error:
-            reasons.append(str(error))
+            reasons.append(str(error).removesuffix(". Start a new run"))
     differences = changes(found[0], found[-1], FREE | {"data.path"}) if found else []
     if differences:
         raise ConfigError(

@@ -46,7 +46,6 @@ def run(command: Command, configs: Path, script: Path) -> int:
         script: `train.py`.
     """
     assert command.sweep is not None
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors of a launcher come to us instead of ending the process
     logging.raiseExceptions = False  # a terminal that is gone takes no log
     signal.signal(signal.SIGINT, lambda number, _: sys.exit(128 + number))
     code = 0

@@ -11,9 +11,13 @@ from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
+from vae import console
 from vae.command_line import Command
+from vae.command_line.wording import one_line, said_by
 from vae.run_directory import LOG, set_aside
 from vae.stored import Task, literal
 
@@ -41,10 +45,23 @@ def launch(command: Command, configs: Path, run: Callable[[Task], object]) -> No
         ConfigStore.instance().store(name=NAME, node=place_of(command))
     main = hydra.main(version_base="1.3", config_path=str(configs), config_name=NAME if tasks else "config")(start)
     sys.argv = [given[0], *command.words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to the caller; else Hydra ends the process, with a traceback
     try:
         main()
     finally:
         sys.argv = given
+
+
+def show(command: Command, configs: Path) -> int:
+    """Have Hydra answer a command without tasks, as `--help` is. Returns the exit code."""
+    try:
+        launch(command, configs, lambda _: None)
+    except BrokenPipeError:  # nobody reads on
+        console.discard()
+    except (OSError, HydraException, OmegaConfBaseException) as error:
+        sys.stderr.write(f"error: {one_line(said_by(error))}\n")
+        return 1
+    return 0
 
 
 def refuse_irregular_log(path: Path) -> None:
