@@ -5,6 +5,7 @@ rate comes first. Of several runs, the same image is taken.
 """
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from vae import console, figures
 from vae.app import EXPECTED, exit_code, said
 from vae.evaluation import encode_images
-from vae.run_directory import BEST, LAST
+from vae.run_directory import BEST, LAST, write_atomically
 from vae.runs import load_run
 
 MARGIN = 24  # pixels between runs
@@ -54,7 +55,9 @@ def main() -> int:
     output = arguments.output or arguments.runs[0] / "figures" / "traversals_test.png"
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        figures.as_image(beside(pictures)).save(output, "png")
+        encoded = io.BytesIO()
+        figures.as_image(beside(pictures)).save(encoded, "png")
+        write_atomically(output, encoded.getvalue(), durable=False)
     except OSError as error:
         print(f"error: the figure could not be written: {said(error)}. Name a file with --output", file=sys.stderr)
         return exit_code(error)

@@ -204,7 +204,7 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path, few_images):
     np.savez(tmp_path / "own.npz", images=images[::-1])
     done = run_train(f"resume={run}", "epochs=2")
     assert done.returncode == 4
-    assert "a run goes on with the data it was trained on, but own.npz has changed since" in one_error_line(done)
+    assert "a run goes on with the data it was trained on, but own.npz is not what it was" in one_error_line(done)
     assert {name: (run / name).read_bytes() for name in before} == before
 
 

@@ -143,7 +143,7 @@ def test_what_is_no_file_in_the_place_of_the_log_is_set_aside(tmp_path, few_run,
     {"folder": Path.mkdir, "pipe": os.mkfifo, "link": lambda path: path.symlink_to(victim)}[kind](run / "train.log")
     done = run_train(f"resume={run}", "epochs=5", timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "train.log must be a file, is none. It is now train.log.damaged" in done.stderr
+    assert "train.log is not a regular file. It was renamed to train.log.damaged" in done.stderr
     assert "continued at step" in (run / "train.log").read_text()
     assert victim.read_text() == "mine"
 

@@ -228,7 +228,7 @@ def test_scripts_refuse_data_that_were_replaced(tmp_path, few_images):
         command = [sys.executable, f"scripts/{script}.py", str(run)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
         assert done.returncode == 4
-        assert "own.npz has changed since" in one_error_line(done)
+        assert "own.npz is not what it was" in one_error_line(done)
 
 
 def test_members_are_trained_as_they_were_checked_though_the_files_change_meanwhile(tmp_path, few_images):
@@ -253,3 +253,52 @@ def test_members_are_trained_as_they_were_checked_though_the_files_change_meanwh
     assert process.returncode == 0, out
     rates = [stored.read(path).values["learning_rate"] for path in sorted((project / "sweep").glob("beta=*"))]
     assert rates == [0.001] * 3
+
+
+@pytest.mark.parametrize("name", [".hydra/config.yaml", ".hydra/hydra.yaml"])
+def test_an_older_record_that_is_no_file_is_never_waited_for(tmp_path, name):
+    shutil.copytree(ROOT / "tests/golden/run", tmp_path / "run")
+    assert stored.read(tmp_path / "run").data_sha256  # of run.json, which older runs have instead
+    (tmp_path / "run" / name).unlink()
+    os.mkfifo(tmp_path / "run" / name)
+    with pytest.raises(ConfigError, match="not a regular file"):
+        stored.read(tmp_path / "run")
+
+
+def test_a_damaged_record_whose_copy_is_gone_is_called_damaged(tmp_path):
+    stored.write(tmp_path, of("beta=4"))
+    (tmp_path / FILES[1]).unlink()
+    (tmp_path / FILES[0]).write_bytes((tmp_path / FILES[0]).read_bytes() + b"x")
+    with pytest.raises(ConfigError, match="was edited or is damaged"):
+        stored.read(tmp_path)
+
+
+def test_options_that_mean_the_same_have_one_fingerprint():
+    one, other = (
+        of("data=sprites32"),
+        of("data=sprites", "data.side=32", "data.orientations=10", "data.positions_x=16"),
+    )
+    values = {**other.values, "data": one.values["data"]}
+    assert stored.fingerprint(stored.Stored(other.choices, values)) == stored.fingerprint(one)
+    assert stored.fingerprint(of("beta=2")) != stored.fingerprint(of("beta=1"))
+    assert stored.fingerprint(of("epochs=2", "threads=1")) == stored.fingerprint(of("beta=1"))
+
+
+def test_no_directory_decides_where_data_are_written(tmp_path):
+    """Sprites are drawn, and files fetched, to the user's own cache, or to a place that this command names."""
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    grid = ("data.side=16", "data.shapes=2", "data.scales=2", "data.orientations=2", "data.positions_x=8")
+    tiny = ("data=sprites", *grid, "data.positions_y=8", "data.validation_size=20", "data.test_size=20")
+    words = (*tiny, f"data.root={elsewhere}", "epochs=1", "model.hidden=[8]", "disentanglement=false")
+    assert run_train(*words, "tracking.tensorboard=false", directory=run).returncode == 0
+    assert elsewhere.exists()
+    shutil.rmtree(elsewhere)
+    done = run_train(f"resume={run}", "epochs=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    scripted = subprocess.run(
+        [sys.executable, "scripts/evaluate.py", str(run)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert scripted.returncode == 0, scripted.stderr
+    assert not elsewhere.exists()
+    assert run_train(f"resume={run}", "epochs=3", f"data.root={elsewhere}").returncode == 0
+    assert elsewhere.exists()

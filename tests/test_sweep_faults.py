@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +12,13 @@ from pathlib import Path
 
 import pytest
 from command import ROOT, run_train
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
+from vae import stored
 from vae.run_directory import read_summary
+from vae.stored import Task
+from vae.sweep import run_member
 
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
@@ -121,3 +127,59 @@ def test_a_member_whose_directory_is_of_another_user_fails_alone(few_images):
         assert done.returncode == 1
         assert "Traceback" not in done.stdout + done.stderr
         assert "1 of 2 members done" in done.stdout, done.stdout + done.stderr
+
+
+def stored_sweep(tmp_path, few_images, *more: str) -> tuple[str, ...]:
+    words = ("-m", "beta=1,2", *quick(few_images), f"hydra.sweep.dir={tmp_path}/sweep", *more)
+    done = run_train(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return words
+
+
+def test_a_member_that_another_sweep_has_made_otherwise_is_left_alone(tmp_path, few_images):
+    stored_sweep(tmp_path, few_images)
+    place = tmp_path / "sweep/beta=1.0_seed=0"
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    other = stored.read(place).changed(learning_rate=0.5)
+    HydraConfig.instance().set_config(OmegaConf.create({"hydra": {"launcher": {}}}))  # one member after another
+    try:
+        assert run_member(Task(place, other), ROOT / "train.py", frozenset(stored.FREE)) == 1
+    finally:
+        HydraConfig.instance().cfg = None
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_member_that_is_done_and_lost_its_checkpoints_is_one_line(tmp_path, few_images):
+    words = stored_sweep(tmp_path, few_images)
+    shutil.rmtree(tmp_path / "sweep/beta=1.0_seed=0/checkpoints")
+    done = run_train(*words, "epochs=3")
+    assert done.returncode == 1
+    assert "already holds a run" in done.stdout
+    assert read_summary(tmp_path / "sweep/beta=1.0_seed=0")["epochs"] == 2
+    assert read_summary(tmp_path / "sweep/beta=2.0_seed=0")["epochs"] == 3
+
+
+def test_a_member_whose_configuration_is_damaged_fails_alone(tmp_path, few_images):
+    words = stored_sweep(tmp_path, few_images)
+    for name in (".hydra/config.yaml", "checkpoints/config.yaml"):
+        (tmp_path / "sweep/beta=1.0_seed=0" / name).write_text("beta: 4")
+    done = run_train(*words, "epochs=3")
+    assert done.returncode == 1
+    assert "was edited or is damaged" in done.stderr
+    assert "1 of 2 members done" in done.stdout
+
+
+def test_a_sweep_goes_on_where_its_data_have_moved_and_refuses_others(tmp_path, few_images):
+    first, second = tmp_path / "first.npz", tmp_path / "it's, second.npz"
+    shutil.copy(few_images[1].removeprefix("data.path="), first)
+    words = stored_sweep(tmp_path, few_images, f"data.path={first}")[:-1]
+    first.rename(second)
+    moved = (*words, f"data.path='{tmp_path}/it\\'s, second.npz'")
+    done = run_train(*moved, "epochs=3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert stored.read(tmp_path / "sweep/beta=1.0_seed=0").values["data"]["path"] == str(second)
+    second.write_bytes(second.read_bytes() + b"x")
+    refused = run_train(*moved, "epochs=4")
+    assert refused.returncode == 1
+    assert "0 of 2 members done" in refused.stdout
+    assert "is not what it was" in refused.stdout + refused.stderr

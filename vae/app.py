@@ -14,8 +14,6 @@ from typing import Any
 
 import torch
 import yaml
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vae import checkpoint, stored
@@ -31,7 +29,7 @@ from vae.build import (
     refuse_other_data,
 )
 from vae.command_line import AGAIN, Command
-from vae.command_line.launching import launch
+from vae.command_line.launching import LAUNCH_ERRORS, launch
 from vae.command_line.wording import one_line, said_by
 from vae.conclusion import asked, conclude, objective_name, parameters
 from vae.config import Config, ConfigError
@@ -46,6 +44,7 @@ from vae.run_directory import (
     CHECKPOINTS,
     RUN,
     SUMMARY,
+    BusyError,
     RunExistsError,
     has_checkpoint,
     held,
@@ -85,7 +84,7 @@ def main(command: Command, configs: Path) -> int:
     codes = [0]
     try:
         launch(command, configs, lambda task: codes.append(run(task, busy=AGAIN if command.is_member else 1)))
-    except (OSError, HydraException, OmegaConfBaseException) as error:  # of Hydra's own words and places
+    except LAUNCH_ERRORS as error:  # of Hydra's own words and places
         line = said(error) if isinstance(error, OSError) else said_by(error)
         sys.stderr.write(f"error: {one_line(line)}\n")
         codes.append(exit_code(error))
@@ -97,7 +96,7 @@ def run(task: Task, busy: int = 1) -> int:
 
     Args:
         task: where, and the checked configuration.
-        busy: the exit code if the directory holds another run, or one that another process trains.
+        busy: the exit code if another process trains, or has just trained, in the directory.
 
     Raises:
         SystemExit: a signal asked the run to stop; it has been saved.
@@ -122,9 +121,10 @@ def run(task: Task, busy: int = 1) -> int:
             else:
                 log.info(f"stop   all steps are saved; python train.py resume={shown(directory)} goes on")
         except RunExistsError as error:
-            if busy != AGAIN:
-                log.error(f"error: {error}")
-            return busy
+            if busy == AGAIN and (isinstance(error, BusyError) or has_checkpoint(directory)):
+                return AGAIN
+            log.error(f"error: {error}")
+            return 1
         except Exception as error:
             code = exit_code(error)
             log.error(f"error: {said(error)}", exc_info=not is_expected(error))
@@ -187,9 +187,10 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     directory = task.directory
     device = prepare_torch(config)
     with stop.at_once():
-        splits = read_data(config).to(device)
+        splits = read_data(config, may_write=task.may_write_data).to(device)
         checksums = data_checksums(config)
     refuse_other_data(task.stored.data_sha256, checksums)
+    stored.write(directory, replace(task.stored, data_sha256=checksums))
     vae = build_vae(config, splits.train.shape).to(device)
     vae.start_at(splits.train.mean(), splits.train.variance())
     objective = build_objective(config, len(splits.train), device)
@@ -213,7 +214,6 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         whole = f"has its {summary['epochs']} epochs. Name more to go on, as in epochs={2 * summary['epochs']}"
         log.info(f"end    {shown(directory)} {whole if state.step >= steps else early}")
         return
-    stored.write(directory, replace(task.stored, data_sha256=checksums))
     origin = record_origin(task, device, checksums)
     remove(directory / SUMMARY)  # of fewer epochs: a kill must leave none beside a later checkpoint
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)

@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -120,35 +121,49 @@ def choose_device(device: Device) -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def read_data(config: Config) -> Splits:
+def read_data(config: Config, *, may_write: bool = True) -> Splits:
     """The images, fetched if need be, binarised as configured.
+
+    Args:
+        config: of the run.
+        may_write: fetch or draw to any place that the configuration names; else only to the user's own cache. False
+            for the stored configuration of a run: its directory may be somebody else's.
 
     Raises:
         DataError: they cannot be had, or are not what they should be.
     """
     data: DataOfAnyKind = config.data
+    may_write = may_write or in_own_cache(data)
     match data:
         case DataConfig():
             return load_splits(
                 data.name,
                 Path(data.root),
-                download=data.download,
+                download=data.download and may_write,
                 timeout_seconds=data.timeout_seconds,
                 validation_size=data.validation_size,
                 binarisation=data.binarisation,
             )
         case SpritesConfig():
             grid = grid_of(data)
-            sprites = load_sprites(grid, Path(data.root))
+            sprites = load_sprites(grid, Path(data.root), keep=may_write)
             return of_grid(sprites, grid.factors(), data.validation_size, data.test_size)
         case DspritesConfig():
-            path = ensure_dsprites(Path(data.path), download=data.download, timeout_seconds=data.timeout_seconds)
+            download = data.download and may_write
+            path = ensure_dsprites(Path(data.path), download=download, timeout_seconds=data.timeout_seconds)
             return of_grid(*read_dsprites(path), data.validation_size, data.test_size)
         case ImagesConfig():
             own = read_own(Path(data.path), data.background, data.colour)
             return of_own(own, data.validation_size, data.test_size, data.binarisation)
         case _:
             assert_never(data)
+
+
+def in_own_cache(data: DataOfAnyKind) -> bool:
+    """Whether the data lie in the user's cache, where every run looks for them unless it is told otherwise."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser().absolute() / "beta-vae"
+    place = data.path if isinstance(data, DspritesConfig | ImagesConfig) else data.root
+    return Path(os.path.normpath(Path(place).expanduser().absolute())).is_relative_to(cache)
 
 
 def data_checksums(config: Config) -> dict[str, str]:
@@ -174,8 +189,8 @@ def refuse_other_data(before: Mapping[str, str], now: Mapping[str, str]) -> None
     if before and sorted(before.values()) != sorted(now.values()):
         changed = [name for name, sha256 in now.items() if sha256 not in before.values()]
         raise DataError(
-            f"a run goes on with the data it was trained on, but {', '.join(changed)} has changed since. "
-            "Bring the old data back, name their place with data.path, or start a new run"
+            f"a run goes on with the data it was trained on, but {', '.join(changed)} is not what it was. "
+            "Bring the old data back, continue with data.path=PLACE, or start a new run"
         )
 
 

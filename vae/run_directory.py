@@ -55,6 +55,10 @@ class RunExistsError(Exception):
     """A directory that holds another run, or one that is being trained. Its text is one line."""
 
 
+class BusyError(RunExistsError):
+    """Another process trains in the directory."""
+
+
 @contextmanager
 def held(directory: Path, *, patience_seconds: float = LOCK_PATIENCE_SECONDS) -> Iterator[None]:
     """Nobody else trains in `directory` meanwhile.
@@ -64,7 +68,7 @@ def held(directory: Path, *, patience_seconds: float = LOCK_PATIENCE_SECONDS) ->
         patience_seconds: how long to wait for a process that trains there to stop.
 
     Raises:
-        RunExistsError: another process does, and does not stop. Names it, its host and the lock's file.
+        BusyError: another process does, and does not stop. Names it, its host and the lock's file.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / LOCK)
@@ -89,7 +93,7 @@ def _acquire(lock: FileLock, directory: Path, patience_seconds: float) -> None:
         try:
             lock.acquire(timeout=patience_seconds)
         except Timeout:
-            raise RunExistsError(
+            raise BusyError(
                 f"{occupied}, {_holder(directory)}, which holds {shown(directory / LOCK)}. "
                 "Wait until it ends, or stop it. If no such process runs, delete that file"
             ) from None
@@ -170,7 +174,7 @@ def write_atomically(
         if keep is not None:
             _keep(path, keep)
         if path.is_dir() and not path.is_symlink():
-            log.warning(f"warning: {shown(path)} must be a file, is a directory. It is now {set_aside(path).name}")
+            log.warning(f"warning: {shown(path)} is no file but a directory. It was renamed to {set_aside(path).name}")
         temporary.replace(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
@@ -184,8 +188,9 @@ def remove_leftovers(directory: Path) -> None:
     for name in (*run, *(f"{CHECKPOINTS}/{name}" for name in (LAST, PREVIOUS, BEST))):
         for temporary in leftovers_of(directory / name):
             temporary.unlink(missing_ok=True)
-    for temporary in (directory / FIGURES).glob("*.tmp"):
-        temporary.unlink(missing_ok=True)
+    if not (directory / FIGURES).is_symlink():
+        for temporary in (directory / FIGURES).glob("*.png.*.tmp"):
+            temporary.unlink(missing_ok=True)
 
 
 def give_second_name(path: Path, second: Path, keep: Path | None = None) -> None:
@@ -218,8 +223,8 @@ def set_aside(path: Path) -> Path:
     return free
 
 
-def read_regular(path: Path) -> bytes:
-    """The content of a file, which must be a regular one: a pipe or a device could have a reader wait for ever.
+def read_regular(path: Path, most: int = -1) -> bytes:
+    """The content of a file, or its first `most` bytes. It must be regular: a reader could wait for a pipe for ever.
 
     Raises:
         OSError: it is missing, no regular file, or cannot be read.
@@ -227,7 +232,7 @@ def read_regular(path: Path) -> bytes:
     refuse_irregular(path, os.stat(path))  # before it is opened, which alone may do something to a device
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
         refuse_irregular(path, os.fstat(file.fileno()))
-        return file.read()
+        return file.read(most)
 
 
 def refuse_irregular(path: Path, found: os.stat_result) -> None:
@@ -239,7 +244,7 @@ def refuse_irregular(path: Path, found: os.stat_result) -> None:
 def remove(path: Path) -> None:
     """Remove a file of a run, if it is there. A directory in its place is set aside."""
     if path.is_dir() and not path.is_symlink():
-        log.warning(f"warning: {shown(path)} must be a file, is a directory. It is now {set_aside(path).name}")
+        log.warning(f"warning: {shown(path)} is no file but a directory. It was renamed to {set_aside(path).name}")
     else:
         path.unlink(missing_ok=True)
 

@@ -43,7 +43,7 @@ def load_run(directory: Path, name: str = LAST) -> Run:
             "Take its last checkpoint"
         )
     state = checkpoint.load(directory / CHECKPOINTS / name)
-    splits = read_data(config).to(device)
+    splits = read_data(config, may_write=False).to(device)
     refuse_other_data(record.data_sha256, data_checksums(config))
     vae = build_vae(config, splits.train.shape).to(device)
     refuse_other_configuration(state, stored.fingerprint(record))

@@ -155,10 +155,12 @@ def load_parameters(vae: VAE, state: dict[str, Any]) -> None:
 
 
 def refuse_other_configuration(state: dict[str, Any], configuration: str) -> None:
-    """Refuse a checkpoint that another run has saved, were its model of the same shape.
+    """Refuse a checkpoint that another run has saved, even if the model has the same shape.
+
+    One that names no configuration is accepted.
 
     Raises:
-        CheckpointError: it says so. One without a word on it is taken.
+        CheckpointError: it was saved by a run of another configuration.
     """
     saved = state.get("configuration")
     if saved and configuration and saved != configuration:

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vae.config import Config, ConfigError
 from vae.options import OPTIONS
-from vae.run_directory import CONFIGURATION, CONFIGURATION_COPY, write_atomically
+from vae.run_directory import CONFIGURATION, CONFIGURATION_COPY, read_origin, read_regular, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ LARGEST_BYTES = 1_000_000  # of a record; ours have some two thousand
 OLDER_CHOICES = ".hydra/hydra.yaml"
 OLDER_CACHE = "${oc.env:XDG_CACHE_HOME,'~/.cache'}"
 OLDER_MISSING: Mapping[str, Any] = {"evaluate_every_epochs": 1}  # keys that are younger than those runs
+
+OLDER_IMAGES: Mapping[str, Any] = {"background": "black", "colour": "auto"}
 
 # What a continued run may change: how long, where and how visibly it trains, but not what it computes.
 FREE = {"epochs", "early_stopping_epochs", "resume", "device", "threads", "compile", "disentanglement"}
@@ -160,7 +162,7 @@ def read(directory: Path) -> Stored:
         if reasons:
             log.warning(f"warning: {reasons[0]}. {usable} is used")
         return found[-1]  # of two, the copy is written first
-    if not (directory / CONFIGURATION_COPY).exists() and (directory / CONFIGURATION).exists():
+    if (directory / OLDER_CHOICES).exists() and not (directory / CONFIGURATION_COPY).exists():
         return _older(directory)
     if not any((directory / name).exists() for name in (CONFIGURATION, CONFIGURATION_COPY)):
         raise ConfigError(f"{directory} must be the directory of a run, it has no {CONFIGURATION}")
@@ -169,10 +171,7 @@ def read(directory: Path) -> Stored:
 
 def _content(path: Path) -> bytes:
     try:
-        if not path.is_file():  # asked first: a named pipe would keep us waiting
-            raise ConfigError(f"{path} is {'no regular file' if path.exists() else 'missing'}")
-        with path.open("rb") as file:
-            return file.read(LARGEST_BYTES)
+        return read_regular(path, LARGEST_BYTES)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -209,12 +208,15 @@ def of_tree(tree: Any, path: Path) -> Stored:
 def _older(directory: Path) -> Stored:
     """The configuration of a run of November 2026: in the two files that Hydra wrote, without a checksum."""
     try:
-        tree = safe_yaml((directory / CONFIGURATION).read_bytes()[:LARGEST_BYTES])
-        chosen = safe_yaml((directory / OLDER_CHOICES).read_bytes()[:LARGEST_BYTES])["hydra"]["runtime"]["choices"]
+        tree = safe_yaml(_content(directory / CONFIGURATION))
+        chosen = safe_yaml(_content(directory / OLDER_CHOICES))["hydra"]["runtime"]["choices"]
         cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
         places = {k: v.replace(OLDER_CACHE, cache) for k, v in tree["data"].items() if k in ("root", "path")}
         tree = {**OLDER_MISSING, **tree, "data": {**tree["data"], **places}}
+        if chosen["data"] == "images":
+            tree["data"] = {**OLDER_IMAGES, **tree["data"]}
         tree["choices"] = {k: v for k, v in chosen.items() if isinstance(v, str) and not k.startswith("hydra/")}
+        tree["data_sha256"] = read_origin(directory).fields.get("data_sha256", {})
         return of_tree(tree, directory / CONFIGURATION)
     except ConfigError as error:
         raise ConfigError(f"{directory / CONFIGURATION}: {error}. Start a new run") from None
@@ -246,7 +248,7 @@ def safe_yaml(text: bytes) -> Any:
 
 
 def changes(before: Stored, after: Stored, free: Collection[str] = FREE) -> list[str]:
-    """What `after` would do otherwise than `before`: each key but the `free` ones, with both values."""
+    """The keys, but for the `free` ones, whose values differ, with both values."""
     old, new = flat(before.values), flat(after.values)
     chosen = [
         f"{group} {before.choices.get(group)} -> {after.choices.get(group)}"
@@ -269,13 +271,14 @@ def flat(section: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def fingerprint(stored: Stored) -> str:
-    """A checksum of all that decides a run's numbers: runs that have the same are one another's continuation."""
+    """A checksum of all that decides a run's numbers: runs with the same fingerprint may continue each other."""
     deciding = {
         key: value
         for key, value in flat(stored.values).items()
         if key not in FREE | {"data.path"} and key.partition(".")[0] not in FREE
     }
-    content = json.dumps([sorted((group, stored.choices.get(group)) for group in OPTIONS), deciding], sort_keys=True)
+    kinds = {group: options[stored.choices[group]].__name__ for group, options in OPTIONS.items()}
+    content = json.dumps([kinds, deciding], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -284,3 +287,4 @@ class Task(NamedTuple):
 
     directory: Path
     stored: Stored
+    may_write_data: bool = True  # whether data may be fetched to the place that the configuration names

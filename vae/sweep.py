@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from vae.command_line import AGAIN, MEMBER_OPTION, Command
 from vae.command_line.launching import launch
 from vae.command_line.wording import one_line, said_by
 from vae.config import ConfigError
-from vae.run_directory import SUMMARY, RunExistsError, has_checkpoint, held, read_summary, remove, write_json
+from vae.run_directory import SUMMARY, RunExistsError, held, holds_a_run, read_summary, remove, write_json
 from vae.signals import SIGNALS
 from vae.stored import Stored, Task, changes
 
@@ -50,7 +50,7 @@ def run(command: Command, configs: Path, script: Path) -> int:
     signal.signal(signal.SIGINT, lambda number, _: sys.exit(128 + number))
     code = 0
     try:
-        launch(command, configs, partial(run_member, script=script))
+        launch(command, configs, partial(run_member, script=script, free=command.free))
     except Exception as error:  # a worker that was killed, a cluster that is not there
         from vae.app import exit_code  # it loads torch for a second, which nothing else here needs
 
@@ -59,18 +59,21 @@ def run(command: Command, configs: Path, script: Path) -> int:
     return max(code, conclude(command.sweep, command.tasks))
 
 
-def run_member(task: Task, script: Path) -> int:
+def run_member(task: Task, script: Path, free: Collection[str]) -> int:
     """Train the member whose turn it is, unless it is done. Returns its exit code.
 
     Args:
         task: where it is trained, and its checked configuration.
         script: `train.py`.
+        free: the keys in which a member that has begun may differ.
 
     Raises:
         SystemExit: a signal asked the sweep to stop; the member has been saved.
     """
     directory, code = task.directory, AGAIN
     command = [sys.executable, str(script), MEMBER_OPTION, str(directory)]
+    if "data.path" in free and "path" in task.stored.values["data"]:
+        command.append(f"data.path={task.stored.values['data']['path']}")
     threads = share_of_threads()
     if threads is not None:  # not alone on this terminal and machine
         command += ["tracking.progress=false"] + [f"threads={threads}"] * (task.stored.values["threads"] is None)
@@ -81,8 +84,11 @@ def run_member(task: Task, script: Path) -> int:
             with held(directory, patience_seconds=PATIENCE_SECONDS):
                 if is_done(directory, task.stored):
                     return 0
-                seen = record.read(directory).data_sha256 if has_checkpoint(directory) else {}
-                record.write(directory, replace(task.stored, data_sha256=seen))
+                begun = record.read(directory) if holds_a_run(directory) else task.stored
+                differences = changes(begun, task.stored, free)
+                if differences:  # another sweep was quicker
+                    raise ConfigError(f"{directory} was trained with another configuration: {', '.join(differences)}")
+                record.write(directory, at_the_place_of(task.stored, begun))
                 if read_summary(directory)["status"] != "done":
                     remove(directory / SUMMARY)  # of how it ended before
         except (RunExistsError, ConfigError) as error:
@@ -97,6 +103,14 @@ def run_member(task: Task, script: Path) -> int:
     if code != 0 and read_summary(directory)["status"] == "unfinished" and code not in STOPPED:
         return failed(task, code, f"killed by signal {code - 128}" if code > 128 else "see its train.log")
     return code
+
+
+def at_the_place_of(stored: Stored, begun: Stored) -> Stored:
+    """The configuration with the place and checksum of the data that a run has seen. A new place is checked later."""
+    data = dict(stored.values["data"])
+    if "path" in data:
+        data["path"] = begun.values["data"]["path"]
+    return replace(stored, values={**stored.values, "data": data}, data_sha256=begun.data_sha256)
 
 
 def is_done(directory: Path, stored: Stored) -> bool:

@@ -101,7 +101,7 @@ def _time_of(event_file: Path) -> int:
     """The time in the name of an event file or that of its last event, whichever is later, in seconds."""
     found = re.match(r"events\.out\.tfevents\.(\d{10})\.", event_file.name)
     named = int(found[1]) if found else 0
-    return max(named, min(int(event_file.lstat().st_mtime), LAST_SECOND))
+    return min(max(named, int(event_file.lstat().st_mtime)), LAST_SECOND)
 
 
 def _printable(text: str) -> str:
@@ -371,7 +371,8 @@ def latent_tag(name: str, latent: int, latent_dim: int) -> str:
 
 def _open_metrics(directory: Path) -> TextIO:
     # Line by line: who follows a run of hours need not wait for the end of an epoch.
-    return (directory / METRICS).open("a", encoding="utf-8", buffering=1)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    return open(os.open(directory / METRICS, flags, 0o666), "a", encoding="utf-8", buffering=1)
 
 
 def _concludes(line: Mapping[str, int | float]) -> bool:
@@ -405,6 +406,8 @@ def _numbers(line: bytes) -> Line | None:
 def _keep_lines(path: Path, keep: Callable[[Line], bool]) -> list[Line]:
     """Drop the lines of `metrics.jsonl` that are not to be kept, and those that are damaged; return the others."""
     try:
+        if path.is_symlink():
+            raise IrregularFileError(f"{path} is a link")
         lines, damaged = read_metrics(path)
     except FileNotFoundError:
         return []

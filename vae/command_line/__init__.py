@@ -11,7 +11,7 @@ import re
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from vae.command_line.sweeping import named
 from vae.command_line.wording import one_line, said_by
 from vae.config import ConfigError, Device
 from vae.run_directory import has_checkpoint, holds_a_run
-from vae.stored import Stored, Task, changes
+from vae.stored import FREE, Stored, Task, changes
 
 __all__ = ["AGAIN", "MEMBER_OPTION", "Command", "checked", "compose", "register_schema"]
 
@@ -35,7 +35,8 @@ MEMBER_OPTION = (
     "--member"  # an option of our own, by which a sweep starts the process of a member: its directory follows
 )
 AGAIN = 75  # the exit code of such a process that found another one training there, of which a sweep asks again
-PATHS = ("resume", "data.path", "data.root", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+HYDRAS = ("resume", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+PATHS = (*HYDRAS, "data.path", "data.root")  # keys whose values are places
 OURS = re.compile(r"hydra[./](mode|run|sweep|sweeper|output_subdir)(\.|$)")  # where and how many runs there are
 LONGEST_NAME = 255  # bytes of a file's name
 
@@ -49,6 +50,7 @@ class Command(NamedTuple):
         sweep: the directory of the sweep, or None for one run.
         launcher: of the sweep, the values that Hydra's launcher has besides the words.
         is_member: whether a sweep asks for the one run.
+        free: of a sweep, the keys in which a member that has begun may differ.
     """
 
     words: list[str]
@@ -56,6 +58,7 @@ class Command(NamedTuple):
     sweep: Path | None = None
     launcher: Mapping[str, Any] = {}
     is_member: bool = False
+    free: frozenset[str] = frozenset(FREE)
 
 
 def checked(arguments: Sequence[str], configs: Path) -> Command:
@@ -83,14 +86,16 @@ def checked(arguments: Sequence[str], configs: Path) -> Command:
 def _checked(arguments: Sequence[str], configs: Path) -> Command:
     register_schema()
     if arguments[:1] == [MEMBER_OPTION]:
-        return member_command(Path(arguments[1]), arguments[2:], configs)
+        if len(arguments) < 2:
+            raise UsageError(f"{MEMBER_OPTION} needs the directory of a member, got nothing")
+        return member_command(Path(arguments[1]), [with_literal_path(text) for text in arguments[2:]], configs)
     options = options_of(arguments)
     if options.shell_completion:
         return Command(list(arguments))
     flags = [word for word in arguments if word not in options.overrides and word != "--"]
     swept = options.multirun or any(text.replace(" ", "").upper() == "HYDRA.MODE=MULTIRUN" for text in arguments)
-    overrides = [text if swept else with_literal_path(text) for text in options.overrides]
-    overrides = [with_literal_path(text, only=("resume",)) for text in overrides]
+    # In a sweep a comma separates values; Hydra's own keys cannot be swept.
+    overrides = [with_literal_path(text, HYDRAS if swept and "," in text else PATHS) for text in options.overrides]
     files = configs if options.config_path is None else configs.parent / options.config_path
     composer = Composer(files, options.config_name or "config", options.config_dir)
     parsed = composer.parse(overrides)
@@ -133,14 +138,15 @@ def resume_command(
     elsewhere = next((o for o in parsed if bare(o) in ("hydra.run.dir", "hydra.output_subdir")), None)
     if elsewhere is not None:
         raise ConfigError(f"resume goes on in the run's own directory, got {elsewhere.input_line}. Leave that out")
+    directory = absolute(run, "resume")
     stored = resumed(Path(run).expanduser(), parsed, composer)
     if shown:
         sys.stdout.write(OmegaConf.to_yaml(stored.typed()))
         sys.exit(0)
     _check_devices({Device(stored.values["device"])})
-    directory = absolute(run, "resume")
     _check_output(directory, "Make it writable, or continue a copy of the run")
-    return Command(hydra_words(parsed, options), [Task(directory, stored)])
+    named = any(bare(o) in ("data.path", "data.root", "data") for o in parsed)
+    return Command(hydra_words(parsed, options), [Task(directory, stored, may_write_data=named)])
 
 
 def sweep_command(
@@ -185,11 +191,19 @@ def sweep_command(
                 "Leave hydra.sweep.subdir out, or name in it what is swept"
             )
         _check_names(place)
-        _check_member(place, stored)
+    free = free_keys(tasks)
+    for task in tasks if not shown else ():
+        _check_member(task, free)
     values = OmegaConf.to_container(whole.launcher, resolve=False)
     launcher = {str(key): value for key, value in dict(values).items() if key != "_target_"}  # type: ignore[arg-type]
     words = ["--multirun", f"member=range(0,{len(tasks)})", *hydra_words(parsed, options)]
-    return Command(words, tasks, sweep, launcher)
+    return Command(words, tasks, sweep, launcher, free=free)
+
+
+def free_keys(tasks: Sequence[Task]) -> frozenset[str]:
+    """The keys in which a member that has begun may differ: the place of its data too, if it is not what is swept."""
+    places = {task.stored.values["data"].get("path") for task in tasks}
+    return frozenset(FREE | {"data.path"} if len(places) == 1 else FREE)
 
 
 def member_command(directory: Path, words: Sequence[str], configs: Path) -> Command:
@@ -241,12 +255,16 @@ def _check_devices(devices: Iterable[Device]) -> None:
                 )
 
 
-def _check_member(place: Path, stored: Stored) -> None:
-    """A member that has begun goes on as it began."""
-    changed_keys = changes(record.read(place), stored) if holds_a_run(place) else []
+def _check_member(task: Task, free: Collection[str]) -> None:
+    """A member that has begun goes on as it began. One that is damaged fails alone, when its turn comes."""
+    try:
+        begun = record.read(task.directory) if holds_a_run(task.directory) else task.stored
+    except ConfigError:
+        return
+    changed_keys = changes(begun, task.stored, free)
     if changed_keys:
         raise ConfigError(
-            f"{place} was trained with another configuration: {', '.join(changed_keys)}. "
+            f"{task.directory} was trained with another configuration: {', '.join(changed_keys)}. "
             "Set hydra.sweep.dir to a new one"
         )
 

@@ -22,6 +22,7 @@ from vae.run_directory import LOG, set_aside
 from vae.stored import Task, literal
 
 NAME = "launch"
+LAUNCH_ERRORS: tuple[type[Exception], ...] = (OSError, HydraException, OmegaConfBaseException)
 
 
 def launch(command: Command, configs: Path, run: Callable[[Task], object]) -> None:
@@ -58,7 +59,7 @@ def show(command: Command, configs: Path) -> int:
         launch(command, configs, lambda _: None)
     except BrokenPipeError:  # nobody reads on
         console.discard()
-    except (OSError, HydraException, OmegaConfBaseException) as error:
+    except LAUNCH_ERRORS as error:
         sys.stderr.write(f"error: {one_line(said_by(error))}\n")
         return 1
     return 0
@@ -67,7 +68,7 @@ def show(command: Command, configs: Path) -> int:
 def refuse_irregular_log(path: Path) -> None:
     """Set aside what is no file in the place of the log: a link would be written through, a pipe waited for."""
     if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
-        sys.stderr.write(f"warning: {path} must be a file, is none. It is now {set_aside(path).name}\n")
+        sys.stderr.write(f"warning: {path} is not a regular file. It was renamed to {set_aside(path).name}\n")
 
 
 def place_of(command: Command) -> dict[str, Any]:

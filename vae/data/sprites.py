@@ -67,8 +67,13 @@ class Grid:
         return 2 * np.pi * (np.arange(count) % steps) / steps
 
 
-def load_sprites(grid: Grid, root: Path) -> PackedPixels:
+def load_sprites(grid: Grid, root: Path, *, keep: bool = True) -> PackedPixels:
     """All images of the grid, drawn the first time and read from `root` afterwards.
+
+    Args:
+        grid: of factors.
+        root: of the file.
+        keep: write what is drawn to `root`.
 
     Raises:
         DataError: the folder cannot be written or read.
@@ -76,7 +81,9 @@ def load_sprites(grid: Grid, root: Path) -> PackedPixels:
     path = cache_of(grid, root)
     try:
         bits = read_cache(path, grid)  # what is whole needs no lock: it may lie in a folder that cannot be written
-        if bits is None:
+        if bits is None and not keep:
+            bits = draw_grid(grid)
+        elif bits is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with locked(path.parent / ".lock", path):
                 bits = read_cache(path, grid)  # another process may have drawn while this one waited
@@ -113,9 +120,11 @@ def sprites_checksum(grid: Grid, root: Path) -> dict[str, str]:
     """The sha256 of the images, in hexadecimal digits, by the name of their file.
 
     Raises:
-        OSError: they have not been drawn.
+        OSError: the file cannot be read.
     """
     path = cache_of(grid, root)
+    if not path.is_file():
+        return {path.name: checksum(draw_grid(grid)).decode()}
     with path.open("rb") as file:
         return {path.name: file.readline()[len(MAGIC) :].decode().strip()}
 
