@@ -21,6 +21,7 @@ from vae.options import OPTIONS
 from vae.run_directory import CODES, SUMMARY, shown, write_atomically, write_json
 from vae.signals import StopRequest
 from vae.state import TrainState, means
+from vae.stored import FREE
 from vae.training import Training
 
 log = logging.getLogger(__name__)
@@ -106,19 +107,8 @@ def conditions(config: Config) -> dict[str, str | float]:
 
     Every value but beta, the seed, and those that say where and how fast things are done and not what is computed.
     """
-    free = (
-        "beta",
-        "seed",
-        "resume",
-        "device",
-        "threads",
-        "compile",
-        "disentanglement",
-        "evaluate_every_epochs",
-        *asked(config),
-    )
-    places = ("tracking.", "data.root", "data.download", "data.timeout_seconds")
-    return {key: value for key, value in flat(config).items() if key not in free and not key.startswith(places)}
+    free = FREE | {"beta", "seed", "evaluate_every_epochs"}
+    return {k: v for k, v in flat(config).items() if k not in free and k.partition(".")[0] not in free}
 
 
 def loss_change(training: Training) -> float | None:
