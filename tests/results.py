@@ -12,7 +12,16 @@ from vae import checkpoint
 from vae.run_directory import METRICS, read_summary
 
 # By a watcher.
-SEEN = ("epoch_sums", "interval_sums", "seconds", "best_elbo", "best_epoch", "epochs_without_better", "logged_lines")
+SEEN = (
+    "configuration",
+    "epoch_sums",
+    "interval_sums",
+    "seconds",
+    "best_elbo",
+    "best_epoch",
+    "epochs_without_better",
+    "logged_lines",
+)
 
 
 def result(run: Path) -> str:

@@ -54,8 +54,9 @@ def test_a_reader_that_goes_away_ends_neither_run_nor_sweep(tmp_path, few_images
     assert len(list((tmp_path / "sweep").glob("*/summary.json"))) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
-@pytest.mark.parametrize("moment", [0.15, 0.4, 1.0])
+@pytest.mark.parametrize(
+    ("number", "moment"), [(signal.SIGINT, 0.15), (signal.SIGINT, 1.0), (signal.SIGTERM, 0.4), (signal.SIGUSR1, 0.4)]
+)
 def test_a_signal_that_comes_before_the_run_is_one_line(tmp_path, few_images, number, moment):
     words = [*TRAIN, *quick(few_images), f"hydra.run.dir={tmp_path}/run", "epochs=1000"]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
