@@ -156,9 +156,8 @@ def test_no_word_in_a_directory_is_obeyed(tmp_path, few_run):
     assert "is not of this version" in one_error_line(done)
 
 
-@pytest.mark.parametrize("place", ["it's", "tick\\'q", "a, b=(c)", "ünï"])
-def test_runs_and_sweeps_lie_where_they_were_asked_to_whatever_the_name_is(tmp_path, few_images, place):
-    folder = tmp_path / place
+def test_runs_and_sweeps_lie_where_they_were_asked_to_whatever_the_name_is(tmp_path, few_images):
+    folder = tmp_path / "it's tick\\'q, a=(ü)"
     folder.mkdir()
     shutil.copy(few_images[1].removeprefix("data.path="), folder / "t.npz")
     quick = (*few_images, "epochs=1", "model.hidden=[8]", "tracking.tensorboard=false", "data.path=t.npz")
@@ -300,5 +299,3 @@ def test_no_directory_decides_where_data_are_written(tmp_path):
     )
     assert scripted.returncode == 0, scripted.stderr
     assert not elsewhere.exists()
-    assert run_train(f"resume={run}", "epochs=3", f"data.root={elsewhere}").returncode == 0
-    assert elsewhere.exists()
