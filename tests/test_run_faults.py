@@ -79,6 +79,7 @@ def test_too_little_memory_is_one_line(tmp_path, few_images):
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300, preexec_fn=limited)
     assert done.returncode == 1
     assert "there is not enough memory" in one_error_line(done)
+    assert "there is not enough memory" in read_summary(tmp_path / "run")["error"]  # MemoryError itself has no words
 
 
 def test_a_run_that_is_removed_while_it_trains_is_one_line(tmp_path, few_images):

@@ -171,7 +171,7 @@ def note_failure(directory: Path, config: Config, error: Exception, code: int) -
     """
     if read_summary(directory)["status"] == "done":
         return
-    summary = {"status": "failed", "code": code, "error": str(error), "beta": config.beta, "seed": config.seed}
+    summary = {"status": "failed", "code": code, "error": said(error), "beta": config.beta, "seed": config.seed}
     try:
         write_json(directory / SUMMARY, summary)
     except OSError as second:

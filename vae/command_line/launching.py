@@ -42,7 +42,7 @@ def launch(command: Command, configs: Path, run: Callable[[Task], object]) -> No
 
     if tasks:
         if command.sweep is None:
-            refuse_irregular_log(tasks[0].directory / LOG)
+            set_irregular_log_aside(tasks[0].directory / LOG)
         ConfigStore.instance().store(name=NAME, node=place_of(command))
     main = hydra.main(version_base="1.3", config_path=str(configs), config_name=NAME if tasks else "config")(start)
     sys.argv = [given[0], *command.words]
@@ -65,7 +65,7 @@ def show(command: Command, configs: Path) -> int:
     return 0
 
 
-def refuse_irregular_log(path: Path) -> None:
+def set_irregular_log_aside(path: Path) -> None:
     """Set aside what is no file in the place of the log: a link would be written through, a pipe waited for."""
     if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
         sys.stderr.write(f"warning: {path} is not a regular file. It was renamed to {set_aside(path).name}\n")
