@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from vae import console
+from vae.app import console
 
 SCRIPT = Path(__file__).resolve()
 CONFIGS = SCRIPT.parent / "configs"
@@ -11,19 +11,19 @@ CONFIGS = SCRIPT.parent / "configs"
 
 def main() -> int:
     """One run, or a sweep, each member of which is a run in a process of its own. Returns the exit code."""
-    from vae import command_line
+    from vae.app import command_line
 
     command = command_line.checked(sys.argv[1:], CONFIGS)
     if not command.tasks:
-        from vae.command_line import launching
+        from vae.app.command_line import launching
 
         return launching.show(command, CONFIGS)
     if command.sweep is not None:
-        from vae import sweep
+        from vae.app import sweep
 
         return sweep.run(command, CONFIGS, SCRIPT)
     try:
-        from vae import app  # torch is loaded here, when the configuration is known to be good
+        from vae.app import main as app  # torch is loaded here, when the configuration is known to be good
     except ImportError as error:  # of a damaged installation, or too little memory for it
         sys.stderr.write(f"error: {error}. Is the environment whole, and is there enough memory?\n")
         return 1

@@ -33,10 +33,10 @@ from benchmarks import (
 )
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.rows import HEADING, Absent, Row, line
-from vae.app import EXPECTED, exit_code
-from vae.build import prepare_torch, read_data
-from vae.products import products_by_onednn
-from vae.provenance import revision
+from vae.app.build import prepare_torch, read_data
+from vae.app.main import EXPECTED, exit_code
+from vae.run.provenance import revision
+from vae.training.products import products_by_onednn
 
 Subject = Callable[[Plan], Sequence[Row | Absent]]
 

@@ -18,11 +18,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vae import console
-from vae.app import EXPECTED, exit_code, said
-from vae.evaluation import disentanglement_numbers, final_numbers, tight_bound
-from vae.run_directory import BEST, LAST, SUMMARY, held, is_number, read_summary, write_json
-from vae.runs import Run, load_run
+from vae.app import console
+from vae.app.load import Run, load_run
+from vae.app.main import EXPECTED, exit_code, said
+from vae.disentanglement import disentanglement_numbers
+from vae.measures.evaluation import final_numbers, tight_bound
+from vae.run.directory import held
+from vae.run.files import write_json
+from vae.run.names import BEST, LAST, SUMMARY
+from vae.run.summary import is_number, read_summary
 
 TOLERANCE = 1e-5  # relative, for another machine or thread count; the same one agrees to the last digit
 SCORE_TOLERANCE = 0.01  # a classifier's answer to one image in a hundred may turn on the last digit of a code

@@ -16,7 +16,7 @@ from torch import Tensor, arange, zeros
 
 from benchmarks.ours import configured
 from benchmarks.with_pythae import Decoder, Encoder
-from vae.build import prepare_torch, read_data
+from vae.app.build import prepare_torch, read_data
 from vae.data import ImageSet
 
 LATENTS = 40

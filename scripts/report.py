@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from vae import console
+from vae.app import console
 from vae.report import PAGE, RESULTS, write_report
 
 
@@ -25,7 +25,7 @@ def main() -> int:
         found = write_report(folder)
     except OSError as error:
         print(f"error: the report could not be written: {error}", file=sys.stderr)
-        from vae.app import exit_code  # it loads torch for seconds, which a report does not need
+        from vae.app.main import exit_code  # it loads torch for seconds, which a report does not need
 
         return exit_code(error)
     if found is None:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import torch
 
-from vae import console, figures
-from vae.app import EXPECTED, exit_code, said
-from vae.evaluation import encode_images
-from vae.run_directory import BEST, LAST, write_atomically
-from vae.runs import load_run
+from vae.app import console
+from vae.app.load import load_run
+from vae.app.main import EXPECTED, exit_code, said
+from vae.figures import images as figures
+from vae.measures.evaluation import encode_images
+from vae.run.files import write_atomically
+from vae.run.names import BEST, LAST
 
 MARGIN = 24  # pixels between runs
 

@@ -19,13 +19,13 @@ import torch
 from results import logged
 from small_trainings import OBJECTIVES, small_training
 
-from vae import checkpoint
 from vae.data import ImageSet, Splits
-from vae.model import conv_vae
-from vae.products import choose_library
-from vae.run_directory import has_checkpoint
-from vae.schedules import Piecewise
-from vae.training import fit
+from vae.model.burgess import conv_vae
+from vae.objectives.schedules import Piecewise
+from vae.run import checkpoint
+from vae.run.directory import has_checkpoint
+from vae.training.loop import fit
+from vae.training.products import choose_library
 
 KINDS = {
     "beta": {"beta": 4.0, "warmup": 7},

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from vae import checkpoint
-from vae.run_directory import METRICS, read_summary
+from vae.run import checkpoint
+from vae.run.names import METRICS
+from vae.run.summary import read_summary
 
 # By a watcher.
 SEEN = (

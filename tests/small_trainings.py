@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from vae import checkpoint
 from vae.data import ImageSet, Splits
-from vae.model import mlp_vae
+from vae.model.mlp import mlp_vae
 from vae.objectives import (
     BetaObjective,
     CapacityObjective,
@@ -18,11 +17,12 @@ from vae.objectives import (
     TotalCorrelationObjective,
     discriminator,
 )
-from vae.optimizers import Adam
-from vae.schedules import LinearWarmup
-from vae.state import TrainState, no_sums
-from vae.tracking import Progress, Tracker
-from vae.training import Options, Training
+from vae.objectives.optimizers import Adam
+from vae.objectives.schedules import LinearWarmup
+from vae.run import checkpoint
+from vae.run.tracking import Progress, Tracker
+from vae.training.loop import Options, Training
+from vae.training.state import TrainState, no_sums
 
 OPTIONS = Options(
     epochs=2,

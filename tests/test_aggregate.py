@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from vae.aggregate import minibatch_log_densities
+from vae.objectives.aggregate import minibatch_log_densities
 
 
 def posteriors(images, latent, seed=0):

@@ -13,11 +13,12 @@ import pytest
 import torch
 from command import ROOT, SMALL, one_error_line, run, run_train
 
-from vae import app, checkpoint
-from vae.command_line import register_schema
-from vae.command_line.composition import Composer
-from vae.run_directory import RunExistsError, held
-from vae.stored import Task
+from vae.app import main as app
+from vae.app.command_line import register_schema
+from vae.app.command_line.composition import Composer
+from vae.run import checkpoint
+from vae.run.directory import RunExistsError, held
+from vae.run.record import Task
 
 pytestmark = pytest.mark.usefixtures("mnist_root")
 
@@ -275,10 +276,10 @@ runpy.run_path("train.py", run_name="__main__")
 @pytest.mark.parametrize(
     ("where", "saved"),
     [
-        ("vae.app.read_data", None),
-        ("vae.training.encode_images", 9),
-        ("vae.monitoring.draw", 39),
-        ("vae.conclusion.final_numbers", 40),
+        ("vae.app.main.read_data", None),
+        ("vae.training.loop.encode_images", 9),
+        ("vae.training.monitoring.draw", 39),
+        ("vae.training.conclusion.final_numbers", 40),
     ],
 )
 def test_a_signal_where_no_step_is_made_stops_at_once_and_the_run_continues(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vae.command_line import checked
+from vae.app.command_line import checked
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"

@@ -8,13 +8,12 @@ import torch
 from command import ROOT
 from torch import nn
 
-from vae import products
-from vae.build import build_objective, build_options, build_vae, choose_device, new_state, prepare_torch
-from vae.command_line import compose
+from vae.app.build import build_objective, build_options, build_vae, choose_device, new_state, prepare_torch
+from vae.app.command_line import compose
 from vae.config import ConfigError, Device
-from vae.distributions import LogvarBounds
-from vae.model import BernoulliHead, GaussianHead
-from vae.networks import ConvEncoder, MLPEncoder
+from vae.model.burgess import ConvEncoder
+from vae.model.heads import BernoulliHead, GaussianHead
+from vae.model.mlp import MLPEncoder
 from vae.objectives import (
     BetaObjective,
     CapacityObjective,
@@ -25,8 +24,10 @@ from vae.objectives import (
     TargetRateObjective,
     TotalCorrelationObjective,
 )
-from vae.optimizers import Adagrad, Adam
-from vae.schedules import CyclicalWarmup, LinearWarmup, Piecewise
+from vae.objectives.optimizers import Adagrad, Adam
+from vae.objectives.schedules import CyclicalWarmup, LinearWarmup, Piecewise
+from vae.probability.distributions import LogvarBounds
+from vae.training import products
 
 IMAGE = (1, 28, 28)
 CPU = torch.device("cpu")
@@ -185,7 +186,7 @@ def test_auto_takes_an_accelerator_where_there_is_one():
 def test_large_blocks_come_from_the_memory_that_is_kept(how, mapped):
     script = (
         "import ctypes, torch\n"
-        "from vae.build import keep_freed_memory\n"
+        "from vae.app.build import keep_freed_memory\n"
         "class Info(ctypes.Structure): _fields_ = [(str(i), ctypes.c_size_t) for i in range(10)]\n"
         "mallinfo = ctypes.CDLL(None).mallinfo2; mallinfo.restype = Info\n"
         "def mapped(): return getattr(mallinfo(), '3')  # blocks that go back to the system when they are freed\n"

@@ -12,9 +12,9 @@ import pytest
 import torch
 from command import ROOT
 
-from vae import checkpoint
-from vae.checkpoint import CheckpointError, load, load_newest, save
-from vae.run_directory import write_atomically
+from vae.run import checkpoint
+from vae.run.checkpoint import CheckpointError, load, load_newest, save
+from vae.run.files import write_atomically
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path):
     write_atomically(path, b"old")
     # A limit on the size of files is the full disk that a test can make.
     code = (
-        "import signal, sys; from pathlib import Path; from vae.run_directory import write_atomically\n"
+        "import signal, sys; from pathlib import Path; from vae.run.files import write_atomically\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "try: write_atomically(Path(sys.argv[1]), bytes(100_000))\n"
         "except OSError as error: sys.exit(error.errno)"
@@ -274,7 +274,7 @@ def test_damaged_checkpoints_are_kept_under_other_names(tmp_path, state):
 
 def test_several_processes_may_write_one_file_at_once(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from vae.run_directory import write_atomically\n"
+        "import sys; from pathlib import Path; from vae.run.files import write_atomically\n"
         "for _ in range(300): write_atomically(Path(sys.argv[1]), sys.argv[2].encode() * 50_000, durable=False)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "file")]

@@ -14,9 +14,9 @@ from results import logged, result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from vae import stored
-from vae.run_directory import METRICS, SUMMARY
-from vae.tracking import Tracker
+from vae.run import record as stored
+from vae.run.names import METRICS, SUMMARY
+from vae.run.tracking import Tracker
 
 KILLED = """
 import os, runpy, signal, sys

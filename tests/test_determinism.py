@@ -10,7 +10,7 @@ import pytest
 from command import ROOT, made_once, run_train
 from results import result
 
-from vae import checkpoint
+from vae.run import checkpoint
 
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 ALONE = {

@@ -7,16 +7,7 @@ import pytest
 from known_codes import SMALL, UNBOUNDED, grid, identity, noisy, nothing, seeded, shuffled, twice
 
 from vae.data.factors import Factors
-from vae.disentanglement import (
-    Codes,
-    Sizes,
-    expected_seconds,
-    of_codes,
-    of_levels,
-    only,
-    score,
-    too_many,
-)
+from vae.disentanglement import Codes, Sizes, expected_seconds, of_codes, of_levels, only, score, too_many
 from vae.disentanglement.irs import irs_of
 from vae.disentanglement.sap import sap
 

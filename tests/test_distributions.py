@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.distributions import Independent, Normal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from vae.distributions import (
+from vae.probability.distributions import (
     Bernoulli,
     DiagonalNormal,
     Gaussian,
@@ -19,7 +19,8 @@ from vae.distributions import (
     log_sum_exp,
     logvar_of,
 )
-from vae.divergences import NonFiniteError, kl_to_standard_normal
+from vae.probability.divergences import kl_to_standard_normal
+from vae.probability.finite import NonFiniteError
 
 laws = settings(max_examples=200, deadline=None)
 anything = st.floats(width=32, allow_nan=False)

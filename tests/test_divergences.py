@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Categorical, MultivariateNormal, Normal, kl_divergence
 
-from vae.divergences import (
-    NonFiniteError,
+from vae.probability.divergences import (
     cross_entropy,
     entropy,
     kl_categorical,
@@ -17,8 +16,8 @@ from vae.divergences import (
     kl_to_standard_normal,
     kl_to_standard_normal_terms,
     mutual_information,
-    refuse_nan,
 )
+from vae.probability.finite import NonFiniteError, refuse_nan
 
 laws = settings(max_examples=60, deadline=None)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy
 
-from vae.estimators import (
+from vae.measures import (
     active_by_posterior_variance,
     active_by_rate,
     active_by_variance,

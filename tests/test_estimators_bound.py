@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.distributions import MultivariateNormal
 
-from vae.divergences import NonFiniteError
-from vae.estimators import bound as room
-from vae.estimators import importance_weighted_bound, log_mean_exp
-from vae.model import VAE, GaussianHead, mlp_vae
+from vae.measures import bound as room
+from vae.measures import importance_weighted_bound, log_mean_exp
+from vae.model.heads import GaussianHead
+from vae.model.mlp import mlp_vae
+from vae.model.vae import VAE
 from vae.objectives import elbo_terms
+from vae.probability.finite import NonFiniteError
 
 laws = settings(max_examples=100, deadline=None)
 VARIANCE = 0.25

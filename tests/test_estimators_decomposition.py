@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from vae.aggregate import minibatch_log_densities
-from vae.divergences import kl_to_standard_normal
-from vae.estimators import RateDecomposition, aggregate_log_densities, decompose_rate, gaussian_total_correlation
-from vae.estimators import decomposition as room
+from vae.measures import RateDecomposition, aggregate_log_densities, decompose_rate, gaussian_total_correlation
+from vae.measures import decomposition as room
+from vae.objectives.aggregate import minibatch_log_densities
+from vae.probability.divergences import kl_to_standard_normal
 
 laws = settings(max_examples=50, deadline=None)
 

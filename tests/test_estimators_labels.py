@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from vae.divergences import entropy
-from vae.estimators import label_information
+from vae.measures import label_information
+from vae.probability.divergences import entropy
 
 
 def seeded(seed: int) -> torch.Generator:

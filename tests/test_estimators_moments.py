@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from vae.distributions import DiagonalNormal
-from vae.estimators import aggregate_kl, aggregate_posterior, gaussian_total_correlation
+from vae.measures import aggregate_kl, aggregate_posterior, gaussian_total_correlation
+from vae.probability.distributions import DiagonalNormal
 
 
 def tensor(values) -> torch.Tensor:

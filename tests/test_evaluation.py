@@ -11,10 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vae import evaluation
 from vae.data import ImageSet
-from vae.estimators import importance_weighted_bound
-from vae.evaluation import (
+from vae.measures import evaluation, importance_weighted_bound
+from vae.measures.evaluation import (
     EVALUATION_SEED,
     Encoding,
     aggregate_numbers,
@@ -27,7 +26,8 @@ from vae.evaluation import (
     per_latent,
     tight_bound,
 )
-from vae.model import VAE, mlp_vae
+from vae.model.mlp import mlp_vae
+from vae.model.vae import VAE
 
 LATENTS = 4
 

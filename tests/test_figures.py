@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from vae import figures
-from vae.figures import GAP, grid
-from vae.model import VAE, conv_vae, mlp_vae
+from vae.figures import images as figures
+from vae.figures.images import GAP, grid
+from vae.model.burgess import conv_vae
+from vae.model.mlp import mlp_vae
+from vae.model.vae import VAE
 
 WHITE = 255
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from command import ROOT, SMALL, one_error_line, run_train
 
-from vae import sweep
-from vae.run_directory import read_summary
-from vae.stored import Stored, Task
-from vae.tracking import Tracker
+from vae.app import sweep
+from vae.run.record import Stored, Task
+from vae.run.summary import read_summary
+from vae.run.tracking import Tracker
 
 pytestmark = pytest.mark.usefixtures("mnist_root")
 

@@ -8,11 +8,14 @@ import torch
 from torch import nn
 
 from vae.data import read_idx
-from vae.distributions import LogvarBounds
-from vae.divergences import NonFiniteError
-from vae.model import VAE, BernoulliHead, ConvDecoder, GaussianHead, conv_vae, mlp_vae
+from vae.model.burgess import ConvDecoder, conv_vae
+from vae.model.heads import BernoulliHead, GaussianHead
+from vae.model.mlp import mlp_vae
+from vae.model.vae import VAE
 from vae.objectives import BetaObjective, elbo_terms
-from vae.schedules import LinearWarmup
+from vae.objectives.schedules import LinearWarmup
+from vae.probability.distributions import LogvarBounds
+from vae.probability.finite import NonFiniteError
 
 IMAGE = (1, 28, 28)
 MAKE = {

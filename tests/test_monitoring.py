@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vae import plots
-from vae.evaluation import Encoding, encode_images, encode_posteriors
-from vae.model import VAE, mlp_vae
-from vae.monitoring import (
+from vae.figures import plots
+from vae.measures.evaluation import Encoding, encode_images, encode_posteriors
+from vae.model.mlp import mlp_vae
+from vae.model.vae import VAE
+from vae.run.tracking import Tracker
+from vae.training.monitoring import (
     CHARTS,
     collapse_alarm,
     decompose,
@@ -25,7 +27,6 @@ from vae.monitoring import (
     show_embedding,
     show_pictures,
 )
-from vae.tracking import Tracker
 
 ALWAYS = {"reconstructions", "samples", "traversals", "rate_per_latent", "correlation"}
 

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from vae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, RowwiseLinear, halvings, mlp
+from vae.model.burgess import ConvDecoder, ConvEncoder, halvings
+from vae.model.layers import RowwiseLinear, mlp
+from vae.model.mlp import MLPDecoder, MLPEncoder
 
 
 def widths(layers: nn.Module) -> list[tuple[int, int]]:

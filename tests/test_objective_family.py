@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from vae.distributions import DiagonalNormal
-from vae.estimators import importance_weighted_bound
-from vae.model import mlp_vae
+from vae.measures import importance_weighted_bound
+from vae.model.mlp import mlp_vae
 from vae.objectives import (
     BetaObjective,
     CapacityObjective,
@@ -25,7 +24,8 @@ from vae.objectives import (
     elbo_terms,
 )
 from vae.objectives.dip import covariance_of
-from vae.schedules import LinearWarmup
+from vae.objectives.schedules import LinearWarmup
+from vae.probability.distributions import DiagonalNormal
 
 ONE = LinearWarmup(1.0)
 CPU = torch.device("cpu")

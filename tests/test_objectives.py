@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy
 
-from vae.distributions import Bernoulli, DiagonalNormal
-from vae.model import GaussianHead, conv_vae, mlp_vae
+from vae.model.burgess import conv_vae
+from vae.model.heads import GaussianHead
+from vae.model.mlp import mlp_vae
 from vae.objectives import BetaObjective, Terms, elbo_terms, normalised_beta
-from vae.schedules import LinearWarmup
+from vae.objectives.schedules import LinearWarmup
+from vae.probability.distributions import Bernoulli, DiagonalNormal
 
 laws = settings(max_examples=100, deadline=None)
 nats = st.floats(-1e3, 1e3)

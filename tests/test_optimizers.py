@@ -7,7 +7,7 @@ import torch
 from command import run
 from torch import nn
 
-from vae.optimizers import Adagrad, Adam
+from vae.objectives.optimizers import Adagrad, Adam
 
 PAIRS = {
     "adam": (

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vae import plots
+from vae.figures import plots
 
 WHITE = 255
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae import products
+from vae.training import products
 
 CPU = torch.device("cpu")
 # Of the network of `pytorch_example` and a batch of it: forward, to the input, and to the weight.

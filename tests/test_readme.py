@@ -10,7 +10,7 @@ import tomllib
 import pytest
 from command import ROOT, run, run_train
 
-from vae.command_line import checked
+from vae.app.command_line import checked
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
@@ -27,7 +27,7 @@ def test_every_command_is_of_a_kind_that_is_tested():
 def test_every_training_command_composes(command, monkeypatch, finished_run):
     words = command.replace("outputs/RUN", str(finished_run))
     words = shlex.split(words)[2:]
-    monkeypatch.setattr("vae.command_line._check_devices", lambda _: None)  # cuda is for those who have it
+    monkeypatch.setattr("vae.app.command_line._check_devices", lambda _: None)  # cuda is for those who have it
     assert checked(words, CONFIGS)
 
 

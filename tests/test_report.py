@@ -32,9 +32,9 @@ from fake_runs import (
 )
 from scipy import stats
 
-from vae import stored
-from vae.command_line import register_schema
-from vae.command_line.composition import Composer
+from vae.app.command_line import register_schema
+from vae.app.command_line.composition import Composer
+from vae.app.sweep import conclude
 from vae.report import PAGE, RESULTS, read_members, text_table, write_report
 from vae.report.page import how_many_fit, ranks
 from vae.report.plots import short_names
@@ -42,9 +42,9 @@ from vae.report.selection import supervised_choices, unsupervised_ranking
 from vae.report.statistics import estimate, estimates, rank_correlations, slopes
 from vae.report.tables import DEPENDENCE, shown
 from vae.report.tables import SCORES_AND_BASELINES as TITLES
-from vae.run_directory import temporary_of
-from vae.stored import Task
-from vae.sweep import conclude
+from vae.run import record as stored
+from vae.run.files import temporary_of
+from vae.run.record import Task
 
 HOSTILE = """it's <script>alert("x")</script> & </svg> "quoted\""""
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from fake_runs import LATENTS, grouped_of, page_of, put_codes, put_picture, put_run, put_sweep, rows_of, summary_of
 
+from vae.app.sweep import conclude, member_line
 from vae.report import PAGE, read_members, settings
 from vae.report.page import Picture, origin_line, traversals
-from vae.run_directory import read_origin, read_summary
-from vae.sweep import conclude, member_line
+from vae.run.summary import read_origin, read_summary
 
 
 @pytest.fixture(scope="module")

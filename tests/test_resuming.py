@@ -10,15 +10,16 @@ from kills import same
 from results import logged
 from small_trainings import OBJECTIVES, StopAfter, parameters
 
-from vae import checkpoint
-from vae import training as training_room
-from vae.model import conv_vae, mlp_vae
+from vae.model.burgess import conv_vae
+from vae.model.mlp import mlp_vae
 from vae.objectives import BetaObjective
-from vae.run_directory import METRICS
-from vae.schedules import LinearWarmup
-from vae.signals import StopNow
-from vae.state import load_parameters
-from vae.training import fit
+from vae.objectives.schedules import LinearWarmup
+from vae.run import checkpoint
+from vae.run.names import METRICS
+from vae.run.signals import StopNow
+from vae.training import loop as training_room
+from vae.training.loop import fit
+from vae.training.state import load_parameters
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 6])  # an epoch has 4

@@ -12,8 +12,10 @@ import pytest
 from command import ROOT
 from filelock import FileLock
 
-from vae import run_directory
-from vae.run_directory import FIGURES, LOCK, LOCK_HOLDER, RunExistsError, held, leftovers_of, temporary_of
+from vae.run import directory as run_directory
+from vae.run.directory import RunExistsError, held
+from vae.run.files import leftovers_of, temporary_of
+from vae.run.names import FIGURES, LOCK, LOCK_HOLDER
 
 # The lock
 
@@ -77,7 +79,7 @@ def test_a_lock_that_a_process_of_another_host_has_left_names_file_host_and_proc
 
 
 def test_a_lock_is_free_after_its_process_was_killed(tmp_path):
-    code = "import os, signal, sys; from pathlib import Path; from vae.run_directory import held\n"
+    code = "import os, signal, sys; from pathlib import Path; from vae.run.directory import held\n"
     code += "with held(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=False)
     assert (tmp_path / LOCK_HOLDER).exists()
@@ -116,7 +118,7 @@ def test_what_kills_have_left_is_removed_and_nothing_else(tmp_path):
 
 def test_a_kill_while_a_file_is_written_leaves_what_is_found_as_a_leftover(tmp_path):
     code = (
-        "import os, signal, sys; from pathlib import Path; from vae.run_directory import write_atomically\n"
+        "import os, signal, sys; from pathlib import Path; from vae.run.files import write_atomically\n"
         "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
         "write_atomically(Path(sys.argv[1]), b'new')"
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from command import ROOT, one_error_line, run_train
 
-from vae.run_directory import read_summary
+from vae.run.summary import read_summary
 
 TRAIN = [sys.executable, str(ROOT / "train.py")]
 

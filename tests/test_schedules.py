@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule, unfinished
+from vae.objectives.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule, unfinished
 
 values = st.floats(0.0, 1e6)
 lengths = st.integers(1, 100_000)

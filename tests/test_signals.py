@@ -7,7 +7,7 @@ import signal
 import pytest
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from vae.signals import SIGNALS, StopNow, StopRequest
+from vae.run.signals import SIGNALS, StopNow, StopRequest
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -13,10 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from vae import stored
-from vae.command_line import compose, register_schema
-from vae.command_line.composition import Composer
+from vae.app.command_line import compose, register_schema
+from vae.app.command_line.composition import Composer
 from vae.config import ConfigError
+from vae.run import record as stored
 
 CONFIGS = ROOT / "configs"
 FILES = (".hydra/config.yaml", "checkpoints/config.yaml")

@@ -11,11 +11,12 @@ import pytest
 import torch
 from command import MEMBER, ROOT, SMALL, gone, run_train
 
-from vae import checkpoint, stored
-from vae.command_line import MEMBER_OPTION
-from vae.run_directory import read_summary
-from vae.stored import Task
-from vae.sweep import conclude, is_done
+from vae.app.command_line import MEMBER_OPTION
+from vae.app.sweep import conclude, is_done
+from vae.run import checkpoint
+from vae.run import record as stored
+from vae.run.record import Task
+from vae.run.summary import read_summary
 
 QUICK = (*SMALL, "tracking.tensorboard=false", "threads=1")
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")

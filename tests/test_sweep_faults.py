@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from command import ROOT, run_train
 
-from vae import stored, sweep
-from vae.run_directory import read_summary
-from vae.stored import Task
-from vae.sweep import run_member
+from vae.app import sweep
+from vae.app.sweep import run_member
+from vae.run import record as stored
+from vae.run.record import Task
+from vae.run.summary import read_summary
 
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 

@@ -13,7 +13,7 @@ from command import SMALL, run_train
 
 from vae.config import Binarisation, Dataset
 from vae.data import ImageSet, load_splits
-from vae.monitoring import CHARTS, HISTOGRAM_IMAGES, PROJECTED_IMAGES, RECONSTRUCTED, TERMS
+from vae.training.monitoring import CHARTS, HISTOGRAM_IMAGES, PROJECTED_IMAGES, RECONSTRUCTED, TERMS
 
 # Of `finished_run`: 50 000 images in batches of 500, two epochs, a logged step every 20.
 RUN = "beta=4"

@@ -24,9 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vae import tracking
-from vae.run_directory import read_summary, write_json
-from vae.tracking import METRICS, Progress, Tracker, latent_tag, read_metrics
+from vae.run import tracking
+from vae.run.files import write_json
+from vae.run.summary import read_summary
+from vae.run.tracking import METRICS, Progress, Tracker, latent_tag, read_metrics
 
 
 def lines(directory: Path) -> list[dict[str, float]]:
@@ -309,7 +310,7 @@ def last_of_each_line(text: str) -> str:
 
 def test_on_a_terminal_the_bar_can_be_hidden():
     script = (
-        "from vae.tracking import Progress\n"
+        "from vae.run.tracking import Progress\n"
         "progress = Progress(2, 0, shown=False)\n"
         "progress.advance(); progress.show(1, {'elbo': -1.0, 'distortion': 1.0, 'rate': 0.0}); progress.close()\n"
         "print('done')"
@@ -318,7 +319,7 @@ def test_on_a_terminal_the_bar_can_be_hidden():
 
 
 def test_the_bar_of_a_continued_run_starts_where_it_was():
-    script = "from vae.tracking import Progress\nProgress(100, 40, shown=True).close()"
+    script = "from vae.run.tracking import Progress\nProgress(100, 40, shown=True).close()"
     assert "40/100" in on_a_terminal("-c", script)
 
 
@@ -508,7 +509,7 @@ def test_an_event_file_in_the_way_of_a_link_is_not_written_through(tmp_path, cap
 @pytest.mark.parametrize("closed", ["sys.stderr.close()", "sys.stderr = None"])
 def test_without_a_stderr_there_is_no_bar(closed):
     script = (
-        f"import sys\nfrom vae.tracking import Progress\n{closed}\nprogress = Progress(2, 0, shown=True)\n"
+        f"import sys\nfrom vae.run.tracking import Progress\n{closed}\nprogress = Progress(2, 0, shown=True)\n"
         "progress.advance(); progress.show(1, {'elbo': -1.0, 'distortion': 1.0, 'rate': 0.0}); progress.close()\n"
         "print('done')"
     )

@@ -13,16 +13,20 @@ from small_trainings import OBJECTIVES, StopAfter, parameters
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vae import app, checkpoint, products
-from vae.command_line import compose
+from vae.app import main as app
+from vae.app.command_line import compose
 from vae.data import ImageSet
-from vae.divergences import NonFiniteError
-from vae.model import GaussianHead, conv_vae, mlp_vae
+from vae.model.burgess import conv_vae
+from vae.model.heads import GaussianHead
+from vae.model.mlp import mlp_vae
 from vae.objectives import BetaObjective, CapacityObjective, TargetRateObjective
-from vae.optimizers import Optimizer
-from vae.schedules import LinearWarmup, Piecewise
-from vae.state import floats, means
-from vae.training import fit, save, train_epoch, train_step
+from vae.objectives.optimizers import Optimizer
+from vae.objectives.schedules import LinearWarmup, Piecewise
+from vae.probability.finite import NonFiniteError
+from vae.run import checkpoint
+from vae.training import products
+from vae.training.loop import fit, save, train_epoch, train_step
+from vae.training.state import floats, means
 
 
 @pytest.mark.parametrize("make", [mlp_vae, conv_vae])
@@ -238,7 +242,7 @@ def test_without_validation_images_the_newest_is_the_best(begin, tmp_path, split
 
 def test_pictures_are_of_epochs_10_100_and_the_last(begin, tmp_path, splits, monkeypatch):
     steps = []
-    monkeypatch.setattr("vae.monitoring.show_pictures", lambda *given: steps.append(given[-1]))
+    monkeypatch.setattr("vae.training.monitoring.show_pictures", lambda *given: steps.append(given[-1]))
     fit(begin(tmp_path, splits, epochs=12))
     assert steps == [10 * 4, 12 * 4]
 

@@ -25,7 +25,7 @@ from test_bad_command_lines import TABLE
 
 from vae.config import Dataset
 from vae.data import ensure_files, read_idx
-from vae.run_directory import LAST_CHECKPOINT, METRICS
+from vae.run.names import LAST_CHECKPOINT, METRICS
 
 TRAIN = [sys.executable, str(ROOT / "train.py")]
 SHORT = ("epochs=6", "batch_size=100", "model.hidden=[64]", "model.latent_dim=2", "threads=1")

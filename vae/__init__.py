@@ -13,46 +13,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vae.distributions import Bernoulli as Bernoulli
-    from vae.distributions import DiagonalNormal as DiagonalNormal
-    from vae.distributions import Gaussian as Gaussian
-    from vae.distributions import LogvarBounds as LogvarBounds
-    from vae.divergences import cross_entropy as cross_entropy
-    from vae.divergences import entropy as entropy
-    from vae.divergences import kl_categorical as kl_categorical
-    from vae.divergences import kl_normal as kl_normal
-    from vae.divergences import kl_to_standard_normal as kl_to_standard_normal
-    from vae.divergences import kl_to_standard_normal_terms as kl_to_standard_normal_terms
-    from vae.divergences import mutual_information as mutual_information
-    from vae.estimators import importance_weighted_bound as importance_weighted_bound
-    from vae.model import VAE as VAE
-    from vae.model import conv_vae as conv_vae
-    from vae.model import mlp_vae as mlp_vae
+    from vae.measures import importance_weighted_bound as importance_weighted_bound
+    from vae.model.burgess import conv_vae as conv_vae
+    from vae.model.mlp import mlp_vae as mlp_vae
+    from vae.model.vae import VAE as VAE
     from vae.objectives import BetaObjective as BetaObjective
     from vae.objectives import Terms as Terms
     from vae.objectives import elbo_terms as elbo_terms
-    from vae.schedules import LinearWarmup as LinearWarmup
+    from vae.objectives.schedules import LinearWarmup as LinearWarmup
+    from vae.probability.distributions import Bernoulli as Bernoulli
+    from vae.probability.distributions import DiagonalNormal as DiagonalNormal
+    from vae.probability.distributions import Gaussian as Gaussian
+    from vae.probability.distributions import LogvarBounds as LogvarBounds
+    from vae.probability.divergences import cross_entropy as cross_entropy
+    from vae.probability.divergences import entropy as entropy
+    from vae.probability.divergences import kl_categorical as kl_categorical
+    from vae.probability.divergences import kl_normal as kl_normal
+    from vae.probability.divergences import kl_to_standard_normal as kl_to_standard_normal
+    from vae.probability.divergences import kl_to_standard_normal_terms as kl_to_standard_normal_terms
+    from vae.probability.divergences import mutual_information as mutual_information
 
 _HOME = {
-    "Bernoulli": "distributions",
-    "DiagonalNormal": "distributions",
-    "Gaussian": "distributions",
-    "LogvarBounds": "distributions",
-    "cross_entropy": "divergences",
-    "entropy": "divergences",
-    "kl_categorical": "divergences",
-    "kl_normal": "divergences",
-    "kl_to_standard_normal": "divergences",
-    "kl_to_standard_normal_terms": "divergences",
-    "mutual_information": "divergences",
-    "importance_weighted_bound": "estimators",
-    "VAE": "model",
-    "conv_vae": "model",
-    "mlp_vae": "model",
+    "importance_weighted_bound": "measures",
+    "conv_vae": "model.burgess",
+    "mlp_vae": "model.mlp",
+    "VAE": "model.vae",
     "BetaObjective": "objectives",
     "Terms": "objectives",
     "elbo_terms": "objectives",
-    "LinearWarmup": "schedules",
+    "LinearWarmup": "objectives.schedules",
+    "Bernoulli": "probability.distributions",
+    "DiagonalNormal": "probability.distributions",
+    "Gaussian": "probability.distributions",
+    "LogvarBounds": "probability.distributions",
+    "cross_entropy": "probability.divergences",
+    "entropy": "probability.divergences",
+    "kl_categorical": "probability.divergences",
+    "kl_normal": "probability.divergences",
+    "kl_to_standard_normal": "probability.divergences",
+    "kl_to_standard_normal_terms": "probability.divergences",
+    "mutual_information": "probability.divergences",
 }
 __all__ = list(_HOME)
 

@@ -6,7 +6,8 @@ from benchmarks import ours
 from benchmarks.plan import Plan
 from benchmarks.rows import Row
 from benchmarks.turns import seconds_of, take_turns
-from vae.evaluation import disentanglement_numbers, encode_images, final_numbers, tight_bound
+from vae.disentanglement import disentanglement_numbers
+from vae.measures.evaluation import encode_images, final_numbers, tight_bound
 
 SAMPLES = 5_000
 TEST_IMAGES = 10_000

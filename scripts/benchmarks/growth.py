@@ -8,9 +8,9 @@ from benchmarks import ours
 from benchmarks.plan import Plan
 from benchmarks.rows import Row, Target
 from benchmarks.turns import ratio, take_turns
-from vae import training
-from vae.build import read_data
+from vae.app.build import read_data
 from vae.data import Splits
+from vae.training import loop as training
 
 BATCH_SIZES = (32, 128, 512, 2048)
 IMAGES = 12_800  # of an epoch, where the number of images is not what grows

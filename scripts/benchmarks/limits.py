@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vae import training
+from vae.training import loop as training
 
 SIDES = (768, 1024, 1536)  # of the square matrices: large enough for any cache, small enough to be repeated
 REPETITIONS = 8

@@ -10,8 +10,10 @@ from unittest.mock import patch
 from benchmarks import ours
 from benchmarks.plan import Plan
 from benchmarks.rows import Row, Target
-from vae import monitoring, plots, training  # noqa: F401 - a run loads matplotlib before its first step
-from vae.tracking import Tracker
+from vae.figures import plots  # noqa: F401 - a run loads matplotlib before its first step
+from vae.run.tracking import Tracker
+from vae.training import loop as training
+from vae.training import monitoring
 
 PROMISED_EPOCHS = 25  # the default
 Functions = Sequence[tuple[Any, str]]

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 
 from benchmarks.rows import Absent
-from vae import training
-from vae.build import build_objective, build_options, build_vae, new_state, prepare_torch, read_data
-from vae.command_line import compose
+from vae.app.build import build_objective, build_options, build_vae, new_state, prepare_torch, read_data
+from vae.app.command_line import compose
 from vae.config import Config
 from vae.data import ImageSet, Splits
 from vae.data.packed import PackedPixels, pack
-from vae.products import emulates_bf16
-from vae.state import means
-from vae.tracking import Progress, Tracker
+from vae.run.tracking import Progress, Tracker
+from vae.training import loop as training
+from vae.training.products import emulates_bf16
+from vae.training.state import means
 
 ROOT = Path(__file__).resolve().parents[2]
 GREY = ("experiment=pytorch_example", "device=cpu")  # the pixels that tutorials and the other projects train on

@@ -7,7 +7,7 @@ from benchmarks.plan import Plan
 from benchmarks.rows import Row, Target
 from benchmarks.steps import steps
 from benchmarks.turns import Seconds, ratio, take_turns
-from vae import training
+from vae.training import loop as training
 
 PAPER = "the paper's recipe"
 

@@ -17,9 +17,9 @@ from benchmarks.limits import gemm_rate, step_flops
 from benchmarks.plan import Plan
 from benchmarks.rows import Absent, Row, Target
 from benchmarks.turns import ratio, seconds_of, take_turns
-from vae import training
 from vae.data.images import epoch_order, redraw
-from vae.products import fp32_products, products_by_onednn
+from vae.training import loop as training
+from vae.training.products import fp32_products, products_by_onednn
 
 IMAGES = 12_800  # enough that a batch is not in the cache
 SHARE = Target(55.0, 70.0)

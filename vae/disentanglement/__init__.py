@@ -3,12 +3,15 @@
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.random import Generator
 
 from vae.data.factors import Factors
+from vae.data.images import ImageSet
 from vae.disentanglement.beta_vae_score import beta_vae_score
 from vae.disentanglement.codes import Codes
 from vae.disentanglement.dci import dci
@@ -21,6 +24,8 @@ from vae.disentanglement.modularity import modularity, modularity_explicitness
 from vae.disentanglement.sap import sap, sap_continuous
 from vae.disentanglement.udr import udr
 from vae.disentanglement.unsupervised import dependence
+from vae.measures.evaluation import encode_posteriors
+from vae.model.vae import VAE
 
 __all__ = ["Codes", "Scores", "Sizes", "expected_seconds", "score", "too_many", "udr"]
 
@@ -208,3 +213,24 @@ def of_levels(codes: Codes, seed: int, sizes: Sizes, workers: int) -> tuple[dict
 def chance(seed: int, what: str) -> Generator:
     """A generator for each purpose, so that what one metric draws never changes another."""
     return np.random.default_rng([seed, zlib.crc32(what.encode())])
+
+
+def disentanglement_numbers(vae: VAE, images: ImageSet) -> dict[str, Any]:
+    """Every metric of `vae.disentanglement` from one encoding of `images`, as `summary.json` holds them.
+
+    The scores by name, the matrices (latents, factors) that they come from, the names of the factors that are scored,
+    and of those that are not with the reason.
+
+    Raises:
+        ValueError: the factors of the images are not known.
+    """
+    if images.factors is None:
+        raise ValueError("the metrics need images whose factors are known, got images without any")
+    mean, logvar = encode_posteriors(vae, images)
+    scores = score(mean.numpy(), logvar.numpy(), images.factors, workers=torch.get_num_threads())
+    return {
+        "factors": list(scores.factors),
+        "left_out": scores.left_out,
+        "numbers": scores.numbers,
+        "matrices": {name: matrix.tolist() for name, matrix in scores.matrices.items()},
+    }

@@ -6,8 +6,8 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
+from vae.objectives.schedules import Schedule
 from vae.objectives.terms import Terms, mean_over_images
-from vae.schedules import Schedule
 
 
 @dataclass(frozen=True)

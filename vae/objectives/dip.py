@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.distributions import DiagonalNormal
+from vae.objectives.schedules import Schedule
 from vae.objectives.terms import DrawnTerms, mean_over_images
-from vae.schedules import Schedule
+from vae.probability.distributions import DiagonalNormal
 
 
 @dataclass(frozen=True)

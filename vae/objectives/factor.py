@@ -15,10 +15,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from vae.networks import mlp
+from vae.model.layers import mlp
+from vae.objectives.optimizers import Adam
+from vae.objectives.schedules import Schedule
 from vae.objectives.terms import DrawnTerms, Stateful, mean_over_images
-from vae.optimizers import Adam
-from vae.schedules import Schedule
 
 
 def discriminator(latent_dim: int, hidden: Sequence[int]) -> nn.Sequential:

@@ -12,9 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.distributions import DiagonalNormal
-from vae.model import VAE
-from vae.schedules import Schedule
+from vae.model.vae import VAE
+from vae.objectives.schedules import Schedule
+from vae.probability.distributions import DiagonalNormal
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.aggregate import minibatch_log_densities
+from vae.objectives.aggregate import minibatch_log_densities
+from vae.objectives.schedules import Schedule
 from vae.objectives.terms import DrawnTerms, log_standard_normal, mean_over_images
-from vae.schedules import Schedule
 
 
 @dataclass(frozen=True)

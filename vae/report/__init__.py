@@ -8,7 +8,7 @@ from vae.report.members import Member, read_members, settings, write_results
 from vae.report.page import render
 from vae.report.selection import unsupervised_ranking
 from vae.report.tables import text_table
-from vae.run_directory import leftovers_of, write_atomically
+from vae.run.files import leftovers_of, write_atomically
 
 __all__ = ["PAGE", "RESULTS", "Member", "read_members", "settings", "text_table", "write_report"]
 

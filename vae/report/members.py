@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from vae.run_directory import CODES, LOG, is_number, read_regular, read_summary
-from vae.schedules import Unfinished
+from vae.objectives.schedules import Unfinished
+from vae.run.files import read_regular
+from vae.run.names import CODES, LOG
+from vae.run.summary import is_number, read_summary
 
 NEAR_CEILING = 1.0  # nats: mutual information so near ln N is cut off by it
 
@@ -32,7 +34,7 @@ class Codes:
         """The mean KL of each latent to the prior, in nats."""
         import torch  # a second, which the report of a single seed need not wait for
 
-        from vae.divergences import kl_to_standard_normal
+        from vae.probability.divergences import kl_to_standard_normal
 
         return kl_to_standard_normal(torch.from_numpy(self.mean), torch.from_numpy(self.logvar)).mean(0).numpy()
 

@@ -30,7 +30,9 @@ from vae.report.tables import (
     table,
     turned,
 )
-from vae.run_directory import SUMMARY, read_origin, read_regular
+from vae.run.files import read_regular
+from vae.run.names import SUMMARY
+from vae.run.summary import read_origin
 
 PICTURES_LENGTH = 2_500_000  # characters of the traversals, of which as many are shown as go in
 WIDEST_PICTURE = 900  # pixels

@@ -7,7 +7,7 @@ import numpy as np
 
 from vae.report.members import Codes, Member
 from vae.report.statistics import Estimate, estimate, estimates
-from vae.run_directory import CODES
+from vae.run.names import CODES
 
 CHOOSING_SCORES = ("mig", "dci_disentanglement", "factor_vae_score", "sap")  # as they are compared in most papers
 

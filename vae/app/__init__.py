@@ -1,0 +1,1 @@
+"""The application: the command line, one run, a sweep, and a run loaded from its directory."""

@@ -1,0 +1,57 @@
+"""A run from its directory: its configuration, its trained model and its images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from vae.app.build import build_objective, build_vae, data_checksums, prepare_torch, read_data, refuse_other_data
+from vae.config import Config
+from vae.data.images import Splits
+from vae.model.vae import VAE
+from vae.objectives import Stateful
+from vae.run import checkpoint
+from vae.run import record as stored
+from vae.run.directory import has_checkpoint
+from vae.run.names import BEST, CHECKPOINTS, LAST
+from vae.training.state import load_learner, load_parameters, refuse_other_configuration, step_of
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model, with what it was trained on and how."""
+
+    config: Config
+    vae: VAE
+    splits: Splits
+    device: torch.device
+    loss_weight: float  # of the rate in the loss: the objective's at the last step before the checkpoint
+
+
+def load_run(directory: Path, name: str = LAST) -> Run:
+    """The run in `directory`, with the parameters of `checkpoints/<name>`, ready to be evaluated.
+
+    Raises:
+        ConfigError: the directory holds no run.
+        CheckpointError: the checkpoint is missing or damaged.
+        DataError: the images cannot be had.
+    """
+    record = stored.read(directory)
+    config = record.config()
+    device = prepare_torch(config)
+    if name == BEST and not (directory / CHECKPOINTS / BEST).exists() and has_checkpoint(directory):
+        raise checkpoint.CheckpointError(
+            f"no epoch of {directory} was the best: beta, or a capacity, was still warming up. "
+            "Take its last checkpoint"
+        )
+    state = checkpoint.load(directory / CHECKPOINTS / name)
+    splits = read_data(config, may_write=False).to(device)
+    refuse_other_data(record.data_sha256, data_checksums(config))
+    vae = build_vae(config, splits.train.shape).to(device)
+    refuse_other_configuration(state, stored.fingerprint(record))
+    load_parameters(vae, state)
+    objective = build_objective(config, len(splits.train), device)
+    if isinstance(objective, Stateful):
+        load_learner(objective, state)
+    weight = objective.rate_factor(max(0, step_of(state) - 1))
+    return Run(config, vae.eval(), splits, device, weight)

@@ -1,0 +1,298 @@
+"""A run from Hydra's configuration to `summary.json`, and how it ends."""
+
+import errno
+import gc
+import json
+import logging
+import math
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from vae.app.build import (
+    build_objective,
+    build_options,
+    build_vae,
+    data_checksums,
+    data_line,
+    new_state,
+    prepare_torch,
+    read_data,
+    refuse_other_data,
+)
+from vae.app.command_line import AGAIN, Command
+from vae.app.command_line.launching import LAUNCH_ERRORS, launch
+from vae.app.command_line.wording import one_line, said_by
+from vae.config import Config, ConfigError
+from vae.config.objective import BetaConfig
+from vae.data import DataError
+from vae.objectives import normalised_beta
+from vae.probability.finite import NonFiniteError
+from vae.run import checkpoint
+from vae.run import record as stored
+from vae.run.directory import BusyError, RunExistsError, has_checkpoint, held, holds_a_run
+from vae.run.files import remove, shown, write_json
+from vae.run.names import CHECKPOINTS, RUN, SUMMARY
+from vae.run.provenance import device_name, provenance
+from vae.run.record import Task
+from vae.run.signals import StopNow, StopRequest
+from vae.run.summary import read_origin, read_summary
+from vae.run.tracking import Progress, Tracker
+from vae.training.conclusion import asked, conclude, objective_name, parameters
+from vae.training.loop import Training, fit, over
+from vae.training.monitoring import CHARTS, TERMS
+from vae.training.products import emulates_bf16
+
+log = logging.getLogger(__name__)
+
+# What ends a program with one line, and with which exit code.
+EXIT_CODES: dict[type[Exception], int] = {
+    ConfigError: 1,
+    RunExistsError: 1,
+    NonFiniteError: 3,
+    DataError: 4,
+    checkpoint.CheckpointError: 5,
+}
+EXPECTED: tuple[type[Exception], ...] = (*EXIT_CODES, OSError, MemoryError)
+DISK_FULL = 6
+
+
+def main(command: Command, configs: Path) -> int:
+    """Make the run of a checked command. Returns the exit code.
+
+    Args:
+        command: of one run.
+        configs: the directory of the configuration files.
+    """
+    codes = [0]
+    try:
+        launch(command, configs, lambda task: codes.append(run(task, busy=AGAIN if command.is_member else 1)))
+    except LAUNCH_ERRORS as error:  # of Hydra's own words and places
+        line = said(error) if isinstance(error, OSError) else said_by(error)
+        sys.stderr.write(f"error: {one_line(line)}\n")
+        codes.append(exit_code(error))
+    return max(codes)
+
+
+def run(task: Task, busy: int = 1) -> int:
+    """One run of `train.py`. Returns its exit code.
+
+    Args:
+        task: where, and the checked configuration.
+        busy: the exit code if another process trains, or has just trained, in the directory.
+
+    Raises:
+        SystemExit: a signal asked the run to stop; it has been saved.
+    """
+    directory, config = task.directory, task.stored.config()
+    logging.raiseExceptions = False  # a full disk takes no log, of which the terminal has every line
+    begun = False
+    with logging_redirect_tqdm(), StopRequest() as stop, ExitStack() as stack:
+        try:
+            with stop.at_once():  # another process may not let go of it for a while
+                stack.enter_context(held(directory))
+            begun = True
+            if config.resume is None:
+                refuse_a_run(directory)
+                stored.write(directory, task.stored)
+            train(task, config, stop)
+        except StopNow:
+            if not begun:
+                log.info("stop   before this process did anything")
+            elif config.resume is None and not has_checkpoint(directory):
+                log.info("stop   before the first step: nothing was saved, start it again")
+            else:
+                log.info(f"stop   all steps are saved; python train.py resume={shown(directory)} goes on")
+        except RunExistsError as error:
+            if busy == AGAIN and (isinstance(error, BusyError) or has_checkpoint(directory)):
+                return AGAIN
+            log.error(f"error: {error}")
+            return 1
+        except Exception as error:
+            code = exit_code(error)
+            log.error(f"error: {said(error)}", exc_info=not is_expected(error))
+            note_failure(directory, config, error, code)
+            return code
+    if stop():
+        # Not a return value: in a sweep it would only end one member.
+        raise SystemExit(stop.exit_code)
+    return 0
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether one line says enough of it: no traceback would tell a user more."""
+    return isinstance(error, EXPECTED) or is_out_of_memory(error)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory was refused: by Python, by the device, or by torch's allocator on the CPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def said(error: Exception) -> str:
+    """What went wrong, in one line."""
+    if is_out_of_memory(error):
+        return "there is not enough memory. Lower batch_size or the size of the model, or take fewer or smaller images"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+def exit_code(error: Exception) -> int:
+    """The code that `error` ends a run with."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DISK_FULL
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
+
+
+def note_failure(directory: Path, config: Config, error: Exception, code: int) -> None:
+    """Say in `summary.json` how the run ended, if the disk still takes it.
+
+    A run that was done and could not even be continued is as done as before: training begins without its summary.
+    """
+    if read_summary(directory)["status"] == "done":
+        return
+    summary = {"status": "failed", "code": code, "error": said(error), "beta": config.beta, "seed": config.seed}
+    try:
+        write_json(directory / SUMMARY, summary)
+    except OSError as second:
+        log.warning(f"warning: {SUMMARY} could not be written: {second.strerror}")
+
+
+def train(task: Task, config: Config, stop: StopRequest) -> None:
+    """Train and test as configured, and leave the run in its directory.
+
+    Raises:
+        StopNow: a signal came before the first step or after the last, which is saved.
+    """
+    directory = task.directory
+    device = prepare_torch(config)
+    with stop.at_once():
+        splits = read_data(config, may_write=task.may_write_data).to(device)
+        checksums = data_checksums(config)
+    refuse_other_data(task.stored.data_sha256, checksums)
+    stored.write(directory, replace(task.stored, data_sha256=checksums))
+    vae = build_vae(config, splits.train.shape).to(device)
+    vae.start_at(splits.train.mean(), splits.train.variance())
+    objective = build_objective(config, len(splits.train), device)
+    state = new_state(config, vae, device, objective)
+    state.configuration = stored.fingerprint(task.stored)
+    if config.resume is not None:
+        saved = checkpoint.load_newest(directory / CHECKPOINTS)
+        try:
+            state.load_state_dict(saved)
+        except checkpoint.CheckpointError as error:
+            raise checkpoint.CheckpointError(f"{shown(directory / CHECKPOINTS)}: {error}") from None
+    steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
+    options = build_options(config, len(splits.train))
+    summary = read_summary(directory)
+    ended = over(state, options, steps // config.epochs)
+    its_own = (summary.get("beta"), summary.get("seed")) == (config.beta, config.seed)
+    if ended and its_own and summary["status"] == "done" and summary["steps"] == state.step:
+        if summary.get("asked") != asked(config):  # of more, which early stopping does not let it have
+            write_json(directory / SUMMARY, summary | {"asked": asked(config)})
+        early = "stopped early. Set early_stopping_epochs=null to go on"
+        whole = f"has its {summary['epochs']} epochs. Name more to go on, as in epochs={2 * summary['epochs']}"
+        log.info(f"end    {shown(directory)} {whole if state.step >= steps else early}")
+        return
+    origin = record_origin(task, device, checksums)
+    remove(directory / SUMMARY)  # of fewer epochs: a kill must leave none beside a later checkpoint
+    tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
+    progress = Progress(steps, state.step, shown=config.tracking.progress)
+    training = Training(state, splits, objective, options, tracker, progress, directory, stop, stop.at_once)
+    try:
+        introduce(config, training, device)
+        if state.step == 0:
+            tracker.charts(CHARTS, TERMS)
+        tracker.text("configuration", as_code(yaml.safe_dump(dict(task.stored.values), sort_keys=False)), state.step)
+        tracker.text("environment", as_code(json.dumps(origin, indent=2)), state.step)
+        if tracker.takes_pictures:
+            from vae.figures import plots  # noqa: F401 - matplotlib is loaded here, before the first step
+        gc.freeze()  # what was imported stays: no collection looks through it again, as each of a figure's would
+        if fit(training):
+            conclude(config, training, stop)
+        else:
+            log.info(f"stop   at step {state.step}, saved; python train.py resume={shown(directory)} goes on")
+    finally:
+        progress.close()
+        tracker.close()
+
+
+def refuse_a_run(directory: Path) -> None:
+    """Leave alone a run that has saved something, or is done; of one that was killed before, nothing can be lost.
+
+    Raises:
+        RunExistsError: `directory` holds a checkpoint, or the numbers of a run that is done.
+    """
+    if holds_a_run(directory):
+        raise RunExistsError(
+            f"{shown(directory)} already holds a run. Continue it with resume={shown(directory)}, "
+            "or leave hydra.run.dir alone to get a new directory"
+        )
+
+
+def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str]) -> dict[str, Any]:
+    """Write `run.json`; what a continued run was made by before is kept, as far as it can be read."""
+    origin = provenance(sys.argv, device, checksums)
+    if task.stored.values["resume"] is not None:
+        before, problem = read_origin(task.directory)
+        if problem is not None:
+            log.warning(f"warning: {problem}, and is begun anew. Only the history of the run is lost")
+        if before:
+            origin = before | {"continued": [*before.get("continued", []), origin]}
+    write_json(task.directory / RUN, origin)
+    return origin
+
+
+def introduce(config: Config, training: Training, device: torch.device) -> None:
+    """What is about to happen, in a few lines."""
+    state, splits = training.state, training.splits
+    sizes = " / ".join(
+        f"{len(images):,}".replace(",", " ") for images in (splits.train, splits.validation, splits.test)
+    )
+    channels, height, width = splits.train.shape
+    model = type(config.model).__name__.removesuffix("Config").lower()
+    likelihood = type(config.likelihood).__name__.removesuffix("Config")
+    latent_dim = state.vae.latent_dim
+    normalised = normalised_beta(config.beta, latent_dim, channels * height * width)
+    steps = training.options.epochs * training.steps_per_epoch
+    for line in (
+        f"data   {data_line(config)}; {sizes} images (train / validation / test) of {channels}x{height}x{width}",
+        f"model  {model}, {latent_dim} latents, {parameters(state):,} parameters, {likelihood} likelihood",
+        f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
+        f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"
+        + (f", warmed up over {config.beta_warmup_steps} steps" if config.beta_warmup_steps else ""),
+        *(() if isinstance(config.objective, BetaConfig) else (f"loss   {objective_line(config)}",)),
+        f"steps  {steps:,} of {config.batch_size} images, {config.epochs} epochs"
+        + (f", continued at step {state.step}" if state.step else ""),
+    ):
+        log.info(line)
+    for name, schedule in training.unfinished(steps).items():
+        log.warning(f"warning: {schedule.described(name)}. Train longer, shorten it, or continue the run later")
+    if training.options.bf16 and emulates_bf16(device):
+        log.warning(
+            "warning: precision=bf16 takes several times as long as fp32 on this CPU, which is not made for it. "
+            "Use precision=fp32"
+        )
+
+
+def objective_line(config: Config) -> str:
+    """The objective and its values."""
+    values = {f.name: getattr(config.objective, f.name) for f in fields(config.objective)}
+    return f"{objective_name(config)}, " + ", ".join(
+        f"{name} {getattr(value, 'value', value)}" for name, value in values.items()
+    )
+
+
+def as_code(text: str) -> str:
+    """A text for TensorBoard, whose lines stay lines."""
+    return "\n".join("    " + line for line in text.splitlines())

@@ -1,0 +1,134 @@
+"""The configuration of the images."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vae.config.rules import Choice, ConfigError, between
+
+
+class Binarisation(Choice):
+    """How grey pixels become the 0 and 1 of a Bernoulli likelihood."""
+
+    dynamic = "dynamic"  # training pixels are drawn anew at every use, validation and test once
+    static = "static"  # every pixel is drawn once
+    none = "none"  # grey values as they are: no Bernoulli bound, but what many tutorials train on
+
+
+class Background(Choice):
+    """What lies behind the transparent pixels of a picture."""
+
+    black = "black"
+    white = "white"
+
+
+class Colour(Choice):
+    """How many channels the user's own images have."""
+
+    auto = "auto"  # one if every picture is grey, three if they are in colour, refused if both are stored
+    grey = "grey"  # one, the luma
+    rgb = "rgb"  # three
+
+
+class Dataset(Choice):
+    """The data sets, by torchvision's names."""
+
+    MNIST = "MNIST"
+    FashionMNIST = "FashionMNIST"
+    KMNIST = "KMNIST"
+
+
+@dataclass
+class DataConfig:
+    """Which images, from where, split and binarised how."""
+
+    name: Dataset
+    root: str
+    download: bool
+    timeout_seconds: float = field(metadata=between(0, 3_600, above=True))
+    validation_size: int = field(metadata=between(0, 50_000))
+    binarisation: Binarisation
+
+
+@dataclass
+class SpritesConfig:
+    """The images of dSprites, drawn from their formula: how large, and how many levels of each factor."""
+
+    root: str
+    side: int = field(metadata=between(16, 256))
+    shapes: int = field(metadata=between(1, 3))
+    scales: int = field(metadata=between(1, 64))
+    orientations: int = field(metadata=between(1, 360))
+    positions_x: int = field(metadata=between(1, 128))
+    positions_y: int = field(metadata=between(1, 128))
+    validation_size: int = field(metadata=between(0, 1_000_000))
+    test_size: int = field(metadata=between(1, 1_000_000))
+
+
+@dataclass
+class DspritesConfig:
+    """The published file of dSprites."""
+
+    path: str
+    download: bool
+    timeout_seconds: float = field(metadata=between(0, 3_600, above=True))
+    validation_size: int = field(metadata=between(0, 1_000_000))
+    test_size: int = field(metadata=between(1, 1_000_000))
+
+
+@dataclass
+class ImagesConfig:
+    """The user's own images."""
+
+    path: str
+    validation_size: int = field(metadata=between(0, 10_000_000))
+    test_size: int = field(metadata=between(1, 10_000_000))
+    binarisation: Binarisation
+    background: Background
+    colour: Colour
+
+
+@dataclass
+class CustomDataConfig:
+    """Images that a function of the user's own reads, named by module and name: `my_data:read`."""
+
+    target: str
+    path: str
+    options: dict[str, Any]
+    validation_size: int = field(metadata=between(0, 10_000_000))
+    test_size: int = field(metadata=between(1, 10_000_000))
+    binarisation: Binarisation
+
+
+LARGEST_GRID_BYTES = 1_000_000_000  # of packed sprites: twice what the published grid takes
+
+
+def check_places(data: Mapping[str, Any]) -> None:
+    """Refuse an empty place of data, which as a path would be the working directory.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    for key in ("path", "root"):
+        if key in data and not str(data[key]).strip():
+            raise ConfigError(f"data.{key} must be given, got an empty text. Set data.{key}=<path>")
+
+
+def check_grid(data: SpritesConfig) -> None:
+    """Refuse sprites of which there is one only, or that no memory holds.
+
+    Raises:
+        ConfigError: names the sizes and the rule.
+    """
+    sizes = (data.shapes, data.scales, data.orientations, data.positions_x, data.positions_y)
+    images = math.prod(sizes)
+    size = images * -(-(data.side**2) // 8)
+    shown = "x".join(map(str, sizes))
+    if images == 1:
+        raise ConfigError(f"data=sprites needs a factor with two levels or more, got {shown}. Raise one")
+    if size > LARGEST_GRID_BYTES:
+        raise ConfigError(
+            f"data=sprites must fit in {LARGEST_GRID_BYTES / 1e9:g} GB of packed bits, got {shown} images of "
+            f"{data.side}x{data.side}, {size / 1e9:.1f} GB. Lower data.side or a number of levels"
+        )

@@ -1,0 +1,1 @@
+"""Tensors in, images and plots out: nothing here writes files."""

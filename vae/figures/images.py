@@ -1,0 +1,104 @@
+"""Reconstructions, samples and traversals. Tensors in, images out, as (height, width, 1 or 3) bytes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from vae.model.vae import VAE
+
+Picture = UInt8[Tensor, "down across channels"]  # grey or colour
+Images = Float[Tensor, "rows columns channels height width"]
+
+BACKGROUND = 255
+GAP = 2  # pixels between images
+TEXT_SIZE = 18
+
+
+def grid(images: Images, labels: Sequence[str] = (), title: str = "", scale: int = 2) -> Picture:
+    """Rows of images in [0, 1] on white, each row with its label on the left.
+
+    Args:
+        images: grey (one channel) or colour (three), as the picture will be.
+        labels: one a row, or none at all.
+        title: above the grid.
+        scale: each pixel becomes a square of this side.
+    """
+    rows, columns, channels, height, width = images.shape
+    bytes_ = (images.clamp(0, 1) * 255).round().byte()
+    bytes_ = bytes_.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
+    step_y, step_x = height * scale + GAP, width * scale + GAP
+    font = ImageFont.load_default(size=TEXT_SIZE)
+    left = max((int(font.getlength(label)) for label in labels), default=-GAP) + 2 * GAP
+    top = TEXT_SIZE + 4 * GAP if title else GAP
+    needed = max(left + columns * step_x, int(font.getlength(title)) + 2 * GAP)
+    canvas = torch.full((top + rows * step_y, needed, channels), BACKGROUND, dtype=torch.uint8)
+    for row in range(rows):
+        y = top + row * step_y
+        for column in range(columns):
+            x = left + column * step_x
+            canvas[y : y + height * scale, x : x + width * scale] = bytes_[row, column].permute(1, 2, 0)
+    picture = as_image(canvas)
+    draw = ImageDraw.Draw(picture)
+    draw.text((GAP, GAP), title, fill=0, font=font)
+    for row, label in enumerate(labels):
+        draw.text((GAP, top + row * step_y + height * scale // 2), label, fill=0, font=font, anchor="lm")
+    return torch.from_numpy(np.array(picture)).view_as(canvas)
+
+
+def as_image(picture: Picture) -> Image.Image:
+    """A picture as Pillow has it, to be written or drawn on."""
+    return Image.fromarray(picture.squeeze(2).numpy())
+
+
+def reconstructions(
+    x: Float[Tensor, "images channels height width"], means: Float[Tensor, "images channels height width"]
+) -> Picture:
+    """Inputs above the means of their reconstructions, in pairs of rows of at most ten."""
+    rows = [part[start : start + 10] for start in range(0, len(x) - len(x) % 10 or len(x), 10) for part in (x, means)]
+    return grid(torch.stack(rows), ["input", "output"] * (len(rows) // 2))
+
+
+@torch.inference_mode()
+def samples(vae: VAE, noise: Float[Tensor, "images latent"], columns: int = 10) -> Picture:
+    """Mean images of latents drawn from the prior, which `noise` is."""
+    return grid(vae.sample(noise).cpu().unflatten(0, (-1, columns)))
+
+
+@torch.inference_mode()
+def traversals(
+    vae: VAE,
+    z: Float[Tensor, " latent"],
+    rate_per_latent: Float[Tensor, " latent"],
+    rows: int = 10,
+    columns: int = 11,
+    reach: float = 3.0,
+    title: str = "",
+) -> Picture:
+    """One latent a row moved from -reach to reach while the others stay at `z`; the highest rate first.
+
+    As in Higgins et al. (2017). Each row is labelled with its latent and that latent's rate in nats.
+    """
+    order = rate_per_latent.argsort(descending=True)[:rows].tolist()
+    values = torch.linspace(-reach, reach, columns, device=z.device)
+    moved = z.expand(len(order), columns, -1).clone()
+    for row, latent in enumerate(order):
+        moved[row, :, latent] = values
+    images = vae.decode(moved.flatten(0, 1)).mean.cpu().unflatten(0, (len(order), columns))
+    labels = [f"z{latent:02d}  {float(rate_per_latent[latent]):.2f}" for latent in order]
+    return grid(images, labels, title)
+
+
+@torch.inference_mode()
+def manifold(vae: VAE, device: torch.device, side: int = 20) -> Picture:
+    """The image plane of a model with two latents, at equal steps of the prior's probability.
+
+    Kingma & Welling (2014), Figure 4.
+    """
+    steps = (torch.arange(side, device=device) + 0.5) / side
+    quantiles = torch.special.ndtri(steps)
+    z = torch.stack(torch.meshgrid(quantiles, quantiles, indexing="xy"), -1).flip(0)  # upwards, as axes go
+    return grid(vae.decode(z.flatten(0, 1)).mean.cpu().unflatten(0, (side, side)), scale=1)

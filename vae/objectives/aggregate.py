@@ -1,0 +1,53 @@
+"""The density of the aggregate posterior q(z) = mean over the data of q(z|x), estimated from one minibatch."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vae.probability.distributions import LN_2PI, log_sum_exp
+
+
+def minibatch_log_densities(
+    z: Float[Tensor, "batch latent"],
+    mean: Float[Tensor, "batch latent"],
+    logvar: Float[Tensor, "batch latent"],
+    dataset_size: int,
+    stratified: bool,
+) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+    r"""(ln q(z), ln \prod_j q(z_j)) of each z, in nats.
+
+    .. math:: \ln q(z) \approx \ln \sum_i W_i \, q(z|x_i), \quad \ln q(z_j) \approx \ln \sum_i W_i \, q(z_j|x_i)
+
+    Chen et al. (2018), "Isolating Sources of Disentanglement in Variational Autoencoders", Appendix C: minibatch
+    weighted sampling, whose weights are all 1 / (N B) and which is a lower bound in expectation, or minibatch
+    stratified sampling, whose weights sum to 1.
+
+    Args:
+        z: one sample of each image's posterior.
+        mean: of the posteriors of the same images.
+        logvar: of the posteriors of the same images.
+        dataset_size: N, the number of images that the minibatch was drawn from.
+        stratified: the weights of stratified sampling.
+    """
+    squares = (z[:, None] - mean).square() * torch.exp(-logvar)
+    of_latent = -0.5 * (squares + logvar + LN_2PI)  # ln q(z_j|x_i): (z, x, latent)
+    log_weight = _log_weights(len(z), dataset_size, stratified, z)
+    joint = log_sum_exp(of_latent.sum(2) + log_weight, 1)
+    marginals = log_sum_exp(of_latent + log_weight[:, :, None], 1)
+    return joint, marginals.sum(1)
+
+
+def _log_weights(batch: int, dataset_size: int, stratified: bool, like: Tensor) -> Float[Tensor, "batch batch"]:
+    if not stratified:
+        return like.new_full((batch, batch), -math.log(dataset_size * batch))
+    others = batch - 1
+    if others == 0:
+        return like.new_zeros(1, 1)
+    # A z knows the image it is of, which is one of N. One of the other images stands for all that the others leave.
+    weights = like.new_full((batch, batch), 1 / others)
+    weights.diagonal().fill_(1 / dataset_size)
+    own = torch.arange(batch, device=like.device)
+    weights[own, (own + 1) % batch] = (dataset_size - others) / (dataset_size * others)
+    return weights.log()
