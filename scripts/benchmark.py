@@ -33,10 +33,10 @@ from benchmarks import (
 )
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.rows import HEADING, Absent, Row, line
-from vae.app.build import prepare_torch, read_data
+from vae.app.build import read_data
 from vae.app.main import EXPECTED, exit_code
 from vae.run.provenance import revision
-from vae.training.products import products_by_onednn
+from vae.training.hardware import prepare_torch, uses_onednn
 
 Subject = Callable[[Plan], Sequence[Row | Absent]]
 
@@ -98,7 +98,7 @@ def where() -> dict[str, Any]:
         "rivals": rivals.versions(),
         "python": platform.python_version(),
         "denormals": "flushed, and freed memory kept, by this project; by others where lent",
-        "products": "in fp32 by oneDNN, the same" if products_by_onednn() else "by the library that torch takes",
+        "products": "in fp32 by oneDNN, the same" if uses_onednn() else "by the library that torch takes",
     }
 
 

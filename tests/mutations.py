@@ -211,21 +211,21 @@ MUTATIONS = (
         "vae/training/products.py",
         " and avx512 and not of_intel() and not rounds_factors()",
         " and avx512 and not of_intel()",
-        ("tests/test_products.py",),
+        ("tests/test_hardware.py",),
     ),
     Mutation(
         "Intel keeps MKL's products",
         "vae/training/products.py",
         " and not of_intel()",
         "",
-        ("tests/test_products.py",),
+        ("tests/test_hardware.py",),
     ),
     Mutation(
         "bf16 wants its instructions",
         "vae/training/products.py",
         "lacking or not",
         "not",
-        ("tests/test_products.py",),
+        ("tests/test_hardware.py",),
     ),
 )
 

@@ -203,7 +203,7 @@ def test_a_share_of_the_limit_is_a_percentage_with_its_target():
 
 @pytest.mark.parametrize("another", [True, False])
 def test_where_a_run_has_another_library_for_products_it_is_measured_beside_torchs(monkeypatch, another):
-    monkeypatch.setattr(steps, "products_by_onednn", lambda: another)
+    monkeypatch.setattr(steps, "uses_onednn", lambda: another)
     monkeypatch.setattr(
         steps, "gemm_rate", lambda _: 2e9 if torch.get_float32_matmul_precision() == "highest" else 5e9
     )

@@ -22,7 +22,8 @@ from benchmarks.rivals import RIVALS, Rival, load_loop, why_absent
 from benchmarks.rows import Absent, Row, Target
 from benchmarks.turns import Seconds, ratio, take_turns
 from benchmarks.tutorial import TutorialLoop
-from vae.app.build import prepare_torch, read_data
+from vae.app.build import read_data
+from vae.training.hardware import prepare_torch
 
 TUTORIAL = "tutorial"
 LENT = ", lent our settings"  # of the process

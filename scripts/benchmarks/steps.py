@@ -16,10 +16,9 @@ from benchmarks.handover import there_and_back
 from benchmarks.limits import gemm_rate, step_flops
 from benchmarks.plan import Plan
 from benchmarks.rows import Absent, Row, Target
-from benchmarks.turns import ratio, seconds_of, take_turns
+from benchmarks.turns import seconds_of, take_turns
 from vae.data.images import epoch_order, redraw
 from vae.training import loop as training
-from vae.training.products import fp32_products, products_by_onednn
 
 IMAGES = 12_800  # enough that a batch is not in the cache
 SHARE = Target(55.0, 70.0)
@@ -39,28 +38,12 @@ def rows(plan: Plan, compiled: Sequence[str] = COMPILED) -> list[Row | Absent]:
         graph = started.of_words([*ours.GREY, *compiled], IMAGES)
         drawn = started.of_words(["device=cpu"], IMAGES)
         return [
-            *as_torch_comes(plan),
             *beside_the_limit(grey, flops, torch.float32, "fp32", SHARE, plan),
             *beside_the_limit(graph, flops, torch.float32, "fp32, compiled", SHARE, plan)[1:],
             *without_the_rest(grey, flops, plan),
             *in_bf16(started, flops, plan),
             share_of_drawing(drawn, plan),
         ]
-
-
-def as_torch_comes(plan: Plan) -> list[Row]:
-    """The peak rate by the library that torch takes by itself, where a run has another, and that over it."""
-    if not products_by_onednn():
-        return []
-    chosen, torchs = [], []
-    for _ in range(plan.rounds):
-        chosen.append(gemm_rate(torch.float32))
-        with fp32_products("highest"):
-            torchs.append(gemm_rate(torch.float32))
-    return [
-        Row("GEMM peak, fp32, by the library torch would take", median(torchs) / 1e9, "GFLOP/s"),
-        ratio("GEMM peak, fp32: by the library of a run over that", chosen, torchs),
-    ]
 
 
 def in_bf16(started: ours.Runs, flops: int, plan: Plan) -> list[Row] | list[Absent]:

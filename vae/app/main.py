@@ -23,7 +23,6 @@ from vae.app.build import (
     data_checksums,
     data_line,
     new_state,
-    prepare_torch,
     read_data,
     refuse_other_data,
 )
@@ -46,9 +45,9 @@ from vae.run.signals import StopNow, StopRequest
 from vae.run.summary import read_origin, read_summary
 from vae.run.tracking import Progress, Tracker
 from vae.training.conclusion import asked, conclude, objective_name, parameters
+from vae.training.hardware import emulates_bf16, prepare_torch
 from vae.training.loop import Training, fit, over
 from vae.training.monitoring import CHARTS, TERMS
-from vae.training.products import emulates_bf16
 
 log = logging.getLogger(__name__)
 

@@ -28,20 +28,11 @@ class CapacityObjective:
     capacity: Schedule
     sample_shape: ClassVar[tuple[int, ...]] = ()
 
-    @property
-    def settled(self) -> int:
-        """The step from which C is constant."""
-        return self.capacity.steps
-
     def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
         """The mean loss of a batch, in nats per image."""
         rate = mean_over_images(terms.rate.sum(1))
         return mean_over_images(terms.distortion) + self.gamma * (rate - self.capacity(step)).abs()
 
-    def rate_factor(self, step: int) -> float:  # noqa: ARG002
+    def rate_weight(self, step: int) -> float:  # noqa: ARG002
         """1: the rate enters by its distance from C, so that the loss is the negative ELBO."""
         return 1.0
-
-    def scalars(self, step: int) -> dict[str, float]:
-        """C in nats."""
-        return {"capacity": self.capacity(step)}

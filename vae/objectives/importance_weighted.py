@@ -30,20 +30,11 @@ class ImportanceWeightedObjective:
         """(k,)."""
         return (self.samples,)
 
-    @property
-    def settled(self) -> int:
-        """0: the loss is the same at every step."""
-        return 0
-
     def __call__(self, terms: DrawnTerms, step: int) -> Float[Tensor, ""]:  # noqa: ARG002
         """The mean loss of a batch, in nats per image."""
         log_weight = terms.log_likelihood + log_standard_normal(terms.z) - terms.posterior.log_prob(terms.z)
         return mean_over_images(math.log(self.samples) - torch.logsumexp(log_weight, 0))
 
-    def rate_factor(self, step: int) -> float:  # noqa: ARG002
+    def rate_weight(self, step: int) -> float:  # noqa: ARG002
         """1: the loss is the negative ELBO, and the objective a tighter bound on -ln p(x)."""
         return 1.0
-
-    def scalars(self, step: int) -> dict[str, float]:  # noqa: ARG002
-        """None: the loss is all there is."""
-        return {}

@@ -48,11 +48,6 @@ class TotalCorrelationObjective:
     stratified: bool
     sample_shape: ClassVar[tuple[int, ...]] = ()
 
-    @property
-    def settled(self) -> int:
-        """The step from which beta is constant."""
-        return self.beta.steps
-
     def __call__(self, terms: DrawnTerms, step: int) -> Float[Tensor, ""]:
         """The mean loss of a batch, in nats per image."""
         posterior, z = terms.posterior, terms.z
@@ -62,6 +57,11 @@ class TotalCorrelationObjective:
         mutual_information = posterior.log_prob(z) - log_q
         total_correlation = log_q - log_product
         dimension_wise = log_product - log_standard_normal(z)
+        terms.log(
+            minibatch_mutual_information=mutual_information.mean(),
+            minibatch_total_correlation=total_correlation.mean(),
+            minibatch_dimension_wise_kl=dimension_wise.mean(),
+        )
         return mean_over_images(
             -terms.elbo
             + (self.alpha - 1) * mutual_information
@@ -69,10 +69,6 @@ class TotalCorrelationObjective:
             + (self.gamma - 1) * dimension_wise
         )
 
-    def rate_factor(self, step: int) -> float:  # noqa: ARG002
+    def rate_weight(self, step: int) -> float:  # noqa: ARG002
         """1: beta weighs the total correlation, and the rate as a whole keeps its weight."""
         return 1.0
-
-    def scalars(self, step: int) -> dict[str, float]:
-        """Beta, the factor of the total correlation."""
-        return {"beta": self.beta(step)}

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.optim import Optimizer
 
 from vae.model.vae import VAE
 from vae.objectives import Stateful
-from vae.objectives.optimizers import Optimizer
+from vae.objectives.optimizers import load_moments, moments
 from vae.probability.finite import NonFiniteError
 from vae.run import checkpoint
 from vae.run.files import give_second_name
@@ -71,7 +72,7 @@ class TrainState:
         """What `checkpoint.save` takes."""
         return {
             "vae": self.vae.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": moments(self.optimizer),
             "generator": self.generator.get_state(),
             "global_generators": global_generators(self.generator.device),
             "configuration": self.configuration,
@@ -101,7 +102,7 @@ class TrainState:
             raise unfit(problem)
         try:
             self.vae.load_state_dict(state["vae"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            load_moments(self.optimizer, state["optimizer"])
             self.generator.set_state(state["generator"])
             set_global_generators(self.generator.device, state["global_generators"])
             self.interval_sums.copy_(state["interval_sums"])
