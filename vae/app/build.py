@@ -9,6 +9,7 @@ from typing import assert_never
 import torch
 from torch import nn
 
+from vae.app.foreign import imported, raised
 from vae.config import (
     Activation,
     BernoulliConfig,
@@ -43,7 +44,7 @@ from vae.config.objective import (
 )
 from vae.data import DataError
 from vae.data.dsprites import ensure_dsprites, read_dsprites
-from vae.data.images import Splits, load_splits
+from vae.data.images import ImageSet, Splits, load_splits
 from vae.data.own import own_checksum, read_own
 from vae.data.sources import checksums, folder_of
 from vae.data.splits import of_grid, of_own
@@ -68,6 +69,7 @@ from vae.objectives import (
     TotalCorrelationObjective,
     discriminator,
 )
+from vae.objectives.custom import CustomObjective, takes_beta
 from vae.objectives.optimizers import adagrad, adam
 from vae.objectives.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule
 from vae.objectives.terms import elbo_terms
@@ -75,6 +77,7 @@ from vae.probability.distributions import LogvarBounds
 from vae.training.loop import Options
 from vae.training.state import TrainState, no_sums
 from vae.training.step import compiled_terms
+from vae.training.trial import TrialError, try_objective
 
 DataOfAnyKind = DataConfig | SpritesConfig | DspritesConfig | ImagesConfig
 
@@ -277,9 +280,52 @@ def build_objective(config: Config, dataset_size: int, device: torch.device) -> 
         case ImportanceWeightedConfig(samples):
             return ImportanceWeightedObjective(samples)
         case CustomObjectiveConfig():
-            raise NotImplementedError
+            return build_custom_objective(config, objective, beta)
         case _:
             assert_never(objective)
+
+
+def build_custom_objective(config: Config, objective: CustomObjectiveConfig, beta: Schedule) -> CustomObjective:
+    """A loss of the user's own.
+
+    Raises:
+        ConfigError: it cannot be imported, is not made with these options, or would not read beta.
+    """
+    target = imported(objective.target, "objective.target")
+    if not takes_beta(target) and (config.beta, config.beta_warmup_steps) != (1, 0):
+        raise ConfigError(
+            f"{objective.target} takes no beta, got beta={config.beta:g} and "
+            f"beta_warmup_steps={config.beta_warmup_steps}. Leave them out, or give it a parameter beta"
+        )
+    try:
+        return CustomObjective(target, objective.options, beta)
+    except Exception as error:  # whatever foreign code raises
+        options = ", ".join(objective.options) or "none"
+        raise ConfigError(
+            f"{objective.target} must be made with objective.options, got {options}: {raised(error)}"
+        ) from error
+
+
+def try_custom_objective(config: Config, vae: VAE, images: ImageSet) -> list[str]:
+    """Try a loss of the user's own on one batch; what is tried is made anew, and then thrown away.
+
+    Returns:
+        Warnings, one line each; none for an objective of this package.
+
+    Raises:
+        ConfigError: it fails, or gives no loss.
+    """
+    if not isinstance(config.objective, CustomObjectiveConfig):
+        return []
+    generator = torch.Generator(images.device).manual_seed(config.seed)
+    few = torch.arange(min(config.batch_size, len(images)), device=images.device)
+    objective = build_objective(config, len(images), images.device)
+    try:
+        return try_objective(objective, vae, images.batch(few, generator))
+    except TrialError as error:
+        raise ConfigError(f"{config.objective.target}: {error}") from None
+    except Exception as error:  # whatever foreign code raises
+        raise ConfigError(f"{config.objective.target} fails on a batch of images: {raised(error)}") from error
 
 
 def build_beta(config: Config, objective: BetaConfig) -> Schedule:

@@ -25,6 +25,7 @@ from vae.app.build import (
     new_state,
     read_data,
     refuse_other_data,
+    try_custom_objective,
 )
 from vae.app.command_line import AGAIN, Command
 from vae.app.command_line.launching import LAUNCH_ERRORS, launch
@@ -183,6 +184,8 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     vae = build_vae(config, splits.train.shape).to(device)
     vae.start_at(splits.train.mean(), splits.train.variance())
     objective = build_objective(config, len(splits.train), device)
+    for warning in try_custom_objective(config, vae, splits.train):
+        log.warning(f"warning: {warning}")
     state = new_state(config, vae, device, objective)
     state.configuration = stored.fingerprint(task.stored)
     if config.resume is not None:

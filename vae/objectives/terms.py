@@ -49,9 +49,17 @@ class DrawnTerms(Terms):
     generator: torch.Generator | None = None
     logged: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
 
-    def log(self, **numbers: Float[Tensor, ""]) -> None:
-        """Have numbers of this step logged as `train/<name>`, at the steps that are logged."""
-        self.logged.update({name: number.detach() for name, number in numbers.items()})
+    def log(self, **numbers: Float[Tensor, "..."] | float) -> None:
+        """Have numbers of this step logged as `train/<name>`, at the steps that are logged.
+
+        Raises:
+            ValueError: one is not a single number.
+        """
+        for name, number in numbers.items():
+            value = torch.as_tensor(number).detach()
+            if value.ndim != 0:
+                raise ValueError(f"terms.log takes single numbers, got {name} of shape {tuple(value.shape)}")
+            self.logged[name] = value
 
 
 def elbo_terms(

@@ -27,6 +27,10 @@ def no_sums(latent_dim: int) -> Sums:
     return torch.zeros(3 + latent_dim)
 
 
+# The names that `means` gives, which no objective may give its own numbers.
+MEANS = frozenset({"loss", "loss_weight", "objective", "distortion", "rate", "elbo"})
+
+
 def means(sums: Sums, weight: float) -> dict[str, float]:
     """Loss, objective, distortion, rate and ELBO, in nats per image.
 
