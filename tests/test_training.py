@@ -22,7 +22,7 @@ from vae.objectives import BetaObjective, CapacityObjective, TargetRateObjective
 from vae.objectives.schedules import LinearWarmup, Piecewise
 from vae.probability.finite import NonFiniteError
 from vae.run import checkpoint
-from vae.training.loop import fit, save, train_epoch, train_step
+from vae.training.loop import fit, save_checkpoint, train_epoch, train_step
 from vae.training.state import floats, means
 
 
@@ -325,7 +325,7 @@ def test_no_checkpoint_holds_what_is_no_finite_number(begin, tmp_path, splits, w
     with torch.no_grad():
         (decoder if what == "parameter" else run.state.optimizer.state[decoder]["exp_avg_sq"])[5] = bad
     with pytest.raises(NonFiniteError, match="after step 8"):
-        save(run, run.state.state_dict())
+        save_checkpoint(run, run.state.state_dict())
     assert (tmp_path / "checkpoints" / "last").read_bytes() == before
 
 
@@ -335,7 +335,7 @@ def test_no_checkpoint_holds_a_discriminator_that_is_no_finite_number(begin, tmp
     with torch.no_grad():
         next(run.objective.discriminator.parameters())[0] = math.nan
     with pytest.raises(NonFiniteError, match="after step 8"):
-        save(run, run.state.state_dict())
+        save_checkpoint(run, run.state.state_dict())
 
 
 @pytest.mark.parametrize("injection", range(40))

@@ -15,9 +15,9 @@ from vae.objectives.terms import Terms, mean_over_images
 
 @dataclass(frozen=True)
 class FreeBitsObjective:
-    """The first nats of each latent are free, so that none is given up early; their loss is paid all the same.
+    """A latent whose rate is below lambda nats gets no gradient from the rate, so that it does not collapse early.
 
-    What is compared with lambda is the latent's mean over the batch.
+    The rate of a latent is its mean over the batch. A latent below lambda adds the constant beta * lambda to the loss.
 
     Args:
         beta: the weight of the rate as a function of the step.

@@ -15,9 +15,9 @@ from vae.objectives.terms import DrawnTerms, log_standard_normal, mean_over_imag
 
 @dataclass(frozen=True)
 class ImportanceWeightedObjective:
-    """A bound on -ln p(x) that tightens with the samples; with one sample its expectation is the negative ELBO.
+    """A bound on -ln p(x), tighter with more samples; with one sample its expectation is the negative ELBO.
 
-    The weights are sampled, ln q - ln p included: nothing of the rate is in closed form, as in the authors' code.
+    As in the authors' code, ln q(z|x) - ln p(z) is that of the samples, and not the KL in closed form.
 
     Args:
         samples: k, of each image.
@@ -36,5 +36,5 @@ class ImportanceWeightedObjective:
         return mean_over_images(math.log(self.samples) - torch.logsumexp(log_weight, 0))
 
     def rate_weight(self, step: int) -> float:  # noqa: ARG002
-        """1: the loss is the negative ELBO, and the objective a tighter bound on -ln p(x)."""
+        """1: `loss` is the negative ELBO. The objective is a tighter bound on -ln p(x)."""
         return 1.0

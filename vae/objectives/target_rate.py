@@ -3,8 +3,8 @@ r"""Shao et al. (2020), "ControlVAE: Controllable Variational Autoencoder": beta
 .. math:: \text{loss} = \text{distortion} + \beta_t \, \text{rate}, \quad
     \ln \beta_t = K_p \, e_t + K_i \sum_{s \le t} e_s, \quad e_t = \text{rate}_t - \text{target}
 
-Theirs is the same controller of beta itself, with a sigmoid around the proportional part. That of ln beta keeps beta
-positive at any distance from the target, and acts alike on a beta of 0.1 and one of 10.
+The paper controls beta itself, with a sigmoid around the proportional part. Controlling ln beta keeps beta positive,
+and changes small and large betas by the same factor.
 """
 
 import math
@@ -16,17 +16,17 @@ from torch import Tensor
 
 from vae.objectives.terms import DrawnTerms, Stateful, mean_over_images
 
-LARGEST_LN_BETA = math.log(1e4)  # the integral goes no further, so that it need not come back from there
+LARGEST_LN_BETA = math.log(1e4)  # a bound of the integral, so that it recovers soon
 
 
 class TargetRateObjective(Stateful):
-    """Holds the rate, its mean over a batch, at a number of nats.
+    """A controller adjusts beta so that the rate, its mean over a batch, stays at a target.
 
     Args:
         target: of the rate, in nats.
         proportional: K_p, ln beta per nat of the error.
         integral: K_i, ln beta per nat of the error and step.
-        device: of the controller's state. No step waits for it.
+        device: of the controller's state.
     """
 
     sample_shape: ClassVar[tuple[int, ...]] = ()
@@ -39,7 +39,7 @@ class TargetRateObjective(Stateful):
         self.beta = torch.ones((), device=device)  # of the last step
 
     def __call__(self, terms: DrawnTerms, step: int) -> Float[Tensor, ""]:  # noqa: ARG002
-        """The mean loss of a batch, in nats per image. The controller moves."""
+        """The mean loss of a batch, in nats per image. The controller makes its own step."""
         rate = mean_over_images(terms.rate.sum(1))
         self.control(rate.detach())
         terms.log(controlled_beta=self.beta)

@@ -30,7 +30,7 @@ from vae.training.step import ElboTerms, StepNumbers, backpropagate, descend
 
 log = logging.getLogger(__name__)
 
-PICTURED_EPOCHS = {10**k for k in range(1, 7)}  # and the last: pictures cost time, and change ever more slowly
+PICTURED_EPOCHS = {10**k for k in range(1, 7)}  # and the last epoch: figures take time and change more and more slowly
 UNVALIDATED_IMAGES = 10_000  # training images that are watched where no validation images were set aside
 
 
@@ -54,7 +54,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Training:
-    """A run in progress: what is trained, on what, for what, and who listens."""
+    """A run in progress: its state, data, objective and options, and where its numbers go."""
 
     state: TrainState
     splits: Splits
@@ -121,14 +121,14 @@ def fit(training: Training) -> bool:
     training.tracker.expect(training.state.logged_lines)
     while not training.finished:
         if not train_epoch(training):
-            save(training, snapshot(training))
+            save_checkpoint(training, snapshot(training))
             return False
         try:
             end_epoch(training)
         except StopNow:
-            # What the epoch was measured to be is lost, and measured again after its last step is made again.
+            # The evaluation is lost. The resumed run makes the last step again, and then evaluates.
             training.state.load_state_dict(training.before_last_step)
-            save(training, training.before_last_step)
+            save_checkpoint(training, training.before_last_step)
             return False
     return True
 
@@ -146,14 +146,14 @@ def train_epoch(training: Training) -> bool:
             return False
         if done == training.steps_per_epoch and training.evaluation_due(epoch + 1):
             training.before_last_step.update(copy.deepcopy(snapshot(training)))
-        if done == 1:  # no sooner: a run that stops here may end here, too
+        if done == 1:  # not before the loop: a run that was asked to stop keeps the sums of its last epoch
             state.epoch_sums.zero_()
         x = images.batch(index, state.generator)
         numbers = train_step(state, x, training.objective, options)
         state.step += 1
         _add(state.interval_sums, numbers)
         log_due = state.step % options.log_every_steps == 0 or state.step % training.steps_per_epoch == 0
-        if log_due or x.device.type == "cpu":  # asking an accelerator at every step would stall it
+        if log_due or x.device.type == "cpu":  # an accelerator would have to wait
             refuse_non_finite(numbers, state.step)
         training.progress.advance()
         if log_due:
@@ -162,7 +162,7 @@ def train_epoch(training: Training) -> bool:
             started = time.perf_counter()
         if save_due(options, done, time.perf_counter() - saved) and done < training.steps_per_epoch:
             refuse_non_finite(numbers, state.step)
-            save(training, snapshot(training))
+            save_checkpoint(training, snapshot(training))
             saved = time.perf_counter()
     return True
 
@@ -201,7 +201,7 @@ def end_epoch(training: Training) -> None:
         better, numbers[training.watched[0]] = evaluate(training, epoch)
     training.tracker.scalars({f"train_epoch/{term}": value for term, value in trained.items()}, state.step)
     training.progress.epoch(epoch, options.epochs, numbers)
-    save(training, snapshot(training), best=better)
+    save_checkpoint(training, snapshot(training), best=better)
 
 
 def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
@@ -226,8 +226,8 @@ def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
     if pictured:
         with training.interruptible():
             parts = monitoring.decompose(encoding)
-            pictures = tracker.drawn(lambda: monitoring.draw(state.vae, images, encoding, weight))
-    # From here on a signal waits: an exception within TensorBoard's queue would leave it locked for ever.
+            pictures = tracker.drawn(lambda: monitoring.draw_figures(state.vae, images, encoding, weight))
+    # From here on a signal waits: an exception must not interrupt the writing of a file.
     monitoring.report_numbers(tracker, name, encoding, weight, state.step)
     if pictured:
         monitoring.report_decomposition(tracker, name, parts, state.step)
@@ -257,7 +257,7 @@ def snapshot(training: Training) -> dict[str, Any]:
     return training.state.state_dict()
 
 
-def save(training: Training, state: dict[str, Any], *, best: bool = False) -> None:
+def save_checkpoint(training: Training, state: dict[str, Any], *, best: bool = False) -> None:
     """Write a checkpoint after all that was logged: a run continued from it logs no earlier step again."""
     training.tracker.flush()
     write_state(training.directory, state, best=best)

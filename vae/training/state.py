@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from vae.model.vae import VAE
 from vae.objectives import Stateful
+from vae.objectives.custom import CustomObjective
 from vae.objectives.optimizers import load_moments, moments
 from vae.probability.finite import NonFiniteError
 from vae.run import checkpoint
@@ -62,7 +63,7 @@ class TrainState:
     optimizer: Optimizer
     generator: torch.Generator  # of the posterior's noise and of the binarisation
     interval_sums: Sums  # since the last logged step, on the model's device
-    epoch_sums: Sums  # since the epoch began, on the CPU in float64: it may be of a million images
+    epoch_sums: Sums  # since the epoch began, on the CPU in float64, which is exact for millions of images
     step: int = 0
     seconds: float = 0.0  # of training, without evaluation
     best_elbo: float = -math.inf  # on the validation images, nats
@@ -70,7 +71,7 @@ class TrainState:
     epochs_without_better: int = 0
     logged_lines: int | None = 0  # of metrics.jsonl, as `Tracker.lines` counts them; None in an older checkpoint
     learner: Stateful | None = None  # the objective, where it learns
-    configuration: str = ""  # `stored.fingerprint` of the run, where it is known
+    configuration: str = ""  # `record.fingerprint` of the run, where it is known
 
     def state_dict(self) -> dict[str, Any]:
         """What `checkpoint.save` takes."""
@@ -100,7 +101,10 @@ class TrainState:
         refuse_other_configuration(state, self.configuration)
         known = {"configuration": "", "global_generators": global_generators(self.generator.device)}
         state = {"logged_lines": None} | known | state
-        problem = difference(self.state_dict() | {"logged_lines": state["logged_lines"]}, state)
+        expected = self.state_dict() | {"logged_lines": state["logged_lines"]}
+        if isinstance(self.learner, CustomObjective):
+            expected.pop("objective")  # what foreign code has learnt may grow; its own `load_state_dict` checks it
+        problem = difference(expected, state)
         problem = problem or problem_of_numbers(state) or self._problem_of_generators(state)
         if problem is not None:
             raise unfit(problem)
@@ -128,7 +132,7 @@ class TrainState:
 
 
 def global_generators(device: torch.device) -> dict[str, Tensor]:
-    """The states of the generators that torch's functions draw from if they are given none, as an objective may do."""
+    """The states of torch's global generators, from which dropout in an own network draws, for example."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
