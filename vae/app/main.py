@@ -30,7 +30,7 @@ from vae.app.build import (
 from vae.app.command_line import AGAIN, Command
 from vae.app.command_line.launching import LAUNCH_ERRORS, launch
 from vae.app.command_line.wording import one_line, said_by
-from vae.config import Config, ConfigError
+from vae.config import Config, ConfigError, plain
 from vae.config.objective import BetaConfig
 from vae.data import DataError
 from vae.objectives import normalised_beta
@@ -91,7 +91,7 @@ def run(task: Task, busy: int = 1) -> int:
     Raises:
         SystemExit: a signal asked the run to stop; it has been saved.
     """
-    directory, config = task.directory, task.stored.config()
+    directory, config = task.directory, task.record.config
     logging.raiseExceptions = False  # a full disk takes no log, of which the terminal has every line
     begun = False
     with logging_redirect_tqdm(), StopRequest() as stop, ExitStack() as stack:
@@ -101,7 +101,7 @@ def run(task: Task, busy: int = 1) -> int:
             begun = True
             if config.resume is None:
                 refuse_a_run(directory)
-                stored.write(directory, task.stored)
+                stored.write(directory, task.record)
             train(task, config, stop)
         except StopNow:
             if not begun:
@@ -179,13 +179,13 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     with stop.at_once():
         splits = read_data(config, may_write=task.may_write_data).to(device)
         checksums = data_checksums(config)
-    refuse_other_data(task.stored.data_sha256, checksums)
-    stored.write(directory, replace(task.stored, data_sha256=checksums))
+    refuse_other_data(task.record.data_sha256, checksums)
+    stored.write(directory, replace(task.record, data_sha256=checksums))
     vae = build_vae(config, splits.train.shape).to(device)
     vae.start_at(splits.train.mean(), splits.train.variance())
     objective = build_objective(config, len(splits.train), device)
     state = new_state(config, vae, device, objective)
-    state.configuration = stored.fingerprint(task.stored)
+    state.configuration = stored.fingerprint(task.record)
     if config.resume is not None:
         saved = checkpoint.load_newest(directory / CHECKPOINTS)
         try:
@@ -213,7 +213,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         introduce(config, training, device)
         if state.step == 0:
             tracker.charts(CHARTS, TERMS)
-        tracker.text("configuration", as_code(yaml.safe_dump(dict(task.stored.values), sort_keys=False)), state.step)
+        tracker.text("configuration", as_code(yaml.safe_dump(plain(config), sort_keys=False)), state.step)
         tracker.text("environment", as_code(json.dumps(origin, indent=2)), state.step)
         if tracker.takes_pictures:
             from vae.figures import plots  # noqa: F401 - matplotlib is loaded here, before the first step
@@ -243,7 +243,7 @@ def refuse_a_run(directory: Path) -> None:
 def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str]) -> dict[str, Any]:
     """Write `run.json`; what a continued run was made by before is kept, as far as it can be read."""
     origin = provenance(sys.argv, device, checksums)
-    if task.stored.values["resume"] is not None:
+    if task.record.config.resume is not None:
         before, problem = read_origin(task.directory)
         if problem is not None:
             log.warning(f"warning: {problem}, and is begun anew. Only the history of the run is lost")

@@ -32,6 +32,11 @@ def plain(config: Config) -> dict[str, Any]:
     return cast(dict[str, Any], _plain(asdict(config)))
 
 
+def flat(config: Config) -> dict[str, Any]:
+    """The plain values of a configuration by dotted key, as in `model.latent_dim`."""
+    return dict(_leaves(plain(config), ""))
+
+
 def option_types(choices: Mapping[str, str]) -> dict[str, type]:
     """The dataclass of the chosen option of each group.
 
@@ -161,6 +166,14 @@ def _value(kind: Any, value: Any) -> Any:
     if takes is not None and isinstance(value, takes) and isinstance(value, bool) == (kind is bool):
         return kind(value)
     raise TypeError
+
+
+def _leaves(section: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _plain(value: Any) -> Any:
