@@ -28,7 +28,7 @@ from vae.app.command_line.launching import launch
 from vae.app.command_line.wording import one_line, said_by
 from vae.config import ConfigError
 from vae.run import record
-from vae.run.directory import RunExistsError, held, holds_a_run
+from vae.run.directory import RunExistsError, holds_a_run, locked
 from vae.run.files import remove, write_json
 from vae.run.names import SUMMARY
 from vae.run.record import Record, Task, changes
@@ -84,7 +84,7 @@ def run_member(task: Task, script: Path, free: Collection[str]) -> int:
         console.say(f"\nmember {directory.name}")
     while code == AGAIN:  # another sweep had the directory first, and may be done with it now
         try:
-            with held(directory, patience_seconds=PATIENCE_SECONDS):
+            with locked(directory, timeout_seconds=PATIENCE_SECONDS):
                 if is_done(directory, task.record):
                     return 0
                 begun = record.read(directory) if holds_a_run(directory) else task.record

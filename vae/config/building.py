@@ -11,7 +11,7 @@ from vae.config.options import OPTIONS
 from vae.config.rules import ConfigError, must_be
 from vae.config.run import Config
 
-MISSING = "???"  # in a YAML file: a value that the user must give
+NOT_GIVEN = "???"  # in a YAML file: a value that the user must give
 
 
 def typed(choices: Mapping[str, str], values: Mapping[str, Any]) -> Config:
@@ -129,9 +129,9 @@ def _section(kind: type, values: object, prefix: str, options: Mapping[str, type
             raise ConfigError(unknown_key(f"{prefix}{name}", (prefix + name for name in known)))
     built = {}
     for name, f in known.items():
-        key, value = prefix + name, values.get(name, MISSING)
+        key, value = prefix + name, values.get(name, NOT_GIVEN)
         below = f.type if prefix else options.get(name, f.type)
-        if value == MISSING:
+        if value == NOT_GIVEN:
             rule = "be a section" if is_dataclass(below) else must_be(f)
             raise ConfigError(f"{key} must be given, as in {key}=..., it must {rule}")
         if is_dataclass(below):

@@ -17,7 +17,7 @@ from vae.config.options import FREE, OPTIONS
 from vae.data.factors import Factors
 from vae.measures.evaluation import encode_posteriors, final_numbers
 from vae.objectives import normalised_beta
-from vae.run.files import shown, write_atomically, write_json
+from vae.run.files import relative_to_cwd, write_atomically, write_json
 from vae.run.names import CODES, SUMMARY
 from vae.run.signals import StopRequest
 from vae.training.loop import Training
@@ -96,8 +96,8 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
         f"from {bound['samples'] // 2} samples)",
         *([f"scores {scores_line(scores)}"] if scores else []),
         f"time   {state.seconds:.0f} s of training, {summary['images_per_second']:,.0f} images a second",
-        f"run    {shown(directory)}",
-        f"look   tensorboard --logdir {shown(directory.parent)}",
+        f"run    {relative_to_cwd(directory)}",
+        f"look   tensorboard --logdir {relative_to_cwd(directory.parent)}",
     ):
         log.info(line)
     for name, schedule in unfinished.items():
