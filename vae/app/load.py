@@ -38,7 +38,7 @@ def load_run(directory: Path, name: str = LAST) -> Run:
         DataError: the images cannot be had.
     """
     record = stored.read(directory)
-    config = record.config()
+    config = record.config
     device = prepare_torch(config)
     if name == BEST and not (directory / CHECKPOINTS / BEST).exists() and has_checkpoint(directory):
         raise checkpoint.CheckpointError(
