@@ -41,6 +41,10 @@ class VAE(nn.Module):
         bounds: of the posterior's log-variance.
     """
 
+    encoder: nn.Module
+    decoder: nn.Module
+    head: BernoulliHead | GaussianHead
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -81,7 +85,9 @@ class VAE(nn.Module):
         if at_hand(values) and not thrown.any():
             return logvar
         shift = torch.where(thrown, 0.5 * low + 0.5 * high, 0.0)
-        last = self.encoder.layers[-1]
+        layers = self.encoder.layers
+        assert isinstance(layers, nn.Sequential)
+        last = layers[-1]
         assert isinstance(last, nn.Linear)
         with torch.no_grad():
             last.bias[self.latent_dim :] -= shift
@@ -105,8 +111,10 @@ class VAE(nn.Module):
             mean: of each pixel over the training images, in [0, 1].
             variance: of the pixels around that mean, averaged over the pixels.
         """
-        bias = self.decoder.output.bias
-        assert bias is not None
+        output = self.decoder.output
+        assert isinstance(output, nn.Module)
+        bias = output.bias
+        assert isinstance(bias, Tensor)
         per_pixel = bias.numel() == mean.numel()
         # A convolution has one bias a channel: the mean over its pixels.
         target = mean.flatten() if per_pixel else mean.mean((1, 2))
