@@ -4,7 +4,6 @@ Distortion is summed over pixels, rate over latents, and nothing is ever average
 images. All are in nats. The words are those of Alemi et al. (2018), "Fixing a Broken ELBO".
 """
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -53,16 +52,9 @@ def elbo_terms(
     """
     posterior = vae.encode(x)  # q(z|x)
     z = posterior.rsample(noise)
-    log_likelihood = vae.decode(z).log_prob(x) if z.ndim == 2 else _of_several(vae, x, z)  # p(x|z)
+    log_likelihood = vae.log_likelihood(x, z)  # ln p(x|z)
     distortion = -log_likelihood if z.ndim == 2 else -log_likelihood.mean(0)
     return DrawnTerms(distortion, posterior.kl_to_standard(), posterior, z, log_likelihood)
-
-
-def _of_several(
-    vae: VAE, x: Float[Tensor, "batch channels height width"], z: Float[Tensor, "samples batch latent"]
-) -> Float[Tensor, "samples batch"]:
-    samples, batch, _ = z.shape
-    return vae.decode(z.flatten(0, 1)).log_prob(x.repeat(samples, 1, 1, 1)).view(samples, batch)
 
 
 @runtime_checkable
@@ -124,11 +116,6 @@ def schedules_of(objective: Objective) -> dict[str, Schedule]:
 def mean_over_images(per_image: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
     """The mean, divided before it is summed: a batch whose terms have run away to 1e38 still has a finite one."""
     return (per_image / per_image.numel()).sum()
-
-
-def log_standard_normal(z: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch"]:
-    """ln p(z) of the prior N(0, I), summed over the latents, in nats."""
-    return -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
 
 
 def normalised_beta(beta: float, latent_dim: int, pixels: int) -> float:

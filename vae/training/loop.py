@@ -17,9 +17,11 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from vae.data.images import ImageSet, Splits, epoch_order
 from vae.measures.evaluation import elbo_numbers, encode_images
+from vae.model.reset import RESET_EVERY, reset_lost_latents
 from vae.objectives import Objective, Terms, schedules_of
 from vae.objectives.schedules import Schedule, Unfinished, unfinished
 from vae.probability.finite import NonFiniteError
+from vae.probability.prior import standard_normal
 from vae.run.signals import StopNow
 from vae.run.tracking import Progress, Tracker
 from vae.training import monitoring
@@ -176,7 +178,9 @@ def train_step(
 ) -> tuple[Float[Tensor, ""], Terms]:
     """One step of Adam down the gradient of the loss, which is returned in nats per image with its terms."""
     shape = (*objective.sample_shape, len(x), state.vae.latent_dim)
-    noise = torch.randn(shape, generator=state.generator, device=x.device)
+    noise = standard_normal(shape, state.generator)
+    if state.step % RESET_EVERY == 0:
+        reset_lost_latents(state.vae, x)
     state.optimizer.zero_grad()
     loss, terms = options.backpropagate(state.vae, x, noise, objective, state.step, bf16=options.bf16)
     if options.gradient_norm_limit is not None:

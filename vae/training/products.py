@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from vae.model.mlp import MLPDecoder, MLPEncoder
 from vae.model.vae import VAE
 
 Context = AbstractContextManager[Any]
@@ -53,7 +52,7 @@ def products_in_bf16(vae: VAE, device: torch.device) -> tuple[Context, Context]:
     the way back it rounds those of an objective's own products, too, of which there is one, DIP's covariance. Where
     the whole step is one graph it is autocast on any CPU: there the casts are part of other loops.
     """
-    connected = isinstance(vae.encoder, MLPEncoder) and isinstance(vae.decoder, MLPDecoder)
+    connected = all(weight.ndim <= 2 for weight in vae.parameters())  # a convolution's have four axes
     if device.type == "cpu" and connected and not torch.compiler.is_compiling() and rounds_factors():
         return factors_in_bf16(), factors_in_bf16()
     return torch.autocast(device.type, dtype=torch.bfloat16), nullcontext()  # its casts are part of the graph
