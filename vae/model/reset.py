@@ -25,6 +25,6 @@ def reset_lost_latents(vae: VAE, x: Float[Tensor, "batch channels height width"]
     low, high = logvar.aminmax(dim=0)
     beyond = (low > vae.bounds.high + 1) | (high < vae.bounds.low - 1)
     lost = beyond & (high - low < vae.bounds.high - vae.bounds.low)
-    *_, (_, last) = vae.encoder.named_parameters()
-    if last.shape == (2 * vae.latent_dim,):
-        last[vae.latent_dim :] -= torch.where(lost, 0.5 * low + 0.5 * high, 0.0)
+    for _, last in [*vae.encoder.named_parameters()][-1:]:
+        if last.shape == (2 * vae.latent_dim,):
+            last[vae.latent_dim :] -= torch.where(lost, 0.5 * low + 0.5 * high, 0.0)

@@ -15,26 +15,26 @@ from vae.probability.distributions import DiagonalNormal, Likelihood, LogvarBoun
 
 
 class Encoder(Protocol):
-    """A module from images to the parameters of q(z|x)."""
+    """An `nn.Module` from images to the parameters of q(z|x)."""
 
     def __call__(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch two_latents"]:
         """The means of the latents, then their log-variances."""
         ...
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Those of an `nn.Module`."""
+        """The learned parameters. `reset_lost_latents` changes the last one if it is the bias of the outputs."""
         ...
 
 
 class Decoder(Protocol):
-    """A module from latents to one number per pixel: logits for a Bernoulli likelihood, means for a Gaussian."""
+    """An `nn.Module` from latents to one number per pixel: logits for a Bernoulli likelihood, means for a Gaussian."""
 
     def __call__(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channels height width"]:
         """One number per pixel, in the image's shape."""
         ...
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Those of an `nn.Module`. `start_at` sets `output.bias` if there is one."""
+        """The learned parameters. `VAE.start_at` sets `output.bias` if there is one."""
         ...
 
 

@@ -179,14 +179,14 @@ def train_step(
     """One step of Adam down the gradient of the loss, which is returned in nats per image with its terms."""
     shape = (*objective.sample_shape, len(x), state.vae.latent_dim)
     noise = standard_normal(shape, state.generator)
-    if state.step % RESET_EVERY == 0:
-        reset_lost_latents(state.vae, x)
     state.optimizer.zero_grad()
     loss, terms = options.backpropagate(state.vae, x, noise, objective, state.step, bf16=options.bf16)
     if options.gradient_norm_limit is not None:
         clip_grad_norm_(state.vae.parameters(), options.gradient_norm_limit)
     state.optimizer.learning_rate = options.learning_rate(state.step)
     state.optimizer.step()
+    if (state.step + 1) % RESET_EVERY == 0:
+        reset_lost_latents(state.vae, x)
     return loss, terms
 
 
