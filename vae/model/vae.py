@@ -4,7 +4,7 @@ Kingma & Welling (2014), "Auto-Encoding Variational Bayes"; Rezende, Mohamed & W
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from vae.model.heads import BernoulliHead, GaussianHead
 from vae.probability.distributions import DiagonalNormal, Likelihood, LogvarBounds
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """An `nn.Module` from images to the parameters of q(z|x)."""
 
@@ -26,6 +27,7 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """An `nn.Module` from latents to one number per pixel: logits for a Bernoulli likelihood, means for a Gaussian."""
 
