@@ -28,7 +28,7 @@ def same(objective, steps, make=mlp_vae, thrown=0.0, image=(1, 12, 12), **sizes)
             found.append([loss, terms.distortion, terms.rate])
         torch.testing.assert_close(*found)
         for ours, its in zip(vaes[0].parameters(), vaes[1].parameters(), strict=True):
-            torch.testing.assert_close(its, ours, msg="a parameter before the step")
+            torch.testing.assert_close(its, ours, msg="a parameter that a reset changes")
             torch.testing.assert_close(its.grad, ours.grad, rtol=1e-3, atol=1e-4)
             assert its.grad.stride() == ours.grad.stride()
             its.grad = ours.grad.clone()  # or Adam makes a step of what was rounded
@@ -40,7 +40,7 @@ IN_ONE_GRAPH = """
 whole = compiled()
 warm = lambda: BetaObjective(LinearWarmup(4.0, steps=7))
 same(warm, (0, 3, 8), hidden=(16,))
-same(warm, (3,), thrown=50.0, hidden=(16,))  # beyond the bounds
+same(warm, (3,), thrown=50.0, hidden=(16,))  # beyond the bounds, and reset
 # Where a value is looked at a graph ends; where a number is taken for a constant there is one for each.
 if joins_both_ways():
     assert counters["stats"]["unique_graphs"] == 1 and not counters["graph_break"], counters

@@ -27,7 +27,7 @@ def own_vae(image=IMAGE, latent_dim=LATENTS, head=None, width=16, **_):
 
 class Raising(nn.Flatten):
     def forward(self, x):
-        raise KeyError("no such\nlayer")
+        raise KeyError(f"no such\nlayer for {len(x)} images")
 
 
 class Detached(nn.Linear):
@@ -60,7 +60,11 @@ DECODER = r"^model.decoder must return numbers of shape \(4, 1, 28, 28\) for an 
             flat(20, 6),
             ENCODER + r"RuntimeError: mat1 and mat2 .* \(linear.py, line \d+\). Change its layers$",
         ),
-        ("encoder", Raising(), ENCODER + r"KeyError: .no such\\nlayer. \(test_own_networks.py, line \d+\)"),
+        (
+            "encoder",
+            Raising(),
+            ENCODER + r"KeyError: .no such\\nlayer for 4 images. \(test_own_networks.py, line \d+\)",
+        ),
         ("encoder", not_finite(), "^model.encoder must return finite numbers, got 24 of 24 that are not. Check"),
         (
             "encoder",

@@ -42,6 +42,7 @@ def elbo_terms(
     vae: VAE,
     x: Float[Tensor, "batch channels height width"],
     noise: Float[Tensor, "*samples batch latent"],
+    posterior: DiagonalNormal | None = None,
 ) -> DrawnTerms:
     """Encode, sample once (or as often as the noise has it), decode.
 
@@ -49,8 +50,9 @@ def elbo_terms(
         vae: the model.
         x: images with pixels in [0, 1].
         noise: standard normal.
+        posterior: q(z|x), if `x` is encoded already.
     """
-    posterior = vae.encode(x)  # q(z|x)
+    posterior = posterior or vae.encode(x)
     z = posterior.rsample(noise)
     log_likelihood = vae.log_likelihood(x, z)  # ln p(x|z)
     distortion = -log_likelihood if z.ndim == 2 else -log_likelihood.mean(0)

@@ -108,6 +108,7 @@ class DiagonalNormal:
     ) -> None:
         refuse_nan("mean", mean)
         self.mean = mean
+        self.unbounded_logvar = logvar
         self.logvar = bound_logvar(logvar, bounds)
         self.bounds = bounds
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae.model.reset import reset_lost_latents
 from vae.model.vae import VAE
 from vae.objectives import DrawnTerms, Objective, Stateful, Terms, elbo_terms, schedules_of
 from vae.training.products import products_in_bf16
@@ -25,6 +26,13 @@ class Backpropagate(Protocol):
         ...
 
 
+def terms_of_step(
+    vae: VAE, x: Float[Tensor, "batch channels height width"], noise: Float[Tensor, "*samples batch latent"]
+) -> DrawnTerms:
+    """`elbo_terms`, after lost latents are reset. This may change the encoder's last bias."""
+    return elbo_terms(vae, x, noise, reset_lost_latents(vae, vae.encode(x)))
+
+
 def backpropagate(
     vae: VAE,
     x: Float[Tensor, "batch channels height width"],
@@ -33,7 +41,7 @@ def backpropagate(
     step: int,
     *,
     bf16: bool,
-    elbo_terms: Callable[[VAE, Tensor, Tensor], DrawnTerms] = elbo_terms,
+    terms_of_step: Callable[[VAE, Tensor, Tensor], DrawnTerms] = terms_of_step,
 ) -> tuple[Float[Tensor, ""], Terms]:
     """Leave the gradient of the loss in the parameters, which have none yet.
 
@@ -42,7 +50,7 @@ def backpropagate(
     """
     forward, backward = products_in_bf16(vae, x.device) if bf16 else (nullcontext(), nullcontext())
     with forward:
-        terms = elbo_terms(vae, x, noise)
+        terms = terms_of_step(vae, x, noise)
     loss = objective(terms, step)
     with backward:
         loss.backward()
@@ -61,13 +69,13 @@ def compiled() -> Backpropagate:
         if hasattr(dynamo, "trace_autograd_ops"):  # no public name: a later torch may do without, and refuse to set it
             dynamo.trace_autograd_ops = True  # of this thread
     whole = torch.compile(backpropagate, dynamic=False)
-    only_terms = torch.compile(elbo_terms, dynamic=False)
+    only_terms = torch.compile(terms_of_step, dynamic=False)
 
     def in_graphs(
         vae: VAE, x: Tensor, noise: Tensor, objective: Objective, step: int, *, bf16: bool
     ) -> tuple[Tensor, Terms]:
         if isinstance(objective, Stateful):
-            return backpropagate(vae, x, noise, objective, step, bf16=bf16, elbo_terms=only_terms)
+            return backpropagate(vae, x, noise, objective, step, bf16=bf16, terms_of_step=only_terms)
         return whole(vae, x, noise, held(objective, step, x.device), 0, bf16=bf16)
 
     return in_graphs

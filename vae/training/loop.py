@@ -17,7 +17,6 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from vae.data.images import ImageSet, Splits, epoch_order
 from vae.measures.evaluation import elbo_numbers, encode_images
-from vae.model.reset import RESET_EVERY, reset_lost_latents
 from vae.objectives import Objective, Terms, schedules_of
 from vae.objectives.schedules import Schedule, Unfinished, unfinished
 from vae.probability.finite import NonFiniteError
@@ -185,8 +184,6 @@ def train_step(
         clip_grad_norm_(state.vae.parameters(), options.gradient_norm_limit)
     state.optimizer.learning_rate = options.learning_rate(state.step)
     state.optimizer.step()
-    if (state.step + 1) % RESET_EVERY == 0:
-        reset_lost_latents(state.vae, x)
     return loss, terms
 
 
