@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 import torch
 from torch import nn
@@ -29,6 +29,7 @@ from vae.config import (
     SpritesConfig,
     Start,
 )
+from vae.config.model import CustomModelConfig
 from vae.config.objective import (
     BetaConfig,
     CapacityConfig,
@@ -51,6 +52,7 @@ from vae.data.splits import of_grid, of_own
 from vae.data.sprites import NAMES as SPRITE_FACTORS
 from vae.data.sprites import Grid, load_sprites, sprites_checksum
 from vae.model.burgess import conv_vae
+from vae.model.check import check_networks
 from vae.model.heads import BernoulliHead, GaussianHead
 from vae.model.layers import start_as_glorot
 from vae.model.locatello import locatello_vae
@@ -72,11 +74,10 @@ from vae.objectives import (
 from vae.objectives.custom import CustomObjective, takes_beta
 from vae.objectives.optimizers import adagrad, adam
 from vae.objectives.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule
-from vae.objectives.terms import elbo_terms
 from vae.probability.distributions import LogvarBounds
 from vae.training.loop import Options
 from vae.training.state import TrainState, no_sums
-from vae.training.step import compiled_terms
+from vae.training.step import compiled_terms, terms_of_step
 from vae.training.trial import TrialError, try_objective
 
 DataOfAnyKind = DataConfig | SpritesConfig | DspritesConfig | ImagesConfig
@@ -213,8 +214,33 @@ def vae_of(config: Config, image: tuple[int, int, int]) -> VAE:
             return conv_vae(image, latent_dim, channels, width, ACTIVATIONS[activation], head, bounds)
         case LocatelloConfig(latent_dim):
             return locatello_vae(image, latent_dim, head, bounds)
+        case CustomModelConfig(latent_dim, encoder, decoder, options):
+            own_encoder = own_network(encoder, "model.encoder", image, latent_dim, options)
+            own_decoder = own_network(decoder, "model.decoder", image, latent_dim, options)
+            vae = VAE(own_encoder, own_decoder, head, latent_dim, bounds)
+            check_networks(vae, torch.linspace(0, 1, 8 * math.prod(image)).view(8, *image))
+            return vae
         case _:
             assert_never(config.model)
+
+
+def own_network(
+    text: str, key: str, image: tuple[int, int, int], latent_dim: int, options: Mapping[str, Any]
+) -> nn.Module:
+    """The module that the user's function or class `text` makes.
+
+    Raises:
+        ConfigError: names `key`: it cannot be imported or called, or does not return a module.
+    """
+    make = imported(text, key)
+    rule = f"{key} must take (image, latent_dim, **model.options) and return an nn.Module"
+    try:
+        network = make(image, latent_dim, **options)
+    except Exception as error:
+        raise ConfigError(f"{rule}, got {raised(error)}. Change {text}, or model.options") from error
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"{rule}, got {type(network).__name__} of {text}. Return the module")
+    return network
 
 
 def build_head(likelihood: LikelihoodConfig, bounds: LogvarBounds) -> BernoulliHead | GaussianHead:
@@ -362,5 +388,5 @@ def build_options(config: Config, dataset_size: int) -> Options:
         save_every_seconds=config.tracking.save_every_seconds,
         bf16=config.precision is Precision.bf16,
         learning_rate=build_learning_rate(config, math.ceil(dataset_size / config.batch_size)),
-        elbo_terms=compiled_terms() if config.compile else elbo_terms,
+        terms_of_step=compiled_terms() if config.compile else terms_of_step,
     )

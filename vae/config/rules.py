@@ -5,11 +5,21 @@ from collections.abc import Mapping
 from dataclasses import Field, fields, is_dataclass
 from enum import Enum
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be run. Its text is one line: the rule, what was given, the fix."""
+
+
+def raised(error: Exception) -> str:
+    """An error of a user's own code in one line: its type, its message, and the file and line it comes from."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{where}"
 
 
 class Choice(Enum):
