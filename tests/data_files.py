@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from vae.data.checks import SHAPES
 
 from vae.config import Dataset
 from vae.data import FILES, ensure_files, fetch
-from vae.data.checks import SHAPES
 
 
 def header(*lengths: int) -> bytes:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from vae.data.checks import MNIST_SHA256, hash_of
+from vae.data.idx import idx_shape
 
 from vae.config import Dataset
 from vae.data import FILES, DataError, fetch
-from vae.data.checks import MNIST_SHA256, hash_of
-from vae.data.idx import idx_shape
 
 
 def python(program: str) -> list[str]:

@@ -11,12 +11,12 @@ import pytest
 from data_files import ensure
 from filelock import FileLock, Timeout
 from PIL import Image
+from vae.data.sources import ensure_files
 
 from vae.config import Dataset
 from vae.data.dsprites import ensure_dsprites
 from vae.data.files import DataError, kind_of, locked, one_line, read_bytes
 from vae.data.own import own_checksum, read_own
-from vae.data.sources import ensure_files
 from vae.data.sprites import Grid, cache_of, load_sprites, sprites_checksum
 
 GRID = Grid(16, (3, 2, 4, 3, 3))

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from vae.data.idx import idx_bytes, idx_shape
 
 from vae.data import FILES, DataError, read_idx
-from vae.data.idx import idx_bytes, idx_shape
 
 ARRAYS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=8, max_side=5))
 LABELS = bytes([0, 0, 8, 1, 0, 0, 0, 3, 5, 0, 4])

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from data_files import ensure, mirror, state
 from filelock import FileLock
+from vae.data.checks import MNIST_SHA256
 
 from vae.config import Dataset
 from vae.data import FILES, DataError, checksums, ensure_files, fetch, sources
-from vae.data.checks import MNIST_SHA256
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = FILES
 

@@ -22,7 +22,8 @@ from benchmarks.rivals import RIVALS, Rival, load_loop, why_absent
 from benchmarks.rows import Absent, Row, Target
 from benchmarks.turns import Seconds, ratio, take_turns
 from benchmarks.tutorial import TutorialLoop
-from vae.app.build import prepare_torch, read_data
+from vae.app.build import prepare_torch
+from vae.app.data import build_data
 
 TUTORIAL = "tutorial"
 LENT = ", lent our settings"  # of the process
@@ -92,7 +93,7 @@ def of_tutorial(images: int) -> Iterator[Epoch]:
 @contextmanager
 def of_rival(rival: Rival, images: int) -> Iterator[Epoch]:
     """The loop of another project."""
-    train = read_data(ours.configured(ours.GREY)).train.first(images)
+    train = build_data(ours.configured(ours.GREY)).read().train.first(images)
     grey: Tensor = train.pixels.index_select(0, arange(len(train)))
     with TemporaryDirectory() as folder:
         yield load_loop(rival, grey.float() / 255, Path(folder)).epoch
