@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from vae.data import read_idx
+from vae.data.mnist import read_idx
 from vae.model.burgess import ConvDecoder, conv_vae
 from vae.model.heads import BernoulliHead, GaussianHead
 from vae.model.mlp import mlp_vae
