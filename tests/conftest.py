@@ -3,7 +3,6 @@
 import logging
 import math
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType

