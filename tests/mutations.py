@@ -194,10 +194,10 @@ MUTATIONS = (
     ),
     Mutation(
         "MNIST's sha256",
-        "vae/data/checks.py",
-        "if name is Dataset.MNIST and (sha256 := hash_of(data)) != MNIST_SHA256[file]:",
-        'if (sha256 := hash_of(data)) == "":',
-        ("tests/test_data_faults.py", "tests/test_data_sources.py", "tests/test_data_fetch.py"),
+        "vae/data/mnist.py",
+        "if name is Dataset.MNIST and (sha256 := sha256_of(data)) != MNIST_SHA256[file]:",
+        'if (sha256 := sha256_of(data)) == "":',
+        ("tests/test_data_faults.py", "tests/test_data_mnist.py"),
     ),
     Mutation(
         "the second signal",

@@ -276,7 +276,7 @@ runpy.run_path("train.py", run_name="__main__")
 @pytest.mark.parametrize(
     ("where", "saved"),
     [
-        ("vae.app.main.read_data", None),
+        ("vae.data.own.read_own", None),
         ("vae.training.loop.encode_images", 9),
         ("vae.training.monitoring.draw_figures", 39),
         ("vae.training.conclusion.final_numbers", 40),

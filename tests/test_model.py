@@ -6,7 +6,6 @@ import math
 import pytest
 import torch
 from torch import nn
-from vae.training.gradients import terms_of_step
 
 from vae.model.burgess import conv_vae
 from vae.model.heads import BernoulliHead, GaussianHead
@@ -17,6 +16,7 @@ from vae.objectives import BetaObjective, elbo_terms
 from vae.objectives.schedules import LinearWarmup
 from vae.probability.distributions import LogvarBounds
 from vae.probability.finite import NonFiniteError
+from vae.training.step import terms_of_step
 
 IMAGE = (1, 28, 28)
 MAKE = {

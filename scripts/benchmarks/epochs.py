@@ -22,7 +22,7 @@ from benchmarks.rivals import RIVALS, Rival, load_loop, why_absent
 from benchmarks.rows import Absent, Row, Target
 from benchmarks.turns import Seconds, ratio, take_turns
 from benchmarks.tutorial import TutorialLoop
-from vae.app.build import read_data
+from vae.app.data import build_data
 from vae.training.hardware import prepare_torch
 
 TUTORIAL = "tutorial"
@@ -93,7 +93,7 @@ def of_tutorial(images: int) -> Iterator[Epoch]:
 @contextmanager
 def of_rival(rival: Rival, images: int) -> Iterator[Epoch]:
     """The loop of another project."""
-    train = read_data(ours.configured(ours.GREY)).train.first(images)
+    train = build_data(ours.configured(ours.GREY)).read().train.first(images)
     grey: Tensor = train.pixels.index_select(0, arange(len(train)))
     with TemporaryDirectory() as folder:
         yield load_loop(rival, grey.float() / 255, Path(folder)).epoch

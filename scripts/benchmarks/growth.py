@@ -8,7 +8,7 @@ from benchmarks import ours
 from benchmarks.plan import Plan
 from benchmarks.rows import Row, Target
 from benchmarks.turns import ratio, take_turns
-from vae.app.build import read_data
+from vae.app.data import build_data
 from vae.data import Splits
 from vae.training import loop as training
 
@@ -41,7 +41,7 @@ def rows(plan: Plan) -> list[Row]:
 
 def copied(words: tuple[str, ...], images: int, copies: int) -> Splits:
     """The first so many training images, several times over."""
-    splits = ours.first_images(read_data(ours.configured(words)), images)
+    splits = ours.first_images(build_data(ours.configured(words)).read(), images)
     numbers = splits.train.labels.new_tensor(range(len(splits.train))).repeat(copies)
     pixels = splits.train.pixels.index_select(0, numbers)
     return replace(splits, train=replace(splits.train, pixels=pixels, labels=splits.train.labels[numbers]))

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from benchmarks.rows import Absent
-from vae.app.build import build_objective, build_options, build_vae, new_state, read_data
+from vae.app.build import build_objective, build_options, build_vae, new_state
 from vae.app.command_line import compose
+from vae.app.data import build_data
 from vae.config import Config
 from vae.data import ImageSet, Splits
 from vae.data.packed import PackedPixels, pack
@@ -82,7 +83,7 @@ class Runs(AbstractContextManager["Runs"]):
     def of_words(self, words: Sequence[str], images: int | None = None) -> training.Training:
         """The run of `python train.py WORDS`, on the first so many training images of its data, or on all."""
         config = configured(words)
-        splits = read_data(config)
+        splits = build_data(config).read()
         return self.start(config, splits if images is None else first_images(splits, images))
 
 

@@ -17,7 +17,7 @@ from benchmarks.limits import gemm_rate, step_flops
 from benchmarks.plan import Plan
 from benchmarks.rows import Absent, Row, Target
 from benchmarks.turns import seconds_of, take_turns
-from vae.data.images import epoch_order, redraw
+from vae.data.images import epoch_order, sample_bernoulli_fast
 from vae.training import loop as training
 
 IMAGES = 12_800  # enough that a batch is not in the cache
@@ -167,7 +167,7 @@ def share_of_drawing(run: training.Training, plan: Plan) -> Row:
 
     def draws() -> None:
         for _ in range(plan.steps):
-            redraw(pixels, run.state.generator)
+            sample_bernoulli_fast(pixels, run.state.generator)
 
     seconds = take_turns({"draws": draws, "steps": steps(run, plan.steps)}, plan.rounds)
     shares = [100 * a / b for a, b in zip(seconds["draws"], seconds["steps"], strict=True)]

@@ -1,9 +1,7 @@
 """Configuration -> objects. What an option's name stands for is decided here, once, by a `match` on its dataclass."""
 
 import math
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, assert_never
 
 import torch
@@ -17,16 +15,12 @@ from vae.config import (
     Config,
     ConfigError,
     ConvConfig,
-    DataConfig,
-    DspritesConfig,
     GaussianConfig,
-    ImagesConfig,
     LikelihoodConfig,
     LocatelloConfig,
     MLPConfig,
     Optimizer,
     Precision,
-    SpritesConfig,
     Start,
 )
 from vae.config.model import CustomModelConfig
@@ -43,14 +37,7 @@ from vae.config.objective import (
     TargetRateConfig,
     TotalCorrelationConfig,
 )
-from vae.data import DataError
-from vae.data.dsprites import ensure_dsprites, read_dsprites
-from vae.data.images import ImageSet, Splits, load_splits
-from vae.data.own import own_checksum, read_own
-from vae.data.sources import checksums, folder_of
-from vae.data.splits import of_grid, of_own
-from vae.data.sprites import NAMES as SPRITE_FACTORS
-from vae.data.sprites import Grid, load_sprites, sprites_checksum
+from vae.data.images import ImageSet
 from vae.model.burgess import conv_vae
 from vae.model.check import check_networks
 from vae.model.heads import BernoulliHead, GaussianHead
@@ -80,112 +67,12 @@ from vae.training.state import TrainState, no_sums
 from vae.training.step import compiled_terms, terms_of_step
 from vae.training.trial import TrialError, try_objective
 
-DataOfAnyKind = DataConfig | SpritesConfig | DspritesConfig | ImagesConfig
-
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     Activation.relu: nn.ReLU,
     Activation.tanh: nn.Tanh,
     Activation.silu: nn.SiLU,
     Activation.gelu: nn.GELU,
 }
-
-
-def read_data(config: Config, *, may_write: bool = True) -> Splits:
-    """The images, fetched if need be, binarised as configured.
-
-    Args:
-        config: of the run.
-        may_write: fetch or draw to any place that the configuration names; else only to the user's own cache. False
-            for the stored configuration of a run: its directory may be somebody else's.
-
-    Raises:
-        DataError: they cannot be had, or are not what they should be.
-    """
-    data: DataOfAnyKind = config.data
-    may_write = may_write or in_own_cache(data)
-    match data:
-        case DataConfig():
-            return load_splits(
-                data.name,
-                Path(data.root),
-                download=data.download and may_write,
-                timeout_seconds=data.timeout_seconds,
-                validation_size=data.validation_size,
-                binarisation=data.binarisation,
-            )
-        case SpritesConfig():
-            grid = grid_of(data)
-            sprites = load_sprites(grid, Path(data.root), keep=may_write)
-            return of_grid(sprites, grid.factors(), data.validation_size, data.test_size)
-        case DspritesConfig():
-            download = data.download and may_write
-            path = ensure_dsprites(Path(data.path), download=download, timeout_seconds=data.timeout_seconds)
-            return of_grid(*read_dsprites(path), data.validation_size, data.test_size)
-        case ImagesConfig():
-            own = read_own(Path(data.path), data.background, data.colour)
-            return of_own(own, data.validation_size, data.test_size, data.binarisation)
-        case _:
-            assert_never(data)
-
-
-def in_own_cache(data: DataOfAnyKind) -> bool:
-    """Whether the data lie in the user's cache, where every run looks for them unless it is told otherwise."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser().absolute() / "beta-vae"
-    place = data.path if isinstance(data, DspritesConfig | ImagesConfig) else data.root
-    return Path(os.path.normpath(Path(place).expanduser().absolute())).is_relative_to(cache)
-
-
-def data_checksums(config: Config) -> dict[str, str]:
-    """The sha256 of what the images were read from, in hexadecimal digits, by the name of the file."""
-    data: DataOfAnyKind = config.data
-    match data:
-        case DataConfig():
-            return checksums(folder_of(data.name, Path(data.root)))
-        case SpritesConfig():
-            return sprites_checksum(grid_of(data), Path(data.root))
-        case DspritesConfig() | ImagesConfig():
-            return own_checksum(Path(data.path))
-        case _:
-            assert_never(data)
-
-
-def refuse_other_data(before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Go on with the images that the run has seen before, wherever they lie now.
-
-    Raises:
-        DataError: they are others.
-    """
-    if before and sorted(before.values()) != sorted(now.values()):
-        changed = [name for name, sha256 in now.items() if sha256 not in before.values()]
-        raise DataError(
-            f"a run goes on with the data it was trained on, but {', '.join(changed)} is not what it was. "
-            "Bring the old data back, continue with data.path=PLACE, or start a new run"
-        )
-
-
-def data_line(config: Config) -> str:
-    """What the images are, in a few words."""
-    data: DataOfAnyKind = config.data
-    match data:
-        case DataConfig():
-            return f"{data.name.value}, binarisation {data.binarisation.value}"
-        case SpritesConfig():
-            return "sprites, " + " x ".join(map(str, grid_of(data).sizes)) + " levels of " + ", ".join(SPRITE_FACTORS)
-        case DspritesConfig():
-            return f"dSprites from {data.path}"
-        case ImagesConfig():
-            return (
-                f"{data.path}, binarisation {data.binarisation.value}, "
-                f"background {data.background.value}, colour {data.colour.value}"
-            )
-        case _:
-            assert_never(data)
-
-
-def grid_of(data: SpritesConfig) -> Grid:
-    """The grid of factors that is asked for."""
-    sizes = (data.shapes, data.scales, data.orientations, data.positions_x, data.positions_y)
-    return Grid(data.side, sizes)
 
 
 def build_vae(config: Config, image: tuple[int, int, int]) -> VAE:

@@ -20,16 +20,13 @@ from vae.app.build import (
     build_objective,
     build_options,
     build_vae,
-    data_checksums,
-    data_line,
     new_state,
-    read_data,
-    refuse_other_data,
     try_custom_objective,
 )
 from vae.app.command_line import AGAIN, Command
 from vae.app.command_line.launching import LAUNCH_ERRORS, launch
 from vae.app.command_line.wording import one_line, said_by
+from vae.app.data import build_data, refuse_other_data
 from vae.config import Config, ConfigError, plain
 from vae.config.objective import BetaConfig
 from vae.data import DataError
@@ -177,8 +174,9 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     directory = task.directory
     device = prepare_torch(config)
     with stop.at_once():
-        splits = read_data(config, may_write=task.may_write_data).to(device)
-        checksums = data_checksums(config)
+        data = build_data(config, may_write=task.may_write_data)
+        splits = data.read().to(device)
+        checksums = data.checksums()
     refuse_other_data(task.record.data_sha256, checksums)
     stored.write(directory, replace(task.record, data_sha256=checksums))
     vae = build_vae(config, splits.train.shape).to(device)
@@ -212,7 +210,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     progress = Progress(steps, state.step, shown=config.tracking.progress)
     training = Training(state, splits, objective, options, tracker, progress, directory, stop, stop.at_once)
     try:
-        introduce(config, training, device)
+        introduce(config, training, device, data.describe())
         if state.step == 0:
             tracker.charts(CHARTS, TERMS)
         tracker.text("configuration", as_code(yaml.safe_dump(plain(config), sort_keys=False)), state.step)
@@ -257,8 +255,8 @@ def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str]
     return origin
 
 
-def introduce(config: Config, training: Training, device: torch.device) -> None:
-    """What is about to happen, in a few lines."""
+def introduce(config: Config, training: Training, device: torch.device, data: str) -> None:
+    """What is about to happen, in a few lines. `data` says what the images are."""
     state, splits = training.state, training.splits
     sizes = " / ".join(
         f"{len(images):,}".replace(",", " ") for images in (splits.train, splits.validation, splits.test)
@@ -270,7 +268,7 @@ def introduce(config: Config, training: Training, device: torch.device) -> None:
     normalised = normalised_beta(config.beta, latent_dim, channels * height * width)
     steps = training.options.epochs * training.steps_per_epoch
     for line in (
-        f"data   {data_line(config)}; {sizes} images (train / validation / test) of {channels}x{height}x{width}",
+        f"data   {data}; {sizes} images (train / validation / test) of {channels}x{height}x{width}",
         f"model  {model}, {latent_dim} latents, {parameters(state):,} parameters, {likelihood} likelihood",
         f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
         f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"

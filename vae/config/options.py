@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from vae.config.data import CustomDataConfig, DataConfig, DspritesConfig, ImagesConfig, SpritesConfig
+from vae.config.data import CustomDataConfig, DspritesConfig, ImagesConfig, MnistConfig, SpritesConfig
 from vae.config.model import BernoulliConfig, ConvConfig, CustomModelConfig, GaussianConfig, LocatelloConfig, MLPConfig
 from vae.config.objective import (
     BetaConfig,
@@ -18,9 +18,9 @@ from vae.config.objective import (
 
 OPTIONS: Mapping[str, Mapping[str, type]] = {
     "data": {
-        "mnist": DataConfig,
-        "fashion_mnist": DataConfig,
-        "kmnist": DataConfig,
+        "mnist": MnistConfig,
+        "fashion_mnist": MnistConfig,
+        "kmnist": MnistConfig,
         "sprites": SpritesConfig,
         "sprites32": SpritesConfig,
         "dsprites": DspritesConfig,

@@ -3,7 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from vae.config.data import Binarisation, DataConfig, ImagesConfig, SpritesConfig, check_grid, check_places
+from vae.config.data import (
+    Binarisation,
+    CustomDataConfig,
+    ImagesConfig,
+    MnistConfig,
+    SpritesConfig,
+    check_grid,
+    check_places,
+)
 from vae.config.model import GaussianConfig
 from vae.config.rules import Choice, ConfigError, between, check_points, check_ranges
 
@@ -77,7 +85,7 @@ class Config:
     metrics: list[str]
     resume: str | None
     tracking: TrackingConfig
-    data: Any  # DataConfig, SpritesConfig, DspritesConfig or ImagesConfig
+    data: Any  # DataConfig
     likelihood: Any  # BernoulliConfig or GaussianConfig
     model: Any  # MLPConfig, ConvConfig or LocatelloConfig
     objective: Any  # one of objective_config
@@ -101,7 +109,10 @@ class Config:
         )
         self.objective.check(self.beta, self.beta_warmup_steps)
         gaussian = isinstance(self.likelihood, GaussianConfig)
-        drawn = isinstance(self.data, DataConfig | ImagesConfig) and self.data.binarisation is not Binarisation.none
+        drawn = (
+            isinstance(self.data, MnistConfig | ImagesConfig | CustomDataConfig)
+            and self.data.binarisation is not Binarisation.none
+        )
         if gaussian and drawn:
             raise ConfigError(
                 "likelihood=gaussian needs grey pixels, got "
