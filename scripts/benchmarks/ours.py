@@ -15,7 +15,8 @@ from vae.app.command_line import compose
 from vae.config import Config
 from vae.data import ImageSet, Splits
 from vae.data.packed import PackedPixels, pack
-from vae.run.tracking import Progress, Tracker
+from vae.run.progress import Progress
+from vae.run.tracking import Tracker
 from vae.training import loop as training
 from vae.training.products import emulates_bf16
 from vae.training.state import means

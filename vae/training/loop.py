@@ -20,8 +20,9 @@ from vae.measures.evaluation import elbo_numbers, encode_images
 from vae.objectives import Objective, Terms, schedules_of
 from vae.objectives.schedules import Schedule, Unfinished, unfinished
 from vae.probability.finite import NonFiniteError
+from vae.run.progress import Progress
 from vae.run.signals import StopNow
-from vae.run.tracking import Progress, Tracker
+from vae.run.tracking import Tracker
 from vae.training import monitoring
 from vae.training.gradients import Backpropagate, backpropagate
 from vae.training.state import REMEDY, Sums, TrainState, means, write_state
