@@ -147,4 +147,4 @@ def test_the_bars_of_the_spectrum_stand_in_the_order_given_with_heights_as_the_r
 def test_a_figure_is_rendered_at_its_size():
     figure = Figure(figsize=(2, 1))
     figure.add_subplot().plot([0, 1])
-    check(plots.render(figure, dpi=50), 50, 100)
+    check(plots.rasterised(figure, dpi=50), 50, 100)

@@ -29,7 +29,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import custom_scalars, histogram, hparams, text
 from tqdm import tqdm
 
-from vae.figures.images import Picture, as_image
+from vae.figures.images import ImageBytes, as_image
 from vae.run.files import IrregularFileError, read_regular, set_aside, write_atomically
 from vae.run.names import FIGURES, METRICS
 from vae.run.summary import is_count, is_finite
@@ -209,7 +209,7 @@ class Tracker:
 
         self._view("histograms", write)
 
-    def picture(self, name: str, picture: Picture, step: int) -> None:
+    def picture(self, name: str, picture: ImageBytes, step: int) -> None:
         """A picture, shown in TensorBoard and kept as `figures/<name>.png`, where the newest replaces the older."""
 
         def write(writer: EventFile) -> None:
