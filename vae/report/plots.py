@@ -43,7 +43,7 @@ STYLE: Any = {
 COLUMNS = 4  # of plots beside each other
 LEGEND_LETTERS = 62  # in a row
 LETTERS_BELOW = 20  # of all labels below a plot; more are turned by 90 degrees
-LONGEST_LABEL = 48  # letters
+LONGEST_LABEL = 40  # letters
 PANELS_WIDTH = 9.3  # inches of matrices in a row
 LEAST_SCALE = 0.7  # a plot that would become smaller than this scrolls
 
