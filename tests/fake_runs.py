@@ -1,4 +1,4 @@
-"""Runs that nobody trained: the files that a report reads, with numbers of which the right answer is known."""
+"""Runs that nobody trained: the files that a report reads, with numbers whose right answers are known."""
 
 import csv
 import json
@@ -13,12 +13,8 @@ from vae.report import PAGE, RESULTS, Member, read_members, settings, write_repo
 
 LATENTS = 4
 FACTORS = ["shape", "scale", "rotation", "column", "row"]
-SCORES = (
-    "mig", "mig_chen", "dci_disentanglement", "dci_completeness", "dci_informativeness", "sap", "sap_continuous",
-    "factor_vae_score", "beta_vae_score", "modularity", "modularity_baseline", "explicitness", "irs", "irs_baseline",
-    "codes_total_correlation", "active_codes_total_correlation", "gaussian_wasserstein",
-    "gaussian_wasserstein_normalised", "mutual_information_score",
-)  # fmt: skip
+SCORES = ["mig", "sap", "dci_disentanglement", "factor_vae_score", "modularity", "modularity_baseline"]
+DEPENDENCE = ["codes_total_correlation", "gaussian_wasserstein"]
 ORIGIN = {
     "started": "2026-01-01T12:00:00+00:00",
     "revision": "0123456789ab",
@@ -36,7 +32,7 @@ epoch 1/7  validation elbo  -195.85
 
 
 def summary_of(beta: float, seed: int, *, scores: bool = True) -> dict[str, Any]:
-    """As a run writes it. Distortion and rate are those of an optimum, but for a little noise of the seed.
+    """As a run writes it. Distortion and rate are those of an optimum, with a little noise from the seed.
 
     They are 80 + 6 beta and 25 - 6 ln beta, so that dD = -beta dR.
     """
@@ -74,7 +70,7 @@ def summary_of(beta: float, seed: int, *, scores: bool = True) -> dict[str, Any]
         "beta": beta,
         "seed": seed,
         "asked": {"epochs": 7, "early_stopping_epochs": None},
-        "conditions": {"model.latent_dim": LATENTS, "data.side": 32},
+        "conditions": {"objective": "beta", "model": "mlp", "model.latent_dim": LATENTS, "data.side": 32},
         "unfinished": {},
         "loss_change_per_epoch": 0.0,
         "epochs": 7,
@@ -83,8 +79,7 @@ def summary_of(beta: float, seed: int, *, scores: bool = True) -> dict[str, Any]
         "test": test,
     }
     if scores:
-        numbers = {name: float(generator.uniform()) for name in SCORES}
-        numbers |= {f"{name}_sampled": float(generator.uniform()) for name in SCORES if name != "mig_chen"}
+        numbers = {f"{n}{end}": generator.uniform() for n in SCORES + DEPENDENCE for end in ("", "_sampled")}
         matrix = generator.uniform(size=(LATENTS, len(FACTORS))).tolist()
         summary["disentanglement"] = {
             "factors": FACTORS,
@@ -95,10 +90,10 @@ def summary_of(beta: float, seed: int, *, scores: bool = True) -> dict[str, Any]
     return summary
 
 
-def put_run(directory: Path, summary: dict[str, Any] | None, *, log: str = LOG) -> Path:
-    """A run's directory with what it said and where it came from; without a summary it has not ended."""
+def put_run(directory: Path, summary: dict[str, Any] | None) -> Path:
+    """A run's directory with its log, its origin and its summary; without a summary it has not ended."""
     directory.mkdir(parents=True)
-    (directory / "train.log").write_text(log)
+    (directory / "train.log").write_text(LOG)
     (directory / "run.json").write_text(json.dumps(ORIGIN))
     if summary is not None:
         (directory / "summary.json").write_text(json.dumps(summary))
@@ -106,7 +101,7 @@ def put_run(directory: Path, summary: dict[str, Any] | None, *, log: str = LOG) 
 
 
 def put_codes(directory: Path, seed: int, *, alike: bool, images: int = 300) -> None:
-    """Posteriors of the same images by every seed: equal up to order and sign, or mixed as only this seed mixes."""
+    """Posteriors of the same images: alike, those of the seeds are equal up to order and sign; else each is mixed."""
     found = np.random.default_rng(0).standard_normal((images, LATENTS))
     generator = np.random.default_rng(seed + 1)
     if alike:
@@ -129,7 +124,7 @@ def put_picture(directory: Path, *, width: int = 300, height: int = 120, noise: 
 
 
 def put_sweep(folder: Path, betas: list[float], seeds: int, *, scores: bool = True, alike: float = 4) -> Path:
-    """Every run of a sweep that ended well. The seeds of one beta have codes alike, those of the others have not."""
+    """A sweep in which all runs are done. Only the seeds of the beta `alike` have similar codes."""
     for beta in betas:
         for seed in range(seeds):
             directory = put_run(folder / f"beta={beta}_seed={seed}", summary_of(beta, seed, scores=scores))
@@ -138,9 +133,11 @@ def put_sweep(folder: Path, betas: list[float], seeds: int, *, scores: bool = Tr
     return folder
 
 
-def page_of(folder: Path) -> str:
-    assert write_report(folder) is not None
-    return (folder / PAGE).read_text(encoding="utf-8")
+def reported(folder: Path) -> tuple[str, str]:
+    """What a report says as text, and its page."""
+    text = write_report(folder)
+    assert text is not None
+    return text, (folder / PAGE).read_text(encoding="utf-8")
 
 
 def rows_of(folder: Path) -> dict[str, dict[str, str]]:
@@ -150,12 +147,3 @@ def rows_of(folder: Path) -> dict[str, dict[str, str]]:
 
 def grouped_of(folder: Path) -> dict[str, list[Member]]:
     return settings(read_members(folder))
-
-
-def put_points(folder: Path, points: list[tuple[float, float, float]], **more: str) -> Path:
-    """A run for each beta, distortion and rate."""
-    for number, (beta, distortion, rate) in enumerate(points):
-        summary = summary_of(1.0, 0, scores=False) | {"beta": beta} | more
-        summary["test"] |= {"distortion": distortion, "rate": rate, "elbo": -distortion - rate}
-        put_run(folder / f"beta={beta}_seed={number}", summary)
-    return folder

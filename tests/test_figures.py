@@ -44,9 +44,7 @@ def as_bytes(image: torch.Tensor) -> torch.Tensor:
 # The grid
 
 
-@pytest.mark.parametrize("labels", [(), ("first", "second")])
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("scale", [1, 2, 3])
+@pytest.mark.parametrize(("channels", "scale", "labels"), [(1, 1, ()), (3, 2, ("first", "second")), (3, 3, ())])
 def test_the_grid_puts_every_image_in_its_place(channels, scale, labels):
     images = torch.rand(2, 3, channels, 5, 5, generator=seeded(0))
     picture = grid(images, labels, scale=scale)
@@ -83,14 +81,11 @@ def test_labels_and_title_take_room_of_their_own():
 # Reconstructions and samples
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(
-    ("images", "pairs", "columns"), [(1, 1, 1), (3, 1, 3), (7, 1, 7), (10, 1, 10), (13, 1, 10), (25, 2, 10)]
-)
-def test_inputs_stand_above_their_reconstructions(images, pairs, columns, channels):
-    x, means = torch.rand(2, images, channels, 6, 6, generator=seeded(0))
+@pytest.mark.parametrize(("images", "pairs", "columns"), [(1, 1, 1), (7, 1, 7), (10, 1, 10), (13, 1, 10), (25, 2, 10)])
+def test_inputs_stand_above_their_reconstructions(images, pairs, columns):
+    x, means = torch.rand(2, images, 3, 6, 6, generator=seeded(0))
     picture = figures.reconstructions(x, means)
-    check(picture, height=GAP + 2 * pairs * (12 + GAP), channels=channels)
+    check(picture, height=GAP + 2 * pairs * (12 + GAP))
     for pair in range(pairs):
         for column in range(columns):
             at = 10 * pair + column
@@ -98,8 +93,7 @@ def test_inputs_stand_above_their_reconstructions(images, pairs, columns, channe
             assert cell(picture, 2 * pair + 1, column, columns, 6).equal(as_bytes(means[at]))
 
 
-@pytest.mark.parametrize("latent_dim", [1, 2, 20])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("channels", "latent_dim"), [(1, 1), (3, 20)])
 def test_samples_are_the_mean_images_of_their_noise_in_rows(channels, latent_dim):
     vae, noise = model(channels, latent_dim), torch.randn(8, latent_dim, generator=seeded(0))
     picture = figures.samples(vae, noise, columns=4)
@@ -112,39 +106,19 @@ def test_samples_are_the_mean_images_of_their_noise_in_rows(channels, latent_dim
 # Traversals
 
 
-@pytest.mark.parametrize("latent_dim", [1, 2, 20])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("channels", "latent_dim"), [(1, 1), (3, 20)])
 def test_a_row_of_a_traversal_moves_one_latent_only_and_the_highest_rate_comes_first(channels, latent_dim):
     vae = model(channels, latent_dim)
-    z = torch.randn(latent_dim, generator=seeded(0))
-    rate = torch.rand(latent_dim, generator=seeded(1))
-    picture = figures.traversals(vae, z, rate, rows=10, columns=5, reach=2.0)
+    z, rate = torch.randn(latent_dim, generator=seeded(0)), torch.rand(latent_dim, generator=seeded(1))
+    given = z.clone()
+    picture = figures.traversals(vae, z, rate, rows=10, columns=5, reach=2.0, title="beta 4")
     order = sorted(range(latent_dim), key=lambda latent: -rate[latent].item())[:10]
-    check(picture, height=GAP + len(order) * (12 + GAP), channels=channels)
+    moved = z.expand(len(order), 5, -1).clone()
     for row, latent in enumerate(order):
-        for column, value in enumerate([-2.0, -1.0, 0.0, 1.0, 2.0]):
-            moved = z.clone()
-            moved[latent] = value
-            expected = as_bytes(vae.sample(moved[None])[0])
-            difference = cell(picture, row, column, 5, 6).int() - expected.int()
-            assert difference.abs().max() <= 1  # a batch is not rounded as one image is
-
-
-def test_the_rows_of_a_traversal_are_labelled_with_latent_and_rate_in_order():
-    vae, z = model(latent_dim=3), torch.zeros(3)
-    picture = figures.traversals(vae, z, torch.tensor([0.5, 0.1, 7.25]), columns=3, title="beta 4")
-    order, values = [2, 0, 1], [-3.0, 0.0, 3.0]
-    moved = torch.zeros(3, 3, 3)
-    for row, latent in enumerate(order):
-        moved[row, :, latent] = torch.tensor(values)
-    images = vae.sample(moved.flatten(0, 1)).unflatten(0, (3, 3))
-    assert picture.equal(grid(images, ["z02  7.25", "z00  0.50", "z01  0.10"], "beta 4"))
-
-
-def test_a_traversal_leaves_the_latents_it_was_given_alone():
-    vae, z = model(latent_dim=3), torch.ones(3)
-    figures.traversals(vae, z, torch.ones(3))
-    assert z.equal(torch.ones(3))
+        moved[row, :, latent] = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])
+    images = vae.sample(moved.flatten(0, 1)).unflatten(0, (len(order), 5))
+    assert picture.equal(grid(images, [f"z{latent:02d}  {rate[latent]:.2f}" for latent in order], "beta 4"))
+    assert z.equal(given)
 
 
 # Two latents

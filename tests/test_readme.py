@@ -70,16 +70,6 @@ def test_the_example_of_a_wrong_word_is_what_one_reads():
     assert done.stderr.strip() in README
 
 
-def test_every_preset_is_in_the_table_and_runs(tmp_path):
-    presets = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
-    assert sorted(re.findall(r"^\| `(\w+)` \|", README, flags=re.MULTILINE)) == presets
-    for preset in presets:
-        first = (CONFIGS / "experiment" / f"{preset}.yaml").read_text().splitlines()[1]
-        assert first == f"# python train.py experiment={preset}"
-    done = run_train("experiment=smoke", directory=tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-
-
 def test_every_extra_that_is_named_exists():
     with (ROOT / "pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]

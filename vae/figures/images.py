@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vae.model.vae import VAE
 
-Picture = UInt8[Tensor, "down across channels"]  # grey or colour
+ImageBytes = UInt8[Tensor, "down across channels"]  # grey (one channel) or colour (three)
 Images = Float[Tensor, "rows columns channels height width"]
 
 BACKGROUND = 255
@@ -18,14 +18,14 @@ GAP = 2  # pixels between images
 TEXT_SIZE = 18
 
 
-def grid(images: Images, labels: Sequence[str] = (), title: str = "", scale: int = 2) -> Picture:
-    """Rows of images in [0, 1] on white, each row with its label on the left.
+def grid(images: Images, labels: Sequence[str] = (), title: str = "", scale: int = 2) -> ImageBytes:
+    """Rows of images on white, each row with its label on the left.
 
     Args:
-        images: grey (one channel) or colour (three), as the picture will be.
-        labels: one a row, or none at all.
+        images: with values in [0, 1]; other values are clamped.
+        labels: one for each row, or none at all.
         title: above the grid.
-        scale: each pixel becomes a square of this side.
+        scale: each pixel becomes a square with this side.
     """
     rows, columns, channels, height, width = images.shape
     bytes_ = (images.clamp(0, 1) * 255).round().byte()
@@ -49,22 +49,22 @@ def grid(images: Images, labels: Sequence[str] = (), title: str = "", scale: int
     return torch.from_numpy(np.array(picture)).view_as(canvas)
 
 
-def as_image(picture: Picture) -> Image.Image:
-    """A picture as Pillow has it, to be written or drawn on."""
-    return Image.fromarray(picture.squeeze(2).numpy())
+def as_image(image: ImageBytes) -> Image.Image:
+    """The image as a Pillow image, to be written to a file or drawn on."""
+    return Image.fromarray(image.squeeze(2).numpy())
 
 
 def reconstructions(
     x: Float[Tensor, "images channels height width"], means: Float[Tensor, "images channels height width"]
-) -> Picture:
-    """Inputs above the means of their reconstructions, in pairs of rows of at most ten."""
+) -> ImageBytes:
+    """Rows of at most ten inputs, each above the row of their reconstructions."""
     rows = [part[start : start + 10] for start in range(0, len(x) - len(x) % 10 or len(x), 10) for part in (x, means)]
     return grid(torch.stack(rows), ["input", "output"] * (len(rows) // 2))
 
 
 @torch.inference_mode()
-def samples(vae: VAE, noise: Float[Tensor, "images latent"], columns: int = 10) -> Picture:
-    """Mean images of latents drawn from the prior, which `noise` is."""
+def samples(vae: VAE, noise: Float[Tensor, "images latent"], columns: int = 10) -> ImageBytes:
+    """Mean images of `noise`, which are latents drawn from the prior."""
     return grid(vae.sample(noise).cpu().unflatten(0, (-1, columns)))
 
 
@@ -77,10 +77,19 @@ def traversals(
     columns: int = 11,
     reach: float = 3.0,
     title: str = "",
-) -> Picture:
-    """One latent a row moved from -reach to reach while the others stay at `z`; the highest rate first.
+) -> ImageBytes:
+    """Latent traversals (Higgins et al., 2017): in each row one latent moves while the others stay at `z`.
 
-    As in Higgins et al. (2017). Each row is labelled with its latent and that latent's rate in nats.
+    The latents with the highest rates are shown, the highest first. A row is labelled with its latent and its rate.
+
+    Args:
+        vae: decodes the latents.
+        z: the point from which each latent moves.
+        rate_per_latent: in nats.
+        rows: at most so many latents.
+        columns: steps of the movement.
+        reach: it goes from -reach to reach.
+        title: above the grid.
     """
     order = rate_per_latent.argsort(descending=True)[:rows].tolist()
     values = torch.linspace(-reach, reach, columns, device=z.device)
@@ -93,10 +102,10 @@ def traversals(
 
 
 @torch.inference_mode()
-def manifold(vae: VAE, device: torch.device, side: int = 20) -> Picture:
-    """The image plane of a model with two latents, at equal steps of the prior's probability.
+def manifold(vae: VAE, device: torch.device, side: int = 20) -> ImageBytes:
+    """The mean images of a model with two latents, at evenly spaced quantiles of the prior.
 
-    Kingma & Welling (2014), Figure 4.
+    As Figure 4 of Kingma & Welling (2014).
     """
     steps = (torch.arange(side, device=device) + 0.5) / side
     quantiles = torch.special.ndtri(steps)

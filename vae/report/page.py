@@ -1,16 +1,13 @@
-"""The report as one HTML file: tables, plots and pictures in it, nothing fetched."""
+"""The report as one HTML file, which holds all its tables, plots and images and fetches nothing."""
 
 import base64
 import io
 import itertools
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import jinja2
-import numpy as np
 from PIL import Image
 
 from vae.report import plots
@@ -18,41 +15,35 @@ from vae.report.members import Member
 from vae.report.selection import Ranking, supervised_choices
 from vae.report.statistics import rank_correlations, slopes
 from vae.report.tables import (
+    BASELINE,
     BOUND,
-    SAMPLED,
-    SCORES,
     Table,
     bound_table,
     dependence_table,
+    formatted,
     rate_table,
+    sampled_table,
+    score_names,
     score_table,
-    shown,
-    table,
-    turned,
+    title,
 )
 from vae.run.files import read_regular
-from vae.run.names import SUMMARY
+from vae.run.names import FIGURES, LOG, SUMMARY
 from vae.run.summary import read_origin
 
-PICTURES_LENGTH = 2_500_000  # characters of the traversals, of which as many are shown as go in
-WIDEST_PICTURE = 900  # pixels
-MATRICES = {"mutual_information": "mutual information, nats", "dci_importance": "importance in DCI"}
-FEWEST_FOR_RANKS = 4  # members: fewer order themselves by accident
+TRAVERSALS_LENGTH = 2_500_000  # characters of HTML
+WIDEST_IMAGE = 900  # pixels
+FACTOR_MATRICES = {"mutual_information": "mutual information, nats", "dci_importance": "importance in DCI"}
+FEWEST_FOR_RANKS = 4  # members: the ranks of fewer may agree by chance
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An image as the page holds it."""
-
-    title: str
-    source: str
-
-
-def render(folder: Path, members: Sequence[Member], grouped: Mapping[str, Sequence[Member]], ranking: Ranking) -> str:
-    """The page.
+def html_page(
+    folder: Path, members: Sequence[Member], grouped: Mapping[str, Sequence[Member]], ranking: Ranking
+) -> str:
+    """The page as text.
 
     Args:
-        folder: whose report it is.
+        folder: which the report is about.
         members: all of them, done or not.
         grouped: those that are done, by setting.
         ranking: of the settings, without labels.
@@ -61,40 +52,50 @@ def render(folder: Path, members: Sequence[Member], grouped: Mapping[str, Sequen
         loader=jinja2.PackageLoader("vae.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
     first = next(iter(grouped.values()))[0]
-    pictures = traversals(grouped)
-    shown_pictures = pictures[: how_many_fit([len(p.source) for p in pictures])]
+    images = traversal_images(grouped)
+    shown = how_many_fit([len(source) for source in images.values()])
     return environment.get_template("page.html.j2").render(
         title=folder.resolve().name,
         members=members,
         done=sum(m.done for m in members),
-        settings=list(grouped),
-        introduction=first.introduction,
-        origin=origin_line(first),
-        hours=duration(sum(m.seconds for m in members)),
+        settings=len(grouped),
+        introduction=introduction(first.directory),
+        origin=origin_line(first.directory),
+        hours=duration(sum(m.summary["seconds"] or 0 for m in members)),
         elapsed=elapsed(members),
-        tables=[
-            ("The bound, on the test set", bound_table(grouped)),
-            ("What the rate is made of", rate_table(grouped)),
-            ("Scores of disentanglement, of posterior means", score_table(grouped)),
-            ("Dependence of the latents (0 is best)", dependence_table(grouped)),
-        ],
-        sampled=turned(table(grouped, SAMPLED)),
-        slopes=slopes(grouped),
+        tables={
+            "The bound, on the test set": bound_table(grouped),
+            "The parts of the rate": rate_table(grouped),
+            "Scores of the posterior means": score_table(grouped),
+            "Dependence of the latents (0 is best)": dependence_table(grouped),
+        },
+        sampled=sampled_table(grouped),
+        law=slopes(grouped),
         rate_distortion=plots.rate_distortion(grouped),
         spectra=plots.spectra(grouped),
-        scores=plots.against_settings(grouped),
-        matrices=[plots.matrices(grouped, name, title) for name, title in MATRICES.items()],
-        traversals=shown_pictures,
-        traversals_left_out=len(pictures) - len(shown_pictures),
-        ranks=ranks(members),
+        scores=plots.scores(grouped),
+        matrices=[plots.factor_matrices(grouped, name, title) for name, title in FACTOR_MATRICES.items()],
+        traversals=list(images.items())[:shown],
+        traversals_left_out=len(images) - shown,
+        ranks=ranks(grouped),
         choices=choices(ranking, grouped),
         notes_on_choices=ranking.notes,
     )
 
 
-def origin_line(member: Member) -> str:
-    """The same for people, as far as it is known."""
-    origin = read_origin(member.directory).fields
+def introduction(directory: Path) -> list[str]:
+    """The lines of a run's log that name its data, model, loss, device and steps."""
+    try:
+        lines = read_regular(directory / LOG).decode(errors="replace").splitlines()
+    except OSError:
+        return []
+    first = {line.split(maxsplit=1)[0]: line for line in reversed(lines) if line.strip()}
+    return [first[word] for word in ("data", "model", "loss", "device", "steps") if word in first]
+
+
+def origin_line(directory: Path) -> str:
+    """The revision, the version of torch, the device and the threads of a run, as far as they are known."""
+    origin = read_origin(directory).fields
     known = {
         "revision {}": origin.get("revision"),
         "torch {}": origin.get("versions", {}).get("torch"),
@@ -105,7 +106,7 @@ def origin_line(member: Member) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In the unit that fits.
+    """A time in seconds, minutes or hours.
 
     Example:
         >>> duration(42.0), duration(150.0), duration(9000.0)
@@ -117,77 +118,67 @@ def duration(seconds: float) -> str:
 
 
 def elapsed(members: Sequence[Member]) -> str | None:
-    """From the first start to the last end, pauses included; None if a run does not say."""
+    """The time from the first start to the last end, with pauses; None if unknown."""
+    done = [m.directory for m in members if m.done]
     try:
-        starts = [
-            datetime.fromisoformat(read_origin(m.directory).fields["started"]).timestamp() for m in members if m.done
-        ]
-        ends = [(m.directory / SUMMARY).stat().st_mtime for m in members if m.done]
+        starts = [datetime.fromisoformat(read_origin(path).fields["started"]).timestamp() for path in done]
+        return duration(max((path / SUMMARY).stat().st_mtime for path in done) - min(starts))
     except (KeyError, OSError, OverflowError, TypeError, ValueError):
         return None
-    return duration(max(ends) - min(starts))
 
 
-def traversals(grouped: Mapping[str, Sequence[Member]]) -> list[Picture]:
-    """The newest traversal figure of each setting's first seed that has one."""
-    pictures = []
+def traversal_images(grouped: Mapping[str, Sequence[Member]]) -> dict[str, str]:
+    """The newest traversal figure of the first seed that has one, for each setting: its source by its title."""
+    found = {}
     for setting, members in grouped.items():
-        sources = ((member, picture_source(member.directory / "figures" / "traversals.png")) for member in members)
-        found = next(((member, source) for member, source in sources if source is not None), None)
-        if found is not None:
-            pictures.append(Picture(f"{setting}, seed {found[0].seed}", found[1]))
-    return pictures
+        for member in members:
+            if (source := image_source(member.directory / FIGURES / "traversals.png")) is not None:
+                found[f"{setting}, seed {member.summary['seed']}"] = source
+                break
+    return found
 
 
-def picture_source(path: Path) -> str | None:
-    """A picture as a page holds it, in fewer colours and no wider than it is shown; None if it cannot be read."""
+def image_source(path: Path) -> str | None:
+    """An image as the `src` of the page, in few colours and as wide as it is shown; None if it is damaged."""
     content = io.BytesIO()
     try:
         with Image.open(io.BytesIO(read_regular(path))) as image:
             small = image.convert("RGB")
-        small.thumbnail((WIDEST_PICTURE, WIDEST_PICTURE))
+        small.thumbnail((WIDEST_IMAGE, WIDEST_IMAGE))
         small.quantize(64).save(content, "PNG", optimize=True)
-    except Exception:  # a damaged file: Pillow has many words for it
+    except Exception:  # Pillow raises many kinds for a damaged file
         return None
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
 
 
 def how_many_fit(lengths: Sequence[int]) -> int:
-    """How many of the pictures, the first ones, go into the page."""
-    return sum(total <= PICTURES_LENGTH for total in itertools.accumulate(lengths))
+    """How many of the images, from the first on, fit into the page."""
+    return sum(total <= TRAVERSALS_LENGTH for total in itertools.accumulate(lengths))
 
 
-@dataclass(frozen=True)
-class Ranks:
-    """Rank correlations of the numbers over all members, and how many members they are of."""
+def ranks(grouped: Mapping[str, Sequence[Member]]) -> tuple[list[str], list[list[float]], int] | None:
+    """Spearman's rank correlations of distortion, rate and each score, over all members that have scores.
 
-    titles: Sequence[str]
-    rows: Sequence[Sequence[float]]
-    members: int
-
-
-def ranks(members: Sequence[Member]) -> Ranks | None:
-    """Spearman's correlation of distortion, rate and each score; None of too few members or without scores."""
-    scored = [m for m in members if m.done and m.scores]
+    Returns:
+        The titles, the matrix, and the number of members; None if there are too few of them.
+    """
+    scored = [m for members in grouped.values() for m in members if m.scores]
     if len(scored) < FEWEST_FOR_RANKS:
         return None
-    ranked = {name: title for name, title in (BOUND | SCORES).items() if name != "nll_fall_from_half"}
-    titles = {name: title for name, title in ranked.items() if all(name in m.numbers for m in scored)}
-    matrix = rank_correlations([[m.numbers[name] for m in scored] for name in titles])
-    varied = [k for k in range(len(titles)) if not math.isnan(matrix[k, k])]
-    names = list(titles.values())
-    rounded = np.round(matrix[np.ix_(varied, varied)], 2) + 0.0  # which has no -0
-    return Ranks([names[k] for k in varied], rounded.tolist(), len(scored))
+    names = [*BOUND, *(name for name in score_names(grouped) if not name.endswith(BASELINE))]
+    columns = {title(n): [m.numbers[n] for m in scored] for n in names if all(n in m.numbers for m in scored)}
+    columns.pop(title("nll_fall_from_half"), None)
+    titles, matrix = rank_correlations(columns)
+    return (titles, matrix, len(scored)) if titles else None
 
 
 def choices(ranking: Ranking, grouped: Mapping[str, Sequence[Member]]) -> Table | None:
-    """UDR of each setting, and which setting each criterion would choose."""
+    """UDR of each setting, and the setting that each criterion chooses."""
     if not ranking.of_setting:
         return None
     supervised = supervised_choices(grouped)
     rows = []
     for setting in grouped:
-        marks = ["best" if chosen == setting else "" for chosen in supervised.values()]
-        udr = shown(ranking.of_setting.get(setting)) + (" (chosen)" if ranking.chosen == setting else "")
-        rows.append([setting, udr, *marks])
-    return Table(["setting", "UDR, without labels", *(SCORES[name] for name in supervised)], rows)
+        udr = formatted(ranking.of_setting.get(setting)) + (" (chosen)" if ranking.chosen == setting else "")
+        rows.append([setting, udr, *("best" if chosen == setting else "" for chosen in supervised.values())])
+    return Table(["setting", "UDR, without labels", *map(title, supervised)], rows)

@@ -1,237 +1,217 @@
-"""What the rows are called, and numbers as text."""
+"""The tables of the report: the titles of the numbers, and numbers as text."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from vae.report.members import NEAR_CEILING, Member
+from vae.report.members import Member
 from vae.report.statistics import Estimate, estimates, slopes
 
-# By their names in summary.json. Nats, where nothing else is said.
-BOUND = {
-    "distortion": "distortion",
-    "rate": "rate",
-    "elbo": "ELBO",
-    "nll": "NLL, at most",
-    "nll_fall_from_half": "which still fell by",
-    "active_units": "active latents",
-}
-RATE = {
-    "mutual_information": "mutual information",
-    "mutual_information_shuffled": "the same, shuffled",
-    "total_correlation": "total correlation",
-    "total_correlation_shuffled": "the same, shuffled ",
-    "gaussian_total_correlation": "its linear part",
-    "dimension_wise_kl": "dimension-wise KL",
-}
-CUT_OFF = {"mutual_information", "total_correlation"}  # marked where the first is near its ceiling
-SCORES = {
-    "mig": "MIG",
-    "mig_chen": "MIG, Chen's estimate",
-    "dci_disentanglement": "DCI disentanglement",
-    "dci_completeness": "DCI completeness",
-    "dci_informativeness": "DCI informativeness",
-    "sap": "SAP",
-    "sap_continuous": "SAP, continuous",
-    "factor_vae_score": "FactorVAE score",
-    "beta_vae_score": "β-VAE score",
-    "modularity": "modularity",
-    "explicitness": "explicitness",
-    "irs": "IRS",
-}
-BASELINES = {"modularity_baseline": "- of other images' codes", "irs_baseline": "- of other images' codes "}
-SCORES_AND_BASELINES = {
-    name: title
-    for score, of_score in SCORES.items()
-    for name, title in ((score, of_score), (f"{score}_baseline", BASELINES.get(f"{score}_baseline")))
-    if title is not None
-}
-DEPENDENCE = {
-    "codes_total_correlation": "Gaussian total correlation",
-    "active_codes_total_correlation": "- of active latents only",
-    "gaussian_wasserstein": "Gaussian Wasserstein",
-    "gaussian_wasserstein_normalised": "the same, normalised",
-    "mutual_information_score": "mutual information of latents",
-}
-SAMPLED = {
-    f"{name}_sampled": title for name, title in (SCORES_AND_BASELINES | DEPENDENCE).items() if name != "mig_chen"
-}
-COUNTS = {"active_units"}
+# By their names in summary.json. Nats, but for the scores and the number of active units.
+BOUND = ("distortion", "rate", "elbo", "nll_upper_bound", "nll_fall_from_half", "active_units")
+RATE = (
+    "mutual_information",
+    "mutual_information_shuffled",
+    "total_correlation",
+    "total_correlation_shuffled",
+    "gaussian_total_correlation",
+    "dimension_wise_kl",
+)
+DEPENDENCE = (
+    "codes_total_correlation",
+    "active_codes_total_correlation",
+    "gaussian_wasserstein",
+    "gaussian_wasserstein_normalised",
+    "mutual_information_score",
+)
+BASELINE, SAMPLED = "_baseline", "_sampled"  # endings of names: of shuffled codes; of one sample of each posterior
+BEST_KNOWN = ("mig", "dci_disentanglement", "factor_vae_score")
+SPELLED = {name: name.upper() for name in ("dci", "elbo", "irs", "kl", "mig", "nll", "sap", "vae")}
+SPELLED |= {name: name.capitalize() for name in ("chen", "gaussian", "wasserstein")}
 UNFINISHED, CEILING = "†", "*"
-NAMED = 5  # of the factors that are left out: more would hide the table
+NEAR_CEILING = 1.0  # nats: an estimate of mutual information this close to its upper bound is too low
+NAMED_FACTORS = 5  # of those that are not scored, so that the note stays shorter than the table
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text; the first column says what the row is of. The notes belong below it."""
+    """Rows of text. The first column names the row. The notes are printed below the table."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
 
 
-def shown(found: Estimate | None, *, whole: bool = False) -> str:
-    """`mean ± half width`, with two digits of the width; the mean alone where one seed is all there is.
+def formatted(found: Estimate | None, *, whole: bool = False) -> str:
+    """`mean ± half width`, with two digits of the width. A single seed has a mean alone.
 
     Args:
         found: the number.
-        whole: it counts something: of one run, and where all agree, it has no decimals.
+        whole: it is a count, which has no decimals if all seeds agree.
 
     Example:
-        >>> shown(Estimate(105.264, 0.2345, 5)), shown(Estimate(105.264, None, 1)), shown(None)
+        >>> formatted(Estimate(105.264, 0.2345)), formatted(Estimate(105.264, None)), formatted(None)
         ('105.26 ± 0.23', '105.26', '')
-        >>> shown(Estimate(6.0, None, 1), whole=True), shown(Estimate(6.5, 6.353, 2), whole=True)
+        >>> formatted(Estimate(6.0, None), whole=True), formatted(Estimate(6.5, 6.353), whole=True)
         ('6', '6.5 ± 6.4')
     """
     if found is None:
         return ""
-    if found.half_width is None:
-        return f"{found.mean:.{0 if whole else digits_of(found.mean)}f}"
-    if found.half_width == 0:
-        digits = 0 if whole else 2
-    else:
+    if found.half_width:
         digits = min(4, max(0, 1 - math.floor(math.log10(found.half_width))))
-    return f"{found.mean:.{digits}f} ± {found.half_width:.{digits}f}"
+    else:
+        digits = 0 if whole else 3 if found.half_width is None and abs(found.mean) < 1 else 2
+    width = "" if found.half_width is None else f" ± {found.half_width:.{digits}f}"
+    return f"{found.mean:.{digits}f}{width}"
 
 
-def digits_of(value: float) -> int:
-    """Decimals that tell runs apart: three for scores, two for nats."""
-    return 3 if abs(value) < 1 else 2
+def title(name: str) -> str:
+    """A number's name in words.
+
+    Example:
+        >>> title("dci_disentanglement"), title("my_score")
+        ('DCI disentanglement', 'my score')
+    """
+    return " ".join(SPELLED.get(word, word) for word in name.split("_"))
 
 
-def table(grouped: Mapping[str, Sequence[Member]], titles: Mapping[str, str]) -> Table | None:
-    """A row a setting, a column for each number that any member has; None if there is no such number."""
-    columns = {name: found for name in titles if (found := estimates(grouped, name))}
+def table(grouped: Mapping[str, Sequence[Member]], names: Iterable[str]) -> Table | None:
+    """One row for each setting and one column for each number that any member has; None if there is no number."""
+    columns = {name: found for name in names if (found := estimates(grouped, name))}
     if not columns:
         return None
     rows = [
-        [setting, *(shown(found.get(setting), whole=name in COUNTS) for name, found in columns.items())]
+        [setting, *(formatted(found.get(setting), whole=name == "active_units") for name, found in columns.items())]
         for setting in grouped
     ]
-    return Table(["setting", *(titles[name] for name in columns)], rows)
+    return Table(["setting", *map(title, columns)], rows)
 
 
-def turned(found: Table | None) -> Table | None:
-    """Rows as columns: there are more scores than settings."""
+def transposed(found: Table | None) -> Table | None:
+    """The same with a row for each number: there are more scores than settings."""
     if found is None:
         return None
     header, *rows = zip(found.header, *found.rows, strict=True)
     return Table(["", *header[1:]], rows, found.notes)
 
 
-def bound_table(grouped: Mapping[str, Sequence[Member]], titles: Mapping[str, str] = BOUND) -> Table:
-    """Distortion, rate and the bounds. A setting is marked if a schedule of one of its runs was not finished."""
-    found = table(grouped, titles)
+def bound_table(grouped: Mapping[str, Sequence[Member]], names: Sequence[str] = BOUND) -> Table:
+    """Distortion, rate and the bounds. Settings whose runs did not finish a schedule are marked."""
+    found = table(grouped, names)
     assert found is not None, "every run that is done has a distortion"
-    notes = [nll_note(grouped)] if "NLL, at most" in found.header else []
+    notes = [nll_note(grouped)] if title("nll_upper_bound") in found.header else []
     rows = []
-    for members, row in zip(grouped.values(), found.rows, strict=True):
+    for members, (setting, *cells) in zip(grouped.values(), found.rows, strict=True):
         words = dict.fromkeys(word for m in members for word in m.unfinished.values())
-        notes += [f"{UNFINISHED} {row[0]}: {word}." for word in words]
-        rows.append([f"{row[0]} {UNFINISHED}" if words else row[0], *row[1:]])
+        notes += [f"{UNFINISHED} {setting}: {word}." for word in words]
+        rows.append([f"{setting} {UNFINISHED}" if words else setting, *cells])
     return replace(found, rows=rows, notes=notes)
 
 
 def nll_note(grouped: Mapping[str, Sequence[Member]]) -> str:
-    """What the NLL is of, and how loose."""
-    taken = [
-        m.summary["test"]["importance_weighted_bound"] for ms in grouped.values() for m in ms if "nll" in m.numbers
-    ]
+    """How the bound on the NLL was computed, and how loose it is."""
+    every = [m for members in grouped.values() for m in members if "nll_upper_bound" in m.numbers]
+    bounds = [m.summary["test"]["importance_weighted_bound"] for m in every]
     images, samples = (
-        sorted({str(bound[name]) for bound in taken if name in bound}) for name in ("images", "samples")
+        " or ".join(sorted({str(bound[name]) for bound in bounds if name in bound})) for name in ("images", "samples")
     )
-    falls = any("nll_fall_from_half" in m.numbers for members in grouped.values() for m in members)
-    fell = " The next number is by how much it still fell from half of the samples to all." if falls else ""
+    fall = " Its last fall is the difference between half of the samples and all of them."
     return (
-        f"NLL, at most, is a bound by {' or '.join(samples)} samples of each of the first {' or '.join(images)} test "
-        f"images, looser at a high beta than at a low one.{fell}"
-        " 5000 samples instead of 100 lowered it by 1.3, 1.3, 1.5 and 1.6 nats at beta 1, 2, 4 and 8 (MNIST, 25 "
-        "epochs, 100 images): python scripts/evaluate.py RUN --samples 5000."
+        f"The upper bound of the NLL is from {samples} samples for each of the first {images} test images. It is "
+        f"looser at a high beta.{fall if any('nll_fall_from_half' in m.numbers for m in every) else ''} "
+        "More samples make it tighter: python scripts/evaluate.py RUN --samples 5000."
     )
 
 
 def rate_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:
-    """What the rate is made of. Mutual information near its ceiling is marked, and total correlation beside it."""
+    """The parts of the rate. Mutual information near its upper bound is marked, and so is total correlation."""
     found = table(grouped, RATE)
     if found is None:
         return None
-    names = [name for name in RATE if RATE[name] in found.header]
-    rows, ceilings = [], set()
-    for members, row in zip(grouped.values(), found.rows, strict=True):
-        near = [m for m in members if m.near_ceiling]
-        ceilings |= {f"{m.ceiling:.2f}" for m in near}
-        marks = [
-            CEILING if near and name in CUT_OFF and cell else "" for name, cell in zip(names, row[1:], strict=True)
+    ceilings = {setting: ceilings_reached(members) for setting, members in grouped.items()}
+    rows = [
+        [
+            f"{cell} {CEILING}"
+            if ceilings[row[0]] and cell and title in ("mutual information", "total correlation")
+            else cell
+            for title, cell in zip(found.header, row, strict=True)
         ]
-        rows.append([row[0], *(f"{cell} {mark}".strip() for cell, mark in zip(row[1:], marks, strict=True))])
-    notes = [
-        *(
-            [
-                "Shuffled: of the same posteriors, each latent permuted over the images, which makes the latents "
-                "independent. A total correlation that is not above its shuffled value shows no dependence."
-            ]
-            if "total_correlation_shuffled" in names
-            else []
-        ),
-        *(
-            [
-                f"{CEILING} within {NEAR_CEILING:g} nat of {' or '.join(sorted(ceilings))} nats, the logarithm of the "
-                "number of images, which no mutual information exceeds. What the rate has above that is counted as "
-                "total correlation, also of independent latents: neither may be compared between settings."
-            ]
-            if ceilings
-            else []
-        ),
+        for row in found.rows
     ]
+    notes = []
+    if title("total_correlation_shuffled") in found.header:
+        notes.append(
+            "Shuffled: each latent is permuted over the images, which makes the latents independent. A total "
+            "correlation that is not above its shuffled value shows no dependence."
+        )
+    if reached := sorted(set().union(*ceilings.values())):
+        notes.append(
+            f"{CEILING} Within {NEAR_CEILING:g} nat of {' or '.join(reached)} nats, the logarithm of the "
+            "number of images, which is an upper bound of the mutual information. The rest of the rate is counted as "
+            "total correlation even if the latents are independent. Do not compare either between settings."
+        )
     return replace(found, rows=rows, notes=notes)
 
 
+def ceilings_reached(members: Iterable[Member]) -> set[str]:
+    """The upper bounds of mutual information, in nats, that these runs come near."""
+    return {
+        f"{m.numbers['information_ceiling']:.2f}"
+        for m in members
+        if m.numbers.get("mutual_information", -math.inf)
+        > m.numbers.get("information_ceiling", math.inf) - NEAR_CEILING
+    }
+
+
+def score_names(grouped: Mapping[str, Sequence[Member]]) -> list[str]:
+    """The scores of the posterior means and the numbers of the user's own metrics, by their names."""
+    names = dict.fromkeys(name for members in grouped.values() for m in members for name in m.scores)
+    return [name for name in names if name not in DEPENDENCE and not name.endswith(SAMPLED)]
+
+
 def score_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:
-    """The scores, a row each, with what they are of codes that know nothing, and which factors they are not of."""
-    found = table(grouped, SCORES_AND_BASELINES)
+    """The scores, with those of shuffled codes and the factors that are not scored."""
+    found = table(grouped, score_names(grouped))
     if found is None:
         return None
-    every = [m for members in grouped.values() for m in members]
-    left_out = dict(pair for m in every for pair in m.left_out.items())
-    names = [f"{name} ({why})" for name, why in list(left_out.items())[:NAMED]]
-    more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
-    notes = [
-        "Codes that know nothing of the factors do not score 0: the β-VAE and the FactorVAE score are then about "
-        "1 / factors, explicitness 0.5, and modularity and IRS what they are of other images' codes.",
-        *([f"Only SAP, continuous, counts {', '.join(names)}{more}."] if left_out else []),
-    ]
-    return turned(replace(found, notes=notes))
+    scored = [m.summary["disentanglement"] for members in grouped.values() for m in members]
+    left_out = {name: why for of_member in scored for name, why in of_member.get("left_out", {}).items()}
+    names = [f"{name} ({why})" for name, why in list(left_out.items())[:NAMED_FACTORS]]
+    more = f" and {len(left_out) - NAMED_FACTORS} more" if len(left_out) > NAMED_FACTORS else ""
+    notes = [f"Only SAP continuous counts {', '.join(names)}{more}."] if left_out else []
+    if any(name.endswith("baseline") for name in found.header):
+        notes.append(
+            "Codes without any information about the factors do not score 0. Their beta VAE and factor VAE scores are "
+            "about 1 / factors, and their explicitness is 0.5. Baselines are the scores of shuffled codes."
+        )
+    return transposed(replace(found, notes=notes))
+
+
+def sampled_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:
+    """The same scores for one sample of each posterior in place of its mean."""
+    return transposed(table(grouped, [name + SAMPLED for name in (*score_names(grouped), *DEPENDENCE)]))
 
 
 def dependence_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:
-    """How dependent the latents are, a row a measure."""
+    """How dependent the latents are on each other."""
     found = table(grouped, DEPENDENCE)
     note = (
-        "All but the Wasserstein distance count collapsed latents as much as others, though their means hardly vary: "
-        "they may rise with beta because more latents collapse. Active latents have a variance above 0.01."
+        "All but the Wasserstein distance count collapsed latents as much as others, though their means hardly vary. "
+        "They may rise with beta because more latents collapse. Active latents have a variance above 0.01."
     )
-    return turned(found and replace(found, notes=[note]))
-
-
-def cell(text: str) -> str:
-    """A text in a table of Markdown."""
-    return text.replace("|", "\\|")
+    return transposed(found and replace(found, notes=[note]))
 
 
 def text_table(grouped: Mapping[str, Sequence[Member]]) -> str:
     """The main table in Markdown, and whether the law of the slopes holds."""
-    best_known = {name: SCORES[name] for name in ("mig", "dci_disentanglement", "factor_vae_score")}
-    chosen = bound_table(grouped, BOUND | best_known)
-    lines = [
-        "| " + " | ".join(map(cell, chosen.header)) + " |",
-        "|---" + "|---:" * (len(chosen.header) - 1) + "|",
-        *("| " + " | ".join(map(cell, row)) + " |" for row in chosen.rows),
-    ]
-    law = slopes(grouped)
-    lines += [f"slope between beta {one.low:g} and {one.high:g}: {one.slope:.2f}, {one.law}" for one in law.found]
-    if law.found and all(one.holds for one in law.found):
+    chosen = bound_table(grouped, [*BOUND, *BEST_KNOWN])
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in (chosen.header, *chosen.rows)]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, "|---" + "|---:" * (len(chosen.header) - 1) + "|")
+    found, why_none = slopes(grouped)
+    lines += [f"slope between beta {one.low:g} and {one.high:g}: {one.slope:.2f}, {one.verdict}" for one in found]
+    if found and all(one.holds for one in found):
         lines.append("the laws hold: distortion rises, rate falls, and every slope lies between its betas")
-    if law.why_none is not None:
-        lines.append(f"slopes are not judged: {law.why_none}")
-    lines += chosen.notes
-    return "\n".join(lines)
+    if why_none:
+        lines.append(f"slopes are not judged: {why_none}")
+    return "\n".join([*lines, *chosen.notes])

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import custom_scalars, histogram, hparams, text
 
-from vae.figures.images import Picture, as_image
+from vae.figures.images import ImageBytes, as_image
 from vae.run.event_file import EventFile, empty_event_files
 from vae.run.files import printable, write_atomically
 from vae.run.metrics import Line, MetricsFile, read_metrics
@@ -128,7 +128,7 @@ class Tracker:
 
         self._view("histograms", write)
 
-    def picture(self, name: str, picture: Picture, step: int) -> None:
+    def picture(self, name: str, picture: ImageBytes, step: int) -> None:
         """Log a picture to TensorBoard, and write it to `figures/<name>.png` in place of an older one."""
 
         def write(writer: EventFile) -> None:

@@ -107,10 +107,11 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
 def conditions(config: Config) -> dict[str, str | float]:
     """What runs must share to be compared by beta, by dotted key, besides how long they were `asked` to train.
 
-    Every value but beta, the seed, and those that say where and how fast things are done and not what is computed.
+    The option of each group, and every value but beta, the seed, and what does not change the numbers.
     """
-    free = FREE | {"beta", "seed", "evaluate_every_epochs"}
-    return {k: v for k, v in hyperparameters(config).items() if k not in free and k.partition(".")[0] not in free}
+    free = FREE | {"beta", "seed", "evaluate_every_epochs", "metrics"}
+    values = {k: v for k, v in hyperparameters(config).items() if k not in free and k.partition(".")[0] not in free}
+    return chosen_options(config) | values
 
 
 def loss_change(training: Training) -> float | None:
@@ -167,7 +168,15 @@ def scores_line(scores: Mapping[str, float]) -> str:
 
 def objective_name(config: Config) -> str:
     """What `objective=` was."""
-    return next(name for name, kind in OPTIONS["objective"].items() if type(config.objective) is kind)
+    return chosen_options(config)["objective"]
+
+
+def chosen_options(config: Config) -> dict[str, str]:
+    """The option of each group by its type, as in `{"model": "mlp"}`. Options of one type differ in their values."""
+    return {
+        group: next(name for name, kind in options.items() if type(getattr(config, group)) is kind)
+        for group, options in OPTIONS.items()
+    }
 
 
 def parameters(state: TrainState) -> int:

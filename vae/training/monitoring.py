@@ -90,14 +90,14 @@ def collapse_alarm(weight: float, rate: float) -> str:
     )
 
 
-def show_pictures(tracker: Tracker, pictures: Mapping[str, figures.Picture], step: int) -> None:
+def show_pictures(tracker: Tracker, pictures: Mapping[str, figures.ImageBytes], step: int) -> None:
     """What `draw_figures` drew."""
     for name, picture in pictures.items():
         tracker.picture(name, picture, step)
 
 
 @torch.inference_mode()
-def draw_figures(vae: VAE, images: ImageSet, encoding: Encoding, weight: float) -> Mapping[str, figures.Picture]:
+def draw_figures(vae: VAE, images: ImageSet, encoding: Encoding, weight: float) -> Mapping[str, figures.ImageBytes]:
     """All figures by name."""
     from vae.figures import plots  # not loaded where nothing is drawn
 
@@ -144,7 +144,7 @@ MATRICES = {
 class End:
     """What only the end of a run shows, besides numbers."""
 
-    pictures: Mapping[str, figures.Picture]  # by name
+    pictures: Mapping[str, figures.ImageBytes]  # by name
     images: ImageSet  # of the projector
     points: Float[Tensor, "images latent"]  # their posterior means
 
@@ -174,13 +174,13 @@ def show_end(tracker: Tracker, end: End, step: int) -> None:
 
 def draw_last_figures(
     tracker: Tracker, found: Mapping[str, Any] | None, rate_per_latent: Sequence[float]
-) -> dict[str, figures.Picture]:
+) -> dict[str, figures.ImageBytes]:
     """The figures that only the end of a run has, by name, if there is something to see in them.
 
     How the rate of each latent grew in training, from all that was logged; and which latent knows which factor, from
     what `disentanglement_numbers` found, latents in the order of their rate.
     """
-    pictures: dict[str, figures.Picture] = {}
+    pictures: dict[str, figures.ImageBytes] = {}
     if not tracker.takes_pictures:
         return pictures
     from vae.figures import plots
