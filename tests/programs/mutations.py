@@ -1,7 +1,7 @@
-"""Take one guard away and see that a test fails: `python tests/mutations.py`, ten minutes of a core.
+"""Remove one guard at a time and check that a test fails: `python tests/programs/mutations.py`, ten minutes of a core.
 
-For each guard a copy of the checkout is made, the guard is removed from it, and the tests that know it are run there.
-A guard whose tests pass all the same is not tested, and the exit code is 1.
+For each guard the checkout is copied, the guard is removed from the copy, and the guard's tests run there. If they
+still pass, nothing tests the guard, and the exit code is 1.
 """
 
 import argparse
@@ -14,17 +14,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Mutation(NamedTuple):
-    """A guard and the tests that must miss it."""
+    """A guard in the code, and the tests that must fail without it."""
 
     guard: str
     file: str
-    text: str  # once in the file
+    text: str  # must occur once in the file
     instead: str
-    tests: tuple[str, ...]  # of pytest's words
+    tests: tuple[str, ...]  # arguments of pytest
 
 
 SAVE = ("tests/test_checkpoint.py",)
@@ -102,7 +102,7 @@ MUTATIONS = (
     ),
     Mutation(
         "NaN is refused",
-        "vae/probability/divergences.py",
+        "vae/probability/finite.py",
         "return math.isnan(value.detach().sum()) and bool(value.isnan().any())",
         "return False",
         ("tests/test_divergences.py", "tests/test_distributions.py"),
@@ -124,14 +124,14 @@ MUTATIONS = (
     ),
     Mutation(
         "lock",
-        "vae/run/files.py",
+        "vae/run/directory.py",
         "lock.acquire(timeout=patience_seconds)",
         "pass",
         ("tests/test_app.py", "-k", "trained_by_another"),
     ),
     Mutation(
         "leftovers",
-        "vae/run/files.py",
+        "vae/run/directory.py",
         "        remove_leftovers(directory)\n",
         "",
         ("tests/test_app.py", "-k", "half_written"),
@@ -231,7 +231,7 @@ MUTATIONS = (
 
 
 def copied(folder: Path) -> Path:
-    """The folder, with a copy of the checkout in it."""
+    """Copy the checkout into the folder, which is returned."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         target = folder / name
@@ -241,7 +241,7 @@ def copied(folder: Path) -> Path:
 
 
 def noticed(mutation: Mutation, folder: Path) -> bool:
-    """Whether the tests fail in this copy of the checkout when it lacks the guard."""
+    """Whether the tests fail in this copy of the checkout without the guard."""
     file = folder / mutation.file
     before = file.read_text()
     if before.count(mutation.text) != 1:
@@ -261,9 +261,11 @@ def tests_fail(folder: Path, tests: Sequence[str]) -> bool:
 
 
 def main() -> int:
-    """Print each guard and whether its absence is noticed. 1 if one is not."""
+    """Print whether a test fails without each guard. The exit code is 1 if none does."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("guards", nargs="*", metavar="guard", help=f"of {', '.join(m.guard for m in MUTATIONS)} (all)")
+    parser.add_argument(
+        "guards", nargs="*", metavar="guard", help=f"default all: {', '.join(m.guard for m in MUTATIONS)}"
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.guards) - {mutation.guard for mutation in MUTATIONS}
     if unknown:
