@@ -28,10 +28,10 @@ from benchmarks import (
 )
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.rows import HEADING, Absent, Row, line
-from vae.app.build import prepare_torch, read_data
+from vae.app.build import read_data
 from vae.app.main import EXPECTED, exit_code
 from vae.run.provenance import revision
-from vae.training.products import products_by_onednn
+from vae.training.hardware import prepare_torch, uses_onednn
 
 Subject = Callable[[Plan], Sequence[Row | Absent]]
 
@@ -88,7 +88,7 @@ def where() -> dict[str, Any]:
         "torch": torch.__version__,
         "rivals": rivals.versions(),
         "python": platform.python_version(),
-        "fp32 matrix multiplications": "by oneDNN" if products_by_onednn() else "by the library that torch chooses",
+        "fp32 matrix multiplications": "by oneDNN" if uses_onednn() else "by the library that torch chooses",
     }
 
 

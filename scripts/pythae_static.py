@@ -17,8 +17,9 @@ from torch import Tensor, arange, zeros
 
 from benchmarks.ours import configured
 from benchmarks.with_pythae import Decoder, Encoder
-from vae.app.build import prepare_torch, read_data
+from vae.app.build import read_data
 from vae.data import ImageSet
+from vae.training.hardware import prepare_torch
 
 LATENTS = 40
 SAMPLES = 200

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "tests" / "examples"  # parts of one's own, as the README shows them
 
 # A run of a few seconds on real MNIST.
 SMALL = ("epochs=2", "batch_size=500", "model.hidden=[64]", "model.latent_dim=2", "tracking.log_every_steps=20")
@@ -27,16 +28,16 @@ class Answer(NamedTuple):
 
 
 def run_train(
-    *overrides: str, directory: Path | None = None, timeout: float = 300
+    *overrides: str, directory: Path | None = None, timeout: float = 300, cwd: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
-    """`python train.py` from the top of the checkout, its run in `directory` if one is given."""
+    """`python train.py` from the top of the checkout or elsewhere, its run in `directory` if one is given."""
     where = [] if directory is None else [f"hydra.run.dir='{directory}'"]
-    return run("train.py", *overrides, *where, timeout=timeout)
+    return run(str(ROOT / "train.py"), *overrides, *where, timeout=timeout, cwd=cwd)
 
 
-def run(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """`python WORDS` from the top of the checkout."""
-    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+def run(*words: str, timeout: float = 300, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """`python WORDS` from the top of the checkout, or elsewhere."""
+    return subprocess.run([sys.executable, *words], cwd=cwd, capture_output=True, text=True, timeout=timeout)
 
 
 def made_once(directory: Path, words: tuple[str, ...]) -> Path:

@@ -17,7 +17,7 @@ from small_trainings import begin, splits  # noqa: F401 - fixtures
 
 from vae.config import Dataset
 from vae.data import ImageSet, ensure_files, fetch, read_idx
-from vae.training.products import choose_library
+from vae.training.hardware import choose_library
 
 
 @pytest.fixture(scope="session", autouse=True)

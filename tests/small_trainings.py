@@ -17,7 +17,7 @@ from vae.objectives import (
     TotalCorrelationObjective,
     discriminator,
 )
-from vae.objectives.optimizers import Adam
+from vae.objectives.optimizers import adam
 from vae.objectives.schedules import LinearWarmup
 from vae.run import checkpoint
 from vae.run.tracking import Progress, Tracker
@@ -69,7 +69,7 @@ def small_training(
     made = BetaObjective(LinearWarmup(beta, warmup)) if objective is None else objective()
     state = TrainState(
         vae=vae,
-        optimizer=Adam(vae.parameters(), 1e-3),
+        optimizer=adam(vae.parameters(), 1e-3),
         generator=torch.Generator().manual_seed(1),
         interval_sums=no_sums(3),
         epoch_sums=no_sums(3).double(),
@@ -121,7 +121,7 @@ class StopAfter:
 
 WARM = LinearWarmup(4.0, steps=7)
 OBJECTIVES = {
-    "factor": lambda: FactorObjective(WARM, 5.0, discriminator(3, [8, 8]), 1e-2, torch.Generator().manual_seed(2)),
+    "factor": lambda: FactorObjective(WARM, 5.0, discriminator(3, [8, 8]), 1e-2),
     "target_rate": lambda: TargetRateObjective(4.0, 0.05, 0.005, torch.device("cpu")),
     "capacity": lambda: CapacityObjective(10.0, LinearWarmup(5.0, 6, start=0.5)),
     "importance_weighted": lambda: ImportanceWeightedObjective(3),

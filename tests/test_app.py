@@ -278,7 +278,7 @@ runpy.run_path("train.py", run_name="__main__")
     [
         ("vae.app.main.read_data", None),
         ("vae.training.loop.encode_images", 9),
-        ("vae.training.monitoring.draw", 39),
+        ("vae.training.monitoring.draw_figures", 39),
         ("vae.training.conclusion.final_numbers", 40),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 from command import ROOT
 from torch import nn
 
-from vae.app.build import build_objective, build_options, build_vae, choose_device, new_state, prepare_torch
+from vae.app.build import build_objective, build_options, build_vae, new_state
 from vae.app.command_line import compose
 from vae.config import ConfigError, Device
 from vae.model.burgess import ConvEncoder
@@ -27,7 +27,8 @@ from vae.objectives import (
 from vae.objectives.optimizers import Adagrad, Adam
 from vae.objectives.schedules import CyclicalWarmup, LinearWarmup, Piecewise
 from vae.probability.distributions import LogvarBounds
-from vae.training import products
+from vae.training import hardware as products
+from vae.training.hardware import choose_device, prepare_torch
 
 IMAGE = (1, 28, 28)
 CPU = torch.device("cpu")
@@ -123,7 +124,7 @@ def test_the_objectives_that_learn_are_the_configurations_and_the_states():
     chosen = config("objective=factor", "objective.gamma=35", "beta=2", "model.latent_dim=3")
     factor = build_objective(chosen, 100, CPU)
     assert isinstance(factor, FactorObjective)
-    assert (factor.gamma, factor.rate_factor(0), factor.discriminator[0].in_features) == (35.0, 2.0, 3)
+    assert (factor.gamma, factor.rate_weight(0), factor.discriminator[0].in_features) == (35.0, 2.0, 3)
     assert new_state(chosen, build_vae(chosen, IMAGE), CPU, factor).learner is factor
     target = objective_of("objective=target_rate", "objective.rate=9")
     assert isinstance(target, TargetRateObjective)
@@ -186,7 +187,7 @@ def test_auto_takes_an_accelerator_where_there_is_one():
 def test_large_blocks_come_from_the_memory_that_is_kept(how, mapped):
     script = (
         "import ctypes, torch\n"
-        "from vae.app.build import keep_freed_memory\n"
+        "from vae.training.hardware import keep_freed_memory\n"
         "class Info(ctypes.Structure): _fields_ = [(str(i), ctypes.c_size_t) for i in range(10)]\n"
         "mallinfo = ctypes.CDLL(None).mallinfo2; mallinfo.restype = Info\n"
         "def mapped(): return getattr(mallinfo(), '3')  # blocks that go back to the system when they are freed\n"

@@ -181,7 +181,7 @@ def test_mean_and_variance_are_those_of_the_float_images(n):
 def test_the_mean_of_many_images_needs_the_memory_of_a_few():
     script = (
         "import resource, torch\n"
-        "from vae.app.build import keep_freed_memory\n"
+        "from vae.training.hardware import keep_freed_memory\n"
         "from vae.data.images import ImageSet\n"
         "from vae.data.packed import PackedPixels\n"
         "keep_freed_memory()\n"

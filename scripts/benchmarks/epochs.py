@@ -19,7 +19,8 @@ from benchmarks.plan import Plan
 from benchmarks.rivals import RIVALS, TUTORIAL, Rival, load_loop
 from benchmarks.rows import Absent, Row
 from benchmarks.turns import Seconds, ratio, take_turns
-from vae.app.build import prepare_torch, read_data
+from vae.app.build import read_data
+from vae.training.hardware import prepare_torch
 
 LENT = ", lent our settings"
 FP32 = "this project, fp32"

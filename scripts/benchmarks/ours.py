@@ -11,14 +11,14 @@ import torch
 
 from benchmarks.processes import ROOT
 from benchmarks.rows import Absent
-from vae.app.build import build_objective, build_options, build_vae, new_state, prepare_torch, read_data
+from vae.app.build import build_objective, build_options, build_vae, new_state, read_data
 from vae.app.command_line import compose
 from vae.config import Config
 from vae.data import ImageSet, Splits
 from vae.data.packed import PackedPixels, pack
 from vae.run.tracking import Progress, Tracker
 from vae.training import loop as training
-from vae.training.products import emulates_bf16
+from vae.training.hardware import emulates_bf16, prepare_torch
 from vae.training.state import means
 
 GREY = ("experiment=pytorch_example", "device=cpu")  # the pixels that tutorials and the other projects train on

@@ -26,8 +26,8 @@ from vae.model.burgess import conv_vae
 from vae.objectives.schedules import Piecewise
 from vae.run import checkpoint
 from vae.run.directory import has_checkpoint
+from vae.training.hardware import choose_library
 from vae.training.loop import fit
-from vae.training.products import choose_library
 
 KINDS = {
     "beta": {"beta": 4.0, "warmup": 7},

@@ -1,9 +1,7 @@
 """Configuration -> objects. What an option's name stands for is decided here, once, by a `match` on its dataclass."""
 
-import ctypes
 import math
 import os
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import assert_never
@@ -11,6 +9,7 @@ from typing import assert_never
 import torch
 from torch import nn
 
+from vae.app.foreign import imported, raised
 from vae.config import (
     Activation,
     BernoulliConfig,
@@ -19,7 +18,6 @@ from vae.config import (
     ConfigError,
     ConvConfig,
     DataConfig,
-    Device,
     DspritesConfig,
     GaussianConfig,
     ImagesConfig,
@@ -46,7 +44,7 @@ from vae.config.objective import (
 )
 from vae.data import DataError
 from vae.data.dsprites import ensure_dsprites, read_dsprites
-from vae.data.images import Splits, load_splits
+from vae.data.images import ImageSet, Splits, load_splits
 from vae.data.own import own_checksum, read_own
 from vae.data.sources import checksums, folder_of
 from vae.data.splits import of_grid, of_own
@@ -70,18 +68,18 @@ from vae.objectives import (
     TargetRateObjective,
     TotalCorrelationObjective,
     discriminator,
-    optimizers,
 )
+from vae.objectives.custom import CustomObjective, takes_beta
+from vae.objectives.optimizers import adagrad, adam
 from vae.objectives.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule
+from vae.objectives.terms import elbo_terms
 from vae.probability.distributions import LogvarBounds
-from vae.training.gradients import backpropagate, compiled
 from vae.training.loop import Options
-from vae.training.products import choose_library
 from vae.training.state import TrainState, no_sums
+from vae.training.step import compiled_terms
+from vae.training.trial import TrialError, try_objective
 
 DataOfAnyKind = DataConfig | SpritesConfig | DspritesConfig | ImagesConfig
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     Activation.relu: nn.ReLU,
@@ -89,41 +87,6 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     Activation.silu: nn.SiLU,
     Activation.gelu: nn.GELU,
 }
-
-
-def prepare_torch(config: Config) -> torch.device:
-    """Set threads and seed, and choose the device, which is returned, and who makes its products."""
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    keep_freed_memory()
-    # Adam's moments of pixels that are hardly ever lit decay into denormals, which a CPU multiplies slowly.
-    torch.set_flush_denormal(True)
-    torch.backends.cudnn.deterministic = True  # the same seed, the same result
-    torch.manual_seed(config.seed)  # of the initial weights; training has a generator of its own
-    device = choose_device(config.device)
-    choose_library(device)
-    return device
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep what is freed, for the next step.
-
-    glibc asks the system for every block of some hundred kilobytes or more and gives it back at once: the activations
-    of a convolution cost two page faults a step for each 4 KB, a quarter of its time.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # bytes; more it does not take
-        libc.mallopt(M_TRIM_THRESHOLD, 2**30)
-
-
-def choose_device(device: Device) -> torch.device:
-    """The device that `auto` stands for, or the one that was named."""
-    if device is not Device.auto:
-        return torch.device(device.value)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def read_data(config: Config, *, may_write: bool = True) -> Splits:
@@ -277,13 +240,13 @@ def new_state(config: Config, vae: VAE, device: torch.device, objective: Objecti
     )
 
 
-def build_optimizer(config: Config, vae: VAE) -> optimizers.Optimizer:
+def build_optimizer(config: Config, vae: VAE) -> torch.optim.Optimizer:
     """Of the model's parameters."""
     match config.optimizer:
         case Optimizer.adam:
-            return optimizers.Adam(vae.parameters(), config.learning_rate, epsilon=config.adam_epsilon)
+            return adam(vae.parameters(), config.learning_rate, epsilon=config.adam_epsilon)
         case Optimizer.adagrad:
-            return optimizers.Adagrad(vae.parameters(), config.learning_rate)
+            return adagrad(vae.parameters(), config.learning_rate)
         case _:
             assert_never(config.optimizer)
 
@@ -307,8 +270,7 @@ def build_objective(config: Config, dataset_size: int, device: torch.device) -> 
             return TotalCorrelationObjective(alpha, beta, gamma, dataset_size, stratified)
         case FactorConfig(gamma, hidden, learning_rate):
             opponent = discriminator(config.model.latent_dim, hidden).to(device)
-            generator = torch.Generator(device).manual_seed(config.seed)
-            return FactorObjective(beta, gamma, opponent, learning_rate, generator)
+            return FactorObjective(beta, gamma, opponent, learning_rate)
         case DipConfig(covariance, lambda_od, lambda_d):
             return DipObjective(beta, lambda_od, lambda_d, aggregate=covariance is Covariance.aggregate)
         case FreeBitsConfig(free_nats):
@@ -318,9 +280,52 @@ def build_objective(config: Config, dataset_size: int, device: torch.device) -> 
         case ImportanceWeightedConfig(samples):
             return ImportanceWeightedObjective(samples)
         case CustomObjectiveConfig():
-            raise NotImplementedError
+            return build_custom_objective(config, objective, beta)
         case _:
             assert_never(objective)
+
+
+def build_custom_objective(config: Config, objective: CustomObjectiveConfig, beta: Schedule) -> CustomObjective:
+    """A loss of the user's own.
+
+    Raises:
+        ConfigError: it cannot be imported, is not made with these options, or would not read beta.
+    """
+    target = imported(objective.target, "objective.target")
+    if not takes_beta(target) and (config.beta, config.beta_warmup_steps) != (1, 0):
+        raise ConfigError(
+            f"{objective.target} takes no beta, got beta={config.beta:g} and "
+            f"beta_warmup_steps={config.beta_warmup_steps}. Leave them out, or give it a parameter beta"
+        )
+    try:
+        return CustomObjective(target, objective.options, beta)
+    except Exception as error:  # whatever foreign code raises
+        options = ", ".join(objective.options) or "none"
+        raise ConfigError(
+            f"{objective.target} must be made with objective.options, got {options}: {raised(error)}"
+        ) from error
+
+
+def try_custom_objective(config: Config, vae: VAE, images: ImageSet) -> list[str]:
+    """Try a loss of the user's own on one batch; what is tried is made anew, and then thrown away.
+
+    Returns:
+        Warnings, one line each; none for an objective of this package.
+
+    Raises:
+        ConfigError: it fails, or gives no loss.
+    """
+    if not isinstance(config.objective, CustomObjectiveConfig):
+        return []
+    generator = torch.Generator(images.device).manual_seed(config.seed)
+    few = torch.arange(min(config.batch_size, len(images)), device=images.device)
+    objective = build_objective(config, len(images), images.device)
+    try:
+        return try_objective(objective, vae, images.batch(few, generator))
+    except TrialError as error:
+        raise ConfigError(f"{config.objective.target}: {error}") from None
+    except Exception as error:  # whatever foreign code raises
+        raise ConfigError(f"{config.objective.target} fails on a batch of images: {raised(error)}") from error
 
 
 def build_beta(config: Config, objective: BetaConfig) -> Schedule:
@@ -340,7 +345,7 @@ def build_learning_rate(config: Config, steps_per_epoch: int) -> Schedule:
     steps = [epoch * steps_per_epoch for epoch in config.learning_rate_epochs]
     rates = [config.learning_rate * factor for factor in config.learning_rate_factors]
     points = tuple(zip(steps, rates, strict=True))
-    return Piecewise(points, held=config.learning_rate_between is Between.hold)
+    return Piecewise(points, constant_between=config.learning_rate_between is Between.hold)
 
 
 def build_options(config: Config, dataset_size: int) -> Options:
@@ -357,5 +362,5 @@ def build_options(config: Config, dataset_size: int) -> Options:
         save_every_seconds=config.tracking.save_every_seconds,
         bf16=config.precision is Precision.bf16,
         learning_rate=build_learning_rate(config, math.ceil(dataset_size / config.batch_size)),
-        backpropagate=compiled() if config.compile else backpropagate,
+        elbo_terms=compiled_terms() if config.compile else elbo_terms,
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from vae.app.build import build_objective, build_vae, data_checksums, prepare_torch, read_data, refuse_other_data
+from vae.app.build import build_objective, build_vae, data_checksums, read_data, refuse_other_data
 from vae.config import Config
 from vae.data.images import Splits
 from vae.model.vae import VAE
@@ -14,6 +14,7 @@ from vae.run import checkpoint
 from vae.run import record as stored
 from vae.run.directory import has_checkpoint
 from vae.run.names import BEST, CHECKPOINTS, LAST
+from vae.training.hardware import prepare_torch
 from vae.training.state import load_learner, load_parameters, refuse_other_configuration, step_of
 
 
@@ -53,5 +54,5 @@ def load_run(directory: Path, name: str = LAST) -> Run:
     objective = build_objective(config, len(splits.train), device)
     if isinstance(objective, Stateful):
         load_learner(objective, state)
-    weight = objective.rate_factor(max(0, step_of(state) - 1))
+    weight = objective.rate_weight(max(0, step_of(state) - 1))
     return Run(config, vae.eval(), splits, device, weight)

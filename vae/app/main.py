@@ -23,9 +23,9 @@ from vae.app.build import (
     data_checksums,
     data_line,
     new_state,
-    prepare_torch,
     read_data,
     refuse_other_data,
+    try_custom_objective,
 )
 from vae.app.command_line import AGAIN, Command
 from vae.app.command_line.launching import LAUNCH_ERRORS, launch
@@ -46,9 +46,9 @@ from vae.run.signals import StopNow, StopRequest
 from vae.run.summary import read_origin, read_summary
 from vae.run.tracking import Progress, Tracker
 from vae.training.conclusion import asked, conclude, objective_name, parameters
+from vae.training.hardware import emulates_bf16, prepare_torch
 from vae.training.loop import Training, fit, over
 from vae.training.monitoring import CHARTS, TERMS
-from vae.training.products import emulates_bf16
 
 log = logging.getLogger(__name__)
 
@@ -184,6 +184,8 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     vae = build_vae(config, splits.train.shape).to(device)
     vae.start_at(splits.train.mean(), splits.train.variance())
     objective = build_objective(config, len(splits.train), device)
+    for warning in try_custom_objective(config, vae, splits.train):
+        log.warning(f"warning: {warning}")
     state = new_state(config, vae, device, objective)
     state.configuration = stored.fingerprint(task.stored)
     if config.resume is not None:

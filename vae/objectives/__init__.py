@@ -7,7 +7,16 @@ from vae.objectives.factor import FactorObjective, discriminator
 from vae.objectives.free_bits import FreeBitsObjective
 from vae.objectives.importance_weighted import ImportanceWeightedObjective
 from vae.objectives.target_rate import TargetRateObjective
-from vae.objectives.terms import DrawnTerms, Objective, Stateful, Terms, elbo_terms, normalised_beta, schedules_of
+from vae.objectives.terms import (
+    DrawnTerms,
+    Objective,
+    Stateful,
+    Terms,
+    elbo_terms,
+    normalised_beta,
+    schedules_of,
+    settled,
+)
 from vae.objectives.total_correlation import TotalCorrelationObjective
 
 __all__ = [
@@ -27,4 +36,5 @@ __all__ = [
     "elbo_terms",
     "normalised_beta",
     "schedules_of",
+    "settled",
 ]

@@ -45,7 +45,7 @@ def _log_weights(batch: int, dataset_size: int, stratified: bool, like: Tensor) 
     others = batch - 1
     if others == 0:
         return like.new_zeros(1, 1)
-    # A z knows the image it is of, which is one of N. One of the other images stands for all that the others leave.
+    # The image that z is drawn for has the weight 1 / N. One of the others gets what the rest of the weights leaves.
     weights = like.new_full((batch, batch), 1 / others)
     weights.diagonal().fill_(1 / dataset_size)
     own = torch.arange(batch, device=like.device)

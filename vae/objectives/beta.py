@@ -21,19 +21,10 @@ class BetaObjective:
     beta: Schedule
     sample_shape: ClassVar[tuple[int, ...]] = ()
 
-    @property
-    def settled(self) -> int:
-        """The step from which beta is constant."""
-        return self.beta.steps
-
     def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
         """The mean loss of a batch, in nats per image."""
         return mean_over_images(terms.distortion + self.beta(step) * terms.rate.sum(1))
 
-    def rate_factor(self, step: int) -> float:
+    def rate_weight(self, step: int) -> float:
         """Beta."""
         return self.beta(step)
-
-    def scalars(self, step: int) -> dict[str, float]:
-        """Beta."""
-        return {"beta": self.beta(step)}

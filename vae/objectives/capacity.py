@@ -1,4 +1,4 @@
-r"""Burgess et al. (2018), "Understanding disentangling in beta-VAE": a rate that is let grow.
+r"""Burgess et al. (2018), "Understanding disentangling in beta-VAE": a capacity that grows.
 
 .. math:: \text{loss} = \text{distortion} + \gamma \, | \text{rate} - C |
 """
@@ -15,9 +15,9 @@ from vae.objectives.terms import Terms, mean_over_images
 
 @dataclass(frozen=True)
 class CapacityObjective:
-    """The rate of the batch, its mean over images, is held at C nats; C grows with the step.
+    """The distance of the rate from a capacity of C nats is penalised; C grows with the step.
 
-    The bars are around the batch's mean: an image may take more than C if another takes less.
+    The rate is its mean over the batch, so single images may have more or less than C.
 
     Args:
         gamma: the weight of a nat above or below C.
@@ -28,20 +28,11 @@ class CapacityObjective:
     capacity: Schedule
     sample_shape: ClassVar[tuple[int, ...]] = ()
 
-    @property
-    def settled(self) -> int:
-        """The step from which C is constant."""
-        return self.capacity.steps
-
     def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
         """The mean loss of a batch, in nats per image."""
         rate = mean_over_images(terms.rate.sum(1))
         return mean_over_images(terms.distortion) + self.gamma * (rate - self.capacity(step)).abs()
 
-    def rate_factor(self, step: int) -> float:  # noqa: ARG002
-        """1: the rate enters by its distance from C, so that the loss is the negative ELBO."""
+    def rate_weight(self, step: int) -> float:  # noqa: ARG002
+        """1: the rate has no fixed weight here, so `loss` is the negative ELBO."""
         return 1.0
-
-    def scalars(self, step: int) -> dict[str, float]:
-        """C in nats."""
-        return {"capacity": self.capacity(step)}

@@ -35,26 +35,18 @@ class DipObjective:
     aggregate: bool
     sample_shape: ClassVar[tuple[int, ...]] = ()
 
-    @property
-    def settled(self) -> int:
-        """The step from which beta is constant."""
-        return self.beta.steps
-
     def __call__(self, terms: DrawnTerms, step: int) -> Float[Tensor, ""]:
         """The mean loss of a batch, in nats per image."""
         covariance = covariance_of(terms.posterior, aggregate=self.aggregate)
         variance = covariance.diagonal()
         off_diagonal = covariance - torch.diag(variance)
         penalty = self.lambda_od * off_diagonal.square().sum() + self.lambda_d * (variance - 1).square().sum()
+        terms.log(dip_penalty=penalty)
         return mean_over_images(terms.distortion + self.beta(step) * terms.rate.sum(1)) + penalty
 
-    def rate_factor(self, step: int) -> float:
+    def rate_weight(self, step: int) -> float:
         """Beta."""
         return self.beta(step)
-
-    def scalars(self, step: int) -> dict[str, float]:
-        """Beta."""
-        return {"beta": self.beta(step)}
 
 
 def covariance_of(posterior: DiagonalNormal, *, aggregate: bool) -> Float[Tensor, "latent latent"]:

@@ -3,12 +3,12 @@ r"""Kim & Mnih (2018), "Disentangling by Factorising", Algorithm 2: FactorVAE.
 .. math:: \text{loss} = \text{distortion} + \beta \, \text{rate} + \gamma \, TC, \quad
     TC = KL(q(z) \| \prod_j q(z_j)) \approx E_{q(z)} \left[ \ln \frac{D(z)}{1 - D(z)} \right]
 
-The discriminator D tells samples of q(z) from samples of the product of its marginals, which a batch gives whose
-latents are permuted over the images, each on its own.
+The discriminator D tells samples of q(z) from samples of the product of its marginals. A batch gives the latter when
+each latent is permuted over the images on its own.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from vae.model.layers import mlp
-from vae.objectives.optimizers import Adam
+from vae.objectives.optimizers import adam, load_moments, moments
 from vae.objectives.schedules import Schedule
 from vae.objectives.terms import DrawnTerms, Stateful, mean_over_images
 
@@ -27,62 +27,48 @@ def discriminator(latent_dim: int, hidden: Sequence[int]) -> nn.Sequential:
 
 
 class FactorObjective(Stateful):
-    """The rate, and the total correlation as a discriminator sees it, which learns in step with the VAE.
+    """The rate, and the total correlation as estimated by a discriminator, which is trained along with the VAE.
 
-    Between the two stands a wall. The encoder gets the gradient of TC as a number; the discriminator gets z as a
-    number. As in the code of Locatello et al. (2019) both see the same batch, where the paper takes a second one.
+    The two exchange numbers and no graph. The encoder gets the gradient of TC with respect to z; the discriminator
+    gets z. As in the code of Locatello et al. (2019) both see the same batch, where the paper takes a second one.
 
     Args:
         beta: the weight of the rate as a function of the step; 1 in the paper.
         gamma: the weight of the total correlation.
         discriminator: from latents to two logits.
         learning_rate: of the discriminator's Adam, whose decay rates are the paper's 0.5 and 0.9.
-        generator: of the permutations.
     """
 
-    sample_shape: ClassVar[tuple[int, ...]] = ()
+    sample_shape: tuple[int, ...] = ()
 
-    def __init__(
-        self,
-        beta: Schedule,
-        gamma: float,
-        discriminator: nn.Module,
-        learning_rate: float,
-        generator: torch.Generator,
-    ) -> None:
+    def __init__(self, beta: Schedule, gamma: float, discriminator: nn.Module, learning_rate: float) -> None:
         self.beta = beta
         self.gamma = gamma
         self.discriminator = discriminator
-        self.optimizer = Adam(discriminator.parameters(), learning_rate, betas=(0.5, 0.9))
-        self.generator = generator
-        self.last: dict[str, Float[Tensor, ""]] = {}  # of the last step, to be logged
-
-    @property
-    def settled(self) -> int:
-        """The step from which beta is constant."""
-        return self.beta.steps
+        self.optimizer = adam(discriminator.parameters(), learning_rate, betas=(0.5, 0.9))
 
     def __call__(self, terms: DrawnTerms, step: int) -> Float[Tensor, ""]:
-        """The mean loss of a batch, in nats per image. The discriminator makes its own step after it."""
-        z = terms.z
-        total_correlation, gradient = self.seen(z.detach())
-        self.last = {"total_correlation": total_correlation, "discriminator_loss": self.learn(z.detach())}
-        # Worth TC, with TC's gradient: what follows z's minus cancels in value.
-        correlated = total_correlation + ((z - z.detach()) * gradient).sum()
+        """The mean loss of a batch, in nats per image. The discriminator makes its own step."""
+        z = terms.z.detach()
+        total_correlation, gradient = self.estimate(z)
+        discriminator_loss = self.learn(z, terms.generator)
+        terms.log(total_correlation=total_correlation, discriminator_loss=discriminator_loss)
+        # The value is TC and the gradient is TC's: the difference of z and its copy is zero.
+        correlated = total_correlation + ((terms.z - z) * gradient).sum()
         return mean_over_images(terms.distortion + self.beta(step) * terms.rate.sum(1)) + self.gamma * correlated
 
     @torch.enable_grad()
-    def seen(self, z: Float[Tensor, "batch latent"]) -> tuple[Float[Tensor, ""], Float[Tensor, "batch latent"]]:
-        """The total correlation as the discriminator sees it, in nats, and its gradient with respect to z."""
-        z = z.requires_grad_()
+    def estimate(self, z: Float[Tensor, "batch latent"]) -> tuple[Float[Tensor, ""], Float[Tensor, "batch latent"]]:
+        """The total correlation by the discriminator's logits, in nats, and its gradient with respect to z."""
+        z = z.detach().requires_grad_()
         logits = self.discriminator(z)
         total_correlation = (logits[:, 0] - logits[:, 1]).mean()
         (gradient,) = torch.autograd.grad(total_correlation, z)
         return total_correlation.detach(), gradient
 
-    def learn(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, ""]:
-        """One step of the discriminator, whose loss is returned in nats: ln 2 if it cannot tell."""
-        order = torch.rand(z.shape, generator=self.generator, device=z.device).argsort(0)
+    def learn(self, z: Float[Tensor, "batch latent"], generator: torch.Generator | None) -> Float[Tensor, ""]:
+        """One step of the discriminator. Returns its loss in nats: ln 2 if it cannot tell the two apart."""
+        order = torch.rand(z.shape, generator=generator, device=z.device).argsort(0)
         joint, product = self.discriminator(torch.cat([z, z.gather(0, order)])).chunk(2)
         of_joint, of_product = (
             cross_entropy(logits, torch.full((len(z),), label, device=z.device))
@@ -94,24 +80,15 @@ class FactorObjective(Stateful):
         self.optimizer.step()
         return loss.detach()
 
-    def rate_factor(self, step: int) -> float:
+    def rate_weight(self, step: int) -> float:
         """Beta."""
         return self.beta(step)
 
-    def scalars(self, step: int) -> dict[str, float]:
-        """Beta; the total correlation and the discriminator's loss of the last step, in nats."""
-        return {"beta": self.beta(step)} | {name: float(value) for name, value in self.last.items()}
-
     def state_dict(self) -> dict[str, Any]:
-        """Discriminator, its optimiser, and the generator of the permutations."""
-        return {
-            "discriminator": self.discriminator.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-        }
+        """The discriminator and its optimizer."""
+        return {"discriminator": self.discriminator.state_dict(), "optimizer": moments(self.optimizer)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` gave."""
         self.discriminator.load_state_dict(state["discriminator"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
+        load_moments(self.optimizer, state["optimizer"])

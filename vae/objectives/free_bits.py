@@ -15,9 +15,9 @@ from vae.objectives.terms import Terms, mean_over_images
 
 @dataclass(frozen=True)
 class FreeBitsObjective:
-    """The first nats of each latent are free, so that none is given up early; their loss is paid all the same.
+    """A latent whose rate is below lambda nats gets no gradient from the rate, so that it does not collapse early.
 
-    What is compared with lambda is the latent's mean over the batch.
+    The rate of a latent is its mean over the batch. A latent below lambda adds the constant beta * lambda to the loss.
 
     Args:
         beta: the weight of the rate as a function of the step.
@@ -28,20 +28,11 @@ class FreeBitsObjective:
     free_nats: float
     sample_shape: ClassVar[tuple[int, ...]] = ()
 
-    @property
-    def settled(self) -> int:
-        """The step from which beta is constant."""
-        return self.beta.steps
-
     def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:
         """The mean loss of a batch, in nats per image."""
         rate = (terms.rate / len(terms.rate)).sum(0)  # of each latent
         return mean_over_images(terms.distortion) + self.beta(step) * rate.clamp_min(self.free_nats).sum()
 
-    def rate_factor(self, step: int) -> float:
+    def rate_weight(self, step: int) -> float:
         """Beta."""
         return self.beta(step)
-
-    def scalars(self, step: int) -> dict[str, float]:
-        """Beta."""
-        return {"beta": self.beta(step)}

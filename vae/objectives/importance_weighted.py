@@ -15,9 +15,9 @@ from vae.objectives.terms import DrawnTerms, log_standard_normal, mean_over_imag
 
 @dataclass(frozen=True)
 class ImportanceWeightedObjective:
-    """A bound on -ln p(x) that tightens with the samples; with one sample its expectation is the negative ELBO.
+    """A bound on -ln p(x), tighter with more samples; with one sample its expectation is the negative ELBO.
 
-    The weights are sampled, ln q - ln p included: nothing of the rate is in closed form, as in the authors' code.
+    As in the authors' code, ln q(z|x) - ln p(z) is that of the samples, and not the KL in closed form.
 
     Args:
         samples: k, of each image.
@@ -30,20 +30,11 @@ class ImportanceWeightedObjective:
         """(k,)."""
         return (self.samples,)
 
-    @property
-    def settled(self) -> int:
-        """0: the loss is the same at every step."""
-        return 0
-
     def __call__(self, terms: DrawnTerms, step: int) -> Float[Tensor, ""]:  # noqa: ARG002
         """The mean loss of a batch, in nats per image."""
         log_weight = terms.log_likelihood + log_standard_normal(terms.z) - terms.posterior.log_prob(terms.z)
         return mean_over_images(math.log(self.samples) - torch.logsumexp(log_weight, 0))
 
-    def rate_factor(self, step: int) -> float:  # noqa: ARG002
-        """1: the loss is the negative ELBO, and the objective a tighter bound on -ln p(x)."""
+    def rate_weight(self, step: int) -> float:  # noqa: ARG002
+        """1: `loss` is the negative ELBO. The objective is a tighter bound on -ln p(x)."""
         return 1.0
-
-    def scalars(self, step: int) -> dict[str, float]:  # noqa: ARG002
-        """None: the loss is all there is."""
-        return {}

@@ -1,117 +1,65 @@
-"""What takes the steps: Adam and Adagrad by torch's fused kernels, without its classes and functions around them.
+"""torch's optimizers, with all of their state from the start, so that every checkpoint has the same layout."""
 
-`torch.optim.Adam` and its like load torch's compiler with the first parameter that they are given, 1 to 1.5 s of a
-process that compiles nothing, and keep hooks and profiles for every step; `torch.optim.adam.adam` sorts the tensors by
-device and type, 2 % of a step. Here all are on one device and of one type. The arithmetic is the same, bit for bit.
-"""
-
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-Tensors = list[Tensor]  # one of each parameter
-
-
-class Optimizer(ABC):
-    """Steps of some parameters down their gradients; fused: one pass over them instead of a dozen.
-
-    Args:
-        parameters: on the device on which they are trained, of one type.
-        learning_rate: of the next step; whoever has a schedule sets it before each.
-    """
-
-    moments: ClassVar[tuple[str, ...]]  # what is kept of a parameter's gradients, under the names of `torch.optim`
-
-    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> None:
-        self.learning_rate = learning_rate
-        self.state = {
-            parameter: {
-                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-                **{name: torch.zeros_like(parameter) for name in self.moments},
-            }
-            for parameter in parameters
-        }
-
-    def zero_grad(self) -> None:
-        """Forget the gradients, before the next are found."""
-        for parameter in self.state:
-            parameter.grad = None
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """Move every parameter that has a gradient."""
-        moved = [(p, p.grad, *kept.values()) for p, kept in self.state.items() if p.grad is not None]
-        if moved:
-            parameters, gradients, steps, *moments = map(list, zip(*moved, strict=True))
-            torch._foreach_add_(steps, 1)
-            self.move(parameters, gradients, steps, *moments)
-
-    @abstractmethod
-    def move(self, parameters: Tensors, gradients: Tensors, steps: Tensors, *moments: Tensors) -> None:
-        """Change the parameters and their moments, in place. Of each `steps` says how many, this one included."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """The moments, laid out as by `torch.optim`. The learning rate is not among them: it is set anew."""
-        return {"state": dict(enumerate(self.state.values()))}
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` gave, or that of `torch.optim`, which keeps nothing before the first step.
-
-        Raises:
-            KeyError: it is of other parameters or of another optimiser.
-        """
-        kept = dict(enumerate(self.state.values()))
-        for index, tensors in state["state"].items():
-            for name, tensor in tensors.items():
-                kept[index][name].copy_(tensor)
+from torch import nn
+from torch.optim import Optimizer
 
 
-class Adam(Optimizer):
-    """Kingma & Ba (2015), "Adam: A Method for Stochastic Optimization".
+def adam(
+    parameters: Iterable[nn.Parameter],
+    learning_rate: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    epsilon: float = 1e-8,
+) -> torch.optim.Adam:
+    """Kingma & Ba (2015), "Adam: A Method for Stochastic Optimization", in one kernel for all parameters.
 
     Args:
-        parameters: see `Optimizer`.
-        learning_rate: see `Optimizer`.
+        parameters: on a CPU, a CUDA GPU or an Apple GPU.
+        learning_rate: of the next step; a schedule sets it anew by `set_learning_rate`.
         betas: the decay rates of the two moments.
         epsilon: is added to the denominator.
     """
-
-    moments = ("exp_avg", "exp_avg_sq")
-
-    def __init__(
-        self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float,
-        betas: tuple[float, float] = (0.9, 0.999),
-        epsilon: float = 1e-8,
-    ) -> None:
-        super().__init__(parameters, learning_rate)
-        self.betas = betas
-        self.epsilon = epsilon
-
-    def move(self, parameters: Tensors, gradients: Tensors, steps: Tensors, *moments: Tensors) -> None:
-        """Their Algorithm 1."""
-        first, second = moments
-        torch._fused_adam_(
-            parameters, gradients, first, second, [], steps,
-            lr=self.learning_rate, beta1=self.betas[0], beta2=self.betas[1], eps=self.epsilon,
-            weight_decay=0.0, amsgrad=False, maximize=False,
-        )  # fmt: skip
+    optimizer = torch.optim.Adam(parameters, learning_rate, betas, epsilon, fused=True)
+    _make_state(optimizer)
+    return optimizer
 
 
-class Adagrad(Optimizer):
-    """Duchi, Hazan & Singer (2011), "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization"."""
+def adagrad(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Adagrad:
+    """Duchi, Hazan & Singer (2011), "Adaptive Subgradient Methods". torch has one kernel for it on a CPU only."""
+    listed = list(parameters)
+    return torch.optim.Adagrad(listed, learning_rate, fused=all(p.device.type == "cpu" for p in listed))
 
-    moments = ("sum",)
 
-    def move(self, parameters: Tensors, gradients: Tensors, steps: Tensors, *moments: Tensors) -> None:
-        """Each entry by the learning rate over the root of the sum of its squared gradients."""
-        (sums,) = moments
-        torch._fused_adagrad_(
-            parameters, gradients, sums, steps,
-            lr=self.learning_rate, eps=1e-10, lr_decay=0.0, weight_decay=0.0, maximize=False,
-        )  # fmt: skip
+def _make_state(optimizer: Optimizer) -> None:
+    """Make the moments, which torch makes at the first step: a step down no gradient, which is then not counted."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad()
+    for state in optimizer.state.values():
+        state["step"].zero_()
+
+
+def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
+    """Set the learning rate of the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+def moments(optimizer: Optimizer) -> dict[str, Any]:
+    """The state of an optimizer for a checkpoint, without its settings: these are the configuration's."""
+    return {"state": optimizer.state_dict()["state"]}
+
+
+def load_moments(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Continue from what `moments` gave, with the optimizer's own settings.
+
+    Raises:
+        KeyError: it is of another optimizer.
+        ValueError: it is of other parameters.
+    """
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state["state"]})

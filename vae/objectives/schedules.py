@@ -7,11 +7,7 @@ from itertools import pairwise
 
 
 class Schedule(ABC):
-    """What all of them are: called with a step, counted from 0, and constant from the step `steps` on.
-
-    A class, no protocol: in each compiled step it is asked which parts of an objective are schedules, and a protocol
-    would look for its members one by one, 9 us each time.
-    """
+    """A number that is a function of the step, counted from 0, and constant from the step `steps` on."""
 
     @property
     @abstractmethod
@@ -77,7 +73,7 @@ class Piecewise(Schedule):
 
     Args:
         points: their steps rise.
-        held: each number stays until the next point, instead of a straight line to it.
+        constant_between: each number stays until the next point, instead of a straight line to it.
 
     Raises:
         ValueError: no point, or steps that do not rise.
@@ -86,12 +82,12 @@ class Piecewise(Schedule):
         >>> points = ((0, 0.0), (100, 10.0), (200, 4.0))
         >>> [Piecewise(points)(step) for step in (0, 50, 100, 150, 200, 1000)]
         [0.0, 5.0, 10.0, 7.0, 4.0, 4.0]
-        >>> [Piecewise(points, held=True)(step) for step in (0, 50, 100, 150, 200, 1000)]
+        >>> [Piecewise(points, constant_between=True)(step) for step in (0, 50, 100, 150, 200, 1000)]
         [0.0, 0.0, 10.0, 10.0, 4.0, 4.0]
     """
 
     points: tuple[tuple[int, float], ...]
-    held: bool = False
+    constant_between: bool = False
 
     def __post_init__(self) -> None:
         steps = [step for step, _ in self.points]
@@ -109,7 +105,7 @@ class Piecewise(Schedule):
             return self.points[0][1]
         for (before, low), (after, high) in pairwise(self.points):
             if step < after:
-                return low if self.held else low + (high - low) * (step - before) / (after - before)
+                return low if self.constant_between else low + (high - low) * (step - before) / (after - before)
         return self.points[-1][1]
 
 

@@ -3,8 +3,8 @@ r"""Shao et al. (2020), "ControlVAE: Controllable Variational Autoencoder": beta
 .. math:: \text{loss} = \text{distortion} + \beta_t \, \text{rate}, \quad
     \ln \beta_t = K_p \, e_t + K_i \sum_{s \le t} e_s, \quad e_t = \text{rate}_t - \text{target}
 
-Theirs is the same controller of beta itself, with a sigmoid around the proportional part. That of ln beta keeps beta
-positive at any distance from the target, and acts alike on a beta of 0.1 and one of 10.
+The paper controls beta itself, with a sigmoid around the proportional part. Controlling ln beta keeps beta positive,
+and changes small and large betas by the same factor.
 """
 
 import math
@@ -14,23 +14,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.objectives.terms import Stateful, Terms, mean_over_images
+from vae.objectives.terms import DrawnTerms, Stateful, mean_over_images
 
-LARGEST_LN_BETA = math.log(1e4)  # the integral goes no further, so that it need not come back from there
+LARGEST_LN_BETA = math.log(1e4)  # a bound of the integral, so that it recovers soon
 
 
 class TargetRateObjective(Stateful):
-    """Holds the rate, its mean over a batch, at a number of nats.
+    """A controller adjusts beta so that the rate, its mean over a batch, stays at a target.
 
     Args:
         target: of the rate, in nats.
         proportional: K_p, ln beta per nat of the error.
         integral: K_i, ln beta per nat of the error and step.
-        device: of the controller's state. No step waits for it.
+        device: of the controller's state.
     """
 
     sample_shape: ClassVar[tuple[int, ...]] = ()
-    settled: ClassVar[int] = 0
 
     def __init__(self, target: float, proportional: float, integral: float, device: torch.device) -> None:
         self.target = target
@@ -39,10 +38,11 @@ class TargetRateObjective(Stateful):
         self.summed = torch.zeros((), device=device)  # K_i times the sum of the errors; beta starts at 1
         self.beta = torch.ones((), device=device)  # of the last step
 
-    def __call__(self, terms: Terms, step: int) -> Float[Tensor, ""]:  # noqa: ARG002
-        """The mean loss of a batch, in nats per image. The controller moves."""
+    def __call__(self, terms: DrawnTerms, step: int) -> Float[Tensor, ""]:  # noqa: ARG002
+        """The mean loss of a batch, in nats per image. The controller makes its own step."""
         rate = mean_over_images(terms.rate.sum(1))
         self.control(rate.detach())
+        terms.log(controlled_beta=self.beta)
         return mean_over_images(terms.distortion) + self.beta * rate
 
     def control(self, rate: Float[Tensor, ""]) -> None:
@@ -52,13 +52,9 @@ class TargetRateObjective(Stateful):
         log_beta = self.summed + self.proportional * error
         self.beta = log_beta.clamp(-LARGEST_LN_BETA, LARGEST_LN_BETA).exp()
 
-    def rate_factor(self, step: int) -> float:  # noqa: ARG002
+    def rate_weight(self, step: int) -> float:  # noqa: ARG002
         """The controller's beta of the last step that was made."""
         return float(self.beta)
-
-    def scalars(self, step: int) -> dict[str, float]:  # noqa: ARG002
-        """Beta of the last step."""
-        return {"controlled_beta": float(self.beta)}
 
     def state_dict(self) -> dict[str, Any]:
         """The controller's state."""

@@ -6,9 +6,10 @@ images. All are in nats. The words are those of Alemi et al. (2018), "Fixing a B
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -32,11 +33,33 @@ class Terms:
 
 @dataclass(frozen=True)
 class DrawnTerms(Terms):
-    """The terms, with the posterior and the samples they are of. The distortion of several samples is their mean."""
+    """The terms of a batch, and what they were computed from: what an objective is called with.
+
+    The distortion of several samples is their mean.
+
+    Attributes:
+        generator: the run's own generator. What an objective draws from it is drawn again by a resumed run.
+            None where nothing is trained.
+        logged: the numbers that `log` was given.
+    """
 
     posterior: DiagonalNormal  # q(z|x)
     z: Float[Tensor, "*samples batch latent"]
     log_likelihood: Float[Tensor, "*samples batch"]  # ln p(x|z)
+    generator: torch.Generator | None = None
+    logged: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
+
+    def log(self, **numbers: Float[Tensor, "..."] | float) -> None:
+        """Have numbers of this step logged as `train/<name>`, at the steps that are logged.
+
+        Raises:
+            ValueError: one is not a single number.
+        """
+        for name, number in numbers.items():
+            value = torch.as_tensor(number).detach()
+            if value.ndim != 0:
+                raise ValueError(f"terms.log takes single numbers, got {name} of shape {tuple(value.shape)}")
+            self.logged[name] = value
 
 
 def elbo_terms(
@@ -67,28 +90,23 @@ def _of_several(
 
 @runtime_checkable
 class Objective(Protocol):
-    """What the loop minimises. A file of this room each; `build.build_objective` chooses.
+    """What the loop minimises: a file of this package each, chosen by `build_objective`.
 
-    The call computes the loss in fp32, outside of any autocast. One that learns (a discriminator, a controller) does
-    so in its call, and is `Stateful`. Any other is a dataclass, to whose loss the step means no more than what the
-    schedules among its fields make of it: compiled, they are held at the step (`gradients.held`).
+    It is computed in fp32, outside of any autocast. One that learns, such as a discriminator or a controller, makes
+    its own step in the call, and is `Stateful`. A schedule that is an attribute is logged under the attribute's name,
+    and no epoch before its end is the best.
     """
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """The samples of z an image: () for one, (k,) for several."""
-        ...
-
-    @property
-    def settled(self) -> int:
-        """The first step at which the loss is the one that was asked for: its schedules have ended."""
+        """The samples of z of an image: () for one, (k,) for several."""
         ...
 
     def __call__(self, terms: DrawnTerms, step: int) -> Float[Tensor, ""]:
-        """The mean loss of a batch, in nats per image."""
+        """The mean loss of a batch, in nats per image. Numbers to log beside it are given to `terms.log`."""
         ...
 
-    def rate_factor(self, step: int) -> float:
+    def rate_weight(self, step: int) -> float:
         """The weight of the rate at a step, or 1 where the rate enters otherwise.
 
         What is called `loss` in logs, summaries and reports is distortion + weight * rate, with the weight of the
@@ -96,16 +114,9 @@ class Objective(Protocol):
         """
         ...
 
-    def scalars(self, step: int) -> dict[str, float]:
-        """Numbers to log beside the terms, by name. May wait for the device: it is asked at logged steps only."""
-        ...
-
 
 class Stateful(ABC):
-    """An objective that learns: what it has learnt is part of a checkpoint, and it is never compiled.
-
-    A class, no protocol, for the reason of `schedules.Schedule`.
-    """
+    """An objective that learns: what it has learnt is part of a checkpoint."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -119,6 +130,11 @@ class Stateful(ABC):
 def schedules_of(objective: Objective) -> dict[str, Schedule]:
     """The schedules among the fields of an objective, by the name of the field."""
     return {name: part for name, part in vars(objective).items() if isinstance(part, Schedule)}
+
+
+def settled(objective: Objective) -> int:
+    """The first step at which all schedules of an objective have ended."""
+    return max((schedule.steps for schedule in schedules_of(objective).values()), default=0)
 
 
 def mean_over_images(per_image: Float[Tensor, " batch"]) -> Float[Tensor, ""]:

@@ -20,18 +20,16 @@ from vae.objectives.terms import DrawnTerms, log_standard_normal, mean_over_imag
 
 @dataclass(frozen=True)
 class TotalCorrelationObjective:
-    """Three weights for the three parts of the rate; all of them 1 is the negative ELBO, exactly.
+    """The three parts of the rate get three weights. If all are 1 the loss is exactly the negative ELBO.
 
-    The rate in closed form is the part that all three weights have in common with 1; only what they add to it is
-    estimated from the minibatch: loss = distortion + rate + (alpha - 1) MI + (beta - 1) TC + (gamma - 1) DWKL. With
-    alpha = gamma = 1 this is the loss of Locatello et al. (2019).
+    loss = distortion + rate + (alpha - 1) MI + (beta - 1) TC + (gamma - 1) DWKL, with the rate in closed form and the
+    three parts estimated from the minibatch. With alpha = gamma = 1 it is the loss of Locatello et al. (2019).
 
-    The value carries an offset. Minibatch weighted sampling divides each of the D + 1 densities by N B, where the sum
-    over the batch alone would be divided by B. ln q(z) and each ln q(z_j) are therefore too low by up to ln N, and the
-    total correlation of D latents is too high by up to (D - 1) ln N, the objective by (beta - 1)(D - 1) ln N: 487 nats
-    of 10 latents at beta 6 and 50 000 images. It is constant where the latents of different images are far apart, and
-    changes gradients little. So `objective` in the logs is no bound on ln p(x); `loss`, distortion + rate, is free of
-    the offset. `stratified` weights sum to 1 and have none.
+    With minibatch weighted sampling the value has an offset. Each estimated density is divided by N B instead of B, so
+    ln q(z) and each ln q(z_j) are too low by up to ln N. The total correlation of D latents is then too high by up to
+    (D - 1) ln N, and the objective by (beta - 1)(D - 1) ln N. The offset hardly changes the gradients. Because of it
+    `objective` in the logs is no bound on ln p(x); `loss`, distortion + rate, has no offset. Neither has `stratified`,
+    whose weights sum to 1.
 
     Args:
         alpha: the weight of the mutual information.
@@ -48,11 +46,6 @@ class TotalCorrelationObjective:
     stratified: bool
     sample_shape: ClassVar[tuple[int, ...]] = ()
 
-    @property
-    def settled(self) -> int:
-        """The step from which beta is constant."""
-        return self.beta.steps
-
     def __call__(self, terms: DrawnTerms, step: int) -> Float[Tensor, ""]:
         """The mean loss of a batch, in nats per image."""
         posterior, z = terms.posterior, terms.z
@@ -62,6 +55,11 @@ class TotalCorrelationObjective:
         mutual_information = posterior.log_prob(z) - log_q
         total_correlation = log_q - log_product
         dimension_wise = log_product - log_standard_normal(z)
+        terms.log(
+            minibatch_mutual_information=mutual_information.mean(),
+            minibatch_total_correlation=total_correlation.mean(),
+            minibatch_dimension_wise_kl=dimension_wise.mean(),
+        )
         return mean_over_images(
             -terms.elbo
             + (self.alpha - 1) * mutual_information
@@ -69,10 +67,6 @@ class TotalCorrelationObjective:
             + (self.gamma - 1) * dimension_wise
         )
 
-    def rate_factor(self, step: int) -> float:  # noqa: ARG002
-        """1: beta weighs the total correlation, and the rate as a whole keeps its weight."""
+    def rate_weight(self, step: int) -> float:  # noqa: ARG002
+        """1: beta is the weight of the total correlation, and the rate as a whole keeps the weight 1."""
         return 1.0
-
-    def scalars(self, step: int) -> dict[str, float]:
-        """Beta, the factor of the total correlation."""
-        return {"beta": self.beta(step)}

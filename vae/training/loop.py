@@ -4,7 +4,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,22 +13,24 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch.nn.utils import get_total_norm
 
 from vae.data.images import ImageSet, Splits, epoch_order
 from vae.measures.evaluation import elbo_numbers, encode_images
-from vae.objectives import Objective, Terms, schedules_of
+from vae.objectives import Objective, schedules_of
+from vae.objectives.optimizers import set_learning_rate
 from vae.objectives.schedules import Schedule, Unfinished, unfinished
+from vae.objectives.terms import elbo_terms, settled
 from vae.probability.finite import NonFiniteError
 from vae.run.signals import StopNow
 from vae.run.tracking import Progress, Tracker
 from vae.training import monitoring
-from vae.training.gradients import Backpropagate, backpropagate
 from vae.training.state import REMEDY, Sums, TrainState, means, write_state
+from vae.training.step import ElboTerms, StepNumbers, backpropagate, descend
 
 log = logging.getLogger(__name__)
 
-PICTURED_EPOCHS = {10**k for k in range(1, 7)}  # and the last: pictures cost time, and change ever more slowly
+PICTURED_EPOCHS = {10**k for k in range(1, 7)}  # and the last epoch: figures take time and change more and more slowly
 UNVALIDATED_IMAGES = 10_000  # training images that are watched where no validation images were set aside
 
 
@@ -47,12 +49,12 @@ class Options:
     evaluate_every_epochs: int = 1  # besides the last
     save_every_steps: int | None = None  # besides the end of each epoch
     save_every_seconds: float | None = None
-    backpropagate: Backpropagate = backpropagate  # as it is, or compiled
+    elbo_terms: ElboTerms = elbo_terms  # or the same, compiled
 
 
 @dataclass(frozen=True)
 class Training:
-    """A run in progress: what is trained, on what, for what, and who listens."""
+    """A run in progress: its state, data, objective and options, and where its numbers go."""
 
     state: TrainState
     splits: Splits
@@ -73,7 +75,7 @@ class Training:
     @property
     def loss_weight(self) -> float:
         """The weight of the rate in `loss`, distortion + weight * rate: the objective's at the last step made."""
-        return self.objective.rate_factor(max(0, self.state.step - 1))
+        return self.objective.rate_weight(max(0, self.state.step - 1))
 
     def unfinished(self, steps: int) -> dict[str, Unfinished]:
         """Which schedules, of the objective and of the learning rate, end only after so many steps."""
@@ -119,14 +121,14 @@ def fit(training: Training) -> bool:
     training.tracker.expect(training.state.logged_lines)
     while not training.finished:
         if not train_epoch(training):
-            save(training, snapshot(training))
+            save_checkpoint(training, snapshot(training))
             return False
         try:
             end_epoch(training)
         except StopNow:
-            # What the epoch was measured to be is lost, and measured again after its last step is made again.
+            # The evaluation is lost. The resumed run makes the last step again, and then evaluates.
             training.state.load_state_dict(training.before_last_step)
-            save(training, training.before_last_step)
+            save_checkpoint(training, training.before_last_step)
             return False
     return True
 
@@ -144,23 +146,23 @@ def train_epoch(training: Training) -> bool:
             return False
         if done == training.steps_per_epoch and training.evaluation_due(epoch + 1):
             training.before_last_step.update(copy.deepcopy(snapshot(training)))
-        if done == 1:  # no sooner: a run that stops here may end here, too
+        if done == 1:  # not before the loop: a run that was asked to stop keeps the sums of its last epoch
             state.epoch_sums.zero_()
         x = images.batch(index, state.generator)
-        loss, terms = train_step(state, x, training.objective, options)
+        numbers = train_step(state, x, training.objective, options)
         state.step += 1
-        _add(state.interval_sums, loss, terms)
+        _add(state.interval_sums, numbers)
         log_due = state.step % options.log_every_steps == 0 or state.step % training.steps_per_epoch == 0
-        if log_due or x.device.type == "cpu":  # asking an accelerator at every step would stall it
-            refuse_non_finite(loss, terms, state.step)
+        if log_due or x.device.type == "cpu":  # an accelerator would have to wait
+            refuse_non_finite(numbers, state.step)
         training.progress.advance()
         if log_due:
             elapsed = time.perf_counter() - started
-            log_interval(training, elapsed)
+            log_interval(training, numbers.logged, elapsed)
             started = time.perf_counter()
         if save_due(options, done, time.perf_counter() - saved) and done < training.steps_per_epoch:
-            refuse_non_finite(loss, terms, state.step)
-            save(training, snapshot(training))
+            refuse_non_finite(numbers, state.step)
+            save_checkpoint(training, snapshot(training))
             saved = time.perf_counter()
     return True
 
@@ -173,17 +175,15 @@ def save_due(options: Options, steps: int, seconds: float) -> bool:
 
 def train_step(
     state: TrainState, x: Float[Tensor, "batch channels height width"], objective: Objective, options: Options
-) -> tuple[Float[Tensor, ""], Terms]:
-    """One step of Adam down the gradient of the loss, which is returned in nats per image with its terms."""
-    shape = (*objective.sample_shape, len(x), state.vae.latent_dim)
-    noise = torch.randn(shape, generator=state.generator, device=x.device)
+) -> StepNumbers:
+    """One step down the gradient of the loss."""
     state.optimizer.zero_grad()
-    loss, terms = options.backpropagate(state.vae, x, noise, objective, state.step, bf16=options.bf16)
-    if options.gradient_norm_limit is not None:
-        clip_grad_norm_(state.vae.parameters(), options.gradient_norm_limit)
-    state.optimizer.learning_rate = options.learning_rate(state.step)
-    state.optimizer.step()
-    return loss, terms
+    numbers = backpropagate(
+        state.vae, x, objective, state.step, state.generator, bf16=options.bf16, elbo_terms=options.elbo_terms
+    )
+    set_learning_rate(state.optimizer, options.learning_rate(state.step))
+    descend(state.vae, state.optimizer, options.gradient_norm_limit)
+    return numbers
 
 
 def end_epoch(training: Training) -> None:
@@ -201,7 +201,7 @@ def end_epoch(training: Training) -> None:
         better, numbers[training.watched[0]] = evaluate(training, epoch)
     training.tracker.scalars({f"train_epoch/{term}": value for term, value in trained.items()}, state.step)
     training.progress.epoch(epoch, options.epochs, numbers)
-    save(training, snapshot(training), best=better)
+    save_checkpoint(training, snapshot(training), best=better)
 
 
 def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
@@ -226,8 +226,8 @@ def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
     if pictured:
         with training.interruptible():
             parts = monitoring.decompose(encoding)
-            pictures = tracker.drawn(lambda: monitoring.draw(state.vae, images, encoding, weight))
-    # From here on a signal waits: an exception within TensorBoard's queue would leave it locked for ever.
+            pictures = tracker.drawn(lambda: monitoring.draw_figures(state.vae, images, encoding, weight))
+    # From here on a signal waits: an exception must not interrupt the writing of a file.
     monitoring.report_numbers(tracker, name, encoding, weight, state.step)
     if pictured:
         monitoring.report_decomposition(tracker, name, parts, state.step)
@@ -242,7 +242,7 @@ def judge(training: Training, elbo: float, epoch: int) -> bool:
     was asked for.
     """
     state = training.state
-    if state.step < training.objective.settled:
+    if state.step < settled(training.objective):
         return False
     better = elbo > state.best_elbo or len(training.splits.validation) == 0
     if better:
@@ -257,38 +257,47 @@ def snapshot(training: Training) -> dict[str, Any]:
     return training.state.state_dict()
 
 
-def save(training: Training, state: dict[str, Any], *, best: bool = False) -> None:
+def save_checkpoint(training: Training, state: dict[str, Any], *, best: bool = False) -> None:
     """Write a checkpoint after all that was logged: a run continued from it logs no earlier step again."""
     training.tracker.flush()
     write_state(training.directory, state, best=best)
 
 
-def refuse_non_finite(loss: Float[Tensor, ""], terms: Terms, step: int) -> None:
+def refuse_non_finite(numbers: StepNumbers, step: int) -> None:
     """Stop at the step that went wrong.
 
     Raises:
         NonFiniteError: names the step and the terms.
     """
-    if not math.isfinite(loss):
+    if not math.isfinite(numbers.loss):
         raise NonFiniteError(
-            f"the loss is {float(loss)} at step {step}: distortion {float(terms.distortion.mean()):g}, "
-            f"rate {float(terms.rate.sum(1).mean()):g} nats. {REMEDY}"
+            f"the loss is {float(numbers.loss)} at step {step}: distortion {float(numbers.distortion.mean()):g}, "
+            f"rate {float(numbers.rate.sum(1).mean()):g} nats. {REMEDY}"
         )
 
 
-def log_interval(training: Training, elapsed: float) -> None:
-    """Means since the last logged step, in nats per image; `elapsed` is in seconds."""
+def log_interval(training: Training, logged: Mapping[str, Float[Tensor, ""]], elapsed: float) -> None:
+    """Log the means since the last logged step, in nats per image, and what describes the last step alone.
+
+    Args:
+        training: in progress.
+        logged: what the objective gave to `terms.log` at the last step.
+        elapsed: seconds since the last logged step.
+    """
     state = training.state
     interval = state.interval_sums.cpu().double()  # a copy
     state.interval_sums.zero_()
     state.epoch_sums += interval
     state.seconds += elapsed
     numbers = means(interval, training.loss_weight)
+    scheduled = {name: schedule(state.step - 1) for name, schedule in schedules_of(training.objective).items()}
+    own = {name: float(number) for name, number in logged.items()}
+    learning_rate = training.options.learning_rate(state.step - 1)
     gradients = [p.grad for p in state.vae.parameters() if p.grad is not None]
     training.tracker.scalars(
-        {f"train/{name}": value for name, value in (numbers | training.objective.scalars(state.step - 1)).items()}
+        {f"train/{name}": value for name, value in (own | scheduled | numbers).items()}
         | {
-            "train/learning_rate": state.optimizer.learning_rate,
+            "train/learning_rate": learning_rate,
             "train/gradient_norm": float(get_total_norm(gradients)),
             "train/images_per_second": float(interval[0]) / elapsed,
         },
@@ -298,7 +307,8 @@ def log_interval(training: Training, elapsed: float) -> None:
     training.progress.show(state.step, numbers)
 
 
-def _add(interval: Sums, loss: Float[Tensor, ""], terms: Terms) -> None:
-    images = len(terms.distortion)
-    count = torch.full_like(loss, images)
-    interval += torch.cat([torch.stack([count, loss * images, terms.distortion.sum()]), terms.rate.sum(0)])
+def _add(interval: Sums, numbers: StepNumbers) -> None:
+    images = len(numbers.distortion)
+    count = torch.full_like(numbers.loss, images)
+    head = torch.stack([count, numbers.loss * images, numbers.distortion.sum()])
+    interval += torch.cat([head, numbers.rate.sum(0)])

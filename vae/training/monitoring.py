@@ -90,13 +90,13 @@ def collapse_alarm(weight: float, rate: float) -> str:
 
 
 def show_pictures(tracker: Tracker, pictures: Mapping[str, figures.Picture], step: int) -> None:
-    """What `draw` drew."""
+    """What `draw_figures` drew."""
     for name, picture in pictures.items():
         tracker.picture(name, picture, step)
 
 
 @torch.inference_mode()
-def draw(vae: VAE, images: ImageSet, encoding: Encoding, weight: float) -> Mapping[str, figures.Picture]:
+def draw_figures(vae: VAE, images: ImageSet, encoding: Encoding, weight: float) -> Mapping[str, figures.Picture]:
     """All figures by name."""
     from vae.figures import plots  # not loaded where nothing is drawn
 
@@ -161,7 +161,7 @@ def prepare_end(
         rate_per_latent: in nats; the order of latents beside factors.
     """
     few = images.first(PROJECTED_IMAGES)
-    pictures = tracker.drawn(lambda: draw_end(tracker, found, rate_per_latent))
+    pictures = tracker.drawn(lambda: draw_last_figures(tracker, found, rate_per_latent))
     return End(pictures, few, encode_posteriors(vae, few)[0])
 
 
@@ -171,7 +171,7 @@ def show_end(tracker: Tracker, end: End, step: int) -> None:
     show_embedding(tracker, end.images, end.points)
 
 
-def draw_end(
+def draw_last_figures(
     tracker: Tracker, found: Mapping[str, Any] | None, rate_per_latent: Sequence[float]
 ) -> dict[str, figures.Picture]:
     """The figures that only the end of a run has, by name, if there is something to see in them.

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.optim import Optimizer
 
 from vae.model.vae import VAE
 from vae.objectives import Stateful
-from vae.objectives.optimizers import Optimizer
+from vae.objectives.custom import CustomObjective
+from vae.objectives.optimizers import load_moments, moments
 from vae.probability.finite import NonFiniteError
 from vae.run import checkpoint
 from vae.run.files import give_second_name
@@ -24,6 +26,10 @@ Sums = Float[Tensor, " three_and_latents"]  # over images: number, objective, di
 def no_sums(latent_dim: int) -> Sums:
     """What `TrainState.interval_sums` and `epoch_sums` start from."""
     return torch.zeros(3 + latent_dim)
+
+
+# The names that `means` gives, which no objective may give its own numbers.
+MEANS = frozenset({"loss", "loss_weight", "objective", "distortion", "rate", "elbo"})
 
 
 def means(sums: Sums, weight: float) -> dict[str, float]:
@@ -57,7 +63,7 @@ class TrainState:
     optimizer: Optimizer
     generator: torch.Generator  # of the posterior's noise and of the binarisation
     interval_sums: Sums  # since the last logged step, on the model's device
-    epoch_sums: Sums  # since the epoch began, on the CPU in float64: it may be of a million images
+    epoch_sums: Sums  # since the epoch began, on the CPU in float64, which is exact for millions of images
     step: int = 0
     seconds: float = 0.0  # of training, without evaluation
     best_elbo: float = -math.inf  # on the validation images, nats
@@ -65,13 +71,13 @@ class TrainState:
     epochs_without_better: int = 0
     logged_lines: int | None = 0  # of metrics.jsonl, as `Tracker.lines` counts them; None in an older checkpoint
     learner: Stateful | None = None  # the objective, where it learns
-    configuration: str = ""  # `stored.fingerprint` of the run, where it is known
+    configuration: str = ""  # `record.fingerprint` of the run, where it is known
 
     def state_dict(self) -> dict[str, Any]:
         """What `checkpoint.save` takes."""
         return {
             "vae": self.vae.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": moments(self.optimizer),
             "generator": self.generator.get_state(),
             "global_generators": global_generators(self.generator.device),
             "configuration": self.configuration,
@@ -95,13 +101,16 @@ class TrainState:
         refuse_other_configuration(state, self.configuration)
         known = {"configuration": "", "global_generators": global_generators(self.generator.device)}
         state = {"logged_lines": None} | known | state
-        problem = difference(self.state_dict() | {"logged_lines": state["logged_lines"]}, state)
+        expected = self.state_dict() | {"logged_lines": state["logged_lines"]}
+        if isinstance(self.learner, CustomObjective):
+            expected.pop("objective")  # what foreign code has learnt may grow; its own `load_state_dict` checks it
+        problem = difference(expected, state)
         problem = problem or problem_of_numbers(state) or self._problem_of_generators(state)
         if problem is not None:
             raise unfit(problem)
         try:
             self.vae.load_state_dict(state["vae"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            load_moments(self.optimizer, state["optimizer"])
             self.generator.set_state(state["generator"])
             set_global_generators(self.generator.device, state["global_generators"])
             self.interval_sums.copy_(state["interval_sums"])
@@ -123,7 +132,7 @@ class TrainState:
 
 
 def global_generators(device: torch.device) -> dict[str, Tensor]:
-    """The states of the generators that torch's functions draw from if they are given none, as an objective may do."""
+    """The states of torch's global generators, from which dropout in an own network draws, for example."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
