@@ -173,20 +173,24 @@ def test_a_process_that_fails_is_not_measured(tmp_path):
         run_to_end(python("-c", "raise SystemExit(3)"))
     with pytest.raises(RuntimeError, match="never wrote step"):
         seconds_to_text(python("-c", "pass"), tmp_path / "printed", "step", printed=True)
+    program = "import time; print('step 0', flush=True); time.sleep(600)"
+    assert seconds_to_text(python("-c", program), tmp_path / "printed", "step", printed=True) < 300
 
 
 def test_the_commands_are_those_of_a_user(tmp_path):
     words = sweeps.sweep_command(tmp_path, workers=2)[1:]
     assert words[:2] == ["train.py", "-m"]
     assert {"beta=1,2,3,4", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"} <= set(words)
-    assert seconds_to_text(whole_runs.tutorial_command(1), tmp_path / "printed", "step 0:", printed=True) > 0
+    words = whole_runs.our_command(tmp_path, "epochs=1")[1:]
+    assert words == ["train.py", *ours.GREY, f"hydra.run.dir='{tmp_path}'", "epochs=1"]
 
 
 # The command
 
 
-def test_quick_measures_a_subject_and_writes_what_it_prints(tmp_path):
-    done = run("scripts/benchmark.py", "--quick", "evaluation", "--json", str(tmp_path / "numbers.json"))
+def test_quick_measures_a_subject_and_writes_what_it_prints(tmp_path, called, monkeypatch):
+    monkeypatch.setattr(benchmark, "QUICK", SHORTEST)
+    done = called(benchmark, "--quick", "evaluation", "--json", str(tmp_path / "numbers.json"))
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "numbers.json").read_text())
     assert {"revision", "machine", "threads", "torch", "plan"} <= set(written)

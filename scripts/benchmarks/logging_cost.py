@@ -23,7 +23,7 @@ LOGGING: Functions = [
     (Tracker, "scalars"),
     (Tracker, "flush"),
 ]
-SAVING: Functions = [(training, "save")]
+SAVING: Functions = [(training, "save_checkpoint")]
 
 
 class Stopwatch:
