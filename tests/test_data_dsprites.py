@@ -31,7 +31,7 @@ def write(path: Path, **changed: np.ndarray | None) -> Path:
 
 
 def test_a_file_of_the_published_layout_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(dsprites, "CHUNK_IMAGES", 50)  # several chunks
+    monkeypatch.setattr(dsprites, "UNPACKED_AT_ONCE", 50)  # several chunks
     monkeypatch.chdir(tmp_path)
     pixels, factors = read_dsprites(write(tmp_path / "file.npz"))
     assert factors.names == ("shape", "scale", "orientation", "x", "y")
@@ -114,20 +114,21 @@ def test_an_archive_that_calls_itself_encrypted_is_refused_in_one_line(tmp_path)
 
 def test_a_missing_file_names_where_it_should_be(tmp_path):
     with pytest.raises(DataError, match=r"needs .*/none.npz, which is no file\. Put dsprites_.* there.*download=true"):
-        ensure_dsprites(tmp_path / "none.npz", download=False, timeout_seconds=1.0)
+        ensure_dsprites(tmp_path / "none.npz", may_download=False, timeout_seconds=1.0)
 
 
 def test_a_download_that_fails_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(dsprites, "URL", "http://127.0.0.1:9/none.npz")
     with pytest.raises(DataError, match=r"cannot be downloaded: .*Put dsprites_"):
-        ensure_dsprites(tmp_path / "folder/file.npz", download=True, timeout_seconds=2.0)
+        ensure_dsprites(tmp_path / "folder/file.npz", may_download=True, timeout_seconds=2.0)
     assert [path.name for path in (tmp_path / "folder").iterdir() if path.name != ".lock"] == []
 
 
 def test_a_download_is_used(tmp_path, monkeypatch):
     source = write(tmp_path / "source.npz")
     monkeypatch.setattr(dsprites, "URL", source.as_uri())
-    path = ensure_dsprites(tmp_path / "folder/file.npz", download=True, timeout_seconds=10.0)
+    path = tmp_path / "folder/file.npz"
+    ensure_dsprites(path, may_download=True, timeout_seconds=10.0)
     assert path.read_bytes() == source.read_bytes()
 
 
@@ -135,7 +136,7 @@ def test_something_else_than_an_archive_is_not_kept(tmp_path, monkeypatch):
     (tmp_path / "page.html").write_text("<html>not found</html>")
     monkeypatch.setattr(dsprites, "URL", (tmp_path / "page.html").as_uri())
     with pytest.raises(DataError, match=r"what the server gave is no \.npz"):
-        ensure_dsprites(tmp_path / "file.npz", download=True, timeout_seconds=10.0)
+        ensure_dsprites(tmp_path / "file.npz", may_download=True, timeout_seconds=10.0)
     assert not (tmp_path / "file.npz").exists()
 
 

@@ -1,64 +1,80 @@
 """Home directories, locks that are waited for, and folders that cannot be written."""
 
+import multiprocessing
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_files import ensure
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from PIL import Image
 
-from vae.config import Dataset
-from vae.data.dsprites import ensure_dsprites
-from vae.data.files import DataError, kind_of, locked, one_line, read_bytes
-from vae.data.own import own_checksum, read_own
-from vae.data.sources import ensure_files
-from vae.data.sprites import Grid, cache_of, load_sprites, sprites_checksum
+from vae.config import (
+    Background,
+    Binarisation,
+    Colour,
+    CustomDataConfig,
+    DataConfig,
+    Dataset,
+    DspritesConfig,
+    ImagesConfig,
+    MnistConfig,
+    SpritesConfig,
+)
+from vae.data import CustomData, Data, DataError, DspritesData, ImagesData, MnistData, SpritesData
+from vae.data.files import kind_of, locked, read_bytes, single_line
+from vae.data.sprites import Grid, cache_of, load_sprites
 
 GRID = Grid(16, (3, 2, 4, 3, 3))
+GREY = Binarisation.none
 
 
-def test_a_tilde_is_the_home_directory_wherever_a_path_is_read(tmp_path, monkeypatch):
+def data_at(place: str, kind: type[DataConfig]) -> Data:
+    """Data of each kind, small ones, at a place."""
+    custom = CustomDataConfig("a:b", place, {}, 1, 1, GREY)
+    return {
+        MnistConfig: MnistData(MnistConfig(Dataset.KMNIST, place, True, 1.0, 10, GREY)),
+        SpritesConfig: SpritesData(SpritesConfig(place, 16, *GRID.sizes, 10, 10)),
+        DspritesConfig: DspritesData(DspritesConfig(place, True, 1.0, 10, 10)),
+        ImagesConfig: ImagesData(ImagesConfig(place, 1, 1, GREY, Background.black, Colour.auto)),
+        CustomDataConfig: CustomData(custom, lambda path, _: np.load(path)["images"]),
+    }[kind]
+
+
+def test_a_tilde_is_the_home_directory_wherever_a_path_is_read(tmp_path, monkeypatch, kmnist_folder):
     monkeypatch.setenv("HOME", str(tmp_path))
-    np.savez(tmp_path / "own.npz", images=np.zeros((2, 4, 4), dtype=np.uint8))
+    np.savez(tmp_path / "own.npz", images=np.zeros((3, 4, 4), dtype=np.uint8))
     (tmp_path / "pictures").mkdir()
-    Image.new("L", (4, 4)).save(tmp_path / "pictures" / "a.png")
-    for path in (Path("~/own.npz"), Path("~/pictures")):
-        assert read_own(path).images.shape[1:] == (1, 4, 4)
-        assert list(own_checksum(path)) == [path.name]
-    assert ensure_dsprites(Path("~/own.npz"), download=False, timeout_seconds=1.0) == tmp_path / "own.npz"
-    load_sprites(GRID, Path("~/cache"))
+    for name in "abc":
+        Image.new("L", (4, 4)).save(tmp_path / "pictures" / f"{name}.png")
+    for kind in (ImagesConfig, CustomDataConfig):
+        data = data_at("~/own.npz", kind)
+        assert data.read().train.shape == (1, 4, 4)
+        assert next(iter(data.checksums())) == "own.npz"
+    assert list(data_at("~/pictures", ImagesConfig).checksums()) == ["pictures"]
+    assert len(data_at("~/cache", SpritesConfig).read().train) == len(GRID)
     assert cache_of(GRID, tmp_path / "cache").is_file()
-    assert sprites_checksum(GRID, Path("~/cache"))
-    with pytest.raises(DataError, match=f"KMNIST needs .* in {tmp_path}/none/KMNIST/raw; missing: all"):
-        ensure_files(Dataset.KMNIST, Path("~/none"), download=False, timeout_seconds=1.0)
+    assert len(data_at(f"~/{kmnist_folder.parents[1].name}", MnistConfig).read().train) == 59_990
+    with pytest.raises(DataError, match=f"{tmp_path}/own.npz must have the layout of dSprites"):
+        data_at("~/own.npz", DspritesConfig).read()
 
 
-@pytest.mark.parametrize(
-    ("key", "reader"),
-    [
-        ("data.path", read_own),
-        ("data.path", own_checksum),
-        ("data.path", lambda path: ensure_dsprites(path, download=True, timeout_seconds=1.0)),
-        ("data.root", lambda path: load_sprites(GRID, path)),
-        ("data.root", lambda path: ensure_files(Dataset.KMNIST, path, download=True, timeout_seconds=1.0)),
-    ],
-)
-def test_the_home_of_nobody_is_one_line(key, reader):
+@pytest.mark.parametrize("kind", DataConfig.__args__)
+@pytest.mark.parametrize("method", ["read", "checksums"])
+def test_the_home_of_nobody_is_one_line(kind, method):
+    data = data_at("~nobody-of-that-name/x", kind)
     with pytest.raises(
-        DataError, match=rf"{key} must be a path, got ~nobody-of-that-name/x: Could not determine home"
+        DataError, match=r"data\.(path|root) must be a path, got ~nobody-of-that-name/x: Could not determine home"
     ):
-        reader(Path("~nobody-of-that-name/x"))
+        getattr(data, method)()
 
 
 def test_a_folder_without_a_name_has_a_checksum_with_one(tmp_path, monkeypatch):
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     monkeypatch.chdir(tmp_path)
-    assert own_checksum(Path(".")) == own_checksum(tmp_path)
+    assert data_at(".", ImagesConfig).checksums() == data_at(str(tmp_path), ImagesConfig).checksums()
 
 
 # ------------------------------------------------------------------------------------------------ locks
@@ -80,23 +96,25 @@ def held_for(lock: Path, seconds: float) -> threading.Thread:
 
 
 def test_a_lock_that_is_free_is_taken_without_a_word(tmp_path, caplog):
-    with locked(tmp_path / ".lock", tmp_path / "file"):
-        pass
-    with locked(tmp_path / ".lock", tmp_path / "file"):
-        pass
+    for _ in range(2):
+        with locked(tmp_path / "file", "Do this"):
+            pass
     assert caplog.text == ""
 
 
-def test_a_lock_that_is_waited_for_is_named_with_the_file_it_is_for(tmp_path, caplog):
+def test_a_lock_that_is_waited_for_is_logged_with_the_file_it_is_for(tmp_path, caplog):
     thread = held_for(tmp_path / ".lock", 0.5)
-    with locked(tmp_path / ".lock", tmp_path / "file"):
+    with locked(tmp_path / "file", "Do this"):
         thread.join()
-    assert f"waiting for another process that is writing {tmp_path}/file and holds {tmp_path}/.lock" in caplog.text
+    assert f"waiting for another process that is writing {tmp_path}/file" in caplog.text
 
 
 def test_the_wait_ends_when_it_is_said_to(tmp_path, caplog):
     thread = held_for(tmp_path / ".lock", 1.0)
-    with pytest.raises(Timeout, match="lock"), locked(tmp_path / ".lock", tmp_path / "file", 0.2):
+    with (
+        pytest.raises(DataError, match=r"The file lock .* could not be acquired.*\. Do this$"),
+        locked(tmp_path / "file", "Do this", 0.2),
+    ):
         pass
     thread.join()
     assert "waiting up to 0.2 s for another process" in caplog.text
@@ -125,35 +143,7 @@ def test_files_that_are_whole_need_no_lock(kmnist_folder, download):
     assert thread.is_alive()
 
 
-def test_a_download_by_another_process_is_waited_for_and_that_is_said(tmp_path, caplog):
-    thread = held_for(tmp_path / ".lock", 2.0)
-    with pytest.raises(DataError, match=r"file\.npz cannot be downloaded: The file lock .* could not be acquired"):
-        ensure_dsprites(tmp_path / "file.npz", download=True, timeout_seconds=0.2)
-    thread.join()
-    assert f"waiting up to 0.4 s for another process that is writing {tmp_path}/file.npz" in caplog.text
-
-
-READ_ONLY = """
-import os, sys
-from pathlib import Path
-from vae.config import Dataset
-from vae.data.dsprites import ensure_dsprites
-from vae.data.files import DataError
-from vae.data.sources import ensure_files
-from vae.data.sprites import Grid, load_sprites
-if os.getuid() == 0:
-    os.setgid(65534), os.setuid(65534)  # to root nothing is read-only
-root = Path(sys.argv[1])
-grid = Grid(16, (3, 2, 4, 3, 3))
-print(len(load_sprites(grid, root)), ensure_dsprites(root / "f.npz", download=True, timeout_seconds=1.0).name)
-print(ensure_files(Dataset.KMNIST, root, download=True, timeout_seconds=1.0).name)
-try:
-    load_sprites(Grid(17, grid.sizes), root)
-except DataError as error:
-    print(error)
-"""
-
-
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_what_is_whole_is_read_from_a_folder_that_cannot_be_written(kmnist_folder):
     root = kmnist_folder.parents[1]
     for file in kmnist_folder.iterdir():  # links to files that nobody else may reach
@@ -161,7 +151,6 @@ def test_what_is_whole_is_read_from_a_folder_that_cannot_be_written(kmnist_folde
         file.unlink()
         file.write_bytes(data)
     load_sprites(GRID, root)
-    (root / "f.npz").touch()
     (root / "sprites/.lock").unlink(missing_ok=True)
     folders = [root, root / "sprites", kmnist_folder.parent, kmnist_folder]
     for folder in folders:
@@ -170,25 +159,39 @@ def test_what_is_whole_is_read_from_a_folder_that_cannot_be_written(kmnist_folde
     modes = [path.stat().st_mode for path in above]
     for path in above:
         path.chmod(path.stat().st_mode | 0o111)
+    processes = multiprocessing.get_context("fork")
+    results: multiprocessing.Queue[object] = processes.Queue()
+
+    def run() -> None:
+        if os.getuid() == 0:
+            os.setgid(65534), os.setuid(65534)  # to root nothing is read-only
+        results.put(len(load_sprites(GRID, root)))
+        results.put(ensure(kmnist_folder, download=True).name)
+        try:
+            load_sprites(Grid(17, GRID.sizes), root)
+        except DataError as error:
+            results.put(str(error))
+
+    process = processes.Process(target=run)
     try:
-        command = [sys.executable, "-c", READ_ONLY, root]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        process.start()
+        assert results.get(timeout=60) == len(GRID)
+        assert results.get(timeout=60) == "raw"
+        said = "sprites must be a folder that can be written: Permission denied. Set data.root to another"
+        assert said in results.get(timeout=60)
     finally:
+        process.join()
         for path, mode in zip(above, modes, strict=True):
             path.chmod(mode)
         for folder in folders:
             folder.chmod(0o755)
-    assert done.returncode == 0, done.stderr
-    first, second, third = done.stdout.splitlines()
-    assert (first, second) == ("216 f.npz", "raw")
-    assert "sprites must be a folder that can be written: Permission denied. Set data.root to another" in third
 
 
 # ------------------------------------------------------------------------------------------------ words
 
 
 def test_no_text_breaks_its_line_or_the_terminal():
-    text = one_line("a\nb\r\nc\x1b[2J\u2028d\udcffe\tü☃")
+    text = single_line("a\nb\r\nc\x1b[2J\u2028d\udcffe\tü☃")
     assert text == r"a b c\x1b[2J d\udcffe\tü☃"
     text.encode()
 

@@ -11,9 +11,9 @@ from command import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vae.config import Binarisation, Dataset
-from vae.data import DataError, ImageSet, epoch_order, load_splits
-from vae.data.images import CHUNK_IMAGES, draw, drawn_once, redraw
+from vae.config import Binarisation, Dataset, MnistConfig
+from vae.data import DataError, ImageSet, MnistData, epoch_order
+from vae.data.images import SUMMED_AT_ONCE, sample_bernoulli, sample_bernoulli_fast
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -42,14 +42,7 @@ def static(mnist_root):
 
 
 def splits_of(root, binarisation, validation_size=10_000):
-    return load_splits(
-        Dataset.MNIST,
-        root,
-        download=False,
-        timeout_seconds=1.0,
-        validation_size=validation_size,
-        binarisation=binarisation,
-    )
+    return MnistData(MnistConfig(Dataset.MNIST, str(root), False, 1.0, validation_size, binarisation)).read()
 
 
 # Drawing
@@ -64,14 +57,14 @@ def test_the_mean_of_the_draws_is_the_pixel():
     assert ((mean - p).abs() <= 4 * (p * (1 - p) / draws).sqrt()).all()
 
 
-@pytest.mark.parametrize(("device", "how"), [("cpu", redraw), ("mps", draw)])
+@pytest.mark.parametrize(("device", "how"), [("cpu", sample_bernoulli_fast), ("mps", sample_bernoulli)])
 def test_a_device_without_64_random_bits_takes_the_exact_draws(monkeypatch, device, how):
     images, index = every_grey(redrawn=True, copies=3), torch.arange(3)
     monkeypatch.setattr(ImageSet, "device", property(lambda _: torch.device(device)))
     assert torch.equal(images.batch(index, seeded(0)), how(images.pixels, seeded(0)).float())
 
 
-@pytest.mark.parametrize("how", [draw, redraw])
+@pytest.mark.parametrize("how", [sample_bernoulli, sample_bernoulli_fast])
 def test_black_is_never_drawn_and_white_always(how):
     pixels = torch.tensor([0, 255], dtype=torch.uint8).repeat(500_000, 1)
     assert how(pixels, seeded(0)).sum(0).tolist() == [0, 500_000]
@@ -82,14 +75,14 @@ def test_all_16_bits_of_a_pixel_decide(monkeypatch):
     every = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.int64)
     monkeypatch.setattr(torch.Tensor, "random_", lambda words, *_, **__: words.copy_(every))
     for pixel in range(256):
-        share = redraw(torch.full((2**16,), pixel, dtype=torch.uint8), seeded(0)).double().mean().item()
+        share = sample_bernoulli_fast(torch.full((2**16,), pixel, dtype=torch.uint8), seeded(0)).double().mean().item()
         assert abs(share - pixel / 255) < 2**-16
         assert (share == pixel / 255) == (pixel in (0, 255))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 784])
 def test_any_number_of_pixels_is_redrawn(count):
-    x = redraw(torch.full((count, 1), 128, dtype=torch.uint8), seeded(0))
+    x = sample_bernoulli_fast(torch.full((count, 1), 128, dtype=torch.uint8), seeded(0))
     assert x.shape == (count, 1)
     assert x.dtype == torch.float32
     assert set(x.unique().tolist()) <= {0.0, 1.0}
@@ -103,19 +96,11 @@ def test_draws_differ_between_batches_and_repeat_with_the_seed():
     assert torch.equal(images.batch(index, seeded(3)), first)
 
 
-@pytest.mark.parametrize("how", [draw, redraw])
+@pytest.mark.parametrize("how", [sample_bernoulli, sample_bernoulli_fast])
 def test_the_draws_of_two_pixels_are_uncorrelated(how):
     pixels = torch.full((100_000, 6), 128, dtype=torch.uint8)  # four of six come from one number of 64 bits
     correlations = torch.corrcoef(how(pixels, seeded(0)).double().T) - torch.eye(6)
     assert correlations.abs().max().item() < 4.5 / math.sqrt(100_000)
-
-
-def test_what_is_drawn_once_stays():
-    images = drawn_once(every_grey(redrawn=True, copies=4), seeded(0))
-    index = torch.tensor([2, 0])
-    assert set(images.pixels.unique().tolist()) == {0, 255}
-    assert torch.equal(images.batch(index, seeded(1)), images.batch(index, seeded(2)))
-    assert torch.equal(images.batch(index, seeded(1)), images.pixels[index] / 255)
 
 
 # Batches
@@ -169,7 +154,7 @@ def test_an_image_set_moves_with_its_labels(tiny_images):
 # Mean and variance
 
 
-@pytest.mark.parametrize("n", [1, CHUNK_IMAGES - 1, CHUNK_IMAGES, 2 * CHUNK_IMAGES + 1])
+@pytest.mark.parametrize("n", [1, SUMMED_AT_ONCE - 1, SUMMED_AT_ONCE, 2 * SUMMED_AT_ONCE + 1])
 def test_mean_and_variance_are_those_of_the_float_images(n):
     pixels = torch.randint(0, 256, (n, 2, 3, 5), dtype=torch.uint8, generator=seeded(n))
     images = ImageSet(pixels=pixels, labels=torch.zeros(n, dtype=torch.int64), redrawn=False)

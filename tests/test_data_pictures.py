@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_files import checksums_of
 from PIL import Image, ImageCms
 
 from vae.config import Background, Colour
 from vae.data.files import DataError
-from vae.data.own import own_checksum, read_own
+from vae.data.own import read_own
 from vae.data.pictures import luma, read_picture
 
 RAMP = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
@@ -555,7 +556,7 @@ def test_only_regular_files_are_opened(tmp_path, monkeypatch, kind, name):
     folder = folder_of(tmp_path / "f", a=noise(8, 8))
     monkeypatch.chdir(folder)  # the name of a socket must be short
     INSTEAD_OF_A_FILE[kind](Path(name))
-    for reader in (read_own, own_checksum):
+    for reader in (read_own, checksums_of):
         with pytest.raises(DataError, match=f"{name} must be a regular file, is {kind}") as caught:
             reader(folder)
         assert len(str(caught.value).splitlines()) == 1
@@ -625,15 +626,15 @@ def test_gif_and_tiff_are_read_and_change_the_checksum(tmp_path):
     for name, image in zip(("a.gif", "b.tif", "c.TIFF", "d.pgm"), images, strict=True):
         Image.fromarray(image).save(tmp_path / name)
     assert (read_own(tmp_path).images == images[:, None]).all()
-    checksums = [own_checksum(tmp_path)]
+    checksums = [checksums_of(tmp_path)]
     for name in ("a.gif", "b.tif", "c.TIFF"):
         Image.fromarray(images[3]).save(tmp_path / name)
-        checksums.append(own_checksum(tmp_path))
+        checksums.append(checksums_of(tmp_path))
     (tmp_path / "d.pgm").rename(tmp_path / "e.pgm")
-    checksums.append(own_checksum(tmp_path))
+    checksums.append(checksums_of(tmp_path))
     (tmp_path / "not-read.txt").touch()
     assert len({str(c) for c in checksums}) == 5
-    assert own_checksum(tmp_path) == checksums[-1]
+    assert checksums_of(tmp_path) == checksums[-1]
 
 
 def test_what_was_done_with_the_pictures_is_stated_once_with_their_number(tmp_path, caplog):
@@ -650,7 +651,7 @@ def test_odd_file_names_are_read_and_shown_in_one_line(tmp_path, name):
     file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
     file.write_bytes(saved(Image.fromarray(noise(8, 8)), "PNG"))
     assert (read_own(tmp_path).images == noise(8, 8)).all()
-    own_checksum(tmp_path)
+    checksums_of(tmp_path)
     file.write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"\.png must be a picture") as caught:
         read_own(tmp_path)

@@ -1,13 +1,14 @@
 import logging
-import subprocess
-import sys
+import multiprocessing
 
 import numpy as np
 import pytest
 import torch
 
-from vae.data.files import DataError
-from vae.data.sprites import Grid, cache_of, draw_grid, load_sprites, sprites_checksum
+from vae.config import SpritesConfig
+from vae.data import DataError, SpritesData
+from vae.data.files import sha256_of
+from vae.data.sprites import Grid, cache_of, draw_grid, load_sprites
 
 SMALL = Grid(32, (3, 2, 4, 3, 3))
 
@@ -86,8 +87,12 @@ def test_sprites_are_drawn_once_and_read_afterwards(tmp_path, caplog):
     assert caplog.text.count("drawing 216 sprites of 32x32 pixels") == 1
     assert torch.equal(drawn.bits, read.bits)
     assert drawn.bits.nbytes == 216 * 128
-    (checksum,) = sprites_checksum(SMALL, tmp_path).values()
-    assert len(checksum) == 64
+    data = SpritesData(SpritesConfig(str(tmp_path), SMALL.side, *SMALL.sizes, 10, 10))
+    checksums = data.checksums()
+    assert checksums == {cache_of(SMALL, tmp_path).name: sha256_of(drawn.bits.numpy().data)}
+    cache_of(SMALL, tmp_path).unlink()
+    assert data.checksums() == checksums
+    assert data.describe() == "sprites, 3 x 2 x 4 x 3 x 3 levels of shape, scale, orientation, x, y"
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "longer", "header"])
@@ -114,17 +119,20 @@ def test_a_damaged_file_is_drawn_again(tmp_path, caplog, damage):
     assert caplog.text == ""
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_processes_that_start_together_draw_once(tmp_path):
-    program = (
-        "import sys, logging; from pathlib import Path; logging.basicConfig(level=logging.INFO)\n"
-        "from vae.data.sprites import Grid, load_sprites\n"
-        "print(load_sprites(Grid(32, (3, 2, 4, 8, 8)), Path(sys.argv[1])).bits.sum().item())"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=60) for process in both]
-    assert said[0][0] == said[1][0] != ""
-    assert sum(err.count("drawing") for _, err in said) == 1
+    processes = multiprocessing.get_context("fork")
+    results: multiprocessing.Queue[tuple[int, float]] = processes.Queue()
+
+    def run() -> None:
+        bits = load_sprites(Grid(32, (3, 2, 4, 16, 16)), tmp_path).bits
+        results.put((bits.sum().item(), cache_of(Grid(32, (3, 2, 4, 16, 16)), tmp_path).stat().st_mtime_ns))
+
+    both = [processes.Process(target=run) for _ in range(2)]
+    for process in both:
+        process.start()
+    first, second = results.get(timeout=60), results.get(timeout=60)
+    assert first == second  # the second process has not written the file again
     assert [p.name for p in (tmp_path / "sprites").glob("*.tmp")] == []
 
 

@@ -1,4 +1,4 @@
-"""The VAE: what it encodes and decodes, where it starts, and how it comes back when its variances are thrown away."""
+"""The VAE: what it encodes and decodes, where it starts, and how log-variances come back inside their bounds."""
 
 import functools
 import math
@@ -7,15 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from vae.data import read_idx
-from vae.model.burgess import ConvDecoder, conv_vae
+from vae.model.burgess import conv_vae
 from vae.model.heads import BernoulliHead, GaussianHead
 from vae.model.mlp import mlp_vae
+from vae.model.reset import reset_lost_latents
 from vae.model.vae import VAE
 from vae.objectives import BetaObjective, elbo_terms
 from vae.objectives.schedules import LinearWarmup
 from vae.probability.distributions import LogvarBounds
 from vae.probability.finite import NonFiniteError
+from vae.training.step import terms_of_step
 
 IMAGE = (1, 28, 28)
 MAKE = {
@@ -25,44 +26,32 @@ MAKE = {
 both = pytest.mark.parametrize("kind", ["mlp", "conv"])
 
 
-@functools.cache
-def fresh(kind: str) -> dict[str, torch.Tensor]:
-    torch.manual_seed(0)
-    return MAKE[kind]().state_dict()
-
-
 def model(kind: str) -> VAE:
-    vae = MAKE[kind]()
-    vae.load_state_dict(fresh(kind))
-    return vae
+    torch.manual_seed(0)
+    return MAKE[kind]()
 
 
-def train(vae: VAE, images: torch.Tensor, steps: int = 200, gradient_norm_limit: float = math.inf) -> float:
-    """Adam(1e-3) at beta 1; the mean loss of the last 20 steps."""
+def state_of(vae: VAE) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in vae.state_dict().items()}
+
+
+def train(vae: VAE, images: torch.Tensor, limit: float = math.inf, reset: bool = True) -> float:
+    """200 steps of Adam(1e-3) at beta 1; the mean loss of the last 20 steps."""
     vae.train()
     optimizer = torch.optim.Adam(vae.parameters(), 1e-3)
     objective = BetaObjective(LinearWarmup(1.0))
     generator = torch.Generator().manual_seed(1)
     losses = []
-    for step in range(steps):
+    for step in range(200):
         x = images[torch.randint(len(images), (64,), generator=generator)]
-        loss = objective(elbo_terms(vae, x, torch.randn(64, vae.latent_dim, generator=generator)), step)
+        noise = torch.randn(64, vae.latent_dim, generator=generator)
+        loss = objective(terms_of_step(vae, x, noise) if reset else elbo_terms(vae, x, noise), step)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), gradient_norm_limit)
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), limit)
         optimizer.step()
         losses.append(loss.item())
     return sum(losses[-20:]) / 20
-
-
-@pytest.fixture(scope="module")
-def ordinary_loss(images):
-    return functools.cache(lambda kind: train(model(kind), images))
-
-
-@torch.no_grad()
-def raw_logvar(vae: VAE, images: torch.Tensor) -> torch.Tensor:
-    return vae.encoder(images)[:, vae.latent_dim :]
 
 
 @pytest.fixture(scope="module")
@@ -70,103 +59,120 @@ def images(tiny_images):
     return tiny_images.pixels.float() / 255
 
 
+@pytest.fixture(scope="module")
+def undisturbed(images):
+    """Loss and parameters after training without any reset, by the kind of network."""
+
+    @functools.cache
+    def trained(kind):
+        vae = model(kind)
+        return train(vae, images, reset=False), vae.state_dict()
+
+    return trained
+
+
 def last_layer(vae: VAE) -> nn.Linear:
     return vae.encoder.layers[-1]
 
 
+@torch.no_grad()
 def saturated_fraction(vae: VAE, images: torch.Tensor) -> float:
-    vae.eval()
-    with torch.no_grad():
-        return vae.encode(images).saturated().float().mean().item()
+    return vae.encode(images).saturated().float().mean().item()
 
 
-# Coming back
+# Coming back inside the bounds
 
 
-@both
-@pytest.mark.parametrize("latents", [slice(5, None), slice(7, 8)], ids=["all", "one"])
-@pytest.mark.parametrize("thrown_to", [50.0, -50.0, 1e38])
-def test_a_thrown_logvar_comes_back_and_training_goes_on_as_without(kind, latents, thrown_to, images, ordinary_loss):
+@pytest.mark.parametrize(
+    ("kind", "latents", "value"),
+    [
+        ("mlp", slice(5, None), 50.0),
+        ("mlp", slice(7, 8), 1e38),
+        ("conv", slice(7, 8), -50.0),
+        ("conv", slice(5, None), 50.0),
+    ],
+)
+def test_lost_latents_come_back_within_200_steps_and_training_goes_on_as_without(
+    kind, latents, value, images, undisturbed
+):
     vae = model(kind)
-    last_layer(vae).bias.data[latents] = thrown_to
+    last_layer(vae).bias.data[latents] = value
     assert saturated_fraction(vae, images) == pytest.approx(1.0 if latents.start == 5 else 0.2)
     loss = train(vae, images)
-    assert raw_logvar(vae, images).abs().max() <= 10
     assert saturated_fraction(vae, images) == 0
-    assert loss == pytest.approx(ordinary_loss(kind), rel=0.25)
+    assert loss == pytest.approx(undisturbed(kind)[0], rel=0.25)
 
 
-def scale_logvar_weights(vae: VAE, factor: float) -> None:
-    last_layer(vae).weight.data[vae.latent_dim :] *= factor
-
-
-def test_logvars_thrown_by_the_weights_to_one_side_come_back(images):
+def test_log_variances_thrown_to_both_sides_come_back_under_a_gradient_limit(images):
+    """Without the limit, the KL's gradient of e^10 / 2 inside the bound moves other images beyond the other bound."""
     vae = model("conv")
-    scale_logvar_weights(vae, 300.0)
+    last_layer(vae).weight.data[5:] *= 300
     assert saturated_fraction(vae, images) > 0.5
-    train(vae, images, gradient_norm_limit=100.0)
+    train(vae, images, limit=100.0)
     assert saturated_fraction(vae, images) == 0
 
 
-def test_recall_leaves_ordinary_training_bit_for_bit_alone(images, monkeypatch):
-    with_recall, without = model("mlp"), model("mlp")
-    train(with_recall, images, steps=30)
-    monkeypatch.setattr(VAE, "recall", lambda _, logvar: logvar)
-    train(without, images, steps=30)
-    for name, value in without.state_dict().items():
-        assert value.equal(with_recall.state_dict()[name]), name
-
-
-def thrown(low: float, high: float) -> torch.Tensor:
-    """Four images, five latents; only the log-variances of latent 2 are not 0."""
-    logvar = torch.zeros(4, 5)
-    logvar[:, 2] = torch.linspace(low, high, 4)
-    return logvar
-
-
-@pytest.mark.parametrize(("low", "high"), [(11.5, 80.0), (-80.0, -11.5), (50.0, 50.0), (1e38, 3e38)])
-def test_recall_puts_the_middle_of_a_thrown_latent_at_the_prior(low, high):
+def test_the_reset_leaves_ordinary_training_bit_for_bit_alone(images, undisturbed):
     vae = model("mlp")
-    before = last_layer(vae).bias.detach().clone()
-    recalled = vae.recall(thrown(low, high))
-    middle = low / 2 + high / 2
-    shift = torch.tensor([0.0, 0.0, middle, 0.0, 0.0])
-    torch.testing.assert_close(recalled, thrown(low, high) - shift)
-    torch.testing.assert_close(last_layer(vae).bias.detach(), before - torch.cat([torch.zeros(5), shift]))
+    train(vae, images)
+    for name, value in undisturbed("mlp")[1].items():
+        assert value.equal(vae.state_dict()[name]), name
 
 
-@pytest.mark.parametrize(("low", "high"), [(9.0, 80.0), (-80.0, -9.0), (-50.0, 50.0), (10.5, 80.0), (-80.0, -10.5)])
-def test_recall_leaves_a_latent_of_which_one_image_is_inside_or_near(low, high):
-    vae = model("mlp")
-    before = last_layer(vae).bias.detach().clone()
-    assert vae.recall(thrown(low, high)).equal(thrown(low, high))
-    assert last_layer(vae).bias.equal(before)
+class Given(nn.Module):
+    """An encoder of the user's own: these log-variances for latent 2 of 5, zeros elsewhere; then a bias."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.register_buffer("outputs", torch.zeros(4, 10))
+        self.outputs[:, 7] = torch.linspace(low, high, 4)
+        self.bias = nn.Parameter(torch.arange(10.0) / 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        return self.outputs + self.bias - torch.arange(10) / 10
 
 
-def test_recall_goes_by_the_bounds_of_the_model():
-    vae = mlp_vae(IMAGE, latent_dim=5, hidden=(4,), bounds=LogvarBounds(-3.0, 2.0))
-    assert vae.recall(thrown(3.5, 4.5))[:, 2].mean() == pytest.approx(0, abs=1e-6)
-    assert vae.recall(thrown(-3.5, -3.5)).equal(thrown(-3.5, -3.5))
+@pytest.mark.parametrize(
+    ("low", "high", "bounds", "lost"),
+    [
+        (11.5, 30.0, LogvarBounds(), True),
+        (-30.0, -11.5, LogvarBounds(), True),
+        (50.0, 50.0, LogvarBounds(), True),
+        (3.5, 4.5, LogvarBounds(-3.0, 2.0), True),
+        (-3.5, -3.5, LogvarBounds(-3.0, 2.0), False),  # beyond by less than 1
+        (9.0, 20.0, LogvarBounds(), False),  # one image is inside
+        (10.5, 20.0, LogvarBounds(), False),
+        (-50.0, 50.0, LogvarBounds(), False),
+        (11.5, 80.0, LogvarBounds(), False),  # would not fit between the bounds
+    ],
+)
+def test_a_reset_moves_the_middle_of_a_lost_latent_to_0_and_nothing_else(low, high, bounds, lost):
+    encoder = Given(low, high)
+    before = encoder.bias.detach().clone()
+    vae = VAE(encoder, nn.Linear(5, 4), BernoulliHead(), 5, bounds)
+    posterior = reset_lost_latents(vae, vae.encode(torch.zeros(4, 1, 2, 2)))
+    before[7] -= (low + high) / 2 if lost else 0
+    torch.testing.assert_close(encoder.bias.detach(), before)
+    torch.testing.assert_close(posterior.logvar, vae.encode(torch.zeros(4, 1, 2, 2)).logvar)
+
+
+def test_an_encoder_without_a_last_bias_of_its_outputs_is_left_alone():
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(4, 10), nn.Linear(10, 10, bias=False))
+    nn.init.constant_(encoder[2].weight, 100.0)
+    before = [p.clone() for p in encoder.parameters()]
+    vae = VAE(encoder, nn.Linear(5, 4), BernoulliHead(), 5)
+    reset_lost_latents(vae, vae.encode(torch.ones(4, 1, 2, 2)))
+    assert all(map(torch.equal, before, encoder.parameters()))
 
 
 @both
-def test_evaluation_recalls_nothing(kind, images):
-    vae = model(kind).eval()
+@pytest.mark.parametrize("training", [True, False])
+def test_encoding_changes_nothing(kind, training, images):
+    vae = model(kind).train(training)
     last_layer(vae).bias.data[5:] = 50.0
-    before = last_layer(vae).bias.detach().clone()
+    before = state_of(vae)
     assert (vae.encode(images[:4]).logvar == 10).all()
-    assert last_layer(vae).bias.equal(before)
-    assert (vae.train().encode(images[:4]).logvar.abs() < 1).all()
-
-
-def test_a_gradient_limit_brings_back_logvars_thrown_both_ways(mnist_root):
-    """Without it the KL's gradient of e^10 / 2 just inside the bound throws other images out on the far side."""
-    images = read_idx(mnist_root / "MNIST" / "raw" / "train-images-idx3-ubyte")[:2_000].unsqueeze(1).float() / 255
-    torch.manual_seed(0)
-    vae = mlp_vae(IMAGE, latent_dim=20)
-    scale_logvar_weights(vae, 100.0)  # a quarter is saturated
-    train(vae, images, gradient_norm_limit=100.0)
-    assert saturated_fraction(vae, images) == 0
+    assert all(value.equal(before[name]) for name, value in vae.state_dict().items())
 
 
 # Encoding and decoding
@@ -185,7 +191,7 @@ def test_shapes_hold_for_any_batch_and_number_of_latents(make, latent_dim, batch
 
 
 def test_the_encoder_gives_means_then_log_variances(images):
-    vae = model("mlp").eval()
+    vae = model("mlp")
     last_layer(vae).weight.data.zero_()
     last_layer(vae).bias.data = torch.arange(-5.0, 5.0)
     posterior = vae.encode(images[:1])
@@ -221,7 +227,7 @@ def test_nan_pixels_are_refused_at_the_posterior(images):
     x = images[:2].clone()
     x[0, 0, 0, 0] = math.nan
     with pytest.raises(NonFiniteError, match="mean must not hold NaN, got 5 of 10"):
-        model("mlp").eval().encode(x)
+        model("mlp").encode(x)
 
 
 # Where training starts
@@ -279,24 +285,7 @@ def test_a_given_variance_is_kept_and_is_no_parameter():
 
 def test_starting_at_the_mean_changes_the_output_biases_only():
     vae = conv_vae((1, 12, 12), 2, 4, 8)
-    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    before = state_of(vae)
     vae.start_at(mean_image(1), 0.1)
     changed = [name for name, value in vae.state_dict().items() if not value.equal(before[name])]
-    assert isinstance(vae.decoder, ConvDecoder)
     assert changed == ["decoder.output.bias"]
-
-
-@pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize("make", [mlp_vae, conv_vae])
-@pytest.mark.parametrize("samples", [(), (3,)])
-def test_two_threads_find_the_terms_and_gradients_of_one(make, samples):
-    vae = make(IMAGE, latent_dim=40)  # more numbers a posterior than images: MKL goes by the rows of each weight
-    x, noise = torch.rand(16, *IMAGE), torch.randn(*samples, 16, 40)
-    found = []
-    for threads in (2, 1):
-        torch.set_num_threads(threads)
-        vae.zero_grad()
-        terms = elbo_terms(vae, x, noise)
-        terms.elbo.mean().backward()
-        found.append([terms.distortion.detach(), terms.rate.detach(), *(p.grad.clone() for p in vae.parameters())])
-    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4)  # sums of the convolutions, in another order

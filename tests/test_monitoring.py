@@ -20,8 +20,8 @@ from vae.training.monitoring import (
     CHARTS,
     collapse_alarm,
     decompose,
-    draw,
-    draw_end,
+    draw_figures,
+    draw_last_figures,
     report_decomposition,
     report_numbers,
     show_embedding,
@@ -123,7 +123,7 @@ def test_the_rates_in_training_are_drawn_from_all_that_was_logged(tmp_path, monk
     with closing(Tracker(tmp_path, 200, tensorboard=True)) as tracker:  # continued
         logged_rates(tracker, [300], capacity)
         tracker.scalars({"validation/rate": 1.0}, 300)
-        show_pictures(tracker, draw_end(tracker, None, ()), 300)
+        show_pictures(tracker, draw_last_figures(tracker, None, ()), 300)
     [(latents, totals)] = drawn
     assert latents == {"00": {100: 100.0, 200: 200.0, 300: 300.0}, "01": {100: 200.0, 200: 400.0, 300: 600.0}}
     assert totals["rate"] == {100: 300.0, 200: 600.0, 300: 900.0}
@@ -134,14 +134,14 @@ def test_the_rates_in_training_are_drawn_from_all_that_was_logged(tmp_path, monk
 def test_of_one_point_no_rates_are_drawn(tmp_path):
     with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
         logged_rates(tracker, [100])
-        show_pictures(tracker, draw_end(tracker, None, ()), 100)
+        show_pictures(tracker, draw_last_figures(tracker, None, ()), 100)
     assert not (tmp_path / "figures").exists()
 
 
 def test_without_tensorboard_no_rates_are_drawn(tmp_path):
     with closing(Tracker(tmp_path, 0, tensorboard=False)) as tracker:
         logged_rates(tracker, [100])
-        show_pictures(tracker, draw_end(tracker, None, ()), 100)
+        show_pictures(tracker, draw_last_figures(tracker, None, ()), 100)
     assert not (tmp_path / "figures").exists()
 
 
@@ -177,13 +177,13 @@ def test_the_alarm_names_the_beta_and_a_way_out(beta):
 )
 def test_the_pictures_are_those_that_the_number_of_latents_allows(tiny_images, latent_dim, more):
     vae = seeded_vae(latent_dim)
-    assert set(draw(vae, tiny_images, encode_images(vae, tiny_images), weight=4.0)) == ALWAYS | more
+    assert set(draw_figures(vae, tiny_images, encode_images(vae, tiny_images), weight=4.0)) == ALWAYS | more
 
 
 @pytest.mark.parametrize(("images", "pairs_of_rows"), [(1, 1), (7, 1), (10, 1), (23, 2), (29, 2), (30, 3), (256, 3)])
 def test_of_fewer_than_thirty_images_full_rows_are_reconstructed(tiny_images, images, pairs_of_rows):
     vae, few = seeded_vae(2), tiny_images.first(images)
-    pictures = draw(vae, few, encode_images(vae, few), weight=1.0)
+    pictures = draw_figures(vae, few, encode_images(vae, few), weight=1.0)
     assert set(pictures) == ALWAYS | {"latent_scatter", "manifold"}
     assert pictures["reconstructions"].shape[0] == 2 + 58 * 2 * pairs_of_rows
 
@@ -192,7 +192,7 @@ def test_there_is_a_row_of_the_traversals_for_each_latent_up_to_ten(tiny_images)
     heights = []
     for latent_dim in (1, 5, 10, 12):
         vae = seeded_vae(latent_dim)
-        heights.append(draw(vae, tiny_images, encode_images(vae, tiny_images), 1.0)["traversals"].shape[0])
+        heights.append(draw_figures(vae, tiny_images, encode_images(vae, tiny_images), 1.0)["traversals"].shape[0])
     title = heights[0] - 58
     assert heights == [title + 58 * rows for rows in (1, 5, 10, 10)]
 
@@ -204,16 +204,16 @@ def test_the_scatter_of_many_latents_is_of_the_two_with_the_highest_rate(tiny_im
     moved = encoding.mean.clone()
     others = [latent for latent in range(5) if latent not in (first, second)]
     moved[:, others] += 10 * torch.randn(len(moved), len(others), generator=torch.Generator().manual_seed(0))
-    shown = draw(vae, tiny_images, encoding, 1.0)["latent_scatter"]
-    assert torch.equal(shown, draw(vae, tiny_images, replace(encoding, mean=moved), 1.0)["latent_scatter"])
+    shown = draw_figures(vae, tiny_images, encoding, 1.0)["latent_scatter"]
+    assert torch.equal(shown, draw_figures(vae, tiny_images, replace(encoding, mean=moved), 1.0)["latent_scatter"])
     moved[:, first] += 10 * torch.randn(len(moved), generator=torch.Generator().manual_seed(0))
-    assert not torch.equal(shown, draw(vae, tiny_images, replace(encoding, mean=moved), 1.0)["latent_scatter"])
+    assert not torch.equal(shown, draw_figures(vae, tiny_images, replace(encoding, mean=moved), 1.0)["latent_scatter"])
 
 
 def test_the_same_model_is_drawn_the_same_twice(tiny_images):
     vae, redrawn = seeded_vae(2), replace(tiny_images, redrawn=True)
     encoding = encode_images(vae, redrawn)
-    first, second = (draw(vae, redrawn, encoding, weight=1.0) for _ in range(2))
+    first, second = (draw_figures(vae, redrawn, encoding, weight=1.0) for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -226,7 +226,7 @@ def test_drawing_changes_neither_the_model_nor_torchs_generator(tiny_images):
     vae.train()
     before = {name: value.clone() for name, value in vae.state_dict().items()}
     state = torch.get_rng_state()
-    draw(vae, tiny_images, encoding, weight=1.0)
+    draw_figures(vae, tiny_images, encoding, weight=1.0)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
 
@@ -238,7 +238,7 @@ def test_collapsed_latents_can_be_drawn(tiny_images):
         vae.encoder.layers[-1].bias.zero_()
     encoding = encode_images(vae, tiny_images)
     assert float(encoding.rate.abs().max()) == 0
-    assert set(draw(vae, tiny_images, encoding, weight=math.inf)) == ALWAYS | {"latent_scatter"}
+    assert set(draw_figures(vae, tiny_images, encoding, weight=math.inf)) == ALWAYS | {"latent_scatter"}
 
 
 def test_pictures_go_into_figures_and_nowhere_without_tensorboard(tiny_images, tmp_path):
@@ -247,7 +247,7 @@ def test_pictures_go_into_figures_and_nowhere_without_tensorboard(tiny_images, t
     for folder, tensorboard in (("with", True), ("without", False)):
         (tmp_path / folder).mkdir()
         with closing(Tracker(tmp_path / folder, 0, tensorboard=tensorboard)) as tracker:
-            show_pictures(tracker, draw(vae, tiny_images, encoding, 1.0), 0)
+            show_pictures(tracker, draw_figures(vae, tiny_images, encoding, 1.0), 0)
     assert {path.name for path in (tmp_path / "with" / "figures").iterdir()} == {f"{name}.png" for name in ALWAYS}
     assert [path.name for path in (tmp_path / "without").iterdir()] == ["metrics.jsonl"]
 

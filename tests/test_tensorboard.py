@@ -11,8 +11,8 @@ import pytest
 from board import LOADERS, Server, decoded, serving
 from command import SMALL, run_train
 
-from vae.config import Binarisation, Dataset
-from vae.data import ImageSet, load_splits
+from vae.config import Binarisation, Dataset, MnistConfig
+from vae.data import ImageSet, MnistData
 from vae.training.monitoring import CHARTS, HISTOGRAM_IMAGES, PROJECTED_IMAGES, RECONSTRUCTED, TERMS
 
 # Of `finished_run`: 50 000 images in batches of 500, two epochs, a logged step every 20.
@@ -54,14 +54,8 @@ def logged(finished_run) -> dict[str, list[tuple[int, float]]]:
 @pytest.fixture(scope="module")
 def validation(mnist_root) -> ImageSet:
     """The images that the run's epochs were measured on."""
-    return load_splits(
-        Dataset.MNIST,
-        mnist_root,
-        download=False,
-        timeout_seconds=1.0,
-        validation_size=10_000,
-        binarisation=Binarisation.dynamic,
-    ).validation
+    config = MnistConfig(Dataset.MNIST, str(mnist_root), False, 1.0, 10_000, Binarisation.dynamic)
+    return MnistData(config).read().validation
 
 
 def latent_tags(name: str) -> list[str]:

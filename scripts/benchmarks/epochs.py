@@ -19,7 +19,7 @@ from benchmarks.plan import Plan
 from benchmarks.rivals import RIVALS, TUTORIAL, Rival, load_loop
 from benchmarks.rows import Absent, Row
 from benchmarks.turns import Seconds, ratio, take_turns
-from vae.app.build import read_data
+from vae.app.data import build_data
 from vae.training.hardware import prepare_torch
 
 LENT = ", lent our settings"
@@ -88,7 +88,7 @@ def prepared(loop: Loop) -> Iterator[Epoch]:
 def of_rival(rival: Rival, images: int) -> Iterator[Epoch]:
     """The loop of a rival."""
     config = ours.configured(ours.GREY)
-    train = read_data(config).train.first(images)
+    train = build_data(config).read().train.first(images)
     grey: Tensor = train.pixels.index_select(0, arange(len(train)))
     with TemporaryDirectory() as folder:
         yield load_loop(rival, grey.float() / 255, Path(config.data.root).expanduser(), Path(folder)).epoch

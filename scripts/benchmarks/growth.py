@@ -9,7 +9,7 @@ from benchmarks import ours
 from benchmarks.plan import Plan
 from benchmarks.rows import Row
 from benchmarks.turns import ratio, take_turns
-from vae.app.build import read_data
+from vae.app.data import build_data
 from vae.data import Splits
 from vae.training.loop import Training
 
@@ -39,7 +39,7 @@ def rows(plan: Plan) -> list[Row]:
 
 def copied(images: int, copies: int) -> Splits:
     """The first training images, several times over."""
-    splits = ours.first_images(read_data(ours.configured(ours.GREY)), images)
+    splits = ours.first_images(build_data(ours.configured(ours.GREY)).read(), images)
     numbers = splits.train.labels.new_tensor(range(len(splits.train))).repeat(copies)
     pixels = splits.train.pixels.index_select(0, numbers)
     return replace(splits, train=replace(splits.train, pixels=pixels, labels=splits.train.labels[numbers]))

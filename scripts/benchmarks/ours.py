@@ -11,8 +11,9 @@ import torch
 
 from benchmarks.processes import ROOT
 from benchmarks.rows import Absent
-from vae.app.build import build_objective, build_options, build_vae, new_state, read_data
+from vae.app.build import build_objective, build_options, build_vae, new_state
 from vae.app.command_line import compose
+from vae.app.data import build_data
 from vae.config import Config
 from vae.data import ImageSet, Splits
 from vae.data.packed import PackedPixels, pack
@@ -65,7 +66,7 @@ class Runs(ExitStack):
     def of_words(self, words: Sequence[str], images: int | None = None) -> training.Training:
         """The run of `python train.py WORDS`, on its first training images or on all."""
         config = configured(words)
-        splits = read_data(config)
+        splits = build_data(config).read()
         return self.start(config, splits if images is None else first_images(splits, images))
 
 

@@ -11,7 +11,7 @@ from benchmarks import ours
 from benchmarks.plan import Plan
 from benchmarks.rows import Absent, Row
 from benchmarks.turns import Seconds, ratio, seconds_of, take_turns
-from vae.data.images import epoch_order, redraw
+from vae.data.images import epoch_order, sample_bernoulli_fast
 from vae.training import loop as training
 
 IMAGES = 12_800  # more than the caches hold
@@ -97,7 +97,7 @@ def share_of_drawing(run: training.Training, plan: Plan) -> Row:
 
     def draws() -> None:
         for _ in range(plan.steps):
-            redraw(pixels, run.state.generator)
+            sample_bernoulli_fast(pixels, run.state.generator)
 
     seconds = take_turns({"draws": draws, "steps": steps(run, plan.steps)}, plan.rounds)
     name = "dynamic binarisation: share of the train step"

@@ -26,7 +26,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_bad_command_lines import TABLE
 
 from vae.config import Dataset
-from vae.data import ensure_files, read_idx
+from vae.data.mnist import ensure_files, read_idx
 from vae.run.names import LAST_CHECKPOINT, METRICS
 
 TRAIN = [sys.executable, str(ROOT / "train.py")]

@@ -1,10 +1,8 @@
 """Configuration -> objects. What an option's name stands for is decided here, once, by a `match` on its dataclass."""
 
 import math
-import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 import torch
 from torch import nn
@@ -17,18 +15,15 @@ from vae.config import (
     Config,
     ConfigError,
     ConvConfig,
-    DataConfig,
-    DspritesConfig,
     GaussianConfig,
-    ImagesConfig,
     LikelihoodConfig,
     LocatelloConfig,
     MLPConfig,
     Optimizer,
     Precision,
-    SpritesConfig,
     Start,
 )
+from vae.config.model import CustomModelConfig
 from vae.config.objective import (
     BetaConfig,
     CapacityConfig,
@@ -42,15 +37,9 @@ from vae.config.objective import (
     TargetRateConfig,
     TotalCorrelationConfig,
 )
-from vae.data import DataError
-from vae.data.dsprites import ensure_dsprites, read_dsprites
-from vae.data.images import ImageSet, Splits, load_splits
-from vae.data.own import own_checksum, read_own
-from vae.data.sources import checksums, folder_of
-from vae.data.splits import of_grid, of_own
-from vae.data.sprites import NAMES as SPRITE_FACTORS
-from vae.data.sprites import Grid, load_sprites, sprites_checksum
+from vae.data.images import ImageSet
 from vae.model.burgess import conv_vae
+from vae.model.check import check_networks
 from vae.model.heads import BernoulliHead, GaussianHead
 from vae.model.layers import start_as_glorot
 from vae.model.locatello import locatello_vae
@@ -72,14 +61,11 @@ from vae.objectives import (
 from vae.objectives.custom import CustomObjective, takes_beta
 from vae.objectives.optimizers import adagrad, adam
 from vae.objectives.schedules import CyclicalWarmup, LinearWarmup, Piecewise, Schedule
-from vae.objectives.terms import elbo_terms
 from vae.probability.distributions import LogvarBounds
 from vae.training.loop import Options
 from vae.training.state import TrainState, no_sums
-from vae.training.step import compiled_terms
+from vae.training.step import compiled_terms, terms_of_step
 from vae.training.trial import TrialError, try_objective
-
-DataOfAnyKind = DataConfig | SpritesConfig | DspritesConfig | ImagesConfig
 
 ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     Activation.relu: nn.ReLU,
@@ -87,104 +73,6 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     Activation.silu: nn.SiLU,
     Activation.gelu: nn.GELU,
 }
-
-
-def read_data(config: Config, *, may_write: bool = True) -> Splits:
-    """The images, fetched if need be, binarised as configured.
-
-    Args:
-        config: of the run.
-        may_write: fetch or draw to any place that the configuration names; else only to the user's own cache. False
-            for the stored configuration of a run: its directory may be somebody else's.
-
-    Raises:
-        DataError: they cannot be had, or are not what they should be.
-    """
-    data: DataOfAnyKind = config.data
-    may_write = may_write or in_own_cache(data)
-    match data:
-        case DataConfig():
-            return load_splits(
-                data.name,
-                Path(data.root),
-                download=data.download and may_write,
-                timeout_seconds=data.timeout_seconds,
-                validation_size=data.validation_size,
-                binarisation=data.binarisation,
-            )
-        case SpritesConfig():
-            grid = grid_of(data)
-            sprites = load_sprites(grid, Path(data.root), keep=may_write)
-            return of_grid(sprites, grid.factors(), data.validation_size, data.test_size)
-        case DspritesConfig():
-            download = data.download and may_write
-            path = ensure_dsprites(Path(data.path), download=download, timeout_seconds=data.timeout_seconds)
-            return of_grid(*read_dsprites(path), data.validation_size, data.test_size)
-        case ImagesConfig():
-            own = read_own(Path(data.path), data.background, data.colour)
-            return of_own(own, data.validation_size, data.test_size, data.binarisation)
-        case _:
-            assert_never(data)
-
-
-def in_own_cache(data: DataOfAnyKind) -> bool:
-    """Whether the data lie in the user's cache, where every run looks for them unless it is told otherwise."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser().absolute() / "beta-vae"
-    place = data.path if isinstance(data, DspritesConfig | ImagesConfig) else data.root
-    return Path(os.path.normpath(Path(place).expanduser().absolute())).is_relative_to(cache)
-
-
-def data_checksums(config: Config) -> dict[str, str]:
-    """The sha256 of what the images were read from, in hexadecimal digits, by the name of the file."""
-    data: DataOfAnyKind = config.data
-    match data:
-        case DataConfig():
-            return checksums(folder_of(data.name, Path(data.root)))
-        case SpritesConfig():
-            return sprites_checksum(grid_of(data), Path(data.root))
-        case DspritesConfig() | ImagesConfig():
-            return own_checksum(Path(data.path))
-        case _:
-            assert_never(data)
-
-
-def refuse_other_data(before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Go on with the images that the run has seen before, wherever they lie now.
-
-    Raises:
-        DataError: they are others.
-    """
-    if before and sorted(before.values()) != sorted(now.values()):
-        changed = [name for name, sha256 in now.items() if sha256 not in before.values()]
-        raise DataError(
-            f"a run goes on with the data it was trained on, but {', '.join(changed)} is not what it was. "
-            "Bring the old data back, continue with data.path=PLACE, or start a new run"
-        )
-
-
-def data_line(config: Config) -> str:
-    """What the images are, in a few words."""
-    data: DataOfAnyKind = config.data
-    match data:
-        case DataConfig():
-            return f"{data.name.value}, binarisation {data.binarisation.value}"
-        case SpritesConfig():
-            return "sprites, " + " x ".join(map(str, grid_of(data).sizes)) + " levels of " + ", ".join(SPRITE_FACTORS)
-        case DspritesConfig():
-            return f"dSprites from {data.path}"
-        case ImagesConfig():
-            return (
-                f"{data.path}, binarisation {data.binarisation.value}, "
-                f"background {data.background.value}, colour {data.colour.value}"
-            )
-        case _:
-            assert_never(data)
-
-
-def grid_of(data: SpritesConfig) -> Grid:
-    """The grid of factors that is asked for."""
-    sizes = (data.shapes, data.scales, data.orientations, data.positions_x, data.positions_y)
-    return Grid(data.side, sizes)
 
 
 def build_vae(config: Config, image: tuple[int, int, int]) -> VAE:
@@ -213,8 +101,33 @@ def vae_of(config: Config, image: tuple[int, int, int]) -> VAE:
             return conv_vae(image, latent_dim, channels, width, ACTIVATIONS[activation], head, bounds)
         case LocatelloConfig(latent_dim):
             return locatello_vae(image, latent_dim, head, bounds)
+        case CustomModelConfig(latent_dim, encoder, decoder, options):
+            own_encoder = own_network(encoder, "model.encoder", image, latent_dim, options)
+            own_decoder = own_network(decoder, "model.decoder", image, latent_dim, options)
+            vae = VAE(own_encoder, own_decoder, head, latent_dim, bounds)
+            check_networks(vae, torch.linspace(0, 1, 8 * math.prod(image)).view(8, *image))
+            return vae
         case _:
             assert_never(config.model)
+
+
+def own_network(
+    text: str, key: str, image: tuple[int, int, int], latent_dim: int, options: Mapping[str, Any]
+) -> nn.Module:
+    """The module that the user's function or class `text` makes.
+
+    Raises:
+        ConfigError: names `key`: it cannot be imported or called, or does not return a module.
+    """
+    make = imported(text, key)
+    rule = f"{key} must take (image, latent_dim, **model.options) and return an nn.Module"
+    try:
+        network = make(image, latent_dim, **options)
+    except Exception as error:
+        raise ConfigError(f"{rule}, got {raised(error)}. Change {text}, or model.options") from error
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"{rule}, got {type(network).__name__} of {text}. Return the module")
+    return network
 
 
 def build_head(likelihood: LikelihoodConfig, bounds: LogvarBounds) -> BernoulliHead | GaussianHead:
@@ -362,5 +275,5 @@ def build_options(config: Config, dataset_size: int) -> Options:
         save_every_seconds=config.tracking.save_every_seconds,
         bf16=config.precision is Precision.bf16,
         learning_rate=build_learning_rate(config, math.ceil(dataset_size / config.batch_size)),
-        elbo_terms=compiled_terms() if config.compile else elbo_terms,
+        terms_of_step=compiled_terms() if config.compile else terms_of_step,
     )

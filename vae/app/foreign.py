@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vae.config import ConfigError
+from vae.config.rules import raised as raised
 
 
 def imported(text: str, key: str) -> Callable[..., Any]:
@@ -44,12 +45,3 @@ def imported(text: str, key: str) -> Callable[..., Any]:
         what = "which it has not" if found is None else "which cannot be called"
         raise ConfigError(f"{key} must name a function or class of {module_name}, got {name}, {what}.{hint}")
     return found  # type: ignore[no-any-return]
-
-
-def raised(error: Exception) -> str:
-    """An error of foreign code in one line: its type, what it says, and the line of the file it is of."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = "" if trace is None else f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})"
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{where}"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from vae.app.build import build_objective, build_vae, data_checksums, read_data, refuse_other_data
+from vae.app.build import build_objective, build_vae
+from vae.app.data import build_data, refuse_other_data
 from vae.config import Config
 from vae.data.images import Splits
 from vae.model.vae import VAE
@@ -38,7 +39,7 @@ def load_run(directory: Path, name: str = LAST) -> Run:
         DataError: the images cannot be had.
     """
     record = stored.read(directory)
-    config = record.config()
+    config = record.config
     device = prepare_torch(config)
     if name == BEST and not (directory / CHECKPOINTS / BEST).exists() and has_checkpoint(directory):
         raise checkpoint.CheckpointError(
@@ -46,8 +47,9 @@ def load_run(directory: Path, name: str = LAST) -> Run:
             "Take its last checkpoint"
         )
     state = checkpoint.load(directory / CHECKPOINTS / name)
-    splits = read_data(config, may_write=False).to(device)
-    refuse_other_data(record.data_sha256, data_checksums(config))
+    data = build_data(config, may_write=False)
+    splits = data.read().to(device)
+    refuse_other_data(record.data_sha256, data.checksums())
     vae = build_vae(config, splits.train.shape).to(device)
     refuse_other_configuration(state, stored.fingerprint(record))
     load_parameters(vae, state)

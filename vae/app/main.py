@@ -20,25 +20,22 @@ from vae.app.build import (
     build_objective,
     build_options,
     build_vae,
-    data_checksums,
-    data_line,
     new_state,
-    read_data,
-    refuse_other_data,
     try_custom_objective,
 )
 from vae.app.command_line import AGAIN, Command
 from vae.app.command_line.launching import LAUNCH_ERRORS, launch
 from vae.app.command_line.wording import one_line, said_by
-from vae.config import Config, ConfigError
+from vae.app.data import build_data, refuse_other_data
+from vae.config import Config, ConfigError, plain
 from vae.config.objective import BetaConfig
 from vae.data import DataError
 from vae.objectives import normalised_beta
 from vae.probability.finite import NonFiniteError
 from vae.run import checkpoint
 from vae.run import record as stored
-from vae.run.directory import BusyError, RunExistsError, has_checkpoint, held, holds_a_run
-from vae.run.files import remove, shown, write_json
+from vae.run.directory import BusyError, RunExistsError, has_checkpoint, holds_a_run, locked
+from vae.run.files import relative_to_cwd, remove, write_json
 from vae.run.names import CHECKPOINTS, RUN, SUMMARY
 from vae.run.provenance import device_name, provenance
 from vae.run.record import Task
@@ -91,17 +88,17 @@ def run(task: Task, busy: int = 1) -> int:
     Raises:
         SystemExit: a signal asked the run to stop; it has been saved.
     """
-    directory, config = task.directory, task.stored.config()
+    directory, config = task.directory, task.record.config
     logging.raiseExceptions = False  # a full disk takes no log, of which the terminal has every line
     begun = False
     with logging_redirect_tqdm(), StopRequest() as stop, ExitStack() as stack:
         try:
             with stop.at_once():  # another process may not let go of it for a while
-                stack.enter_context(held(directory))
+                stack.enter_context(locked(directory))
             begun = True
             if config.resume is None:
                 refuse_a_run(directory)
-                stored.write(directory, task.stored)
+                stored.write(directory, task.record)
             train(task, config, stop)
         except StopNow:
             if not begun:
@@ -109,7 +106,7 @@ def run(task: Task, busy: int = 1) -> int:
             elif config.resume is None and not has_checkpoint(directory):
                 log.info("stop   before the first step: nothing was saved, start it again")
             else:
-                log.info(f"stop   all steps are saved; python train.py resume={shown(directory)} goes on")
+                log.info(f"stop   all steps are saved; python train.py resume={relative_to_cwd(directory)} goes on")
         except RunExistsError as error:
             if busy == AGAIN and (isinstance(error, BusyError) or has_checkpoint(directory)):
                 return AGAIN
@@ -177,23 +174,24 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     directory = task.directory
     device = prepare_torch(config)
     with stop.at_once():
-        splits = read_data(config, may_write=task.may_write_data).to(device)
-        checksums = data_checksums(config)
-    refuse_other_data(task.stored.data_sha256, checksums)
-    stored.write(directory, replace(task.stored, data_sha256=checksums))
+        data = build_data(config, may_write=task.may_write_data)
+        splits = data.read().to(device)
+        checksums = data.checksums()
+    refuse_other_data(task.record.data_sha256, checksums)
+    stored.write(directory, replace(task.record, data_sha256=checksums))
     vae = build_vae(config, splits.train.shape).to(device)
     vae.start_at(splits.train.mean(), splits.train.variance())
     objective = build_objective(config, len(splits.train), device)
     for warning in try_custom_objective(config, vae, splits.train):
         log.warning(f"warning: {warning}")
     state = new_state(config, vae, device, objective)
-    state.configuration = stored.fingerprint(task.stored)
+    state.configuration = stored.fingerprint(task.record)
     if config.resume is not None:
         saved = checkpoint.load_newest(directory / CHECKPOINTS)
         try:
             state.load_state_dict(saved)
         except checkpoint.CheckpointError as error:
-            raise checkpoint.CheckpointError(f"{shown(directory / CHECKPOINTS)}: {error}") from None
+            raise checkpoint.CheckpointError(f"{relative_to_cwd(directory / CHECKPOINTS)}: {error}") from None
     steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
     options = build_options(config, len(splits.train))
     summary = read_summary(directory)
@@ -204,7 +202,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
             write_json(directory / SUMMARY, summary | {"asked": asked(config)})
         early = "stopped early. Set early_stopping_epochs=null to go on"
         whole = f"has its {summary['epochs']} epochs. Name more to go on, as in epochs={2 * summary['epochs']}"
-        log.info(f"end    {shown(directory)} {whole if state.step >= steps else early}")
+        log.info(f"end    {relative_to_cwd(directory)} {whole if state.step >= steps else early}")
         return
     origin = record_origin(task, device, checksums)
     remove(directory / SUMMARY)  # of fewer epochs: a kill must leave none beside a later checkpoint
@@ -212,10 +210,10 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     progress = Progress(steps, state.step, shown=config.tracking.progress)
     training = Training(state, splits, objective, options, tracker, progress, directory, stop, stop.at_once)
     try:
-        introduce(config, training, device)
+        introduce(config, training, device, data.describe())
         if state.step == 0:
             tracker.charts(CHARTS, TERMS)
-        tracker.text("configuration", as_code(yaml.safe_dump(dict(task.stored.values), sort_keys=False)), state.step)
+        tracker.text("configuration", as_code(yaml.safe_dump(plain(config), sort_keys=False)), state.step)
         tracker.text("environment", as_code(json.dumps(origin, indent=2)), state.step)
         if tracker.takes_pictures:
             from vae.figures import plots  # noqa: F401 - matplotlib is loaded here, before the first step
@@ -223,7 +221,9 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         if fit(training):
             conclude(config, training, stop)
         else:
-            log.info(f"stop   at step {state.step}, saved; python train.py resume={shown(directory)} goes on")
+            log.info(
+                f"stop   at step {state.step}, saved; python train.py resume={relative_to_cwd(directory)} goes on"
+            )
     finally:
         progress.close()
         tracker.close()
@@ -237,7 +237,7 @@ def refuse_a_run(directory: Path) -> None:
     """
     if holds_a_run(directory):
         raise RunExistsError(
-            f"{shown(directory)} already holds a run. Continue it with resume={shown(directory)}, "
+            f"{relative_to_cwd(directory)} already holds a run. Continue it with resume={relative_to_cwd(directory)}, "
             "or leave hydra.run.dir alone to get a new directory"
         )
 
@@ -245,7 +245,7 @@ def refuse_a_run(directory: Path) -> None:
 def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str]) -> dict[str, Any]:
     """Write `run.json`; what a continued run was made by before is kept, as far as it can be read."""
     origin = provenance(sys.argv, device, checksums)
-    if task.stored.values["resume"] is not None:
+    if task.record.config.resume is not None:
         before, problem = read_origin(task.directory)
         if problem is not None:
             log.warning(f"warning: {problem}, and is begun anew. Only the history of the run is lost")
@@ -255,8 +255,8 @@ def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str]
     return origin
 
 
-def introduce(config: Config, training: Training, device: torch.device) -> None:
-    """What is about to happen, in a few lines."""
+def introduce(config: Config, training: Training, device: torch.device, data: str) -> None:
+    """What is about to happen, in a few lines. `data` says what the images are."""
     state, splits = training.state, training.splits
     sizes = " / ".join(
         f"{len(images):,}".replace(",", " ") for images in (splits.train, splits.validation, splits.test)
@@ -268,7 +268,7 @@ def introduce(config: Config, training: Training, device: torch.device) -> None:
     normalised = normalised_beta(config.beta, latent_dim, channels * height * width)
     steps = training.options.epochs * training.steps_per_epoch
     for line in (
-        f"data   {data_line(config)}; {sizes} images (train / validation / test) of {channels}x{height}x{width}",
+        f"data   {data}; {sizes} images (train / validation / test) of {channels}x{height}x{width}",
         f"model  {model}, {latent_dim} latents, {parameters(state):,} parameters, {likelihood} likelihood",
         f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
         f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"

@@ -28,10 +28,10 @@ from vae.app.command_line.launching import launch
 from vae.app.command_line.wording import one_line, said_by
 from vae.config import ConfigError
 from vae.run import record
-from vae.run.directory import RunExistsError, held, holds_a_run
+from vae.run.directory import RunExistsError, holds_a_run, locked
 from vae.run.files import remove, write_json
 from vae.run.names import SUMMARY
-from vae.run.record import Stored, Task, changes
+from vae.run.record import Record, Task, changes
 from vae.run.signals import SIGNALS
 from vae.run.summary import read_summary
 
@@ -75,23 +75,23 @@ def run_member(task: Task, script: Path, free: Collection[str]) -> int:
     """
     directory, code = task.directory, AGAIN
     command = [sys.executable, str(script), MEMBER_OPTION, str(directory)]
-    if "data.path" in free and "path" in task.stored.values["data"]:
-        command.append(f"data.path={task.stored.values['data']['path']}")
+    if "data.path" in free and hasattr(task.record.config.data, "path"):
+        command.append(f"data.path={task.record.config.data.path}")
     threads = share_of_threads()
     if threads is not None:  # not alone on this terminal and machine
-        command += ["tracking.progress=false"] + [f"threads={threads}"] * (task.stored.values["threads"] is None)
+        command += ["tracking.progress=false"] + [f"threads={threads}"] * (task.record.config.threads is None)
     else:
         console.say(f"\nmember {directory.name}")
     while code == AGAIN:  # another sweep had the directory first, and may be done with it now
         try:
-            with held(directory, patience_seconds=PATIENCE_SECONDS):
-                if is_done(directory, task.stored):
+            with locked(directory, timeout_seconds=PATIENCE_SECONDS):
+                if is_done(directory, task.record):
                     return 0
-                begun = record.read(directory) if holds_a_run(directory) else task.stored
-                differences = changes(begun, task.stored, free)
+                begun = record.read(directory) if holds_a_run(directory) else task.record
+                differences = changes(begun, task.record, free)
                 if differences:  # another sweep was quicker
                     raise ConfigError(f"{directory} was trained with another configuration: {', '.join(differences)}")
-                record.write(directory, at_the_place_of(task.stored, begun))
+                record.write(directory, at_the_place_of(task.record, begun))
                 if read_summary(directory)["status"] != "done":
                     remove(directory / SUMMARY)  # of how it ended before
         except (RunExistsError, ConfigError) as error:
@@ -108,22 +108,22 @@ def run_member(task: Task, script: Path, free: Collection[str]) -> int:
     return code
 
 
-def at_the_place_of(stored: Stored, begun: Stored) -> Stored:
+def at_the_place_of(stored: Record, begun: Record) -> Record:
     """The configuration with the place and checksum of the data that a run has seen. A new place is checked later."""
-    data = dict(stored.values["data"])
-    if "path" in data:
-        data["path"] = begun.values["data"]["path"]
-    return replace(stored, values={**stored.values, "data": data}, data_sha256=begun.data_sha256)
+    data = stored.config.data
+    if hasattr(data, "path"):
+        data = replace(data, path=begun.config.data.path)
+    return replace(stored, config=replace(stored.config, data=data), data_sha256=begun.data_sha256)
 
 
-def is_done(directory: Path, stored: Stored) -> bool:
+def is_done(directory: Path, stored: Record) -> bool:
     """Whether the run in `directory` has ended, as it would by this configuration or with more epochs.
 
     One whose configuration is missing or damaged is not known to be this one.
     """
-    summary, values = read_summary(directory), stored.values
+    summary, config = read_summary(directory), stored.config
     try:
-        if summary["status"] != "done" or (summary["beta"], summary["seed"]) != (values["beta"], values["seed"]):
+        if summary["status"] != "done" or (summary["beta"], summary["seed"]) != (config.beta, config.seed):
             return False
         if changes(record.read(directory), stored):
             return False
@@ -131,15 +131,15 @@ def is_done(directory: Path, stored: Stored) -> bool:
         return False
     # Not the configuration beside it: that may be of more epochs, which were asked for since and have not begun.
     asked = summary.get("asked", {})
-    same = bool(asked) and all(stored.values.get(name) == value for name, value in asked.items())
-    return same or bool(summary["epochs"] >= stored.values["epochs"])
+    same = bool(asked) and all(getattr(config, name, None) == value for name, value in asked.items())
+    return same or bool(summary["epochs"] >= config.epochs)
 
 
 def failed(task: Task, code: int, reason: str) -> int:
     """Leave the word of a member that could not say it itself."""
-    directory, values = task.directory, task.stored.values
+    directory, config = task.directory, task.record.config
     print(f"error: {directory.name}: {reason}", file=sys.stderr)
-    summary = {"status": "failed", "code": code, "error": reason, "beta": values["beta"], "seed": values["seed"]}
+    summary = {"status": "failed", "code": code, "error": reason, "beta": config.beta, "seed": config.seed}
     try:
         write_json(directory / SUMMARY, summary)
     except OSError as error:  # a full disk, by which the member may have ended
@@ -221,9 +221,9 @@ def conclude(directory: Path, tasks: Sequence[Task]) -> int:
     named = [(path, summary.get("beta"), summary.get("seed")) for path, summary in summaries.items()]
     done = sum(
         any(
-            is_done(path, task.stored)
+            is_done(path, task.record)
             for path, beta, seed in named
-            if (beta, seed) == (task.stored.values["beta"], task.stored.values["seed"])
+            if (beta, seed) == (task.record.config.beta, task.record.config.seed)
         )
         for task in tasks
     )

@@ -4,14 +4,17 @@ Types and ranges live here, values live in `configs/*.yaml` and nowhere else: a 
 error, not a silent default. Neither torch nor Hydra is imported, so a wrong option is answered at once.
 """
 
+from vae.config.building import flat, known_keys, near, option_types, plain, typed, unknown_key, written
 from vae.config.data import (
     Background,
     Binarisation,
     Colour,
+    CustomDataConfig,
     DataConfig,
     Dataset,
     DspritesConfig,
     ImagesConfig,
+    MnistConfig,
     SpritesConfig,
     check_places,
 )
@@ -26,7 +29,7 @@ from vae.config.model import (
     ModelConfig,
     Start,
 )
-from vae.config.rules import Choice, ConfigError, between, check_points, rule
+from vae.config.rules import Choice, ConfigError, between, check_points, must_be, rule
 from vae.config.run import Between, Config, Device, Optimizer, Precision, TrackingConfig
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConvConfig",
+    "CustomDataConfig",
     "DataConfig",
     "Dataset",
     "Device",
@@ -49,6 +53,7 @@ __all__ = [
     "LikelihoodConfig",
     "LocatelloConfig",
     "MLPConfig",
+    "MnistConfig",
     "ModelConfig",
     "Optimizer",
     "Precision",
@@ -58,5 +63,14 @@ __all__ = [
     "between",
     "check_places",
     "check_points",
+    "flat",
+    "known_keys",
+    "must_be",
+    "near",
+    "option_types",
+    "plain",
     "rule",
+    "typed",
+    "unknown_key",
+    "written",
 ]

@@ -40,8 +40,8 @@ class Dataset(Choice):
 
 
 @dataclass
-class DataConfig:
-    """Which images, from where, split and binarised how."""
+class MnistConfig:
+    """MNIST, FashionMNIST or KMNIST."""
 
     name: Dataset
     root: str
@@ -100,6 +100,8 @@ class CustomDataConfig:
     test_size: int = field(metadata=between(1, 10_000_000))
     binarisation: Binarisation
 
+
+DataConfig = MnistConfig | SpritesConfig | DspritesConfig | ImagesConfig | CustomDataConfig
 
 LARGEST_GRID_BYTES = 1_000_000_000  # of packed sprites: twice what the published grid takes
 

@@ -1,9 +1,17 @@
 """The configuration of a whole run: the keys of the root."""
 
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from vae.config.data import Binarisation, DataConfig, ImagesConfig, SpritesConfig, check_grid, check_places
+from vae.config.data import (
+    Binarisation,
+    CustomDataConfig,
+    ImagesConfig,
+    MnistConfig,
+    SpritesConfig,
+    check_grid,
+    check_places,
+)
 from vae.config.model import GaussianConfig
 from vae.config.rules import Choice, ConfigError, between, check_points, check_ranges
 
@@ -77,7 +85,7 @@ class Config:
     metrics: list[str]
     resume: str | None
     tracking: TrackingConfig
-    data: Any  # DataConfig, SpritesConfig, DspritesConfig or ImagesConfig
+    data: Any  # DataConfig
     likelihood: Any  # BernoulliConfig or GaussianConfig
     model: Any  # MLPConfig, ConvConfig or LocatelloConfig
     objective: Any  # one of objective_config
@@ -89,8 +97,7 @@ class Config:
             ConfigError: a value outside its range, or two values that contradict each other.
         """
         check_ranges(self)
-        if is_dataclass(self.data):  # Hydra's own composition has a dictionary here
-            check_places(vars(self.data))
+        check_places(vars(self.data))
         if self.logvar_min >= self.logvar_max:
             raise ConfigError(
                 f"logvar_min must be below logvar_max, got {self.logvar_min:g} and {self.logvar_max:g}. "
@@ -102,7 +109,10 @@ class Config:
         )
         self.objective.check(self.beta, self.beta_warmup_steps)
         gaussian = isinstance(self.likelihood, GaussianConfig)
-        drawn = isinstance(self.data, DataConfig | ImagesConfig) and self.data.binarisation is not Binarisation.none
+        drawn = (
+            isinstance(self.data, MnistConfig | ImagesConfig | CustomDataConfig)
+            and self.data.binarisation is not Binarisation.none
+        )
         if gaussian and drawn:
             raise ConfigError(
                 "likelihood=gaussian needs grey pixels, got "

@@ -1,19 +1,23 @@
-"""Images as one uint8 tensor a split: found or fetched, verified, read, and taken in batches."""
+"""Images as one uint8 tensor a split: found or downloaded, verified, read, and taken in batches."""
 
+from vae.data.custom import CustomData
+from vae.data.dsprites import DspritesData
 from vae.data.files import DataError
-from vae.data.idx import FILES, read_idx
-from vae.data.images import ImageSet, Splits, epoch_order, load_splits
-from vae.data.sources import checksums, ensure_files, folder_of
+from vae.data.images import ImageSet, Splits, epoch_order
+from vae.data.mnist import MnistData
+from vae.data.own import ImagesData
+from vae.data.splits import Data
+from vae.data.sprites import SpritesData
 
 __all__ = [
-    "FILES",
+    "CustomData",
+    "Data",
     "DataError",
+    "DspritesData",
     "ImageSet",
+    "ImagesData",
+    "MnistData",
     "Splits",
-    "checksums",
-    "ensure_files",
+    "SpritesData",
     "epoch_order",
-    "folder_of",
-    "load_splits",
-    "read_idx",
 ]

@@ -1,9 +1,10 @@
-"""Files as the readers need them: regular ones only, a home directory for `~`, and a lock that is not silent."""
+"""Regular files, checksums, files written whole or not at all, and the lock that is held while they are written."""
 
+import hashlib
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,16 +25,14 @@ class DataError(Exception):
     """One line: what is wrong with the data, and the fix."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(one_line(text))
+        super().__init__(single_line(text))
 
 
-def one_line(text: str) -> str:
-    r"""The text without line breaks and control characters, and in a form that UTF-8 can write.
-
-    A path, or a library's message, may hold any of them.
+def single_line(text: str) -> str:
+    r"""The text without line breaks. Characters that cannot be printed are escaped: a path may hold any.
 
     Example:
-        >>> one_line("a\nb\x1b[31m\udcff")
+        >>> single_line("a\nb\x1b[31m\udcff")
         'a b\\x1b[31m\\udcff'
     """
     joined = " ".join(text.splitlines())
@@ -45,20 +44,20 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def expanded(path: Path, key: str) -> Path:
+def expanded(path: str | Path, key: str) -> Path:
     """The path with a leading `~` or `~user` replaced by the home directory. `key` is named in the error.
 
     Raises:
         DataError: that user has no home directory.
     """
     try:
-        return path.expanduser()
+        return Path(path).expanduser()
     except RuntimeError as error:
         raise DataError(f"{key} must be a path, got {path}: {reason(error)}") from error
 
 
 def kind_of(path: Path) -> str:
-    """What is at a path where a regular file should be, in words."""
+    """What is at a path that should be a regular file, in words."""
     if not os.path.lexists(path):
         return "missing"
     try:
@@ -75,7 +74,7 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
         DataError: there is no such file, it is something else, or it cannot be read.
     """
     try:
-        # Asked before opening: opening a named pipe would wait for its writer.
+        # Checked before opening: opening a named pipe waits until something writes to it.
         if not path.is_file():
             kind = kind_of(path)
             raise DataError(f"{path} is missing" if kind == "missing" else f"{path} must be a regular file, is {kind}")
@@ -87,27 +86,72 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
         raise DataError(f"{path} cannot be read: {reason(error)}") from error
 
 
-@contextmanager
-def locked(lock: Path, file: Path, timeout_seconds: float = -1) -> Iterator[None]:
-    """Hold the lock that is taken to write `file`. Where another process has it, a log line says that this one waits.
+def sha256_of(data: bytes | memoryview) -> str:
+    """The sha256 in hexadecimal digits.
 
-    Args:
-        lock: the lock's file, which is made.
-        file: what is written while the lock is held.
-        timeout_seconds: how long to wait; -1 is for ever.
+    Example:
+        >>> sha256_of(b"")[:8]
+        'e3b0c442'
+    """
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of_files(folder: Path, files: Iterable[Path]) -> str:
+    """One sha256 of the names, relative to `folder`, and the contents of files in this order.
 
     Raises:
-        filelock.Timeout: the other process still has it.
-        OSError: the lock's file cannot be made.
+        DataError: a file is not regular or cannot be read.
     """
-    holder = FileLock(lock)
+    whole = hashlib.sha256()
+    for file in files:
+        # The content enters as its checksum, whose length is fixed. So names and contents cannot be confused.
+        whole.update(os.fsencode(file.relative_to(folder)) + b"\0" + sha256_of(read_bytes(file)).encode())
+    return whole.hexdigest()
+
+
+def write_whole(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a file whole or not at all. The caller holds a lock: two writers share the temporary file.
+
+    Raises:
+        OSError: the disk is full or cannot be written. The old file is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        holder.acquire(timeout=0)
-    except Timeout:
-        until = "" if timeout_seconds < 0 else f" up to {timeout_seconds:g} s"
-        log.warning(one_line(f"waiting{until} for another process that is writing {file} and holds {lock}"))
-        holder.acquire(timeout=timeout_seconds)
-    try:
-        yield
+        with temporary.open("wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
     finally:
-        holder.release()
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, fix: str, timeout_seconds: float = -1) -> Iterator[None]:
+    """Hold the lock `.lock` beside `path` while that is written. Its folder is made.
+
+    A log line says so if another process holds the lock.
+
+    Args:
+        path: a file or folder.
+        fix: the end of the error, as in "Set data.root to another".
+        timeout_seconds: how long to wait; -1 is without limit.
+
+    Raises:
+        DataError: the folder cannot be written, or the other process still holds the lock.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = FileLock(path.parent / ".lock")
+        try:
+            holder.acquire(timeout=0)
+        except Timeout:
+            until = "" if timeout_seconds < 0 else f" up to {timeout_seconds:g} s"
+            log.warning(single_line(f"waiting{until} for another process that is writing {path}"))
+            holder.acquire(timeout=timeout_seconds)
+        try:
+            yield
+        finally:
+            holder.release()
+    except (OSError, NotImplementedError) as error:
+        raise DataError(f"{path.parent} must be a folder that can be written: {reason(error)}. {fix}") from error

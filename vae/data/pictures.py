@@ -46,7 +46,7 @@ TIFF_GREYS = {UNSIGNED: (1, 2, 4, 8, 12, 16, 32), SIGNED: (16, 32), FLOATS: (32,
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedPicture:
     """A picture that has been read.
 
     Attributes:
@@ -62,7 +62,7 @@ class Picture:
     warned: tuple[str, ...]
 
 
-def read_picture(file: Path, background: Background) -> Picture:
+def read_picture(file: Path, background: Background) -> DecodedPicture:
     """The picture in a file.
 
     Args:
@@ -88,7 +88,7 @@ def read_picture(file: Path, background: Background) -> Picture:
                 said = f"Pillow can read it as none of {', '.join(FORMATS)}"
             raise DataError(f"{file} must be a picture: {said}. Remove or replace it") from None
     warned += [f"are not as Pillow expects ({' '.join(str(w.message).split())[:200]})" for w in caught]
-    return Picture(channels_first(pixels), grey, tuple(dict.fromkeys(stated)), tuple(dict.fromkeys(warned)))
+    return DecodedPicture(channels_in_front(pixels), grey, tuple(dict.fromkeys(stated)), tuple(dict.fromkeys(warned)))
 
 
 def decode(
@@ -324,7 +324,9 @@ def is_grey(pixels: UInt8[np.ndarray, "height width 3"]) -> bool:
     return bool((pixels == pixels[..., :1]).all())
 
 
-def channels_first(pixels: UInt8[np.ndarray, "height width *channels"]) -> UInt8[np.ndarray, "channels height width"]:
+def channels_in_front(
+    pixels: UInt8[np.ndarray, "height width *channels"],
+) -> UInt8[np.ndarray, "channels height width"]:
     """The axes in order, and one channel where the three are equal."""
     if pixels.ndim == 2:
         return pixels[None]

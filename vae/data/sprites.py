@@ -5,9 +5,7 @@ orientations and 32 x 32 positions, white on black, without noise or grey. A pix
 On the edges the published images differ from these by a pixel or two.
 """
 
-import hashlib
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -17,18 +15,52 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 
+from vae.config import SpritesConfig
 from vae.data.factors import Factors
-from vae.data.files import DataError, expanded, locked, reason
+from vae.data.files import expanded, locked, sha256_of, write_whole
+from vae.data.images import Splits
 from vae.data.packed import PackedPixels, pack
+from vae.data.splits import grid_splits
 
 log = logging.getLogger(__name__)
 
-NAMES = ("shape", "scale", "orientation", "x", "y")
+SPRITE_FACTORS = ("shape", "scale", "orientation", "x", "y")
 PUBLISHED_SIDE = 64  # pixels; the lengths below are of a drawing of scale 1 on that canvas
 PUBLISHED_ORIENTATIONS = 40
 REACH = 14.0  # no drawing of scale 1 has a point farther from its origin
-ROUNDING = 1e-9  # what lies on an edge is inside, whatever the last bit of a cosine says
-MAGIC = b"beta-vae sprites 1 "
+EDGE_TOLERANCE = 1e-9  # a point on an edge is inside, whatever the last bit of a cosine is
+CACHE_HEADER = b"beta-vae sprites 1 "
+
+
+@dataclass(frozen=True)
+class SpritesData:
+    """The images of dSprites, drawn from their formula the first time and read from a file afterwards."""
+
+    config: SpritesConfig
+    may_write: bool = True  # to `config.root`
+
+    @property
+    def grid(self) -> "Grid":
+        """The grid of factors that is asked for."""
+        data = self.config
+        return Grid(data.side, (data.shapes, data.scales, data.orientations, data.positions_x, data.positions_y))
+
+    def read(self) -> Splits:
+        """All images to train on; validation and test are draws from them."""
+        pixels = load_sprites(self.grid, expanded(self.config.root, "data.root"), may_write=self.may_write)
+        return grid_splits(pixels, self.grid.factors(), self.config.validation_size, self.config.test_size)
+
+    def checksums(self) -> dict[str, str]:
+        """The sha256 of the packed images, by the name of their file."""
+        path = cache_of(self.grid, expanded(self.config.root, "data.root"))
+        if not path.is_file():
+            return {path.name: sha256_of(draw_grid(self.grid).data)}
+        with path.open("rb") as file:
+            return {path.name: file.readline()[len(CACHE_HEADER) :].decode().strip()}
+
+    def describe(self) -> str:
+        """The number of levels of each factor."""
+        return f"sprites, {' x '.join(map(str, self.grid.sizes))} levels of {', '.join(SPRITE_FACTORS)}"
 
 
 @dataclass(frozen=True)
@@ -48,13 +80,13 @@ class Grid:
 
     @property
     def bytes_per_image(self) -> int:
-        """Of the packed bits."""
+        """The size of an image, packed."""
         return -(-(self.side**2) // 8)
 
     def factors(self) -> Factors:
         """The levels behind each image."""
-        levels = np.indices(self.sizes, dtype=np.int32).reshape(len(NAMES), -1)
-        return Factors.of(dict(zip(NAMES, levels, strict=True)))
+        levels = np.indices(self.sizes, dtype=np.int32).reshape(len(SPRITE_FACTORS), -1)
+        return Factors.of(dict(zip(SPRITE_FACTORS, levels, strict=True)))
 
     def scales(self) -> Float[np.ndarray, " scales"]:
         """Lengths of the drawings, relative to the largest."""
@@ -67,32 +99,21 @@ class Grid:
         return 2 * np.pi * (np.arange(count) % steps) / steps
 
 
-def load_sprites(grid: Grid, root: Path, *, keep: bool = True) -> PackedPixels:
-    """All images of the grid, drawn the first time and read from `root` afterwards.
-
-    Args:
-        grid: of factors.
-        root: of the file.
-        keep: write what is drawn to `root`.
+def load_sprites(grid: Grid, root: Path, *, may_write: bool = True) -> PackedPixels:
+    """All images of the grid, drawn the first time and read from a file in `root` afterwards.
 
     Raises:
         DataError: the folder cannot be written or read.
     """
     path = cache_of(grid, root)
-    try:
-        bits = read_cache(path, grid)  # what is whole needs no lock: it may lie in a folder that cannot be written
-        if bits is None and not keep:
-            bits = draw_grid(grid)
-        elif bits is None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with locked(path.parent / ".lock", path):
-                bits = read_cache(path, grid)  # another process may have drawn while this one waited
-                if bits is None:
-                    bits = draw_cache(path, grid)
-    except (OSError, NotImplementedError) as error:
-        raise DataError(
-            f"{path.parent} must be a folder that can be written: {reason(error)}. Set data.root to another"
-        ) from error
+    bits = read_cache(path, grid)  # before any lock: the folder may be read-only
+    if bits is None and not may_write:
+        bits = draw_grid(grid)
+    elif bits is None:
+        with locked(path, "Set data.root to another"):
+            bits = read_cache(path, grid)  # another process may have drawn while this one waited
+            if bits is None:
+                bits = draw_cache(path, grid)
     return PackedPixels(torch.from_numpy(bits), (1, grid.side, grid.side))
 
 
@@ -106,63 +127,30 @@ def draw_cache(path: Path, grid: Grid) -> UInt8[np.ndarray, "images bytes"]:
         log.warning(f"{path} is damaged and is drawn again")
     log.info(f"drawing {len(grid):,} sprites of {grid.side}x{grid.side} pixels".replace(",", " "))
     bits = draw_grid(grid)
-    write_cache(path, bits)
+    write_whole(path, header_of(bits), bits.data)
     return bits
 
 
 def cache_of(grid: Grid, root: Path) -> Path:
     """The file of the grid's bits."""
     name = "x".join(map(str, grid.sizes))
-    return expanded(root, "data.root") / "sprites" / f"{name}_{grid.side}x{grid.side}.bits"
-
-
-def sprites_checksum(grid: Grid, root: Path) -> dict[str, str]:
-    """The sha256 of the images, in hexadecimal digits, by the name of their file.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    path = cache_of(grid, root)
-    if not path.is_file():
-        return {path.name: checksum(draw_grid(grid)).decode()}
-    with path.open("rb") as file:
-        return {path.name: file.readline()[len(MAGIC) :].decode().strip()}
+    return root / "sprites" / f"{name}_{grid.side}x{grid.side}.bits"
 
 
 def read_cache(path: Path, grid: Grid) -> UInt8[np.ndarray, "images bytes"] | None:
-    """The bits in the file, or None if there is none or it is not what was written."""
-    if not path.is_file():  # opening a named pipe would wait for its writer
+    """The bits in the file, or None if it is missing or damaged."""
+    if not path.is_file():  # opening a named pipe waits until something writes to it
         return None
     bits = np.empty((len(grid), grid.bytes_per_image), dtype=np.uint8)
     with path.open("rb") as file:
-        header = file.readline(len(MAGIC) + 65)
+        header = file.readline(len(CACHE_HEADER) + 65)
         whole = file.readinto(bits.data.cast("B")) == bits.nbytes and not file.read(1)
-    if whole and header == MAGIC + checksum(bits) + b"\n":
-        return bits
-    return None
+    return bits if whole and header == header_of(bits) else None
 
 
-def write_cache(path: Path, bits: UInt8[np.ndarray, "images bytes"]) -> None:
-    """Put the bits and their checksum at `path`, whole or not at all.
-
-    Raises:
-        OSError: the disk is full or cannot be written.
-    """
-    temporary = path.with_suffix(".tmp")  # the lock is held: nobody else writes it
-    try:
-        with temporary.open("wb") as file:
-            file.write(MAGIC + checksum(bits) + b"\n")
-            file.write(bits.data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def checksum(bits: UInt8[np.ndarray, "images bytes"]) -> bytes:
-    """The sha256 in hexadecimal digits."""
-    return hashlib.sha256(bits.data).hexdigest().encode()
+def header_of(bits: UInt8[np.ndarray, "images bytes"]) -> bytes:
+    """The first line of the file: a name of the format and the sha256 of the bits."""
+    return CACHE_HEADER + sha256_of(bits.data).encode() + b"\n"
 
 
 def draw_grid(grid: Grid) -> UInt8[np.ndarray, "images bytes"]:
@@ -179,7 +167,7 @@ def drawings(grid: Grid) -> Iterator[UInt8[np.ndarray, "positions 1 side side"]]
     pixels_per_unit = grid.side / PUBLISHED_SIDE
     columns, across = windows(grid, grid.sizes[3])
     rows, down = windows(grid, grid.sizes[4])
-    for shape in SHAPES[: grid.sizes[0]]:
+    for shape in SHAPE_FUNCTIONS[: grid.sizes[0]]:
         for scale in grid.scales() * pixels_per_unit:
             for angle in grid.orientations():
                 cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
@@ -217,13 +205,13 @@ Inside = Bool[np.ndarray, "x y height width"]
 
 def square(u: Coordinate, v: Coordinate) -> Inside:
     """|u| and |v| at most 9.6."""
-    inside: Inside = (np.abs(u) <= 9.6 + ROUNDING) & (np.abs(v) <= 9.6 + ROUNDING)
+    inside: Inside = (np.abs(u) <= 9.6 + EDGE_TOLERANCE) & (np.abs(v) <= 9.6 + EDGE_TOLERANCE)
     return inside
 
 
 def ellipse(u: Coordinate, v: Coordinate) -> Inside:
     """Half axes 12.76 and 7.22."""
-    inside: Inside = (u / 12.76) ** 2 + (v / 7.22) ** 2 <= 1 + ROUNDING
+    inside: Inside = (u / 12.76) ** 2 + (v / 7.22) ** 2 <= 1 + EDGE_TOLERANCE
     return inside
 
 
@@ -237,8 +225,8 @@ def heart(u: Coordinate, v: Coordinate) -> Inside:
     even = 4 - 2 * c**2 - 8 * c**4  # of 13 cos t - ..., by the formulas for cosines of multiples
     odd = 19 * c - 8 * c**3
     middle, half = -1.45 - 0.662 * even, 0.662 * np.abs(odd)
-    inside: Inside = (np.abs(u) <= 9.6 + ROUNDING) & (np.abs(v - middle) <= half + ROUNDING)
+    inside: Inside = (np.abs(u) <= 9.6 + EDGE_TOLERANCE) & (np.abs(v - middle) <= half + EDGE_TOLERANCE)
     return inside
 
 
-SHAPES = (square, ellipse, heart)
+SHAPE_FUNCTIONS = (square, ellipse, heart)

@@ -1,4 +1,4 @@
-"""Factors as people write them down: the table `factors.csv` of a folder, and the columns of an array."""
+"""Factors as people write them down, in the table `factors.csv` of a folder."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vae.data.factors import Factors
-from vae.data.files import DataError, one_line, read_bytes, reason
+from vae.data.files import DataError, read_bytes, reason, single_line
 
 log = logging.getLogger(__name__)
 
@@ -44,24 +44,28 @@ def read_table(path: Path, files: Sequence[Path]) -> Factors:
     known = set(shown)
     if len(known) < len(shown):
         (name, _), *_ = Counter(shown).most_common(1)
-        raise DataError(f"{path}: two pictures have the name {short(name)}, in different Unicode forms. Rename one")
+        raise DataError(
+            f"{path}: two pictures have the name {shortened(name)}, in different Unicode forms. Rename one"
+        )
     table: dict[str, list[str]] = {}
     for row in rows:
         name = row[0] if row[0] in known else row[0].strip()
         if name in table:
-            raise DataError(f"{path} must have one row for a picture, {short(name)} has two. Remove one")
+            raise DataError(f"{path} must have one row for a picture, {shortened(name)} has two. Remove one")
         table[name] = row[1:]
     strangers = [name for name in table if name not in known]
     missing = [name for name in shown if name not in table]
     if missing:
-        unmatched = f"; the first row without a picture is {short(strangers[0])}" if strangers else ""
+        unmatched = f"; the first row without a picture is {shortened(strangers[0])}" if strangers else ""
         raise DataError(
-            f"{path} must have a row for every picture, {short(missing[0])} has none{unmatched}. "
+            f"{path} must have a row for every picture, {shortened(missing[0])} has none{unmatched}. "
             "Add it; names are those in the folder, with the suffix and without a directory"
         )
     if strangers:
-        first = short(strangers[0])
-        log.warning(one_line(f"warning: {path}: rows of pictures that are not there: {len(strangers)}, first {first}"))
+        first = shortened(strangers[0])
+        log.warning(
+            single_line(f"warning: {path}: rows of pictures that are not there: {len(strangers)}, first {first}")
+        )
     columns = {name: [table[picture][k] for picture in shown] for k, name in enumerate(names)}
     return as_factors({name: from_words(column, name, path, shown) for name, column in columns.items()}, path)
 
@@ -91,7 +95,7 @@ def parse(path: Path) -> tuple[list[str], list[list[str]]]:
         )
     repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated or "" in header:
-        wrong = f"two are named {short(repeated[0])}" if repeated and repeated[0] else "one has none"
+        wrong = f"two are named {shortened(repeated[0])}" if repeated and repeated[0] else "one has none"
         raise DataError(f"{path} must have a different name for every column, {wrong}. Rename or remove it")
     at = header.index(KEY)
     body = [[row[at], *row[:at], *row[at + 1 :]] if len(row) == len(header) else row for row in rows[1:]]
@@ -117,44 +121,45 @@ def refuse_other_delimiters(text: str, path: Path) -> None:
             raise DataError(f"{path} must be separated by commas, is by {called}. Save it as CSV with commas")
 
 
-def from_words(column: Sequence[str], name: str, path: Path, images: Sequence[object]) -> np.ndarray:
+def from_words(column: Sequence[str], name: str, source: object, images: Sequence[object]) -> np.ndarray:
     """A column of text as numbers, where all of it is numbers, or else as the words they are.
 
     Numbers become exact decimals: 10 comes after 9, and 1, 1.0 and 1e0 are one level. The words true and false are
-    two levels in any case of their letters. `images` are the names of the rows, for the error. Words that begin as
-    numbers do, as 5% does, are warned of.
+    two levels in any case of their letters. `images` are the names of the rows, for the error. A warning names words
+    that begin as numbers do, as 5% does.
 
     Raises:
-        DataError: a cell is empty, says that there is no value, is no finite number, or has a comma as numbers have;
-            or numbers and words are mixed.
+        DataError: a cell is empty, stands for no value, is not finite, or has a comma as numbers have. Or numbers and
+            words are mixed.
     """
     cells = [cell.strip() for cell in column]
-    where = f"{path}: the factor {short(name)}"
+    where = f"{source}: the factor {shortened(name)}"
     for image, cell in zip(images, cells, strict=True):
         if MISSING.fullmatch(cell):
             raise DataError(
-                f"{where} must have a value for every image, {short(image)} has {cell or 'none'}. "
+                f"{where} must have a value for every image, {shortened(image)} has {cell or 'none'}. "
                 "Fill it in, with another word if that is a value, or remove the picture"
             )
         if THOUSANDS.fullmatch(cell):
             whole, point = cell.replace(",", ""), cell.replace(",", ".")
             decimal = f", or {point} if the comma is a decimal one" if cell.count(",") == 1 else ""
             raise DataError(
-                f"{where} must have no commas in numbers, got {short(cell)}. "
-                f"Write {short(whole)} if it separates thousands{short(decimal)}"
+                f"{where} must have no commas in numbers, got {shortened(cell)}. "
+                f"Write {shortened(whole)} if it separates thousands{shortened(decimal)}"
             )
         if DECIMAL_COMMA.fullmatch(cell):
-            point = short(cell.replace(",", "."))
-            raise DataError(f"{where} must have decimal points, got {short(cell)}. Write {point}")
+            point = shortened(cell.replace(",", "."))
+            raise DataError(f"{where} must have decimal points, got {shortened(cell)}. Write {point}")
         if NO_NUMBER.fullmatch(cell) or (NUMBER.fullmatch(cell) and not math.isfinite(float(cell))):
             raise DataError(
-                f"{where} must have finite numbers or words, got {short(cell)}. Replace it, or remove the picture"
+                f"{where} must have finite numbers or words, got {shortened(cell)}. Replace it, or remove the picture"
             )
     number = next((cell for cell in cells if NUMBER.fullmatch(cell)), None)
     word = next((cell for cell in cells if not NUMBER.fullmatch(cell)), None)
     if number is not None and word is not None:
         raise DataError(
-            f"{where} must have numbers or words, not both, got {short(number)} and {short(word)}. Write them alike"
+            f"{where} must have numbers or words, not both, got {shortened(number)} and {shortened(word)}. "
+            "Write them alike"
         )
     if word is None:
         return np.array([Decimal(cell) for cell in cells], dtype=object)
@@ -164,8 +169,8 @@ def from_words(column: Sequence[str], name: str, path: Path, images: Sequence[ob
     like_numbers = next((word for word in words if LIKE_A_NUMBER.fullmatch(word)), None)
     if like_numbers is not None:
         log.warning(
-            one_line(
-                f"warning: {where} is sorted as words, because {short(like_numbers)} is no number. "
+            single_line(
+                f"warning: {where} is sorted as words, because {shortened(like_numbers)} is no number. "
                 "Write numbers without units or quotes to have them sorted by value"
             )
         )
@@ -177,30 +182,10 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def short(value: object) -> str:
+def shortened(value: object) -> str:
     """A cell or a name, cut where it is too long for a message."""
     text = str(value)
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
-
-
-def from_array(column: np.ndarray, name: str, path: Path) -> np.ndarray:
-    """A column of an array as numbers or words. Text that is a number counts as one, as in a table.
-
-    Raises:
-        DataError: it holds something else, or no finite numbers.
-    """
-    where = f"{path}: the factor {short(name)}"
-    match column.dtype.kind:
-        case "b" | "i" | "u":
-            return column
-        case "f":
-            if not np.isfinite(column).all():
-                raise DataError(f"{where} must have finite numbers or words only")
-            return column
-        case "U" | "S":
-            return from_words(as_text(column, where), name, path, range(len(column)))
-        case _:
-            raise DataError(f"{where} must have finite numbers or words only, got {column.dtype}. Convert it")
 
 
 def as_text(array: np.ndarray, where: str) -> list[str]:
@@ -217,18 +202,20 @@ def as_text(array: np.ndarray, where: str) -> list[str]:
     raise DataError(f"{where} must be text, got {array.dtype}")
 
 
-def as_factors(columns: dict[str, np.ndarray], path: Path) -> Factors:
+def as_factors(columns: dict[str, np.ndarray], source: object) -> Factors:
     """The factors that vary. The others are named in the log.
 
     Raises:
         DataError: none does.
     """
     if not columns:
-        raise DataError(f"{path}: there are no factors. Add a column for each, or leave them out")
+        raise DataError(f"{source}: there are no factors. Add a column for each, or leave them out")
     factors = Factors.of(columns)
     if not factors.names:
-        raise DataError(f"{path}: a factor must vary, and none of {', '.join(columns)[:200]} does")
+        raise DataError(f"{source}: a factor must vary, and none of {', '.join(columns)[:200]} does")
     constant = [name for name in columns if name not in factors.names]
     if constant:
-        log.info(one_line(f"{path}: left out, because they are the same in every image: {', '.join(constant)[:200]}"))
+        log.info(
+            single_line(f"{source}: left out, because they are the same in every image: {', '.join(constant)[:200]}")
+        )
     return factors

@@ -14,8 +14,8 @@ from scipy.special import logsumexp
 
 from vae.data.factors import Factors
 from vae.disentanglement.codes import gap
+from vae.probability.prior import LN_2PI
 
-LN_2PI = float(np.log(2 * np.pi))
 BLOCK = 4_000_000  # densities at a time: 32 MB
 
 

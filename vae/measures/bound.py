@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vae.model.vae import VAE
 from vae.probability.finite import refuse_nan
+from vae.probability.prior import log_prior, standard_normal
 
 PIXELS_AT_ONCE = 2**20  # decoded together: larger products are no faster, and need more memory
 
@@ -91,7 +92,6 @@ def _log_sums(
     """
     posterior = vae.encode(x)
     at_once = min(max(parts), max(1, PIXELS_AT_ONCE // x.numel()))
-    repeated = x.repeat(at_once, 1, 1, 1)
     totals = []
     for samples in parts:
         # Summed in float64, and so on the CPU, which some accelerators need for it: thousands of roundings would show.
@@ -99,16 +99,10 @@ def _log_sums(
         for start in range(0, samples, at_once):
             draws = min(at_once, samples - start)
             # A sample at a time, so that the noise is the same however many are decoded together.
-            noise = torch.stack([_normal(posterior.mean, generator) for _ in range(draws)])
+            noise = torch.stack([standard_normal(posterior.mean.shape, generator) for _ in range(draws)])
             z = posterior.rsample(noise)  # (draws, batch, latent)
-            log_likelihood = vae.decode(z.flatten(0, 1)).log_prob(repeated[: draws * len(x)]).view(draws, len(x))
-            log_prior = -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
-            log_weights = log_likelihood + log_prior - posterior.log_prob(z)
+            log_weights = vae.log_likelihood(x, z) + log_prior(z) - posterior.log_prob(z)
             total = torch.logaddexp(total, log_weights.logsumexp(0).cpu().double())
         refuse_nan("the importance weights", total)
         totals.append(total)
     return totals
-
-
-def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=generator, device=like.device)

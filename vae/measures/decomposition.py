@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.probability.distributions import LN_2PI, log_sum_exp
+from vae.probability.distributions import log_sum_exp
+from vae.probability.prior import LN_2PI, log_prior
 
 DENSITIES_AT_ONCE = 2**17  # half a megabyte of float32, which stays in a core's cache while it is worked on
 
@@ -68,13 +69,13 @@ def decompose_rate(
     joint, marginals = aggregate_log_densities(z[chosen], mean, logvar)
     own = (mean[chosen], *_coefficients(logvar[chosen]))
     log_posterior = _log_normal(z[chosen], *own).double().sum(1)  # ln q(z|x)
-    log_prior = -0.5 * (z[chosen].double().square() + LN_2PI).sum(1)
+    log_p = log_prior(z[chosen].double())
     log_joint, log_product = joint.double(), marginals.double().sum(1)
     return RateDecomposition(
         mutual_information=float((log_posterior - log_joint).mean()),
         total_correlation=float((log_joint - log_product).mean()),
-        dimension_wise_kl=float((log_product - log_prior).mean()),
-        sampled_rate=float((log_posterior - log_prior).mean()),
+        dimension_wise_kl=float((log_product - log_p).mean()),
+        sampled_rate=float((log_posterior - log_p).mean()),
     )
 
 

@@ -26,7 +26,9 @@ from vae.measures import (
     shuffled,
 )
 from vae.model.vae import VAE
+from vae.objectives import elbo_terms
 from vae.probability.divergences import kl_to_standard_normal_terms
+from vae.probability.prior import standard_normal
 
 EVALUATION_SEED = 20140414  # one noise for every evaluation of every run, so that their numbers can be compared
 BATCH = 1_000  # images at a time
@@ -66,11 +68,9 @@ def encode_images(vae: VAE, images: ImageSet) -> Encoding:
     batches = []
     for index in torch.arange(len(images), device=device).split(BATCH):
         x = images.batch(index, generator)
-        posterior = vae.encode(x)
-        z = posterior.rsample(torch.randn(posterior.mean.shape, generator=generator, device=device))
-        distortion = -vae.decode(z).log_prob(x)
-        rate = posterior.kl_to_standard()
-        row = (distortion, rate, posterior.mean, posterior.logvar, z, posterior.saturated(), images.labels[index])
+        terms = elbo_terms(vae, x, standard_normal((len(x), vae.latent_dim), generator))
+        q = terms.posterior
+        row = (terms.distortion, terms.rate, q.mean, q.logvar, terms.z, q.saturated(), images.labels[index])
         batches.append([tensor.cpu() for tensor in row])
     return Encoding(*(torch.cat(column) for column in zip(*batches, strict=True)))
 

@@ -1,4 +1,4 @@
-"""From the numbers of a decoder to the likelihood p(x|z)."""
+"""From the output of a decoder to the likelihood p(x|z)."""
 
 import torch
 from jaxtyping import Float
@@ -8,29 +8,27 @@ from vae.probability.distributions import Bernoulli, Gaussian, Likelihood, Logva
 
 
 class BernoulliHead(nn.Module):
-    """Reads the decoder's numbers as logits."""
+    """Takes the decoder's output as logits."""
 
     def forward(self, output: Float[Tensor, "batch *pixels"]) -> Likelihood:
         """p(x|z)."""
         return Bernoulli(output)
 
-    @torch.no_grad()
-    def start_at(self, mean: Float[Tensor, " outputs"], variance: float) -> Tensor:  # noqa: ARG002
-        """The bias under which a decoder that ignores z gives pixels of this mean.
-
-        A pixel that is never lit has a logit of -inf: an epsilon of 0.001 keeps it finite, as in Burda et al. (2016).
-        """
+    def output_of(self, mean: Float[Tensor, " outputs"]) -> Float[Tensor, " outputs"]:
+        """The output of a decoder for these means. An epsilon of 0.001 keeps it finite, as in Burda et al. (2016)."""
         return torch.logit(mean, eps=1e-3)
+
+    def start_at(self, variance: float) -> None:
+        """Nothing: the variance follows from the mean."""
 
 
 class GaussianHead(nn.Module):
-    """Reads the decoder's numbers as means; one variance for all pixels.
+    """Takes the decoder's output as means. All pixels have one variance.
 
-    The learned variance is that of Rybkin, Daniilidis & Levine (2021), "Simple and Effective VAE Training with
-    Calibrated Decoders".
+    Rybkin, Daniilidis & Levine (2021), "Simple and Effective VAE Training with Calibrated Decoders", learn it.
 
     Args:
-        variance: of every pixel; where it is learned, what it starts from.
+        variance: of every pixel; the initial one if it is learned.
         learned: train the variance with the networks.
         bounds: of the log-variance.
     """
@@ -51,9 +49,12 @@ class GaussianHead(nn.Module):
         """p(x|z)."""
         return Gaussian(output, bound_logvar(self.logvar, self.bounds))
 
+    def output_of(self, mean: Float[Tensor, " outputs"]) -> Float[Tensor, " outputs"]:
+        """The output of a decoder for these means."""
+        return mean
+
     @torch.no_grad()
-    def start_at(self, mean: Float[Tensor, " outputs"], variance: float) -> Tensor:
-        """The bias under which a decoder that ignores z gives pixels of this mean; a learned variance starts there."""
+    def start_at(self, variance: float) -> None:
+        """Set a learned variance to this one. A fixed variance is left as it is."""
         if self.learned:
             self.logvar.fill_(logvar_of(variance))
-        return mean

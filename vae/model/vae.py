@@ -3,7 +3,8 @@
 Kingma & Welling (2014), "Auto-Encoding Variational Bayes"; Rezende, Mohamed & Wierstra (2014).
 """
 
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,40 +12,53 @@ from torch import Tensor, nn
 
 from vae.model.heads import BernoulliHead, GaussianHead
 from vae.probability.distributions import DiagonalNormal, Likelihood, LogvarBounds
-from vae.probability.finite import all_inside, at_hand
 
 
+@runtime_checkable
 class Encoder(Protocol):
-    """A module from images to the parameters of q(z|x)."""
+    """An `nn.Module` from images to the parameters of q(z|x)."""
 
     def __call__(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch two_latents"]:
-        """The means, then the log-variances."""
+        """The means of the latents, then their log-variances."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The learned parameters. `reset_lost_latents` changes the last one if it is the bias of the outputs."""
         ...
 
 
+@runtime_checkable
 class Decoder(Protocol):
-    """A module from latents to one number a pixel, in the image's shape: logits, or means."""
+    """An `nn.Module` from latents to one number per pixel: logits for a Bernoulli likelihood, means for a Gaussian."""
 
     def __call__(self, z: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channels height width"]:
-        """One number a pixel."""
+        """One number per pixel, in the image's shape."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The learned parameters. `VAE.start_at` sets `output.bias` if there is one."""
         ...
 
 
 class VAE(nn.Module):
-    """Encoder, decoder and likelihood, as one model.
+    """Encoder, decoder and likelihood as one model.
 
     Args:
-        encoder: images to (batch, 2 * latent_dim): means, then log-variances.
-        decoder: latents to one number a pixel; its last layer is its attribute `output`.
-        head: the decoder's numbers to a likelihood.
+        encoder: an `nn.Module`, from images to (batch, 2 * latent_dim): means, then log-variances.
+        decoder: an `nn.Module`, from latents to one number per pixel.
+        head: from the decoder's output to the likelihood.
         latent_dim: the number of latents.
         bounds: of the posterior's log-variance.
     """
 
+    encoder: Encoder
+    decoder: Decoder
+    head: BernoulliHead | GaussianHead
+
     def __init__(
         self,
-        encoder: nn.Module,
-        decoder: nn.Module,
+        encoder: Encoder,
+        decoder: Decoder,
         head: BernoulliHead | GaussianHead,
         latent_dim: int,
         bounds: LogvarBounds = LogvarBounds(),
@@ -57,57 +71,47 @@ class VAE(nn.Module):
         self.bounds = bounds
 
     def encode(self, x: Float[Tensor, "batch channels height width"]) -> DiagonalNormal:
-        """q(z|x), in fp32 whatever the networks compute in."""
+        """q(z|x), in fp32 even if the encoder computes in bf16."""
         mean, logvar = self.encoder(x).float().chunk(2, dim=1)
-        if self.training:
-            logvar = self.recall(logvar)
         return DiagonalNormal(mean, logvar, self.bounds)
 
-    def recall(self, logvar: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch latent"]:
-        """Shift the encoder's bias of each latent that is thrown out, and return the log-variances of the new bias.
-
-        Thrown out is a latent whose log-variance lies beyond a bound, by more than 1, for every image. Gradients bring
-        single images back (`bound_logvar`), but a bias they move by no more than the learning rate a step: from
-        logvar = 50 that takes Adam 40 000 steps, and the images part on the way. So the middle of the latent's
-        log-variances is put at the prior's, 0, before the step uses them. Like a batch norm's statistics, in training
-        only.
-        """
-        values = logvar.detach()
-        lowest, highest = self.bounds.low - 1, self.bounds.high + 1
-        if all_inside(values, lowest, highest):
-            return logvar
-        low, high = values.aminmax(dim=0)
-        thrown = (low > highest) | (high < lowest)
-        if at_hand(values) and not thrown.any():
-            return logvar
-        shift = torch.where(thrown, 0.5 * low + 0.5 * high, 0.0)
-        last = self.encoder.layers[-1]
-        assert isinstance(last, nn.Linear)
-        with torch.no_grad():
-            last.bias[self.latent_dim :] -= shift
-        return logvar - shift
-
     def decode(self, z: Float[Tensor, "batch latent"]) -> Likelihood:
-        """p(x|z), in fp32 whatever the networks compute in."""
+        """p(x|z), in fp32 even if the decoder computes in bf16."""
         likelihood: Likelihood = self.head(self.decoder(z).float())
         return likelihood
 
+    def log_likelihood(
+        self, x: Float[Tensor, "batch channels height width"], z: Float[Tensor, "*samples batch latent"]
+    ) -> Float[Tensor, "*samples batch"]:
+        """ln p(x|z) of each image, summed over its pixels, in nats.
+
+        Args:
+            x: images.
+            z: latents of each image, either one sample or several.
+        """
+        if z.ndim == 2:
+            return self.decode(z).log_prob(x)
+        samples, batch, _ = z.shape
+        return self.decode(z.flatten(0, 1)).log_prob(x.repeat(samples, 1, 1, 1)).view(samples, batch)
+
     @torch.no_grad()
     def sample(self, noise: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channels height width"]:
-        """Mean images of p(x|z) for z from the prior N(0, I), which `noise` is."""
+        """The means of p(x|z) for z = noise, standard normal as the prior is."""
         return self.decode(noise).mean
 
     @torch.no_grad()
     def start_at(self, mean: Float[Tensor, "channels height width"], variance: float) -> None:
-        """Set the output's biases so that training starts from the data's mean instead of having to find it.
+        """Start training from the data's mean and variance: set the output's biases, and a learned variance.
+
+        The biases are those of the decoder's layer `output`, one per pixel or one per channel. Another decoder is left
+        as it is.
 
         Args:
             mean: of each pixel over the training images, in [0, 1].
             variance: of the pixels around that mean, averaged over the pixels.
         """
-        bias = self.decoder.output.bias
-        assert bias is not None
-        per_pixel = bias.numel() == mean.numel()
-        # A convolution has one bias a channel: the mean over its pixels.
-        target = mean.flatten() if per_pixel else mean.mean((1, 2))
-        bias.copy_(self.head.start_at(target, variance))
+        self.head.start_at(variance)
+        bias = dict(self.decoder.named_parameters()).get("output.bias")
+        for target in (mean.mean((1, 2)), mean.flatten()):
+            if bias is not None and bias.shape == target.shape:
+                bias.copy_(self.head.output_of(target))

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.probability.distributions import LN_2PI, log_sum_exp
+from vae.probability.distributions import log_sum_exp
+from vae.probability.prior import LN_2PI
 
 
 def minibatch_log_densities(

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.objectives.terms import DrawnTerms, log_standard_normal, mean_over_images
+from vae.objectives.terms import DrawnTerms, mean_over_images
+from vae.probability.prior import log_prior
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ImportanceWeightedObjective:
 
     def __call__(self, terms: DrawnTerms, step: int) -> Float[Tensor, ""]:  # noqa: ARG002
         """The mean loss of a batch, in nats per image."""
-        log_weight = terms.log_likelihood + log_standard_normal(terms.z) - terms.posterior.log_prob(terms.z)
+        log_weight = terms.log_likelihood + log_prior(terms.z) - terms.posterior.log_prob(terms.z)
         return mean_over_images(math.log(self.samples) - torch.logsumexp(log_weight, 0))
 
     def rate_weight(self, step: int) -> float:  # noqa: ARG002

@@ -4,7 +4,6 @@ Distortion is summed over pixels, rate over latents, and nothing is ever average
 images. All are in nats. The words are those of Alemi et al. (2018), "Fixing a Broken ELBO".
 """
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -66,6 +65,7 @@ def elbo_terms(
     vae: VAE,
     x: Float[Tensor, "batch channels height width"],
     noise: Float[Tensor, "*samples batch latent"],
+    posterior: DiagonalNormal | None = None,
 ) -> DrawnTerms:
     """Encode, sample once (or as often as the noise has it), decode.
 
@@ -73,19 +73,13 @@ def elbo_terms(
         vae: the model.
         x: images with pixels in [0, 1].
         noise: standard normal.
+        posterior: q(z|x), if `x` is encoded already.
     """
-    posterior = vae.encode(x)  # q(z|x)
+    posterior = posterior or vae.encode(x)
     z = posterior.rsample(noise)
-    log_likelihood = vae.decode(z).log_prob(x) if z.ndim == 2 else _of_several(vae, x, z)  # p(x|z)
+    log_likelihood = vae.log_likelihood(x, z)  # ln p(x|z)
     distortion = -log_likelihood if z.ndim == 2 else -log_likelihood.mean(0)
     return DrawnTerms(distortion, posterior.kl_to_standard(), posterior, z, log_likelihood)
-
-
-def _of_several(
-    vae: VAE, x: Float[Tensor, "batch channels height width"], z: Float[Tensor, "samples batch latent"]
-) -> Float[Tensor, "samples batch"]:
-    samples, batch, _ = z.shape
-    return vae.decode(z.flatten(0, 1)).log_prob(x.repeat(samples, 1, 1, 1)).view(samples, batch)
 
 
 @runtime_checkable
@@ -140,11 +134,6 @@ def settled(objective: Objective) -> int:
 def mean_over_images(per_image: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
     """The mean, divided before it is summed: a batch whose terms have run away to 1e38 still has a finite one."""
     return (per_image / per_image.numel()).sum()
-
-
-def log_standard_normal(z: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch"]:
-    """ln p(z) of the prior N(0, I), summed over the latents, in nats."""
-    return -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
 
 
 def normalised_beta(beta: float, latent_dim: int, pixels: int) -> float:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from vae.objectives.aggregate import minibatch_log_densities
 from vae.objectives.schedules import Schedule
-from vae.objectives.terms import DrawnTerms, log_standard_normal, mean_over_images
+from vae.objectives.terms import DrawnTerms, mean_over_images
+from vae.probability.prior import log_prior
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class TotalCorrelationObjective:
         )
         mutual_information = posterior.log_prob(z) - log_q
         total_correlation = log_q - log_product
-        dimension_wise = log_product - log_standard_normal(z)
+        dimension_wise = log_product - log_prior(z)
         terms.log(
             minibatch_mutual_information=mutual_information.mean(),
             minibatch_total_correlation=total_correlation.mean(),

@@ -1,7 +1,7 @@
 """The distributions of a VAE: the posterior q(z|x), and the likelihoods p(x|z). Log-densities are in nats.
 
-Here, and only here, the log-variance is bounded. The sampler, the density and the KL all read the bounded one: if they
-did not agree, distortion + rate would bound nothing.
+The log-variance is bounded here and nowhere else. Sampling, density and KL all use the bounded value; otherwise
+distortion + rate would not be a bound on -ln p(x).
 """
 
 import math
@@ -14,15 +14,13 @@ from torch.autograd.function import once_differentiable
 
 from vae.probability.divergences import KLTerms, kl_to_standard_normal, kl_to_standard_normal_terms
 from vae.probability.finite import all_inside, refuse_nan
+from vae.probability.prior import LN_2PI
 
-LN_2PI = math.log(2 * math.pi)
-NEGLIGIBLE = -80.0  # e to this adds nothing to 1, in float32 or float64, and is still a normal number
+NEGLIGIBLE = -80.0  # its exponential adds nothing to 1, in float32 or float64, and is not denormal
 
 
 def log_sum_exp(log_densities: Float[Tensor, "*shape"], dim: int) -> Tensor:
-    """`torch.logsumexp` of log-densities, of which most are tiny beside the largest; that is finite.
-
-    Thirty times faster there: `exp` of what it rounds to zero takes 5 ns on a CPU, of anything else 0.15 ns.
+    """`torch.logsumexp`, faster if most entries are far below the largest: denormal results of `exp` are avoided.
 
     Example:
         >>> log_sum_exp(torch.tensor([-100.0, -100.0, -900.0]), 0)
@@ -33,19 +31,19 @@ def log_sum_exp(log_densities: Float[Tensor, "*shape"], dim: int) -> Tensor:
 
 
 class LogvarBounds(NamedTuple):
-    """The interval of ln(sigma^2). The default lets sigma lie between 0.0067 and 148."""
+    """The interval of ln(sigma^2). By default sigma lies between 0.0067 and 148."""
 
     low: float = -10.0
     high: float = 10.0
 
 
 class _Bound(torch.autograd.Function):
-    """`clamp` with a gradient that leads back inside from anywhere outside.
+    """`clamp` in the forward pass. In the backward pass, values outside the bounds get a gradient that leads back.
 
-    `clamp` alone has no gradient outside, so the KL cannot pull back a posterior that was once thrown there. Its
-    gradient at the bound will not do instead: at logvar = 10 it is e^10 / 2, which fills Adam's moments for
-    thousands of steps, at -10 it is 1/2. Outside, this one is that of (|d| + d^2 / 2) / batch, with d the distance
-    to the interval, whatever the loss says.
+    The gradient of `clamp` is zero outside, so the KL could not bring a log-variance back. The gradient of the KL at
+    the bound is no substitute: at logvar = 10 it is e^10 / 2, which dominates Adam's moments for thousands of steps.
+    Outside, the gradient of the loss is replaced by that of (|d| + d^2 / 2) / batch, where d is the distance to the
+    bounds.
     """
 
     @staticmethod
@@ -59,23 +57,23 @@ class _Bound(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (logvar,) = ctx.saved_tensors
         beyond = logvar - logvar.clamp(ctx.low, ctx.high)
-        reach = ctx.high - ctx.low  # farther away the pull grows no more, so that it stays finite
+        reach = ctx.high - ctx.low  # the limit of d: the gradient stays finite
         rows = logvar.shape[0] if logvar.ndim > 0 else 1
         pull = (beyond.sign() + beyond.clamp(-reach, reach)) / rows
         return torch.where(beyond == 0, gradient, pull), None, None
 
 
 def bound_logvar(logvar: Float[Tensor, "*shape"], bounds: LogvarBounds = LogvarBounds()) -> Float[Tensor, "*shape"]:
-    """`logvar` clamped to `bounds`, with a gradient that leads back inside from anywhere.
+    """`logvar` clamped to `bounds`. Values outside get a gradient that leads back inside.
 
     Raises:
-        NonFiniteError: `logvar` holds NaN, which a clamp would let through.
+        NonFiniteError: `logvar` holds NaN.
 
     Example:
         >>> bound_logvar(torch.tensor([-50.0, 1.0, 50.0]))
         tensor([-10.,   1.,  10.])
     """
-    if all_inside(logvar, *bounds):  # mostly: what cannot be looked at takes the long way, which gives the same
+    if all_inside(logvar, *bounds):  # the usual case, where the clamp changes nothing
         return logvar
     refuse_nan("logvar", logvar)
     bounded: Tensor = _Bound.apply(logvar, bounds.low, bounds.high)
@@ -83,7 +81,7 @@ def bound_logvar(logvar: Float[Tensor, "*shape"], bounds: LogvarBounds = LogvarB
 
 
 def logvar_of(variance: float, epsilon: float = 1e-8) -> float:
-    """ln(variance + epsilon): the log-variance of a variance that may be zero, as that of constant images is."""
+    """ln(variance + epsilon), finite for a variance of zero, such as that of constant images."""
     return math.log(variance + epsilon)
 
 
@@ -92,7 +90,7 @@ class DiagonalNormal:
 
     Args:
         mean: of each latent.
-        logvar: the natural logarithm of each variance, as the encoder gives it, unbounded.
+        logvar: the natural logarithm of each variance, as the encoder returns it, unbounded.
         bounds: of the log-variance.
 
     Raises:
@@ -110,14 +108,15 @@ class DiagonalNormal:
     ) -> None:
         refuse_nan("mean", mean)
         self.mean = mean
+        self.unbounded_logvar = logvar
         self.logvar = bound_logvar(logvar, bounds)
         self.bounds = bounds
 
     def rsample(self, noise: Float[Tensor, "*samples latent"]) -> Float[Tensor, "*samples latent"]:
-        """The sample mean + sigma * noise, through which gradients flow (Kingma & Welling, 2014, Section 2.4).
+        """The reparametrised sample mean + sigma * noise (Kingma & Welling, 2014, Section 2.4).
 
         Args:
-            noise: standard normal, of the mean's shape or with more axes in front.
+            noise: standard normal, of the mean's shape or with sample axes in front.
         """
         return self.mean + torch.exp(0.5 * self.logvar) * noise
 
@@ -135,17 +134,16 @@ class DiagonalNormal:
         return kl_to_standard_normal_terms(self.mean, self.logvar)
 
     def saturated(self) -> Bool[Tensor, "*batch latent"]:
-        """Where the log-variance sits on a bound, so that the encoder asked for it or for more."""
+        """Where the log-variance is at a bound: the encoder returned the bound or a value beyond it."""
         return (self.logvar <= self.bounds.low) | (self.logvar >= self.bounds.high)
 
 
 class _BernoulliLogProb(torch.autograd.Function):
-    """The sum over pixels of x * logits - softplus(logits), with the gradient written down: x - sigmoid(logits).
+    """The sum over pixels of x * logits - softplus(logits). The gradient with respect to the logits is x - p.
 
-    torch's softplus and binary_cross_entropy_with_logits are scalar code on a CPU and would take a seventh of a
-    training step; relu(a) - ln max(p, 1 - p) with p = sigmoid(a) is the same function out of vectorised pieces, and p
-    is needed for the gradient anyway. Numbers from 1/2 to 1 can be multiplied before the logarithm is taken, which is
-    the dearest piece: the product of up to 112, four rows of MNIST, is 2^-112 at least, no denormal in float32.
+    `binary_cross_entropy_with_logits` is not vectorised on a CPU. This is: with p = sigmoid(a), softplus(a) is
+    relu(a) - ln max(p, 1 - p), and the gradient needs p as well. The logarithm is the slowest part, so it is taken of
+    products of up to 112 factors. Each factor is at least 1/2, so no product is denormal in float32.
     """
 
     @staticmethod
@@ -164,7 +162,7 @@ class _BernoulliLogProb(torch.autograd.Function):
 
 
 class Bernoulli:
-    """Independent pixels that are 0 or 1, given by their logits. Grey x in [0, 1] is accepted, as a cross-entropy.
+    """Independent pixels that are 0 or 1, given by their logits. For grey x in [0, 1] it is the cross-entropy.
 
     Args:
         logits: ln(p / (1 - p)) of each pixel; the first axis is the image.
@@ -179,15 +177,15 @@ class Bernoulli:
         return self.logits.sigmoid()
 
     def log_prob(self, x: Float[Tensor, "batch *pixels"]) -> Float[Tensor, " batch"]:
-        """ln p(x|z), summed over the pixels, in nats. Gradients reach the logits, not `x`."""
+        """ln p(x|z), summed over the pixels, in nats. Differentiable in the logits, not in `x`."""
         log_prob: Tensor = _BernoulliLogProb.apply(self.logits, x)
         return log_prob
 
 
 class Gaussian:
-    """Independent real pixels around `mean`, all with the variance exp(logvar).
+    """Independent real pixels with the given means and one variance, exp(logvar).
 
-    A density: its logarithm can be positive, and a distortion below zero is no error.
+    This is a density: its logarithm can be positive, so a distortion can be negative.
 
     Args:
         mean: of each pixel; the first axis is the image.

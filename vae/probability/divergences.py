@@ -3,8 +3,8 @@
 Kullback & Leibler (1951), "On Information and Sufficiency"; the Gaussian forms as in Kingma & Welling (2014),
 "Auto-Encoding Variational Bayes", Appendix B.
 
-A divergence has four properties, each of them a test: KL(P||Q) >= 0; it is zero only where P = Q; KL(P||Q) is not
-KL(Q||P); and it keeps no triangle inequality, so it is no distance.
+The tests check four properties: KL(P||Q) >= 0. It is zero only if P = Q. It is not symmetric. It does not satisfy the
+triangle inequality, so it is not a metric.
 """
 
 from typing import NamedTuple
@@ -20,10 +20,10 @@ def entropy(p: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
     r"""Entropy of a discrete distribution, H(P) = -\sum_i p_i \ln p_i = \ln n - KL(P || uniform), in nats.
 
     Raises:
-        ValueError: `p` is no distribution over its last axis.
+        ValueError: `p` is not a distribution over its last axis.
 
     Example:
-        >>> entropy(torch.full((4,), 0.25)).exp()  # a fair choice among four
+        >>> entropy(torch.full((4,), 0.25)).exp()  # of a uniform choice among four: 4
         tensor(4.)
     """
     _refuse_non_distribution("p", p)
@@ -31,10 +31,10 @@ def entropy(p: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
 
 
 def cross_entropy(p: Float[Tensor, "*batch n"], q: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
-    r"""Cross-entropy H(P, Q) = -\sum_i p_i \ln q_i = H(P) + KL(P || Q), in nats: the price of P coded as if it were Q.
+    r"""Cross-entropy H(P, Q) = -\sum_i p_i \ln q_i = H(P) + KL(P || Q), in nats.
 
     Raises:
-        ValueError: `p` or `q` is no distribution over its last axis.
+        ValueError: `p` or `q` is not a distribution over its last axis.
     """
     _refuse_non_distribution("p", p)
     _refuse_non_distribution("q", q)
@@ -44,10 +44,10 @@ def cross_entropy(p: Float[Tensor, "*batch n"], q: Float[Tensor, "*batch n"]) ->
 def kl_categorical(p: Float[Tensor, "*batch n"], q: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
     r"""KL(P || Q) = \sum_i p_i \ln (p_i / q_i) of two discrete distributions, in nats.
 
-    Infinite where Q excludes what P allows. An outcome that P excludes adds nothing (0 ln 0 = 0).
+    Infinite if an outcome has probability zero under Q but not under P. Outcomes with p_i = 0 add nothing.
 
     Raises:
-        ValueError: `p` or `q` is no distribution over its last axis.
+        ValueError: `p` or `q` is not a distribution over its last axis.
 
     Example:
         >>> kl_categorical(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5]))  # one bit, in nats
@@ -62,7 +62,7 @@ def mutual_information(joint: Float[Tensor, "*batch x z"]) -> Float[Tensor, "*ba
     r"""I(X; Z) = KL(p(x, z) || p(x) p(z)) of a discrete joint distribution, in nats.
 
     Raises:
-        ValueError: `joint` is no distribution over its last two axes.
+        ValueError: `joint` is not a distribution over its last two axes.
     """
     product = joint.sum(-1, keepdim=True) * joint.sum(-2, keepdim=True)
     return kl_categorical(joint.flatten(-2), product.flatten(-2))
@@ -83,16 +83,13 @@ def kl_normal(
         NonFiniteError: an argument holds NaN.
         torch.linalg.LinAlgError: a covariance is not positive definite.
     """
-    for name, value in (
-        ("mean_q", mean_q),
-        ("covariance_q", covariance_q),
-        ("mean_p", mean_p),
-        ("covariance_p", covariance_p),
-    ):
-        refuse_nan(name, value)
+    refuse_nan("mean_q", mean_q)
+    refuse_nan("covariance_q", covariance_q)
+    refuse_nan("mean_p", mean_p)
+    refuse_nan("covariance_p", covariance_p)
     root_q = torch.linalg.cholesky(covariance_q)
     root_p = torch.linalg.cholesky(covariance_p)
-    # Sigma_p^-1 is never formed: with Sigma = L L^T, the trace and the distance are squared norms of solutions.
+    # With Sigma = L L^T the trace and the distance are squared norms, and Sigma_p need not be inverted.
     scaled_root = torch.linalg.solve_triangular(root_p, root_q, upper=False)
     scaled_step = torch.linalg.solve_triangular(root_p, (mean_p - mean_q).unsqueeze(-1), upper=False)
     trace = scaled_root.square().sum((-2, -1))
@@ -109,25 +106,25 @@ def kl_to_standard_normal(
 
     .. math:: \frac{1}{2} \left[ \sigma^2 + \mu^2 - 1 - \ln \sigma^2 \right]
 
-    Kingma & Welling (2014), Appendix B. `exp(logvar) - 1` is taken by `expm1`: written as it stands it loses every
-    digit near the prior (3 times too large at logvar = 1e-4 in float32).
+    Kingma & Welling (2014), Appendix B. Near the prior, `exp(logvar) - 1` would lose all its digits in float32;
+    `expm1` does not.
 
     Raises:
         NonFiniteError: `mean` or `logvar` holds NaN.
     """
     kl = 0.5 * (mean.square() + (torch.expm1(logvar) - logvar))
-    if holds_nan(kl):  # only then is it worth while to ask which
+    if holds_nan(kl):  # one check instead of two; then find out which argument it was
         refuse_nan("mean", mean)
         refuse_nan("logvar", logvar)
     return kl
 
 
 class KLTerms(NamedTuple):
-    """The rate of each latent, taken apart, in nats. The three sum to the KL, and all are zero at the prior."""
+    """The three terms of the rate of each latent, in nats. They sum to the KL; each is zero at the prior."""
 
-    variance: Float[Tensor, "*batch latent"]  # (sigma^2 - 1) / 2: wide posteriors cost
-    mean: Float[Tensor, "*batch latent"]  # mu^2 / 2: means far from the origin cost
-    logvar: Float[Tensor, "*batch latent"]  # -ln(sigma^2) / 2: narrow posteriors cost
+    variance: Float[Tensor, "*batch latent"]  # (sigma^2 - 1) / 2: penalises wide posteriors
+    mean: Float[Tensor, "*batch latent"]  # mu^2 / 2: penalises means far from the origin
+    logvar: Float[Tensor, "*batch latent"]  # -ln(sigma^2) / 2: penalises narrow posteriors
 
 
 def kl_to_standard_normal_terms(

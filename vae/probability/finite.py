@@ -1,4 +1,4 @@
-"""Checks that numbers are finite and in range, where asking does not stall a device."""
+"""Checks for NaN and for values out of range. They read values on the CPU only: on an accelerator they would wait."""
 
 import math
 
@@ -7,11 +7,11 @@ from torch import Tensor
 
 
 class NonFiniteError(ValueError):
-    """NaN, or infinity, where only a number has a meaning. Its text is one line."""
+    """A value is NaN or infinite where a finite number is needed. Its text is one line."""
 
 
 def refuse_nan(name: str, value: Tensor) -> None:
-    """Raise where `value` holds NaN, which every bound and clamp would let through.
+    """Raise if `value` holds NaN. `clamp` would pass NaN on.
 
     Raises:
         NonFiniteError: `value` holds NaN.
@@ -24,21 +24,19 @@ def refuse_nan(name: str, value: Tensor) -> None:
 
 
 def holds_nan(value: Tensor) -> bool:
-    """Whether an entry is NaN. Where the values are not at hand it is not asked: there the loop looks at the loss."""
-    if not at_hand(value):
-        return False
-    # One sum is NaN exactly where an entry is, or where inf meets -inf: cheaper than a mask, so it is asked first.
-    return math.isnan(value.detach().sum()) and bool(value.isnan().any())
-
-
-def at_hand(value: Tensor) -> bool:
-    """Whether a value can be looked at: on an accelerator, and in a compiled graph, that would stall every step."""
-    return value.device.type == "cpu" and not torch.compiler.is_compiling()
+    """Whether an entry is NaN. False for a tensor that is not checked; the training loop checks the loss as well."""
+    # The sum is NaN if an entry is, or if inf meets -inf. It needs no mask, so it is computed first.
+    return _checked_here(value) and math.isnan(value.detach().sum()) and bool(value.isnan().any())
 
 
 def all_inside(value: Tensor, low: float, high: float) -> bool:
-    """Whether all entries are known to lie within [low, high]; never where one is NaN, or cannot be looked at."""
-    if not at_hand(value) or value.numel() == 0:
+    """Whether all entries are known to lie in [low, high]. False for NaN and for a tensor that is not checked."""
+    if not _checked_here(value) or value.numel() == 0:
         return False
     smallest, largest = value.detach().aminmax()
-    return low <= float(smallest) and float(largest) <= high  # both are NaN where an entry is
+    return low <= float(smallest) and float(largest) <= high  # both are NaN if an entry is
+
+
+def _checked_here(value: Tensor) -> bool:
+    """Reading a value on an accelerator waits for the device; in a compiled graph it splits the graph."""
+    return value.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -20,13 +20,13 @@ from vae.measures.evaluation import elbo_numbers, encode_images
 from vae.objectives import Objective, schedules_of
 from vae.objectives.optimizers import set_learning_rate
 from vae.objectives.schedules import Schedule, Unfinished, unfinished
-from vae.objectives.terms import elbo_terms, settled
+from vae.objectives.terms import settled
 from vae.probability.finite import NonFiniteError
 from vae.run.signals import StopNow
 from vae.run.tracking import Progress, Tracker
 from vae.training import monitoring
 from vae.training.state import REMEDY, Sums, TrainState, means, write_state
-from vae.training.step import ElboTerms, StepNumbers, backpropagate, descend
+from vae.training.step import StepNumbers, TermsOfStep, backpropagate, descend, terms_of_step
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Options:
     evaluate_every_epochs: int = 1  # besides the last
     save_every_steps: int | None = None  # besides the end of each epoch
     save_every_seconds: float | None = None
-    elbo_terms: ElboTerms = elbo_terms  # or the same, compiled
+    terms_of_step: TermsOfStep = terms_of_step  # or the same, compiled
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def train_step(
     """One step down the gradient of the loss."""
     state.optimizer.zero_grad()
     numbers = backpropagate(
-        state.vae, x, objective, state.step, state.generator, bf16=options.bf16, elbo_terms=options.elbo_terms
+        state.vae, x, objective, state.step, state.generator, bf16=options.bf16, terms_of_step=options.terms_of_step
     )
     set_learning_rate(state.optimizer, options.learning_rate(state.step))
     descend(state.vae, state.optimizer, options.gradient_norm_limit)

@@ -21,6 +21,7 @@ from vae.measures.evaluation import (
     weighed,
 )
 from vae.model.vae import VAE
+from vae.probability.prior import standard_normal
 from vae.run.tracking import Tracker
 
 CHARTS = {
@@ -106,11 +107,11 @@ def draw_figures(vae: VAE, images: ImageSet, encoding: Encoding, weight: float) 
     few = images.first(RECONSTRUCTED)
     x = few.batch(torch.arange(len(few), device=device), generator)
     posterior = vae.encode(x)
-    prior_noise = torch.randn(100, vae.latent_dim, generator=generator, device=device)
+    from_prior = standard_normal((100, vae.latent_dim), generator)
     order = encoding.by_rate
     pictures = {
         "reconstructions": figures.reconstructions(x.cpu(), vae.decode(posterior.mean).mean.cpu()),
-        "samples": figures.samples(vae, prior_noise),
+        "samples": figures.samples(vae, from_prior),
         "traversals": figures.traversals(
             vae,
             posterior.mean[0],

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from vae.model.reset import reset_lost_latents
 from vae.model.vae import VAE
 from vae.objectives import DrawnTerms, Objective, elbo_terms
+from vae.probability.prior import standard_normal
 
-ElboTerms = Callable[[VAE, Tensor, Tensor], DrawnTerms]
+TermsOfStep = Callable[[VAE, Tensor, Tensor], DrawnTerms]
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ class StepNumbers:
     logged: dict[str, Float[Tensor, ""]]
 
 
+def terms_of_step(
+    vae: VAE, x: Float[Tensor, "batch channels height width"], noise: Float[Tensor, "*samples batch latent"]
+) -> DrawnTerms:
+    """`elbo_terms`, after lost latents are reset, which may change the encoder's last bias."""
+    return elbo_terms(vae, x, noise, reset_lost_latents(vae, vae.encode(x)))
+
+
 def backpropagate(
     vae: VAE,
     x: Float[Tensor, "batch channels height width"],
@@ -41,7 +50,7 @@ def backpropagate(
     generator: torch.Generator,
     *,
     bf16: bool = False,
-    elbo_terms: ElboTerms = elbo_terms,
+    terms_of_step: TermsOfStep = terms_of_step,
 ) -> StepNumbers:
     """Add the gradient of the loss to the parameters' `grad`.
 
@@ -52,11 +61,11 @@ def backpropagate(
         step: steps made before this one.
         generator: of the noise of z, and of what the objective draws.
         bf16: compute the networks' matrix multiplications in bfloat16; the loss is in fp32 all the same.
-        elbo_terms: the function of this name, or the same compiled.
+        terms_of_step: the function of this name, or the same compiled.
     """
-    noise = torch.randn(*objective.sample_shape, len(x), vae.latent_dim, generator=generator, device=x.device)
+    noise = standard_normal((*objective.sample_shape, len(x), vae.latent_dim), generator)
     with torch.autocast(x.device.type, dtype=torch.bfloat16) if bf16 else nullcontext():
-        terms = elbo_terms(vae, x, noise)
+        terms = terms_of_step(vae, x, noise)
     terms = replace(terms, generator=generator)
     loss = objective(terms, step)
     loss.backward()
@@ -70,7 +79,7 @@ def descend(vae: nn.Module, optimizer: Optimizer, gradient_norm_limit: float | N
     optimizer.step()
 
 
-def compiled_terms() -> ElboTerms:
-    """`elbo_terms` by torch.compile: encode, sample, decode and the likelihood as one graph for each batch size."""
-    compiled: ElboTerms = torch.compile(elbo_terms, dynamic=False)
+def compiled_terms() -> TermsOfStep:
+    """`terms_of_step` by torch.compile: encode, sample, decode and likelihood are one graph for each batch size."""
+    compiled: TermsOfStep = torch.compile(terms_of_step, dynamic=False)
     return compiled

@@ -12,6 +12,7 @@ from torch import Tensor
 from vae.model.vae import VAE
 from vae.objectives import Objective, elbo_terms
 from vae.objectives.terms import DrawnTerms
+from vae.probability.prior import standard_normal
 from vae.training.state import MEANS
 
 
@@ -37,7 +38,7 @@ def try_objective(objective: Objective, vae: VAE, x: Tensor) -> list[str]:
     """
     vae = copy.deepcopy(vae).train()
     generator = torch.Generator(x.device).manual_seed(0)
-    noise = torch.randn(*objective.sample_shape, len(x), vae.latent_dim, generator=generator, device=x.device)
+    noise = standard_normal((*objective.sample_shape, len(x), vae.latent_dim), generator)
     with kept_generators():
         terms = elbo_terms(vae, x, noise)
         terms = DrawnTerms(**{**vars(terms), "generator": generator})

@@ -12,6 +12,7 @@ import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,15 +20,16 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from vae.app.command_line.composition import Composer, absolute, bare, compose, quoted, register_schema
+from vae.app.command_line.composition import Composer, absolute, bare, compose, container, quoted, register_schema
 from vae.app.command_line.options import UsageError, options_of
 from vae.app.command_line.resuming import changed, resumed
 from vae.app.command_line.sweeping import named
 from vae.app.command_line.wording import one_line, said_by
 from vae.config import ConfigError, Device
+from vae.config.options import FREE
 from vae.run import record
 from vae.run.directory import has_checkpoint, holds_a_run
-from vae.run.record import FREE, Stored, Task, changes
+from vae.run.record import Record, Task, changes
 
 __all__ = ["AGAIN", "MEMBER_OPTION", "Command", "checked", "compose", "register_schema"]
 
@@ -114,7 +116,7 @@ def _checked(arguments: Sequence[str], configs: Path) -> Command:
     if shown:
         same = overrides == options.overrides
         return Command(list(arguments) if same else [*overrides, *flags])
-    _check_devices({Device(task.stored.values["device"]) for task in command.tasks})
+    _check_devices({task.record.config.device for task in command.tasks})
     if command.sweep is not None:
         _check_output(command.sweep, "Set hydra.sweep.dir")
     else:
@@ -141,9 +143,9 @@ def resume_command(
     directory = absolute(run, "resume")
     stored = resumed(Path(run).expanduser(), parsed, composer)
     if shown:
-        sys.stdout.write(OmegaConf.to_yaml(stored.typed()))
+        sys.stdout.write(OmegaConf.to_yaml(container(stored)))
         sys.exit(0)
-    _check_devices({Device(stored.values["device"])})
+    _check_devices({stored.config.device})
     _check_output(directory, "Make it writable, or continue a copy of the run")
     named = any(bare(o) in ("data.path", "data.root", "data") for o in parsed)
     return Command(hydra_words(parsed, options), [Task(directory, stored, may_write_data=named)])
@@ -172,7 +174,7 @@ def sweep_command(
         raise ConfigError("a sweep is -m and values with commas, got another hydra/sweeper. Leave it out")
     sweep = absolute(composer.directory([*members[0], *hydra_overrides], "hydra.sweep.dir"), "hydra.sweep.dir")
     tasks: list[Task] = []
-    taken: dict[Path, Stored] = {}
+    taken: dict[Path, Record] = {}
     for number, member in enumerate(members):
         stored = composer.stored(member)
         place = sweep / composer.directory([*member, *hydra_overrides], "hydra.sweep.subdir", number)
@@ -202,7 +204,7 @@ def sweep_command(
 
 def free_keys(tasks: Sequence[Task]) -> frozenset[str]:
     """The keys in which a member that has begun may differ: the place of its data too, if it is not what is swept."""
-    places = {task.stored.values["data"].get("path") for task in tasks}
+    places = {getattr(task.record.config.data, "path", None) for task in tasks}
     return frozenset(FREE | {"data.path"} if len(places) == 1 else FREE)
 
 
@@ -215,7 +217,7 @@ def member_command(directory: Path, words: Sequence[str], configs: Path) -> Comm
     composer = Composer(configs)
     stored = changed(record.read(directory), composer.parse(words), composer)
     if has_checkpoint(directory):
-        stored = stored.changed(resume=str(directory))
+        stored = replace(stored, config=replace(stored.config, resume=str(directory)))
     return Command([], [Task(directory, stored)], is_member=True)
 
 
@@ -258,10 +260,10 @@ def _check_devices(devices: Iterable[Device]) -> None:
 def _check_member(task: Task, free: Collection[str]) -> None:
     """A member that has begun goes on as it began. One that is damaged fails alone, when its turn comes."""
     try:
-        begun = record.read(task.directory) if holds_a_run(task.directory) else task.stored
+        begun = record.read(task.directory) if holds_a_run(task.directory) else task.record
     except ConfigError:
         return
-    changed_keys = changes(begun, task.stored, free)
+    changed_keys = changes(begun, task.record, free)
     if changed_keys:
         raise ConfigError(
             f"{task.directory} was trained with another configuration: {', '.join(changed_keys)}. "

@@ -21,9 +21,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from vae.app.command_line.wording import near, near_key, said_by
-from vae.config import Config, ConfigError, check_places, rule
+from vae.config import Config, ConfigError, check_places, rule, typed
+from vae.config import plain as plain_values
 from vae.config.options import OPTIONS
-from vae.run.record import Stored, plain
+from vae.run.record import Record
 
 LARGEST_SWEEP = 10_000  # members
 
@@ -49,7 +50,7 @@ def compose(overrides: Sequence[str], configs: Path) -> Config:
     """
     register_schema()
     composer = Composer(configs)
-    return composer.stored(composer.parse(overrides)).config()
+    return composer.stored(composer.parse(overrides)).config
 
 
 class Composer:
@@ -130,7 +131,7 @@ class Composer:
         ]
         return [self.parse(member) for member in product(*choices)]
 
-    def stored(self, overrides: Sequence[Override]) -> Stored:
+    def stored(self, overrides: Sequence[Override]) -> Record:
         """The configuration of one run, every value in its range.
 
         Raises:
@@ -149,7 +150,7 @@ class Composer:
             raise ConfigError(rule_of_key + said_by(error).removesuffix(f" (key {error.full_key})")) from None
         chosen = self.hydra(overrides).runtime.choices
         choices = {str(g): str(o) for g, o in chosen.items() if not str(g).startswith("hydra/") and o is not None}
-        return Stored(choices, with_absolute_paths(values))
+        return Record(choices, typed(choices, with_absolute_paths(values)))
 
     def configured(self, overrides: Sequence[Override]) -> DictConfig:
         """The files and the values as Hydra merges them, without Hydra's own section."""
@@ -231,6 +232,39 @@ class Composer:
             if not is_dataclass(OmegaConf.get_type(config, group)):
                 raise ConfigError(f"{group} must be chosen in a defaults list, as in `override /{group}: ...`")
         return hydra, config
+
+
+def literal(text: str) -> str:
+    r"""A text as OmegaConf reads it back: `${` in it is no reference.
+
+    Example:
+        >>> OmegaConf.create({"path": literal("/tmp/${HOME}")}).path
+        '/tmp/${HOME}'
+    """
+    parts = text.split("${")
+    escaped = [part[: len(part.rstrip("\\"))] + 2 * part[len(part.rstrip("\\")) :] for part in parts[:-1]]
+    return "\\${".join([*escaped, parts[-1]])
+
+
+def _escaped(tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _escaped(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_escaped(value) for value in tree]
+    return literal(tree) if isinstance(tree, str) else tree
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The values of a composed configuration, references resolved."""
+    return cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True, enum_to_str=True))
+
+
+def container(record: Record) -> DictConfig:
+    """The values of a record in OmegaConf's containers, which know the type of each."""
+    schema = OmegaConf.structured(Config)
+    for group, options in OPTIONS.items():
+        schema[group] = OmegaConf.structured(options[record.choices[group]])
+    return cast("DictConfig", OmegaConf.merge(schema, OmegaConf.create(_escaped(plain_values(record.config)))))
 
 
 def named_options(files: Iterable[str]) -> list[str]:

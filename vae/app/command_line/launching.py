@@ -17,10 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vae.app import console
 from vae.app.command_line import Command
+from vae.app.command_line.composition import literal
 from vae.app.command_line.wording import one_line, said_by
 from vae.run.files import set_aside
 from vae.run.names import LOG
-from vae.run.record import Task, literal
+from vae.run.record import Task
 
 NAME = "launch"
 LAUNCH_ERRORS: tuple[type[Exception], ...] = (OSError, HydraException, OmegaConfBaseException)

@@ -8,16 +8,17 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vae.app.command_line.composition import Composer, bare, leaves, set_value, with_absolute_paths
+from vae.app.command_line.composition import Composer, bare, container, leaves, plain, set_value, with_absolute_paths
 from vae.app.command_line.wording import near, said_by
-from vae.config import ConfigError
+from vae.config import ConfigError, typed
+from vae.config.options import FREE
 from vae.run import record
 from vae.run.directory import has_checkpoint
 from vae.run.names import CONFIGURATION, LAST_CHECKPOINT
-from vae.run.record import FREE, Stored, changes, plain
+from vae.run.record import Record, changes
 
 
-def resumed(run: Path, overrides: Sequence[Override], composer: Composer) -> Stored:
+def resumed(run: Path, overrides: Sequence[Override], composer: Composer) -> Record:
     """The configuration with which `run` goes on.
 
     The data may lie elsewhere by now: they are known by their checksum.
@@ -27,14 +28,13 @@ def resumed(run: Path, overrides: Sequence[Override], composer: Composer) -> Sto
     """
     refuse_no_run(run)
     before = record.read(run)
-    before.config()  # every value in its range, before any word is looked at
     after = changed(before, overrides, composer)
     differences = changes(before, after, FREE | {"data.path"})
     if differences:
         raise ConfigError(
             f"resume would change the run's mathematics: {', '.join(differences)}. Start a new run, or drop these"
         )
-    return after.changed(resume=str(run))
+    return replace(after, config=replace(after.config, resume=str(run)))
 
 
 def refuse_no_run(run: Path) -> None:
@@ -52,13 +52,13 @@ def refuse_no_run(run: Path) -> None:
         raise ConfigError(f"resume needs a run with a checkpoint, got {run} without {missing}.{sweep}")
 
 
-def changed(before: Stored, overrides: Sequence[Override], composer: Composer) -> Stored:
+def changed(before: Record, overrides: Sequence[Override], composer: Composer) -> Record:
     """A stored configuration with the values that words give: a group's option as far as it is the same.
 
     Raises:
         ConfigError: an unknown key, a wrong value, or an option that is not the run's.
     """
-    config = before.typed()
+    config = container(before)
     known = leaves(config)
     others = []
     for o in overrides:
@@ -76,6 +76,6 @@ def changed(before: Stored, overrides: Sequence[Override], composer: Composer) -
         )
     try:
         OmegaConf.to_object(config)
-        return replace(before, values=with_absolute_paths(plain(config)))
+        return replace(before, config=typed(before.choices, with_absolute_paths(plain(config))))
     except OmegaConfBaseException as error:
         raise ConfigError(said_by(error)) from None
