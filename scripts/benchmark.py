@@ -31,7 +31,7 @@ from benchmarks.rows import HEADING, Absent, Row, line
 from vae.app.data import build_data
 from vae.app.main import EXPECTED, exit_code
 from vae.run.provenance import revision
-from vae.training.hardware import prepare_torch, uses_onednn
+from vae.training.hardware import cpu, prepare_torch, uses_onednn
 
 Subject = Callable[[Plan], Sequence[Row | Absent]]
 
@@ -83,21 +83,13 @@ def where() -> dict[str, Any]:
     """The revision, the machine and the versions."""
     return {
         "revision": revision(),
-        "machine": processor(),
+        "machine": cpu().get("cpu_name") or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "rivals": rivals.versions(),
         "python": platform.python_version(),
         "fp32 matrix multiplications": "by oneDNN" if uses_onednn() else "by the library that torch chooses",
     }
-
-
-def processor() -> str:
-    """The name of the CPU."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [text.split(":", 1)[1].strip() for text in lines if text.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def measure(names: Sequence[str], plan: Plan) -> dict[str, Sequence[Row | Absent]]:
