@@ -20,7 +20,8 @@ from vae.objectives import (
 from vae.objectives.optimizers import adam
 from vae.objectives.schedules import LinearWarmup
 from vae.run import checkpoint
-from vae.run.tracking import Progress, Tracker
+from vae.run.progress import Progress
+from vae.run.tracking import Tracker
 from vae.training.loop import Options, Training
 from vae.training.state import TrainState, no_sums
 

@@ -224,35 +224,27 @@ def test_no_mutation_of_a_summary_ends_a_report_or_a_table(tmp_path, capsys):
     summary = summary_of(1.0, 0) | {"asked": {"epochs": 7, "early_stopping_epochs": None}}
     scores = summary["disentanglement"]["numbers"]
     summary["disentanglement"]["numbers"] = {name: scores[name] for name in ("mig", "sap")}
-    names = set()
+    names, groups = set(), 0
     for number, text in enumerate(mutations(summary)):
-        # As seeds of few settings: a plot has room for so many.
-        directory = put_run(tmp_path / f"beta={number % 7}.0_seed={number}", None)
+        directory = put_run(tmp_path / f"beta=1.0_seed={number}", None)
         (directory / "summary.json").write_text(text)
         found = read_summary(directory)
         assert found["status"] == "done" or found["error"].startswith("summary.json is damaged: "), text[:300]
         assert directory.name in member_line(directory, found, 20)
+        changed = found["status"] == "done" and found.get("disentanglement") != summary["disentanglement"]
+        groups += changed
+        if changed and groups <= 12:  # a plot has room for so many settings
+            directory = directory.rename(tmp_path / f"beta=1.0_seed=0_batch_size={number}")
+        elif number % 4:
+            shutil.rmtree(directory)
+            continue
         names.add(directory.name)
-    assert len(names) > 400
+    assert number > 400
     statuses = [member.done for member in read_members(tmp_path)]
-    assert 50 < sum(statuses) < len(statuses) - 200
+    assert 40 < sum(statuses) < len(statuses) - 100
+    assert len(grouped_of(tmp_path)) > 8
     conclude(tmp_path, [])
     said = capsys.readouterr().out
     page = (tmp_path / PAGE).read_text(encoding="utf-8").replace("<wbr>", "")
     assert set(rows_of(tmp_path)) == names
     assert all(name in said and name in page for name in names)
-
-
-def test_whatever_a_summary_that_is_accepted_holds_can_be_drawn(tmp_path):
-    summary = summary_of(1.0, 0)
-    summary["disentanglement"]["numbers"] = {"mig": 0.5}
-    for number, text in enumerate(mutations(summary)):
-        directory = tmp_path / f"beta=1.0_seed=0_batch_size={number}"
-        put_run(directory, None)
-        (directory / "summary.json").write_text(text)
-        found = read_summary(directory)
-        same = found["status"] == "unfinished" or found.get("disentanglement") == summary["disentanglement"]
-        if same or len(grouped_of(tmp_path)) > 24:
-            shutil.rmtree(directory)
-    assert len(grouped_of(tmp_path)) > 8
-    page_of(tmp_path)

@@ -4,7 +4,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -95,30 +94,21 @@ def test_training_is_logged_by_steps_validation_by_epochs_and_the_test_at_the_en
     assert server.steps(f"test/{name}") == [LAST_STEP]
 
 
-def test_beta_is_served(server):
+def test_what_is_said_of_a_step_is_served_at_every_logged_one(server):
     assert server.series("train/beta") == [(step, 4.0) for step in LOGGED_STEPS]
-
-
-def test_the_learning_rate_is_served(server):
-    assert server.steps("train/learning_rate") == LOGGED_STEPS
+    for name in ("learning_rate", "gradient_norm", "images_per_second"):
+        assert server.steps(f"train/{name}") == LOGGED_STEPS
+        assert all(value > 0 for value in server.values(f"train/{name}"))
     assert server.values("train/learning_rate") == pytest.approx([1e-3] * len(LOGGED_STEPS))
 
 
-@pytest.mark.parametrize("name", ["gradient_norm", "images_per_second"])
-def test_the_gradient_norm_and_the_speed_are_served(server, name):
-    assert server.steps(f"train/{name}") == LOGGED_STEPS
-    assert all(value > 0 for value in server.values(f"train/{name}"))
-
-
-@pytest.mark.parametrize("name", ["active_units", "active_units_by_rate", "active_units_by_posterior_variance"])
-def test_active_units_are_counted_by_three_definitions(server, name):
-    for split, steps in (("validation", EPOCH_STEPS), ("test", [LAST_STEP])):
-        assert server.series(f"{split}/{name}") == [(step, LATENTS) for step in steps]
-
-
-def test_the_participation_ratio_is_served(server):
-    assert server.steps("validation/participation_ratio") == EPOCH_STEPS
-    assert all(1 <= value <= LATENTS for value in server.values("validation/participation_ratio"))
+def test_what_is_said_of_the_latents_is_served_at_every_epoch(server):
+    for name in ("active_units", "active_units_by_rate", "active_units_by_posterior_variance"):
+        for split, steps in (("validation", EPOCH_STEPS), ("test", [LAST_STEP])):
+            assert server.series(f"{split}/{name}") == [(step, LATENTS) for step in steps]
+    for name, low, high in (("participation_ratio", 1, LATENTS), ("saturated_fraction", 0, 1)):
+        assert server.steps(f"validation/{name}") == EPOCH_STEPS
+        assert all(low <= value <= high for value in server.values(f"validation/{name}"))
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
@@ -128,11 +118,6 @@ def test_the_parts_of_the_rate_are_served_at_the_last_step_and_sum_to_it(server,
     total = sum(server.values(f"{split}/{part}")[-1] for part in parts)
     assert total == pytest.approx(server.values(f"{split}/rate")[-1], rel=1e-4)
     assert 0 < server.values(f"{split}/mutual_information")[-1] <= np.log(10_000) + 1e-4
-
-
-def test_the_fraction_of_saturated_log_variances_is_served(server):
-    assert server.steps("validation/saturated_fraction") == EPOCH_STEPS
-    assert all(0 <= value < 1 for value in server.values("validation/saturated_fraction"))
 
 
 # Latents
@@ -146,19 +131,13 @@ def test_each_latent_has_a_zero_padded_series_of_each_statistic(server, name):
         assert server.steps(tag) == (LOGGED_STEPS if name == "train_kl" else EPOCH_STEPS)
 
 
-def test_the_three_terms_of_the_kl_sum_to_it(server):
+def test_the_three_terms_of_the_kl_sum_to_it_and_its_latents_to_the_rate(server):
     terms = ("kl_variance_term", "kl_mean_term", "kl_logvar_term")
     for latent in range(LATENTS):
         kl, *parts = (np.array(server.values(latent_tags(name)[latent])) for name in ("kl", *terms))
         assert kl == pytest.approx(sum(parts), abs=1e-4)
-
-
-def test_the_kl_of_the_latents_sums_to_the_rate(server):
     total = sum(np.array(server.values(tag)) for tag in latent_tags("kl"))
     assert total == pytest.approx(server.values("validation/rate"), rel=1e-4)
-
-
-def test_the_moments_of_each_latent_are_possible(server):
     for latent in range(LATENTS):
         assert all(value > 0.01 for value in server.values(latent_tags("variance_of_posterior_mean")[latent]))
         assert all(0 < value < 1 for value in server.values(latent_tags("mean_posterior_variance")[latent]))
@@ -190,29 +169,14 @@ def test_custom_charts_show_training_beside_validation(server):
 # Histograms
 
 
-def test_histograms_are_of_mean_logvar_z_and_the_kl_of_each_latent(server):
-    assert server.tags("histograms") == {
-        "posterior/mean",
-        "posterior/logvar",
-        "posterior/z",
-        "posterior/kl",
-    }
-
-
-@pytest.mark.parametrize(
-    ("name", "count"),
-    [
-        ("mean", HISTOGRAM_IMAGES * LATENTS),
-        ("logvar", HISTOGRAM_IMAGES * LATENTS),
-        ("z", HISTOGRAM_IMAGES * LATENTS),
-        ("kl", HISTOGRAM_IMAGES * LATENTS),
-    ],
-)
-def test_a_histogram_counts_its_numbers_at_every_epoch(server, name, count):
-    histograms = server.ask("plugin/histograms/histograms", run=RUN, tag=f"posterior/{name}")
-    assert [step for _, step, _ in histograms] == EPOCH_STEPS
-    for _, _, bins in histograms:
-        assert sum(n for _, _, n in bins) == pytest.approx(count)
+def test_histograms_are_of_mean_logvar_z_and_the_kl_of_each_latent_at_every_epoch(server):
+    names = {f"posterior/{name}" for name in ("mean", "logvar", "z", "kl")}
+    assert server.tags("histograms") == names
+    for tag in names:
+        histograms = server.ask("plugin/histograms/histograms", run=RUN, tag=tag)
+        assert [step for _, step, _ in histograms] == EPOCH_STEPS
+        for _, _, bins in histograms:
+            assert sum(n for _, _, n in bins) == pytest.approx(HISTOGRAM_IMAGES * LATENTS)
 
 
 # Pictures
@@ -231,22 +195,16 @@ PICTURES = {
 GRIDS = {"reconstructions", "samples", "traversals", "manifold"}
 
 
-def test_every_picture_is_served(server):
+@pytest.mark.parametrize(("name", "size"), PICTURES.items())
+def test_a_picture_is_served_of_the_last_epoch_and_is_the_file_in_figures(server, finished_run, name, size):
     assert server.tags("images") == {f"figures/{name}" for name in PICTURES}
-
-
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_served_of_the_last_epoch_and_is_the_file_in_figures(server, finished_run, name):
     pictures = server.pictures(name)
     assert list(pictures) == [LAST_STEP]
     kept = decoded((finished_run / "figures" / f"{name}.png").read_bytes())
     assert np.array_equal(pictures[LAST_STEP], kept)
-
-
-@pytest.mark.parametrize(("name", "size"), [(name, size) for name, size in PICTURES.items() if size])
-def test_a_picture_has_its_size(server, name, size):
     channels = () if name in GRIDS else (3,)  # grey images stay grey
-    assert all(picture.shape == (*size, *channels) for picture in server.pictures(name).values())
+    assert kept.shape[2:] == channels
+    assert size is None or kept.shape[:2] == size
 
 
 def test_reconstructions_have_the_inputs_beside_them(server, validation):
@@ -267,33 +225,22 @@ def test_reconstructions_have_the_inputs_beside_them(server, validation):
 # Projector
 
 
-@pytest.fixture
-def embedding(server) -> dict[str, Any]:
+def test_the_projector_has_a_labelled_point_with_a_thumbnail_for_each_image(server, validation):
+    assert server.ask("plugin/projector/runs") == [RUN]  # and no other run was opened for it
     (info,) = server.ask("plugin/projector/info", run=RUN)["embeddings"]
-    return info
+    assert info["tensorShape"] == [PROJECTED_IMAGES, LATENTS]
 
+    def served(what: str) -> bytes:
+        return server.bytes(f"plugin/projector/{what}", run=RUN, name=info["tensorName"])
 
-def test_the_projector_shows_the_run_without_opening_another(server):
-    assert server.ask("plugin/projector/runs") == [RUN]
-
-
-def test_the_projector_has_a_point_for_each_image(server, embedding):
-    assert embedding["tensorShape"] == [PROJECTED_IMAGES, LATENTS]
-    raw = server.bytes("plugin/projector/tensor", run=RUN, name=embedding["tensorName"])
-    points = np.frombuffer(raw, dtype=np.float32).reshape(PROJECTED_IMAGES, LATENTS)
+    points = np.frombuffer(served("tensor"), dtype=np.float32).reshape(PROJECTED_IMAGES, LATENTS)
     # All validation images have the moments that the scalars show; a part of them has nearly the same.
     moments = [server.values(tag)[-1] for tag in latent_tags("variance_of_posterior_mean")]
     assert points.var(0) == pytest.approx(moments, rel=0.2)
-
-
-def test_the_points_are_labelled(server, embedding, validation):
-    metadata = server.bytes("plugin/projector/metadata", run=RUN, name=embedding["tensorName"]).decode()
-    assert [int(label) for label in metadata.split()] == validation.labels[:PROJECTED_IMAGES].tolist()
-
-
-def test_the_points_have_thumbnails(server, embedding, validation):
-    assert embedding["sprite"]["singleImageDim"] == [28, 28]
-    sprite = decoded(server.bytes("plugin/projector/sprite_image", run=RUN, name=embedding["tensorName"]))
+    labels = [int(label) for label in served("metadata").decode().split()]
+    assert labels == validation.labels[:PROJECTED_IMAGES].tolist()
+    assert info["sprite"]["singleImageDim"] == [28, 28]
+    sprite = decoded(served("sprite_image"))
     side = 23  # of the square that holds 500 images
     assert sprite.shape[:2] == (side * 28, side * 28)
     for number in (0, 1, side, PROJECTED_IMAGES - 1):
@@ -304,16 +251,11 @@ def test_the_points_have_thumbnails(server, embedding, validation):
 # Texts
 
 
-def test_the_configuration_is_served_as_text(server):
-    (entry,) = server.text("configuration")
-    assert "beta: 4.0" in entry["text"]
-    assert "latent_dim: 2" in entry["text"]
-
-
-def test_the_environment_is_served_as_text(server, finished_run):
-    (entry,) = server.text("environment")
-    for key in json.loads((finished_run / "run.json").read_text()):
-        assert key in entry["text"]
+def test_configuration_and_environment_are_served_as_text(server, finished_run):
+    (configuration,), (environment,) = server.text("configuration"), server.text("environment")
+    assert "beta: 4.0" in configuration["text"]
+    assert "latent_dim: 2" in configuration["text"]
+    assert all(key in environment["text"] for key in json.loads((finished_run / "run.json").read_text()))
 
 
 def test_a_run_whose_latents_carry_information_raises_no_alarm(server):
@@ -331,31 +273,16 @@ def test_a_run_whose_latents_have_all_collapsed_raises_the_alarm(collapsed, tmp_
 # HParams
 
 
-def test_the_run_is_one_row_of_the_hparams_table_under_its_own_name(server):
+def test_the_run_is_one_row_of_the_hparams_table_with_its_values_and_test_numbers(server, finished_run):
     (group,) = server.session_groups()
     (session,) = group["sessions"]
-    assert session["name"] == RUN
-    assert session["status"] == "STATUS_SUCCESS"
-
-
-def test_the_row_has_the_hyperparameters_of_the_run(server):
-    (group,) = server.session_groups()
-    hyperparameters = group["hparams"]
-    assert hyperparameters["beta"] == 4.0
-    assert hyperparameters["seed"] == 0.0
-    assert hyperparameters["model.latent_dim"] == 2.0
-    assert hyperparameters["data.name"] == "MNIST"
-
-
-def test_the_row_has_the_numbers_of_the_test_set(server, finished_run):
-    (group,) = server.session_groups()
+    assert (session["name"], session["status"]) == (RUN, "STATUS_SUCCESS")
+    expected = {"beta": 4.0, "seed": 0.0, "model.latent_dim": 2.0, "data.name": "MNIST"}
+    assert {key: group["hparams"][key] for key in expected} == expected
     metrics = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
     test = json.loads((finished_run / "summary.json").read_text())["test"]
     for name in ("elbo", "distortion", "rate", "loss", "active_units"):
         assert metrics[f"test/{name}"] == pytest.approx(test[name], rel=1e-6)
-
-
-def test_the_hparams_table_offers_beta_and_the_test_elbo_as_columns(server):
     experiment = server.post("plugin/hparams/experiment", {})
     assert {"beta", "seed", "learning_rate"} <= {info["name"] for info in experiment["hparamInfos"]}
     assert "test/elbo" in {info["name"]["tag"] for info in experiment["metricInfos"]}

@@ -1,6 +1,6 @@
 """What a run writes of its numbers: metrics.jsonl, event files, the progress bar, and JSON that survives a failure."""
 
-import fcntl
+import io
 import json
 import logging
 import math
@@ -24,10 +24,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from vae.run import progress as progress_room
 from vae.run import tracking
 from vae.run.files import write_json
+from vae.run.metrics import read_metrics
+from vae.run.names import METRICS
+from vae.run.progress import Progress
 from vae.run.summary import read_summary
-from vae.run.tracking import METRICS, Progress, Tracker, latent_tag, read_metrics
+from vae.run.tracking import Tracker, latent_tag
 
 
 def lines(directory: Path) -> list[dict[str, float]]:
@@ -75,18 +79,14 @@ def test_each_number_is_on_the_line_of_its_step(tmp_path):
     ]
 
 
-def test_a_real_run_writes_one_object_a_line_whose_steps_never_go_back(finished_run):
-    steps = [line["step"] for line in lines(finished_run)]
+def test_a_real_run_writes_one_object_a_line_whose_steps_never_go_back_and_no_number_twice(finished_run):
+    found = lines(finished_run)
+    steps = [line["step"] for line in found]
     assert steps == sorted(steps)
     assert set(steps) == set(range(20, 201, 20))
-    assert all(
-        len(line) > 1 and all(isinstance(number, int | float) for number in line.values())
-        for line in lines(finished_run)
-    )
-
-
-def test_a_real_run_logs_no_number_twice(finished_run):
-    logged = [(line["step"], tag) for line in lines(finished_run) for tag in line if tag != "step"]
+    assert all(len(line) > 1 for line in found)
+    assert all(isinstance(number, int | float) for line in found for number in line.values())
+    logged = [(line["step"], tag) for line in found for tag in line if tag != "step"]
     assert len(logged) == len(set(logged))
 
 
@@ -95,21 +95,38 @@ def test_numbers_keep_all_their_digits(tmp_path):
     assert [line["a"] for line in lines(tmp_path)] == [1 / 3, 1e-300]
 
 
-def test_what_was_flushed_is_on_disk_before_the_run_ends(tmp_path):
+def test_what_was_flushed_is_on_disk_before_the_run_ends(tmp_path, monkeypatch):
+    synced = []
     with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
         tracker.scalars({"a": 1.0}, 1)
-        tracker.flush()
+        with monkeypatch.context() as patched:
+            patched.setattr("os.fsync", lambda number: synced.append(os.readlink(f"/proc/self/fd/{number}")))
+            tracker.flush()
         assert lines(tmp_path) == [{"step": 1, "a": 1.0}]
         assert points(tmp_path, "a") == [(1, 1.0)]
+    assert synced == [str(tmp_path / METRICS)]
 
 
 # A continued run
 
 
-def test_a_continued_run_drops_the_lines_of_later_steps_and_keeps_the_earlier(tmp_path):
-    track(tmp_path, 0, {10: 1.0, 20: 2.0, 30: 3.0})
-    track(tmp_path, 20, {30: 3.5})
-    assert lines(tmp_path) == [{"step": 10, "a": 1.0}, {"step": 20, "a": 2.0}, {"step": 30, "a": 3.5}]
+# The step that a run is resumed from was logged before it was saved, and is not logged again.
+PARTS = {
+    "once": (
+        [(0, {10: 1.0, 20: 2.0, 30: 3.0, 40: 4.0}), (20, {30: 3.5, 40: 4.5})],
+        {10: 1.0, 20: 2.0, 30: 3.5, 40: 4.5},
+    ),
+    "from the start": ([(0, {10: 1.0}), (0, {10: 1.5})], {10: 1.5}),
+    "twice": ([(0, {10: 1.0, 20: 2.0}), (10, {20: 2.5, 30: 3.5}), (20, {30: 3.75})], {10: 1.0, 20: 2.5, 30: 3.75}),
+}
+
+
+@pytest.mark.parametrize("parts", PARTS)
+def test_each_step_of_a_continued_run_is_there_and_shown_once(tmp_path, parts):
+    for first_step, values in PARTS[parts][0]:
+        track(tmp_path, first_step, values)
+    assert lines(tmp_path) == [{"step": step, "a": value} for step, value in PARTS[parts][1].items()]
+    assert points(tmp_path, "a") == list(PARTS[parts][1].items())
 
 
 @pytest.mark.parametrize("cut", ['{"step": 3', '{"step": 30, "a', '{"step": 30, "a": 3.0', "{"])
@@ -121,28 +138,6 @@ def test_a_half_written_last_line_is_dropped(tmp_path, cut):
     assert lines(tmp_path) == [{"step": 10, "a": 1.0}, {"step": 20, "a": 2.0}, {"step": 30, "a": 3.5}]
 
 
-def test_a_run_continued_from_its_first_step_starts_over(tmp_path):
-    track(tmp_path, 0, {10: 1.0})
-    track(tmp_path, 0, {10: 1.5})
-    assert lines(tmp_path) == [{"step": 10, "a": 1.5}]
-    assert points(tmp_path, "a") == [(10, 1.5)]
-
-
-def test_tensorboard_shows_each_step_of_a_continued_run_once_and_loses_none(tmp_path):
-    track(tmp_path, 0, {10: 1.0, 20: 2.0, 30: 3.0, 40: 4.0})
-    track(tmp_path, 20, {30: 3.5, 40: 4.5})
-    # The step that the run continues from was measured before it was saved, and is not measured again.
-    assert points(tmp_path, "a") == [(10, 1.0), (20, 2.0), (30, 3.5), (40, 4.5)]
-    assert points(tmp_path, "a") == [(line["step"], line["a"]) for line in lines(tmp_path)]
-
-
-def test_a_run_continued_twice_shows_each_step_once(tmp_path):
-    track(tmp_path, 0, {10: 1.0, 20: 2.0})
-    track(tmp_path, 10, {20: 2.5, 30: 3.5})
-    track(tmp_path, 20, {30: 3.75})
-    assert points(tmp_path, "a") == [(10, 1.0), (20, 2.5), (30, 3.75)]
-
-
 # Event files and figures
 
 
@@ -152,28 +147,13 @@ def test_without_tensorboard_there_are_numbers_and_nothing_else(tmp_path):
         everything(tmp_path / folder, tensorboard=tensorboard)
     assert [path.name for path in (tmp_path / "without").iterdir()] == [METRICS]
     assert lines(tmp_path / "without") == lines(tmp_path / "with")
-
-
-def test_with_tensorboard_the_run_has_its_event_files_in_its_own_folder_and_its_figures(tmp_path):
-    everything(tmp_path, tensorboard=True)
-    found = list(tmp_path.rglob("events.out.tfevents.*"))
-    assert {path.parent for path in found} == {tmp_path}  # one below would be another run
+    found = list((tmp_path / "with").rglob("events.out.tfevents.*"))
+    assert {path.parent for path in found} == {tmp_path / "with"}  # one below would be another run
     assert sorted(path.suffix == ".hparams" for path in found) == [False, True]
-    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["grey.png"]
-
-
-def test_tensorboard_holds_the_numbers_of_metrics_jsonl(tmp_path):
-    everything(tmp_path, tensorboard=True)
-    numbers = {tag: value for line in lines(tmp_path) for tag, value in line.items() if tag != "step"}
-    assert {tag: points(tmp_path, tag) for tag in events(tmp_path).Tags()["scalars"]} == {
-        tag: [(1, value)] for tag, value in numbers.items()
-    }
-
-
-def test_pictures_are_taken_only_where_they_are_shown(tmp_path):
-    for tensorboard in (True, False):
-        with closing(Tracker(tmp_path, 0, tensorboard=tensorboard)) as tracker:
-            assert tracker.takes_pictures is tensorboard
+    assert [path.name for path in (tmp_path / "with/figures").iterdir()] == ["grey.png"]
+    numbers = {tag: value for line in lines(tmp_path / "with") for tag, value in line.items() if tag != "step"}
+    shown = {tag: points(tmp_path / "with", tag) for tag in events(tmp_path / "with").Tags()["scalars"]}
+    assert shown == {tag: [(1, value)] for tag, value in numbers.items()}
 
 
 # Tags
@@ -249,7 +229,7 @@ def test_without_a_terminal_only_the_line_of_the_epoch_is_said(capfd, caplog):
 
 def test_without_a_bar_a_long_epoch_says_where_it_is_now_and_then(monkeypatch, caplog):
     now = 0.0
-    monkeypatch.setattr(tracking.time, "monotonic", lambda: now)
+    monkeypatch.setattr(progress_room.time, "monotonic", lambda: now)
     progress = Progress(100_000, 0, shown=False)
     with caplog.at_level(logging.INFO):
         for step in range(1_000, 9_000, 1_000):
@@ -266,7 +246,7 @@ def test_without_a_bar_a_long_epoch_says_where_it_is_now_and_then(monkeypatch, c
 def on_a_terminal(*words: str) -> str:
     """What `python WORDS` writes to a terminal of 160 columns."""
     outer, inner = pty.openpty()
-    fcntl.ioctl(inner, termios.TIOCSWINSZ, b"\x18\x00\xa0\x00" + b"\x00" * 4)
+    termios.tcsetwinsize(inner, (24, 160))
     said = b""
     with subprocess.Popen([sys.executable, *words], cwd=ROOT, stdin=inner, stdout=inner, stderr=inner) as process:
         os.close(inner)
@@ -308,19 +288,26 @@ def last_of_each_line(text: str) -> str:
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
-def test_on_a_terminal_the_bar_can_be_hidden():
-    script = (
-        "from vae.run.tracking import Progress\n"
-        "progress = Progress(2, 0, shown=False)\n"
-        "progress.advance(); progress.show(1, {'elbo': -1.0, 'distortion': 1.0, 'rate': 0.0}); progress.close()\n"
-        "print('done')"
-    )
-    assert on_a_terminal("-c", script).split() == ["done"]
+def bar_of(monkeypatch, steps: int, done: int, *, shown: bool) -> str:
+    """What a progress that ends after one step writes to a terminal."""
+    outer, inner = pty.openpty()
+    termios.tcsetwinsize(inner, (24, 160))
+    with os.fdopen(inner, "w") as terminal, monkeypatch.context() as patched:
+        patched.setattr("sys.stderr", terminal)
+        progress = Progress(steps, done, shown=shown)
+        progress.advance()
+        progress.show(1, MEANS)
+        progress.close()
+        terminal.write("end")
+        terminal.flush()
+        said = os.read(outer, 65536).decode()
+    os.close(outer)
+    return said
 
 
-def test_the_bar_of_a_continued_run_starts_where_it_was():
-    script = "from vae.run.tracking import Progress\nProgress(100, 40, shown=True).close()"
-    assert "40/100" in on_a_terminal("-c", script)
+def test_the_bar_of_a_continued_run_starts_where_it_was_and_can_be_hidden(monkeypatch):
+    assert "40/100" in bar_of(monkeypatch, 100, 40, shown=True)
+    assert bar_of(monkeypatch, 100, 40, shown=False) == "end"
 
 
 # Damage
@@ -382,14 +369,6 @@ def test_a_conclusion_is_not_among_the_lines_that_are_counted(tmp_path):
         assert tracker.lines == 1
     with closing(Tracker(tmp_path, 10, tensorboard=False)) as tracker:
         assert tracker.lines == 1
-
-
-def test_a_flush_reaches_the_disk(tmp_path, monkeypatch):
-    synced = []
-    monkeypatch.setattr("os.fsync", lambda number: synced.append(os.readlink(f"/proc/self/fd/{number}")))
-    with closing(Tracker(tmp_path, 0, tensorboard=False)) as tracker:
-        tracker.flush()
-    assert synced == [str(tmp_path / METRICS)]
 
 
 # Clocks
@@ -477,27 +456,6 @@ def test_a_path_of_bytes_that_are_no_characters_is_shown(tmp_path, caplog):
     assert len(list(directory.glob("events.out.tfevents.*"))) == 2
 
 
-EVERYTHING = """
-import sys; sys.path.insert(0, "tests")
-from pathlib import Path
-from test_tracking import everything
-everything(Path(sys.argv[1]), tensorboard=True)
-"""
-
-
-def test_where_the_locale_knows_ascii_only_all_is_shown(tmp_path):
-    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    directory = tmp_path / "β"
-    directory.mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", EVERYTHING, directory], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "warning" not in done.stderr
-    assert len(list(directory.glob("events.out.tfevents.*"))) == 2
-    assert (directory / "figures/grey.png").exists()
-
-
 def test_an_event_file_in_the_way_of_a_link_is_not_written_through(tmp_path, caplog):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "events.out.tfevents.1.a.1.0.hparams").symlink_to(tmp_path / "mine")
@@ -506,34 +464,26 @@ def test_an_event_file_in_the_way_of_a_link_is_not_written_through(tmp_path, cap
     assert len(caplog.records) == 1
 
 
-@pytest.mark.parametrize("closed", ["sys.stderr.close()", "sys.stderr = None"])
-def test_without_a_stderr_there_is_no_bar(closed):
-    script = (
-        f"import sys\nfrom vae.run.tracking import Progress\n{closed}\nprogress = Progress(2, 0, shown=True)\n"
-        "progress.advance(); progress.show(1, {'elbo': -1.0, 'distortion': 1.0, 'rate': 0.0}); progress.close()\n"
-        "print('done')"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+@pytest.mark.parametrize("stderr", [None, "closed"])
+def test_without_a_stderr_there_is_no_bar(monkeypatch, stderr):
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stderr", closed if stderr else None)
+    progress = Progress(2, 0, shown=True)
+    progress.advance()
+    progress.show(1, MEANS)
+    progress.close()
 
 
 @pytest.mark.parametrize(
-    ("shell", "more"),
-    [
-        ("%s 2>&-", ()),
-        ("%s >&-", ()),
-        ("%s >&- 2>&-", ()),
-        ("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 %s", ()),
-        ("%s", ("logvar_min=79", "logvar_max=80")),
-    ],
-    ids=["no stderr", "no stdout", "neither", "ASCII", "huge codes"],
+    "shell", ["%s logvar_min=79 logvar_max=80 >&- 2>&-", "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 %s"]
 )
-def test_a_run_ends_well_whoever_listens_and_whatever_is_shown(tmp_path, shell, more):
+def test_a_run_ends_well_whoever_listens_and_whatever_is_shown(tmp_path, shell):
     directory = tmp_path / "run"
     pixels = np.random.default_rng(0).integers(0, 256, (200, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "t.npz", images=pixels)
     data = ("data=images", f"data.path={tmp_path}/t.npz", "data.validation_size=40", "data.test_size=40")
-    words = (*data, *more, "model.hidden=[16]", "epochs=1", "threads=1", f"hydra.run.dir={directory}")
+    words = (*data, "model.hidden=[16]", "epochs=1", "threads=1", f"hydra.run.dir={directory}")
     command = shell % shlex.join([sys.executable, "train.py", *words])
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,7 +17,8 @@ from vae.app.data import build_data
 from vae.config import Config
 from vae.data import ImageSet, Splits
 from vae.data.packed import PackedPixels, pack
-from vae.run.tracking import Progress, Tracker
+from vae.run.progress import Progress
+from vae.run.tracking import Tracker
 from vae.training import loop as training
 from vae.training.hardware import emulates_bf16, prepare_torch
 from vae.training.state import means

@@ -37,11 +37,12 @@ from vae.run import record as stored
 from vae.run.directory import BusyError, RunExistsError, has_checkpoint, holds_a_run, locked
 from vae.run.files import relative_to_cwd, remove, write_json
 from vae.run.names import CHECKPOINTS, RUN, SUMMARY
+from vae.run.progress import Progress
 from vae.run.provenance import device_name, provenance
 from vae.run.record import Task
 from vae.run.signals import StopNow, StopRequest
 from vae.run.summary import read_origin, read_summary
-from vae.run.tracking import Progress, Tracker
+from vae.run.tracking import Tracker
 from vae.training.conclusion import asked, conclude, objective_name, parameters
 from vae.training.hardware import emulates_bf16, prepare_torch
 from vae.training.loop import Training, fit, over

@@ -22,8 +22,9 @@ from vae.objectives.optimizers import set_learning_rate
 from vae.objectives.schedules import Schedule, Unfinished, unfinished
 from vae.objectives.terms import settled
 from vae.probability.finite import NonFiniteError
+from vae.run.progress import Progress
 from vae.run.signals import StopNow
-from vae.run.tracking import Progress, Tracker
+from vae.run.tracking import Tracker
 from vae.training import monitoring
 from vae.training.state import REMEDY, Sums, TrainState, means, write_state
 from vae.training.step import StepNumbers, TermsOfStep, backpropagate, descend, terms_of_step

@@ -1,0 +1,92 @@
+"""`metrics.jsonl`: every scalar of a run, one JSON object a line with the step and the numbers by tag."""
+
+import json
+import logging
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from vae.run.files import IrregularFileError, read_regular, set_aside, write_atomically
+from vae.run.names import METRICS
+from vae.run.summary import is_count, is_finite
+
+log = logging.getLogger(__name__)
+
+Line = dict[str, int | float]
+
+
+class MetricsFile:
+    """The `metrics.jsonl` of a run, opened to append. Each line is written when it is added.
+
+    Args:
+        directory: of the run.
+        keep: the lines of an earlier process to keep. The others are dropped, and damaged ones with a warning.
+
+    Attributes:
+        kept: the lines that were kept.
+
+    Raises:
+        OSError: it cannot be read or written.
+    """
+
+    def __init__(self, directory: Path, keep: Callable[[Line], bool]) -> None:
+        path = directory / METRICS
+        self.kept = _keep_lines(path, keep)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        self.file = os.fdopen(os.open(path, flags, 0o666), "a", encoding="utf-8", buffering=1)
+
+    def add(self, values: Mapping[str, float], step: int) -> None:
+        """Add a line. Numbers that are not finite are left out, as JSON has none."""
+        finite = {tag: value for tag, value in values.items() if math.isfinite(value)}
+        self.file.write(json.dumps({"step": step} | finite) + "\n")
+
+    def flush(self) -> None:
+        """Wait until all lines are on the disk, so that a power failure cannot lose them."""
+        os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def read_metrics(path: Path) -> tuple[list[Line], int]:
+    """The lines of a `metrics.jsonl`, and how many damaged ones were left out.
+
+    A last line without an end, as a kill leaves it, does not count as damaged.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+    """
+    *complete, last = read_regular(path).split(b"\n")
+    lines = [_parsed_line(line) for line in complete if line.strip()]
+    found = [line for line in (*lines, _parsed_line(last)) if line is not None]
+    return found, lines.count(None)
+
+
+def _parsed_line(line: bytes) -> Line | None:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    known = isinstance(values, dict) and is_count(values.get("step")) and all(map(is_finite, values.values()))
+    return values if known else None
+
+
+def _keep_lines(path: Path, keep: Callable[[Line], bool]) -> list[Line]:
+    try:
+        if path.is_symlink():
+            raise IrregularFileError(f"{path} is a link")
+        lines, damaged = read_metrics(path)
+    except FileNotFoundError:
+        return []
+    except IrregularFileError:
+        log.warning(f"warning: {METRICS} is not a regular file. It is now {set_aside(path).name}; numbers begin anew")
+        return []
+    if damaged:
+        log.warning(f"warning: {METRICS} had {damaged} damaged lines, which are dropped: the numbers on them are lost")
+    kept = [line for line in lines if keep(line)]
+    content = "".join(json.dumps(line) + "\n" for line in kept).encode()
+    if content != read_regular(path):
+        write_atomically(path, content)
+    return kept
