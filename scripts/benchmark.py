@@ -1,11 +1,6 @@
-"""Speed and memory, beside others and the machine's own limit: `python scripts/benchmark.py`, or `make bench`.
+"""Speed and memory beside other projects: `python scripts/benchmark.py`, or `make bench`.
 
-One table, measured in one run on this machine. What is compared takes turns, and a ratio is the median over the turns:
-a shared machine changes its speed, but not between one epoch and the next. All have the same number of threads.
-
-Denormals are flushed to zero and freed memory is kept in every run of this project: Adam's moments of pixels that are
-never lit decay into denormals, which a CPU multiplies slowly. On AMD CPUs with AVX-512 oneDNN makes its products.
-The others' processes are as they come; their epochs are also measured with all of this.
+Prints one table, measured on this machine. How it is measured, and the limits: scripts/benchmarks/README.md.
 """
 
 import argparse
@@ -36,16 +31,13 @@ from benchmarks.rows import HEADING, Absent, Row, line
 from vae.app.data import build_data
 from vae.app.main import EXPECTED, exit_code
 from vae.run.provenance import revision
-from vae.training.hardware import prepare_torch, uses_onednn
+from vae.training.hardware import cpu, prepare_torch, uses_onednn
 
 Subject = Callable[[Plan], Sequence[Row | Absent]]
 
 SUBJECTS: Mapping[str, tuple[str, Subject]] = {
     "epoch": ("a training epoch, MNIST, 784-400-20-400-784, batch 128, Adam", epochs.rows),
-    "step": (
-        "a train step beside the machine's limit (a byte from core to core and back)",
-        steps.rows,
-    ),
+    "step": ("a train step beside the peak rate of matrix multiplications", steps.rows),
     "logging": ("cost of logging, default run", logging_cost.rows),
     "conv": ("convolutions, random binary images", convolutions.rows),
     "evaluation": ("evaluation", evaluations.rows),
@@ -57,26 +49,25 @@ SUBJECTS: Mapping[str, tuple[str, Subject]] = {
     "recipe": ("two recipes for the VAE of Burda et al. (2016), whole trainings by the time of a step", recipes.rows),
 }
 IN_QUICK = ("epoch", "step", "conv", "evaluation", "first_step")
-WITHOUT_MNIST = {"conv", "scores"}  # their images are drawn here
+WITHOUT_MNIST = {"conv", "scores"}  # they draw their images
 
 
 def main() -> int:
-    """Measure, print the table as it grows, and write JSON if asked."""
+    """Measure, print each subject's rows when they are there, and write JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("subjects", nargs="*", metavar="subject", help=f"of {', '.join(SUBJECTS)} (all)")
-    parser.add_argument("--quick", action="store_true", help="fewer, smaller, shorter: about a minute, rough numbers")
+    parser.add_argument("subjects", nargs="*", metavar="subject", help=f"default all: {', '.join(SUBJECTS)}")
+    parser.add_argument("--quick", action="store_true", help="about a minute: fewer subjects, rough numbers")
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.subjects if name not in SUBJECTS]
     if unknown:
         parser.error(f"unknown subject {unknown[0]}, the subjects are {', '.join(SUBJECTS)}")
-    # Before anything computes, as a run does it: torch's threads take the treatment of denormals from the one that
-    # starts them.
+    # First, as in a run: torch's threads inherit how denormals are treated.
     prepare_torch(ours.configured(["device=cpu"]))
     names = arguments.subjects or (IN_QUICK if arguments.quick else tuple(SUBJECTS))
     try:
         if set(names) - WITHOUT_MNIST:
-            build_data(ours.configured(ours.GREY)).read()  # a first start fetches it, which nothing timed may wait for
+            build_data(ours.configured(ours.GREY)).read()  # downloads it, which must not be timed
     except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         return exit_code(error)
@@ -89,29 +80,20 @@ def main() -> int:
 
 
 def where() -> dict[str, Any]:
-    """The code and the machine."""
+    """The revision, the machine and the versions."""
     return {
         "revision": revision(),
-        "machine": processor(),
+        "machine": cpu().get("cpu_name") or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "rivals": rivals.versions(),
         "python": platform.python_version(),
-        "denormals": "flushed, and freed memory kept, by this project; by others where lent",
-        "products": "in fp32 by oneDNN, the same" if uses_onednn() else "by the library that torch takes",
+        "fp32 matrix multiplications": "by oneDNN" if uses_onednn() else "by the library that torch chooses",
     }
 
 
-def processor() -> str:
-    """What computes, as the operating system calls it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [text.split(":", 1)[1].strip() for text in lines if text.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def measure(names: Sequence[str], plan: Plan) -> dict[str, Sequence[Row | Absent]]:
-    """What was found of each subject, printed as it comes."""
+    """The rows of each subject, printed when they are there."""
     table: dict[str, Sequence[Row | Absent]] = {}
     print(HEADING)
     for name in names:
@@ -123,7 +105,7 @@ def measure(names: Sequence[str], plan: Plan) -> dict[str, Sequence[Row | Absent
 
 
 def as_json(table: Mapping[str, Sequence[Row | Absent]]) -> dict[str, Any]:
-    """The rows by subject, and what is absent."""
+    """The rows by subject, and the lines of what is absent."""
     rows = {name: [row.as_json() for row in found if isinstance(row, Row)] for name, found in table.items()}
     absent = [row.line for found in table.values() for row in found if isinstance(row, Absent)]
     return {"rows": rows, "absent": absent}

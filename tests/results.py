@@ -1,4 +1,4 @@
-"""What a run came to: that which must not depend on who watched it, who started it, or how often it was killed."""
+"""What a run computed, without what depends on time, on logging or on kills."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from vae.run import checkpoint
 from vae.run.names import METRICS
 from vae.run.summary import read_summary
 
-# By a watcher.
+# Parts of a checkpoint that depend on logging and evaluation.
 SEEN = (
     "configuration",
     "epoch_sums",
@@ -26,10 +26,15 @@ SEEN = (
 
 
 def result(run: Path) -> str:
-    """A hash of the weights, the optimiser, the generator and the numbers of the test."""
+    """A hash of weights, optimizer, generator and test numbers."""
     state = checkpoint.load(run / "checkpoints" / "last")
     kept = {name: value for name, value in state.items() if name not in SEEN}
     return hashlib.sha256(b"".join(told({"state": kept, "test": read_summary(run)["test"]}))).hexdigest()
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two trees of tensors, numbers and texts are equal, bit for bit."""
+    return list(told(one)) == list(told(other))
 
 
 def told(tree: Any) -> Iterator[bytes]:
@@ -49,6 +54,6 @@ def told(tree: Any) -> Iterator[bytes]:
 
 
 def logged(run: Path) -> list[dict[str, float]]:
-    """The lines of metrics.jsonl, without the time."""
+    """The lines of metrics.jsonl, without the speed."""
     found = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
     return [{tag: value for tag, value in line.items() if tag != "train/images_per_second"} for line in found]

@@ -1,4 +1,4 @@
-"""What the README tells people to type, typed."""
+"""What the documents tell people to type, typed; where their links lead; what they show of code."""
 
 import re
 import shlex
@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 from command import ROOT, run, run_train
@@ -13,25 +14,38 @@ from command import ROOT, run, run_train
 from vae.app.command_line import checked
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
-COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
+LISTED = subprocess.run(["git", "ls-files", "*README.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+DOCUMENTS = sorted(ROOT / name for name in LISTED.split())
 CONFIGS = ROOT / "configs"
+KINDS = ("make ", "source .venv/bin/activate", "eval ", "python train.py", "python scripts/", "pip install '.[")
+
+
+def commands(document: Path) -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", document.read_text(), flags=re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+COMMANDS = sorted({command for document in DOCUMENTS for command in commands(document)})
+
+
+def test_the_documents_are_found_and_the_readme_is_short():
+    assert len(DOCUMENTS) >= 6
+    assert len(README.splitlines()) <= 160
 
 
 def test_every_command_is_of_a_kind_that_is_tested():
-    kinds = ("make ", "source .venv/bin/activate", "python train.py", "python scripts/", "pip install '.[")
-    assert [command for command in COMMANDS if not command.startswith(kinds)] == []
+    assert [command for command in COMMANDS if not command.startswith(KINDS)] == []
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python train.py")])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python train.py") and "--help" not in c])
 def test_every_training_command_composes(command, monkeypatch, finished_run):
-    words = command.replace("outputs/RUN", str(finished_run))
-    words = shlex.split(words)[2:]
-    monkeypatch.setattr("vae.app.command_line._check_devices", lambda _: None)  # cuda is for those who have it
+    monkeypatch.syspath_prepend(ROOT / "tests" / "examples")  # where my_losses and its like lie
+    words = shlex.split(command.replace("outputs/RUN", str(finished_run)))[2:]
     assert checked(words, CONFIGS)
 
 
-@pytest.mark.parametrize("target", sorted({word for c in COMMANDS for word in re.findall(r"^make (\w+)", c)}))
+@pytest.mark.parametrize("target", sorted({word for c in COMMANDS for word in re.findall(r"^make ([\w-]+)", c)}))
 def test_every_make_target_exists_and_is_described(target):
     described = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert re.search(rf"^  make {target} +\S", described, flags=re.MULTILINE)
@@ -44,13 +58,18 @@ def test_make_help_describes_all_that_is_promised():
     assert named == ["help", "train", "test", "check", "bench", "bench-quick", "board", "sweep", "clean"]
 
 
-def test_the_small_torch_is_asked_for_where_the_readme_says():
-    line = subprocess.run(["make", "-nB", "train", "TORCH=cpu"], cwd=ROOT, capture_output=True, text=True).stdout
-    assert "whl/cpu torch torchvision" in line
-    assert "whl/cpu" not in subprocess.run(["make", "-nB", "train"], cwd=ROOT, capture_output=True, text=True).stdout
+def test_the_small_torch_is_installed_where_it_is_asked_for():
+    def dry_run(*words):
+        return subprocess.run(["make", "-nB", "train", *words], cwd=ROOT, capture_output=True, text=True).stdout
+
+    assert "whl/cpu torch torchvision" in dry_run("TORCH=cpu")
+    assert "whl/cpu" not in dry_run()
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python scripts/")])
+SCRIPTS = ("python scripts/evaluate.py", "python scripts/traverse.py", "python scripts/report.py")
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith(SCRIPTS) and "--samples" not in c])
 def test_every_script_command_runs(command, finished_run, tmp_path):
     shutil.copytree(finished_run, tmp_path / "run")  # traverse.py adds a figure
     words = command.replace("outputs/RUN", str(tmp_path / "run")).replace("outputs/SWEEP", str(tmp_path))
@@ -58,10 +77,39 @@ def test_every_script_command_runs(command, finished_run, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_every_script_that_is_named_exists_and_takes_the_options_that_are_shown():
+    named = {c for c in COMMANDS if c.startswith("python ")}
+    named |= {c for path in DOCUMENTS for c in re.findall(r"`(python [\w/]+\.py[^`]*)`", path.read_text())}
+    for script in {command.split()[1] for command in named}:
+        assert (ROOT / script).exists(), script
+        options = {o for c in named if script in c for o in re.findall(r" (--[a-z]+)", c)} - {"--help"}
+        assert [option for option in options if f'"{option}"' not in (ROOT / script).read_text()] == []
+
+
 def test_the_library_example_runs():
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "import" in block)
     code = example + "\nassert posterior.mean.shape == (16, 20) and loss.ndim == 0; loss.backward()"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+EXAMPLES = re.findall(r"\]\((tests/examples/\w+\.py)\): `([^`]+)`\n\n```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_there_is_an_example_of_each_part_that_can_be_added():
+    assert [Path(path).stem for path, _, _ in EXAMPLES] == ["my_losses", "my_nets", "my_data", "my_metrics"]
+
+
+@pytest.mark.parametrize(("path", "words", "shown"), EXAMPLES, ids=lambda text: text[-20:])
+def test_an_example_is_of_a_short_file_and_its_words_compose(path, words, shown, monkeypatch):
+    lines = (ROOT / path).read_text().splitlines()
+    assert len(lines) <= 25
+    left = iter(lines)
+    missing = [
+        line for line in shown.splitlines() if line.split("  #")[0] not in (one.split("  #")[0] for one in left)
+    ]
+    assert missing == []  # the lines that are shown are in the file, in this order
+    monkeypatch.syspath_prepend(ROOT / "tests" / "examples")
+    assert checked(words.split(), CONFIGS)
 
 
 def test_the_example_of_a_wrong_word_is_what_one_reads():
@@ -73,12 +121,21 @@ def test_the_example_of_a_wrong_word_is_what_one_reads():
 def test_every_extra_that_is_named_exists():
     with (ROOT / "pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
-    named = {name for command in COMMANDS for name in re.findall(r"^pip install '\.\[(\w+)\]'$", command)}
-    assert named == {"parallel", "cluster"}
+    named = {name for path in DOCUMENTS for name in re.findall(r"'\.\[(\w+)\]'", path.read_text())}
+    assert named == {"parallel", "cluster", "bench"}
     assert named <= set(extras)
 
 
-def test_every_link_to_a_file_leads_to_one():
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
-    assert len(links) > 5
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_to_one(document):
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", document.read_text()) if not link.startswith("http")]
+    assert [link for link in links if not (document.parent / link.split("#")[0]).exists()] == []
+
+
+def test_every_proof_of_a_promise_exists():
+    proofs = (ROOT / "tests" / "README.md").read_text()
+    named = set(re.findall(r"tests/[\w/]+\.py", proofs))
+    assert len(named) > 15
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    trials = (ROOT / "tests" / "programs" / "trials.py").read_text()
+    assert [name for name in re.findall(r"trials\.py (\w+)", proofs) if f'    "{name}": (' not in trials] == []

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from kills import same
-from results import logged
+from results import logged, same
 from small_trainings import OBJECTIVES, StopAfter, parameters
 
 from vae.model.burgess import conv_vae

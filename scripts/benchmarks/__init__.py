@@ -1,1 +1,1 @@
-"""What `scripts/benchmark.py` measures: one subject a file. Each gives rows for one table."""
+"""The parts of `python scripts/benchmark.py`, described in README.md."""

@@ -17,18 +17,18 @@ def rows(plan: Plan) -> list[Row | Absent]:
     found: list[Row | Absent] = [*lacking]
     for side in SIDES:
         splits = ours.random_binary(plan.drawn_images, side)
+        name = f"model=conv, {side}x{side}"
         with ours.Runs() as started:
-            words = ("data=sprites", "model=conv", "device=cpu")
             runs = {
-                precision: started.start(ours.configured([*words, f"precision={precision}"]), splits)
+                precision: started.start(
+                    ours.configured(["data=sprites", "model=conv", "device=cpu", f"precision={precision}"]), splits
+                )
                 for precision in ([FP32] if lacking else [FP32, BF16])
             }
             turns = {precision: lambda run=run: ours.epoch(run) for precision, run in runs.items()}
             seconds = take_turns(turns, plan.rounds)
-        found += [
-            Row(f"model=conv, {side}x{side}, {precision}", len(splits.train) / median(taken), "images/s")
-            for precision, taken in seconds.items()
-        ]
+        for precision, taken in seconds.items():
+            found.append(Row(f"{name}, {precision}", len(splits.train) / median(taken), "images/s"))
         if not lacking:
-            found.append(ratio(f"model=conv, {side}x{side}: bf16 over fp32", seconds[FP32], seconds[BF16]))
+            found.append(ratio(f"{name}: bf16 over fp32", seconds[FP32], seconds[BF16]))
     return found

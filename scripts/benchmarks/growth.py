@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from statistics import median
 
 from benchmarks import ours
 from benchmarks.plan import Plan
-from benchmarks.rows import Row, Target
+from benchmarks.rows import Row
 from benchmarks.turns import ratio, take_turns
 from vae.app.data import build_data
 from vae.data import Splits
-from vae.training import loop as training
+from vae.training.loop import Training
 
 BATCH_SIZES = (32, 128, 512, 2048)
 IMAGES = 12_800  # of an epoch, where the number of images is not what grows
@@ -22,44 +23,36 @@ SIDES = (14, 28, 56)
 def rows(plan: Plan) -> list[Row]:
     """The time of an image, and the growth from the first of each series to the others."""
     grey = ours.configured(ours.GREY)
+    few = min(plan.images, IMAGES)
     with ours.Runs() as started:
-        data = {
-            f"{copies}x the data": started.start(grey, copied(ours.GREY, plan.images, copies)) for copies in COPIES
-        }
-        batches = {f"batch of {size}": varied(started, f"batch_size={size}", plan) for size in BATCH_SIZES}
-        latents = {f"{number} latents": varied(started, f"model.latent_dim={number}", plan) for number in LATENTS}
+        data = {f"{copies}x the data": started.start(grey, copied(plan.images, copies)) for copies in COPIES}
+        batches = {f"batch of {n}": started.of_words([*ours.GREY, f"batch_size={n}"], few) for n in BATCH_SIZES}
+        latents = {f"{n} latents": started.of_words([*ours.GREY, f"model.latent_dim={n}"], few) for n in LATENTS}
         drawn = {
             f"{side}x{side} pixels": started.start(grey, ours.random_binary(plan.drawn_images, side)) for side in SIDES
         }
         return [
-            *series(data, plan.rounds, Target(1.05, 1.0, at_most=True)),
-            *series(batches, plan.rounds),
-            *series(latents, plan.rounds),
-            *series(drawn, plan.rounds),
+            *series(data, plan.rounds, limit_of_last=1.05),
+            *(row for runs in (batches, latents, drawn) for row in series(runs, plan.rounds)),
         ]
 
 
-def copied(words: tuple[str, ...], images: int, copies: int) -> Splits:
-    """The first so many training images, several times over."""
-    splits = ours.first_images(build_data(ours.configured(words)).read(), images)
+def copied(images: int, copies: int) -> Splits:
+    """The first training images, several times over."""
+    splits = ours.first_images(build_data(ours.configured(ours.GREY)).read(), images)
     numbers = splits.train.labels.new_tensor(range(len(splits.train))).repeat(copies)
     pixels = splits.train.pixels.index_select(0, numbers)
     return replace(splits, train=replace(splits.train, pixels=pixels, labels=splits.train.labels[numbers]))
 
 
-def varied(started: ours.Runs, word: str, plan: Plan) -> training.Training:
-    """A run that differs from the others in one value."""
-    return started.of_words([*ours.GREY, word], min(plan.images, IMAGES))
-
-
-def series(runs: Mapping[str, training.Training], rounds: int, of_last: Target | None = None) -> list[Row]:
-    """Microseconds an image of each run, and the ratios to the first; `of_last` is the target of the last one's."""
-    turns = {name: lambda run=run: ours.epoch(run) for name, run in runs.items()}
-    images = {name: len(run.splits.train) for name, run in runs.items()}
+def series(runs: Mapping[str, Training], rounds: int, limit_of_last: float | None = None) -> list[Row]:
+    """Microseconds an image of each run, and the ratios to the first."""
+    epochs = take_turns({name: partial(ours.epoch, run) for name, run in runs.items()}, rounds)
     each = {
-        name: [1e6 * seconds / images[name] for seconds in taken] for name, taken in take_turns(turns, rounds).items()
+        name: [1e6 * seconds / len(runs[name].splits.train) for seconds in taken] for name, taken in epochs.items()
     }
     first, *others = each
+    name_of_limit = others[-1] if limit_of_last else None
     return [
         *(Row(f"time of an image, {name}", median(taken), "us") for name, taken in each.items()),
         *(
@@ -67,7 +60,7 @@ def series(runs: Mapping[str, training.Training], rounds: int, of_last: Target |
                 f"time of an image: {name} over {first}",
                 each[name],
                 each[first],
-                of_last if name == others[-1] else None,
+                at_most=limit_of_last if name == name_of_limit else None,
             )
             for name in others
         ),

@@ -1,6 +1,12 @@
-"""A process from its start to its end: how long it takes, and how much memory at most."""
+"""Time and peak memory of other processes.
+
+Also a small program, `python processes.py COMMAND...`, that prints both as JSON. Linux counts the memory of the
+starting process as the child's, and the benchmark's own memory is large. So a small process starts what is measured.
+"""
 
 import json
+import os
+import platform
 import subprocess
 import sys
 import time
@@ -8,20 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.ours import ROOT
-
+ROOT = Path(__file__).resolve().parents[2]
+MAXRSS_BYTES = 1 if platform.system() == "Darwin" else 1024  # the unit of ru_maxrss
 POLL_SECONDS = 0.005
 PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a process took.
-
-    Attributes:
-        seconds: from its start to its end.
-        peak_bytes: of resident memory, of the process or of its largest child.
-    """
+    """What a process took: seconds from start to end, and peak bytes of it or of its largest child."""
 
     seconds: float
     peak_bytes: int
@@ -38,39 +39,27 @@ def run_to_end(command: Sequence[str]) -> Finished:
     Raises:
         CalledProcessError: its exit code is not 0.
     """
-    metered = python("scripts/benchmarks/meter.py", *command)
-    printed = subprocess.run(metered, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-    found = json.loads(printed)
-    if found["code"] != 0:
-        raise subprocess.CalledProcessError(found["code"], list(command))
-    return Finished(found["seconds"], found["bytes"])
+    metered = subprocess.run(python(__file__, *command), cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    return Finished(**json.loads(metered.stdout))
 
 
-def seconds_to_line(command: Sequence[str]) -> float:
-    """The seconds from a process's start to the first line that it prints. It is ended there.
+def seconds_to_text(command: Sequence[str], file: Path, text: str, *, printed: bool = False) -> float:
+    """The seconds from a process's start until `file` holds `text`. The process is killed then.
 
-    Raises:
-        RuntimeError: it ends without one.
-    """
-    started = time.perf_counter()
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        seconds = time.perf_counter() - started
-        process.kill()
-    if not line:
-        raise RuntimeError(f"{' '.join(command)} printed nothing")
-    return seconds
-
-
-def seconds_to_text(command: Sequence[str], file: Path, text: str) -> float:
-    """The seconds from a process's start to the moment when `file` holds `text`. It is ended there.
+    Args:
+        command: what is run.
+        file: that the command writes.
+        text: to wait for.
+        printed: `file` gets what the command prints.
 
     Raises:
-        RuntimeError: it ends, or five minutes pass, without.
+        RuntimeError: the process ends, or five minutes pass, without the text.
     """
     started = time.perf_counter()
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with (
+        Path(file if printed else os.devnull).open("w") as stdout,
+        subprocess.Popen(command, cwd=ROOT, stdout=stdout, stderr=subprocess.DEVNULL) as process,
+    ):
         try:
             while time.perf_counter() - started < PATIENCE_SECONDS and process.poll() is None:
                 if file.exists() and text in file.read_text(encoding="utf-8"):
@@ -79,3 +68,18 @@ def seconds_to_text(command: Sequence[str], file: Path, text: str) -> float:
         finally:
             process.kill()
     raise RuntimeError(f"{' '.join(command)} never wrote {text}")
+
+
+def main() -> int:
+    """Run the command without its output and print what it took. Returns its exit code."""
+    started = time.perf_counter()
+    process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - started
+    print(json.dumps({"seconds": seconds, "peak_bytes": usage.ru_maxrss * MAXRSS_BYTES}))
+    return process.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,8 +1,7 @@
-"""The other projects that train a VAE, where they are installed: `pip install '.[bench]'`."""
+"""The loops that this project is compared with: the tutorial's, and with `pip install '.[bench]'` other projects'."""
 
 import importlib
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -11,58 +10,66 @@ from typing import Protocol, cast
 
 from torch import Tensor, nn
 
-from benchmarks.rows import Target
-
 
 class Loop(Protocol):
-    """A training loop that is taken epoch by epoch."""
+    """A training loop that is run epoch by epoch."""
 
     @property
     def model(self) -> nn.Module:
-        """What it trains."""
+        """The model that it trains."""
         ...
 
     def epoch(self) -> float:
-        """Every image once. The mean loss of the images, in nats."""
+        """Every image once. Returns the mean loss of the images, in nats."""
         ...
 
 
 @dataclass(frozen=True)
 class Rival:
-    """Another project.
+    """Another training loop.
 
     Attributes:
-        name: of the package.
-        module: the file of this folder that drives it.
-        target: what our epoch should be faster by.
+        name: of the loop or its package.
+        package: that must be installed.
+        module: of this folder, whose `start` gives the loop.
+        at_least: the ratio by which our epoch is to be faster.
+        compiled_at_least: the same for our compiled epoch.
     """
 
     name: str
+    package: str
     module: str
-    target: Target
+    at_least: float
+    compiled_at_least: float
+
+    @property
+    def installed(self) -> bool:
+        """Whether its package is there."""
+        return find_spec(self.package) is not None
 
 
+TUTORIAL = Rival("tutorial", "torchvision", "benchmarks.tutorial", 2.0, 2.5)
 RIVALS = (
-    Rival("pythae", "benchmarks.with_pythae", Target(1.5, 2.1)),
-    Rival("disent", "benchmarks.with_disent", Target(2.3, 3.2)),
+    TUTORIAL,
+    Rival("pythae", "pythae", "benchmarks.with_pythae", 1.5, 1.5),
+    Rival("disent", "disent", "benchmarks.with_disent", 2.3, 2.3),
 )
 
 
 def versions() -> str:
-    """The rivals that are installed, for the head of the table."""
-    found = [f"{rival.name} {version(rival.name)}" for rival in RIVALS if why_absent(rival) is None]
-    return ", ".join(found) or "none installed"
+    """The packages of the rivals that are installed, for the head of the table."""
+    return ", ".join(f"{rival.package} {version(rival.package)}" for rival in RIVALS if rival.installed)
 
 
-def why_absent(rival: Rival, installed: Callable[[str], object] = find_spec) -> str | None:
-    """The line to print where a rival is not installed; None where it is."""
-    if installed(rival.name) is not None:
-        return None
-    return f"{rival.name} is not installed: pip install '.[bench]'"
+def load_loop(rival: Rival, images: Tensor, root: Path, folder: Path) -> Loop:
+    """The loop of a rival, in batches of 128, with Adam at 1e-3.
 
-
-def load_loop(rival: Rival, images: Tensor, folder: Path) -> Loop:
-    """Its loop over `images` (images, 1, 28, 28) in [0, 1], batch 128, Adam 1e-3; it may write into `folder`."""
+    Args:
+        rival: whose loop.
+        images: (images, 1, 28, 28) in [0, 1].
+        root: of the files that these images are from, in torchvision's layout.
+        folder: where it may write.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what else one might install for it
-        return cast("Loop", importlib.import_module(rival.module).start(images, folder))
+        warnings.simplefilter("ignore")  # about optional packages
+        return cast("Loop", importlib.import_module(rival.module).start(images, root, folder))

@@ -1,156 +1,86 @@
-"""A training step beside the machine's limit, and what drawing the pixels costs of it.
+"""A training step beside the peak rate of matrix multiplications, and the share of it that draws pixels."""
 
-The share of the limit depends on where the machine's two cores are: with each round goes how far apart they were.
-"""
-
+import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from statistics import median
-from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import ours
-from benchmarks.handover import there_and_back
-from benchmarks.limits import gemm_rate, step_flops
 from benchmarks.plan import Plan
-from benchmarks.rows import Absent, Row, Target
-from benchmarks.turns import seconds_of, take_turns
+from benchmarks.rows import Absent, Row
+from benchmarks.turns import Seconds, ratio, seconds_of, take_turns
 from vae.data.images import epoch_order, sample_bernoulli_fast
 from vae.training import loop as training
 
-IMAGES = 12_800  # enough that a batch is not in the cache
-SHARE = Target(55.0, 70.0)
+IMAGES = 12_800  # more than the caches hold
 COMPILED = ("compile=true",)
+SIDES = (768, 1024, 1536)  # of the square matrices: larger than the caches, small enough to repeat
+REPETITIONS = 8
 
 
 def rows(plan: Plan, compiled: Sequence[str] = COMPILED) -> list[Row | Absent]:
-    """The fraction of the GEMM limit in fp32, also compiled, and in bf16, and the share of dynamic binarisation.
+    """The time of a step in fp32, compiled and in bf16, and the share of dynamic binarisation.
 
     Args:
         plan: how much is measured.
-        compiled: the words by which a run is compiled, tens of seconds.
+        compiled: the overrides that compile a run.
     """
-    with ours.Runs() as started:
-        grey = started.of_words(ours.GREY, IMAGES)
-        flops = step_flops(grey)
-        graph = started.of_words([*ours.GREY, *compiled], IMAGES)
-        drawn = started.of_words(["device=cpu"], IMAGES)
-        return [
-            *beside_the_limit(grey, flops, torch.float32, "fp32", SHARE, plan),
-            *beside_the_limit(graph, flops, torch.float32, "fp32, compiled", SHARE, plan)[1:],
-            *without_the_rest(grey, flops, plan),
-            *in_bf16(started, flops, plan),
-            share_of_drawing(drawn, plan),
-        ]
-
-
-def in_bf16(started: ours.Runs, flops: int, plan: Plan) -> list[Row] | list[Absent]:
-    """The same in bf16, where that is not emulated."""
     lacking = ours.without_bf16()
-    if lacking:
-        return lacking
-    run = started.of_words([*ours.GREY, "precision=bf16"], IMAGES)
-    return beside_the_limit(run, flops, torch.bfloat16, "bf16", None, plan)
+    with ours.Runs() as started:
+        flops = step_flops(started.of_words(ours.GREY, IMAGES))
+        found: list[Row | Absent] = [*lacking]
+        kinds = [("fp32", [], torch.float32), ("fp32, compiled", compiled, torch.float32)]
+        for name, words, dtype in kinds + ([] if lacking else [("bf16", ["precision=bf16"], torch.bfloat16)]):
+            run = started.of_words([*ours.GREY, *words], IMAGES)
+            found += beside_the_peak(name, steps(run, plan.steps), dtype, flops, plan)
+        return [*found, share_of_drawing(started.of_words(["device=cpu"], IMAGES), plan)]
 
 
-def beside_the_limit(
-    run: training.Training, flops: int, dtype: torch.dtype, how: str, target: Target | None, plan: Plan
-) -> list[Row]:
-    """The time that the step's matrix products would take at the peak rate, as a share of the step's time."""
-    burst = steps(run, plan.steps)
-    burst()
-    rates, ways, times = [], [], []
+def beside_the_peak(name: str, burst: Callable[[], None], dtype: torch.dtype, flops: int, plan: Plan) -> list[Row]:
+    """The time of a step, and how much of it the step's matrix multiplications would take at the peak rate."""
+    burst()  # fills caches, and compiles
+    peaks: Seconds = []
+    taken: Seconds = []
     for _ in range(plan.rounds):
-        rates.append(gemm_rate(dtype))
-        ways.append(there_and_back())
-        times.append(seconds_of(burst) / plan.steps)
-    fractions = [100 * flops / rate / taken for rate, taken in zip(rates, times, strict=True)]
+        peaks.append(flops / matmul_rate(dtype))
+        taken.append(seconds_of(burst) / plan.steps)
     return [
-        Row(f"GEMM peak, {how}", median(rates) / 1e9, "GFLOP/s", note=f"best {max(rates) / 1e9:.4g}"),
-        Row(f"train step of {run.options.batch_size} images, {how}", 1e3 * median(times), "ms"),
-        Row(
-            f"train step, {how}: share of the GEMM limit",
-            median(fractions),
-            "%",
-            target,
-            f"{extremes(fractions, ways)}, {flops / 1e6:.4g} MFLOP a step",
-        ),
+        Row(f"peak rate of matrix multiplications, {name}", flops / median(peaks) / 1e9, "GFLOP/s"),
+        Row(f"train step, {name}", 1e3 * median(taken), "ms", note=f"{flops / 1e6:.4g} MFLOP"),
+        ratio(f"train step, {name}: share of the peak rate", peaks, taken, percent=True),
     ]
 
 
-def without_the_rest(run: training.Training, flops: int, plan: Plan) -> list[Row]:
-    """What share of the limit a step could reach if it were its matrix products alone, or these and Adam."""
-    products = products_of(run)
-    adam = run.state.optimizer.step
-    parts: dict[str, Sequence[Callable[[], object]]] = {
-        "products alone": products,
-        "products and Adam": [*products, adam],
-    }
-    found = []
-    for name, calls in parts.items():
-        burst = partial(repeat, calls, plan.steps)
-        burst()
-        ways, fractions = [], []
-        for _ in range(plan.rounds):
-            rate = gemm_rate(torch.float32)
-            ways.append(there_and_back())
-            fractions.append(100 * flops / rate / (seconds_of(burst) / plan.steps))
-        note = extremes(fractions, ways)
-        found.append(Row(f"its {name}, repeated: share of the GEMM limit", median(fractions), "%", note=note))
-    return found
+def matmul_rate(dtype: torch.dtype) -> float:
+    """The peak rate of multiplications of square matrices, in FLOP/s: the best of all sizes and repetitions."""
+    best = 0.0
+    for side in SIDES:
+        a, b = torch.randn(side, side).to(dtype), torch.randn(side, side).to(dtype)
+        out = torch.empty_like(a)
+        for _ in range(1 + REPETITIONS):
+            started = time.perf_counter()
+            torch.mm(a, b, out=out)
+            best = max(best, 2 * side**3 / (time.perf_counter() - started))
+    return best
 
 
-def extremes(values: Sequence[float], ways: Sequence[float]) -> str:
-    """The lowest and the highest round, with a byte's way from core to core and back (in seconds) before each.
+def step_flops(run: training.Training) -> int:
+    """The operations in the matrix multiplications of one training step, forward and backward pass.
 
-    Example:
-        >>> extremes([50.2, 31.9, 32.5], [301e-9, 552e-9, 538e-9])
-        'rounds 31.9 (552 ns) to 50.2 (301 ns)'
+    A multiplication of (m, k) and (k, n) counts as 2 m k n. The step is really made.
     """
-    rounds = sorted(zip(values, ways, strict=True))
-    low, high = (f"{value:.3g} ({1e9 * way:.0f} ns)" for value, way in (rounds[0], rounds[-1]))
-    return f"rounds {low} to {high}"
-
-
-def repeat(calls: Sequence[Callable[[], object]], times: int) -> None:
-    """Make the calls, one after another, so many times; what autograd would record of them is not."""
-    with torch.no_grad():
-        for _ in range(times):
-            for call in calls:
-                call()
-
-
-class Products(TorchDispatchMode):
-    """Keeps the matrix products that are made, to be made again."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.calls: list[Callable[[], object]] = []
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Make the call; keep it if it is a product."""
-        if func.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm):
-            self.calls.append(partial(func, *args, **(kwargs or {})))
-        return func(*args, **(kwargs or {}))
-
-
-def products_of(run: training.Training) -> list[Callable[[], object]]:
-    """The matrix products of one step, forward and backward. The step is really taken."""
-    x = run.splits.train.batch(torch.arange(run.options.batch_size), run.state.generator)
-    with Products() as products:
-        training.train_step(run.state, x, run.objective, run.options)
-    calls: list[Callable[[], object]] = products.calls
-    return calls
+    with FlopCounterMode(display=False) as counter:
+        steps(run, 1)()
+    return int(counter.get_total_flops())
 
 
 def steps(run: training.Training, number: int) -> Callable[[], None]:
-    """A burst of steps as the loop takes them: the batch is taken from the images, in random order, and trained on."""
+    """A function that makes so many training steps, each on the next batch of a random order."""
+    size = run.options.batch_size
     order = epoch_order(len(run.splits.train), seed=0, epoch=0)
-    batches = order[: len(order) // run.options.batch_size * run.options.batch_size].split(run.options.batch_size)
+    batches = order[: len(order) // size * size].split(size)
 
     def burst() -> None:
         run.state.vae.train()
@@ -162,7 +92,7 @@ def steps(run: training.Training, number: int) -> Callable[[], None]:
 
 
 def share_of_drawing(run: training.Training, plan: Plan) -> Row:
-    """The time that the draws of a batch take, as a share of a step's with them."""
+    """The time of drawing a batch's pixels, as a share of a step's."""
     pixels = run.splits.train.pixels.index_select(0, torch.arange(run.options.batch_size))
 
     def draws() -> None:
@@ -170,11 +100,5 @@ def share_of_drawing(run: training.Training, plan: Plan) -> Row:
             sample_bernoulli_fast(pixels, run.state.generator)
 
     seconds = take_turns({"draws": draws, "steps": steps(run, plan.steps)}, plan.rounds)
-    shares = [100 * a / b for a, b in zip(seconds["draws"], seconds["steps"], strict=True)]
-    return Row(
-        "dynamic binarisation: share of the train step",
-        median(shares),
-        "%",
-        Target(8.0, 3.0, at_most=True),
-        f"rounds {min(shares):.3g} to {max(shares):.3g}",
-    )
+    name = "dynamic binarisation: share of the train step"
+    return ratio(name, seconds["draws"], seconds["steps"], at_most=8.0, percent=True)

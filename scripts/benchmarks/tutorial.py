@@ -1,7 +1,7 @@
 """The VAE of tutorials: images one by one through ToTensor, a DataLoader, losses from torch.nn.functional.
 
-Also a program, `python scripts/benchmarks/tutorial.py DATA`: ten epochs as pytorch/examples trains them, each with the
-test loss, one figure of reconstructions and one of samples. It imports nothing of this project.
+Also a program, `python scripts/benchmarks/tutorial.py DATA`: ten epochs as pytorch/examples trains them. Each has a
+test loss, a figure of reconstructions and one of samples. It imports nothing of this project.
 """
 
 import argparse
@@ -29,13 +29,13 @@ class TutorialVAE(nn.Module):
         self.decoder = nn.Sequential(nn.Linear(LATENTS, 400), nn.ReLU(), nn.Linear(400, 784), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The probability of each pixel, and the posterior's mean and log-variance."""
+        """The probability of each pixel, the posterior's mean and its log-variance."""
         mean, logvar = self.encoder(x.view(-1, 784)).chunk(2, 1)
         z = mean + torch.randn_like(mean) * torch.exp(0.5 * logvar)
         return self.decoder(z), mean, logvar
 
 
-def loss_of(model: TutorialVAE, x: Tensor) -> Tensor:
+def loss_of(model: nn.Module, x: Tensor) -> Tensor:
     """The negative ELBO, summed over the batch, in nats."""
     p, mean, logvar = model(x)
     distortion = functional.binary_cross_entropy(p, x.view(-1, 784), reduction="sum")
@@ -48,26 +48,21 @@ class TutorialLoop:
 
     Args:
         root: of the data, in torchvision's layout; nothing is downloaded.
-        images: how many of the training images, the first.
-        batch_size: images a step.
-        learning_rate: of Adam.
-        seed: of weights, order and noise.
+        images: the number of training images, the first of MNIST.
     """
 
-    def __init__(
-        self, root: Path, images: int = 60_000, batch_size: int = 128, learning_rate: float = 1e-3, seed: int = 0
-    ) -> None:
-        torch.manual_seed(seed)
+    def __init__(self, root: Path, images: int = 60_000) -> None:
+        torch.manual_seed(0)
         train = Subset(MNIST(root, train=True, transform=ToTensor()), range(images))
         test = MNIST(root, train=False, transform=ToTensor())
-        self.train_loader = DataLoader(train, batch_size=batch_size, shuffle=True)
-        self.test_loader = DataLoader(test, batch_size=batch_size)
+        self.train_loader = DataLoader(train, batch_size=128, shuffle=True)
+        self.test_loader = DataLoader(test, batch_size=128)
         self.images, self.test_images = images, len(test)
         self.model = TutorialVAE()
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=learning_rate)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
 
     def epoch(self, *, printed: bool = False) -> float:
-        """Every training image once. The mean loss of its images, in nats; its course is printed if asked."""
+        """Every training image once. Returns the mean loss of the images, in nats."""
         self.model.train()
         total = 0.0
         for step, (x, _) in enumerate(self.train_loader):
@@ -82,7 +77,7 @@ class TutorialLoop:
 
     @torch.no_grad()
     def test(self, figure: Path) -> float:
-        """The mean loss of the test images, in nats; the first of them beside their reconstructions."""
+        """The mean loss of the test images, in nats. Writes some of them beside their reconstructions."""
         self.model.eval()
         total = 0.0
         for batch, (x, _) in enumerate(self.test_loader):
@@ -96,6 +91,11 @@ class TutorialLoop:
     def sample(self, figure: Path) -> None:
         """Write 64 images from the prior."""
         save_image(self.model.decoder(torch.randn(64, LATENTS)).view(-1, 1, 28, 28), figure)
+
+
+def start(images: Tensor, root: Path, _folder: Path) -> TutorialLoop:
+    """The loop on the same images, which it reads from the files itself."""
+    return TutorialLoop(root, len(images))
 
 
 def main() -> None:

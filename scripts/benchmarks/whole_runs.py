@@ -1,4 +1,4 @@
-"""Whole processes: from `python train.py` to the final numbers, to the first step, and how much memory that takes."""
+"""Whole processes: from their start to the final numbers, or to the first step, and their peak memory."""
 
 from pathlib import Path
 from statistics import median
@@ -6,16 +6,16 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.ours import GREY, configured
 from benchmarks.plan import Plan
-from benchmarks.processes import Finished, python, run_to_end, seconds_to_line, seconds_to_text
-from benchmarks.rows import Row, Target
+from benchmarks.processes import Finished, python, run_to_end, seconds_to_text
+from benchmarks.rows import Row
 from benchmarks.turns import ratio
 
 PROMISED_EPOCHS = 10  # fewer are mostly start and end
-FIRST_STEP = '"train/loss"'  # in metrics.jsonl, which is written line by line
+FIRST_STEP = '"train/loss"'  # in metrics.jsonl
 
 
 def tutorial_command(epochs: int) -> list[str]:
-    """The tutorial's loop as a process, its denormals left as torch leaves them."""
+    """The loop of tutorials as a process."""
     root = Path(configured(GREY).data.root).expanduser()
     return python("scripts/benchmarks/tutorial.py", str(root), "--epochs", str(epochs))
 
@@ -26,36 +26,36 @@ def our_command(directory: Path, *words: str) -> list[str]:
 
 
 def rows_of_whole_runs(plan: Plan) -> list[Row]:
-    """Training with evaluation, figures and TensorBoard, against the tutorial with its test loss each epoch."""
+    """Training with evaluation, figures and TensorBoard, beside the tutorial with its test loss each epoch."""
     epochs = plan.process_epochs
-    ours: list[Finished] = []
-    tutorials: list[Finished] = []
-    for turn in range(plan.processes):
+    finished: dict[str, list[Finished]] = {"tutorial": [], "this project": []}
+    for _ in range(plan.processes):
         with TemporaryDirectory() as folder:
-            tutorials.append(run_to_end(tutorial_command(epochs)))
-            ours.append(run_to_end(our_command(Path(folder) / f"run{turn}", f"epochs={epochs}")))
-    target = Target(2.0, 2.7) if epochs >= PROMISED_EPOCHS else None
-    of_tutorial, of_ours = ([one.seconds for one in each] for each in (tutorials, ours))
+            finished["tutorial"].append(run_to_end(tutorial_command(epochs)))
+            finished["this project"].append(run_to_end(our_command(Path(folder) / "run", f"epochs={epochs}")))
+    seconds = {name: [each.seconds for each in those] for name, those in finished.items()}
+    limit = 2.0 if epochs >= PROMISED_EPOCHS else None
     return [
-        Row(f"process of {epochs} epochs, tutorial with test losses", median(of_tutorial), "s"),
-        Row(f"process of {epochs} epochs, this project with all it leaves", median(of_ours), "s"),
-        ratio(f"process of {epochs} epochs: times as fast as the tutorial", of_tutorial, of_ours, target),
-        Row("peak memory of the tutorial's process", max(one.peak_bytes for one in tutorials) / 1e9, "GB"),
-        Row("peak memory of this project's process", max(one.peak_bytes for one in ours) / 1e9, "GB"),
+        *(Row(f"process of {epochs} epochs, {name}", median(taken), "s") for name, taken in seconds.items()),
+        ratio(f"process of {epochs} epochs: times as fast as the tutorial", *seconds.values(), at_least=limit),
+        *(
+            Row(f"peak memory of the process, {name}", max(each.peak_bytes for each in those) / 1e9, "GB")
+            for name, those in finished.items()
+        ),
     ]
 
 
 def rows_of_first_steps(plan: Plan) -> list[Row]:
-    """From the start of the process until the first step is taken and its loss written."""
-    ours, tutorials = [], []
-    for turn in range(plan.processes):
+    """From the start of the process until the first step is made and its loss written."""
+    seconds: dict[str, list[float]] = {"tutorial": [], "this project": []}
+    words = ("tracking.log_every_steps=1", "epochs=1")
+    for _ in range(plan.processes):
         with TemporaryDirectory() as name:
-            run = Path(name) / f"run{turn}"
-            tutorials.append(seconds_to_line(tutorial_command(1)))
-            words = ("tracking.log_every_steps=1", "epochs=1")
-            ours.append(seconds_to_text(our_command(run, *words), run / "metrics.jsonl", FIRST_STEP))
+            printed, run = Path(name) / "printed", Path(name) / "run"
+            seconds["tutorial"].append(seconds_to_text(tutorial_command(1), printed, "step", printed=True))
+            metrics = run / "metrics.jsonl"
+            seconds["this project"].append(seconds_to_text(our_command(run, *words), metrics, FIRST_STEP))
     return [
-        Row("time to the first step, tutorial", median(tutorials), "s"),
-        Row("time to the first step, this project", median(ours), "s"),
-        ratio("time to the first step: times as fast as the tutorial", tutorials, ours),
+        *(Row(f"time to the first step, {name}", median(taken), "s") for name, taken in seconds.items()),
+        ratio("time to the first step: times as fast as the tutorial", *seconds.values()),
     ]

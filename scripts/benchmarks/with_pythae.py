@@ -1,6 +1,6 @@
-"""pythae 0.1: its VAE, data set and trainer, as its own pipeline puts them together, on a network of ours.
+"""pythae 0.1: its VAE, data set and trainer, as its own pipeline puts them together, on our network.
 
-Its progress bar, its messages and its copy of the best model after each epoch are left out: they are not training.
+Its progress bar, messages and copies of the best model are left out.
 """
 
 import logging
@@ -18,12 +18,12 @@ LATENTS = 20
 
 
 def hidden(layers: int) -> list[nn.Module]:
-    """So many layers of 400 after one of 400."""
+    """More layers of 400."""
     return [module for _ in range(layers) for module in (nn.Linear(400, 400), nn.ReLU())]
 
 
 class Encoder(BaseEncoder):
-    """784-400-20, twice 20: means and log-variances; or with more latents, and more layers of 400."""
+    """784-400-20 for means and log-variances, or with more latents or more layers."""
 
     def __init__(self, latents: int = LATENTS, layers: int = 1) -> None:
         super().__init__()
@@ -32,13 +32,13 @@ class Encoder(BaseEncoder):
         self.logvar = nn.Linear(400, latents)
 
     def forward(self, x: Tensor) -> ModelOutput:
-        """The posterior."""
+        """Parameters of the posterior, (batch, latents) each."""
         h = self.hidden(x)
         return ModelOutput(embedding=self.mean(h), log_covariance=self.logvar(h))
 
 
 class Decoder(BaseDecoder):
-    """20-400-784, or the like."""
+    """20-400-784, or with more latents or more layers."""
 
     def __init__(self, latents: int = LATENTS, layers: int = 1) -> None:
         super().__init__()
@@ -46,12 +46,12 @@ class Decoder(BaseDecoder):
         self.layers = nn.Sequential(*first, *hidden(layers - 1), *last, nn.Unflatten(1, (1, 28, 28)))
 
     def forward(self, z: Tensor) -> ModelOutput:
-        """The probability of each pixel."""
+        """The probability of each pixel, (batch, 1, 28, 28)."""
         return ModelOutput(reconstruction=self.layers(z))
 
 
 class PythaeLoop:
-    """Its trainer, taken epoch by epoch as its own `train` does."""
+    """Its trainer, epoch by epoch as its own `train` does."""
 
     def __init__(self, images: Tensor, folder: Path) -> None:
         config = BaseTrainerConfig(
@@ -78,11 +78,11 @@ class PythaeLoop:
         self.epochs_done = 0
 
     def epoch(self) -> float:
-        """Every image once. The mean loss over the batches, in nats per image."""
+        """Every image once. Returns the mean loss over the batches, in nats per image."""
         self.epochs_done += 1
         return float(self.trainer.train_step(self.epochs_done))
 
 
-def start(images: Tensor, folder: Path) -> PythaeLoop:
+def start(images: Tensor, _root: Path, folder: Path) -> PythaeLoop:
     """The loop on images (images, 1, 28, 28) in [0, 1]."""
     return PythaeLoop(images, folder)

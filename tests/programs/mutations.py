@@ -1,7 +1,7 @@
-"""Take one guard away and see that a test fails: `python tests/mutations.py`, ten minutes of a core.
+"""Remove one guard at a time and check that a test fails: `python tests/programs/mutations.py`, ten minutes of a core.
 
-For each guard a copy of the checkout is made, the guard is removed from it, and the tests that know it are run there.
-A guard whose tests pass all the same is not tested, and the exit code is 1.
+For each guard the checkout is copied, the guard is removed from the copy, and the guard's tests run there. If they
+still pass, nothing tests the guard, and the exit code is 1.
 """
 
 import argparse
@@ -14,17 +14,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Mutation(NamedTuple):
-    """A guard and the tests that must miss it."""
+    """A guard in the code, and the tests that must fail without it."""
 
     guard: str
     file: str
-    text: str  # once in the file
+    text: str  # must occur once in the file
     instead: str
-    tests: tuple[str, ...]  # of pytest's words
+    tests: tuple[str, ...]  # arguments of pytest
 
 
 SAVE = ("tests/test_checkpoint.py",)
@@ -56,9 +56,9 @@ MUTATIONS = (
         RESUME,
     ),
     Mutation(
-        "optimiser's state",
+        "optimizer's state",
         "vae/training/state.py",
-        'self.optimizer.load_state_dict(state["optimizer"])',
+        'load_moments(self.optimizer, state["optimizer"])',
         "pass",
         RESUME,
     ),
@@ -89,7 +89,7 @@ MUTATIONS = (
     Mutation(
         "loss is a number",
         "vae/training/loop.py",
-        "if not math.isfinite(loss):",
+        "if not math.isfinite(numbers.loss):",
         "if step < 0:",
         ("tests/test_training.py", "-k", "number or finite or diverged"),
     ),
@@ -102,9 +102,9 @@ MUTATIONS = (
     ),
     Mutation(
         "NaN is refused",
-        "vae/probability/divergences.py",
-        "return math.isnan(value.detach().sum()) and bool(value.isnan().any())",
-        "return False",
+        "vae/probability/finite.py",
+        "math.isnan(value.detach().sum()) and bool(value.isnan().any())",
+        "False",
         ("tests/test_divergences.py", "tests/test_distributions.py"),
     ),
     Mutation(
@@ -124,14 +124,14 @@ MUTATIONS = (
     ),
     Mutation(
         "lock",
-        "vae/run/files.py",
+        "vae/run/directory.py",
         "lock.acquire(timeout=timeout_seconds)",
         "pass",
         ("tests/test_app.py", "-k", "trained_by_another"),
     ),
     Mutation(
         "leftovers",
-        "vae/run/files.py",
+        "vae/run/directory.py",
         "        remove_leftovers(directory)\n",
         "",
         ("tests/test_app.py", "-k", "half_written"),
@@ -166,7 +166,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the same images",
-        "vae/app/build.py",
+        "vae/app/data.py",
         "if before and sorted(before.values()) != sorted(now.values())",
         "if False",
         ("tests/test_app.py", "-k", "other_images"),
@@ -207,31 +207,31 @@ MUTATIONS = (
         ("tests/test_signals.py",),
     ),
     Mutation(
-        "fp32 products stay fp32",
-        "vae/training/products.py",
-        " and avx512 and not of_intel() and not rounds_factors()",
-        " and avx512 and not of_intel()",
+        "fp32 multiplications stay fp32",
+        "vae/training/hardware.py",
+        "and not intel and not rounds_factors()",
+        "and not intel",
         ("tests/test_hardware.py",),
     ),
     Mutation(
-        "Intel keeps MKL's products",
-        "vae/training/products.py",
-        " and not of_intel()",
-        "",
+        "Intel keeps MKL",
+        "vae/training/hardware.py",
+        "and not intel and not rounds_factors()",
+        "and not rounds_factors()",
         ("tests/test_hardware.py",),
     ),
     Mutation(
         "bf16 wants its instructions",
-        "vae/training/products.py",
-        "lacking or not",
-        "not",
+        "vae/training/hardware.py",
+        "and not any(cpu().get(name) for name in BF16_ON_X86)",
+        "",
         ("tests/test_hardware.py",),
     ),
 )
 
 
 def copied(folder: Path) -> Path:
-    """The folder, with a copy of the checkout in it."""
+    """Copy the checkout into the folder, which is returned."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         target = folder / name
@@ -241,7 +241,7 @@ def copied(folder: Path) -> Path:
 
 
 def noticed(mutation: Mutation, folder: Path) -> bool:
-    """Whether the tests fail in this copy of the checkout when it lacks the guard."""
+    """Whether the tests fail in this copy of the checkout without the guard."""
     file = folder / mutation.file
     before = file.read_text()
     if before.count(mutation.text) != 1:
@@ -261,9 +261,11 @@ def tests_fail(folder: Path, tests: Sequence[str]) -> bool:
 
 
 def main() -> int:
-    """Print each guard and whether its absence is noticed. 1 if one is not."""
+    """Print whether a test fails without each guard. The exit code is 1 if none does."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("guards", nargs="*", metavar="guard", help=f"of {', '.join(m.guard for m in MUTATIONS)} (all)")
+    parser.add_argument(
+        "guards", nargs="*", metavar="guard", help=f"default all: {', '.join(m.guard for m in MUTATIONS)}"
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.guards) - {mutation.guard for mutation in MUTATIONS}
     if unknown:

@@ -1,6 +1,6 @@
-"""What the README promises of whole commands, as often as it says: `python tests/trials.py NAME [COUNT]`.
+"""Try the promises of tests/README.md on the real command many times: `python tests/programs/trials.py NAME [COUNT]`.
 
-Every trial starts the real `python train.py`, on real digits. It takes minutes: the suite has a few of some.
+Every trial runs `python train.py` on MNIST's test digits. A full count takes minutes; the test suite runs a few.
 """
 
 import argparse
@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 from board import LOADERS, serving
 from command import ROOT
 from results import logged, result
@@ -34,7 +36,7 @@ JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 
 def digits(folder: Path) -> tuple[str, ...]:
-    """The words of a run on 3 500 digits."""
+    """The overrides of a run on 3 500 digits."""
     root = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "beta-vae"
     ensure_files(Dataset.MNIST, root, download=True, timeout_seconds=60.0)
     np.savez(folder / "digits.npz", images=read_idx(root / "MNIST/raw/t10k-images-idx3-ubyte")[:3_500])
@@ -42,13 +44,13 @@ def digits(folder: Path) -> tuple[str, ...]:
 
 
 def start(*words: str, cwd: Path = ROOT) -> subprocess.Popen[bytes]:
-    """`python train.py WORDS`, silent."""
+    """Start `python train.py WORDS` without output."""
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen([*TRAIN, *words], cwd=cwd, **silent)  # type: ignore[call-overload, no-any-return]
 
 
 def to_end(*words: str) -> float:
-    """Run `python train.py WORDS`, which must succeed. Its seconds."""
+    """Run `python train.py WORDS`, which must succeed. Returns the seconds."""
     started = time.perf_counter()
     done = subprocess.run([*TRAIN, *words], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -57,7 +59,7 @@ def to_end(*words: str) -> float:
 
 
 def family(process: int) -> list[int]:
-    """A process and all that it has started."""
+    """A process and all its descendants."""
     try:
         children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     except OSError:
@@ -66,7 +68,7 @@ def family(process: int) -> list[int]:
 
 
 def kill(processes: list[int]) -> None:
-    """Kill -9 those that are still there."""
+    """Send SIGKILL to the processes that still exist."""
     for process in processes:
         try:
             os.kill(process, signal.SIGKILL)
@@ -75,13 +77,13 @@ def kill(processes: list[int]) -> None:
 
 
 def killed_runs(count: int, folder: Path, moments: random.Random) -> int:
-    """Runs killed one to three times end as if nobody had, and show every step once to all readers."""
+    """Runs killed one to three times end like one that was not, and TensorBoard shows every step once."""
     words = (*digits(folder), *OFTEN)
     whole = folder / "whole"
     seconds = to_end(*words, f"hydra.run.dir='{whole}'")
     kept = 0
     for trial in range(count):
-        run = folder / f"trial{trial}" / "run"  # alone in its folder, for the server
+        run = folder / f"trial{trial}" / "run"  # a folder with one run, for TensorBoard
         for last in [False] * moments.randint(1, 3) + [True]:
             begun = (run / LAST_CHECKPOINT).exists()
             again = [f"resume={run}"] if begun else [*words, f"hydra.run.dir='{run}'"]
@@ -98,7 +100,7 @@ def killed_runs(count: int, folder: Path, moments: random.Random) -> int:
 
 
 def asked_to_stop(count: int, folder: Path, moments: random.Random) -> int:
-    """Runs asked to stop at a random moment do within 2 s, say so by their code, and go on as if nobody had asked."""
+    """Runs stop within 2 s of a signal, with the signal's exit code, and resume to the undisturbed result."""
     words = digits(folder)
     whole = folder / "whole"
     seconds = to_end(*words, f"hydra.run.dir='{whole}'")
@@ -112,9 +114,9 @@ def asked_to_stop(count: int, folder: Path, moments: random.Random) -> int:
         sent = time.perf_counter()
         code = process.wait()
         waits.append(time.perf_counter() - sent)
-        stopped = code in (128 + number, -number)  # the latter before Python has come to our first line
-        if code != 0 and not stopped:  # 0: the signal came too late
-            print(f"run {trial}: signal {number}, but code {code}")
+        stopped = code in (128 + number, -number)  # -number: before Python has reached train.py
+        if code != 0 and not stopped:  # 0: it had ended already
+            print(f"run {trial}: signal {number} gave code {code}")
             continue
         if stopped:
             begun = (run / LAST_CHECKPOINT).exists()
@@ -129,7 +131,7 @@ def asked_to_stop(count: int, folder: Path, moments: random.Random) -> int:
 
 
 def shown_once(run: Path, output: Path) -> bool:
-    """Whether three readers see what metrics.jsonl says: the event files read back, and the server by both loaders."""
+    """Whether the event files and both of TensorBoard's loaders show the steps of metrics.jsonl, each once."""
     expected: dict[str, list[int]] = {}
     for line in logged(run):
         for tag in line.keys() - {"step"}:
@@ -147,7 +149,7 @@ def shown_once(run: Path, output: Path) -> bool:
 
 
 def killed_sweeps(count: int, folder: Path, moments: random.Random) -> int:
-    """Sweeps killed at a random moment, alone or with their members, are continued by the same command as if not."""
+    """Sweeps killed at a random moment, alone or with their members, are completed by the same command."""
     words = ("-m", *digits(folder), "beta=1,8", "tracking.tensorboard=false", "tracking.save_every_steps=5")
     whole = folder / "whole"
     seconds = to_end(*words, f"hydra.sweep.dir={whole}")
@@ -166,7 +168,7 @@ def killed_sweeps(count: int, folder: Path, moments: random.Random) -> int:
 
 
 def starts(count: int, folder: Path, _: random.Random) -> int:
-    """Runs that start at the same instant have a directory each."""
+    """Runs that start at the same moment each get a directory."""
     words = (*digits(folder), "epochs=1", "tracking.tensorboard=false")
     processes = [start(*words, cwd=folder) for _ in range(count)]
     ended = sum(process.wait() == 0 for process in processes)
@@ -174,8 +176,8 @@ def starts(count: int, folder: Path, _: random.Random) -> int:
     return min(ended, found)
 
 
-def held_by(process: subprocess.Popen[bytes], progress: Callable[[], int]) -> dict[int, tuple[int, int]]:
-    """How many files a process has open and how many KiB of memory it holds, each time that it has got further."""
+def usage_of(process: subprocess.Popen[bytes], progress: Callable[[], int]) -> dict[int, tuple[int, int]]:
+    """The number of open files and the KiB of memory of a process, by its progress."""
     found: dict[int, tuple[int, int]] = {}
     while process.poll() is None:
         time.sleep(0.2)
@@ -189,9 +191,10 @@ def held_by(process: subprocess.Popen[bytes], progress: Callable[[], int]) -> di
 
 
 def has_not_grown(found: dict[int, tuple[int, int]], start: float, end: float, mebibytes: int) -> bool:
-    """Whether no file was left open, and the memory grew by less, from the first to the last third of that stretch.
+    """Whether the process kept no files open and its memory grew by less than `mebibytes`.
 
-    A file that is just being saved is open too: the fewest of each third are compared.
+    Compares the first and the last third of the progress from `start` to `end`, by the fewest open files of each: a
+    file that is being saved is open for a moment.
     """
     third = max(1.0, (end - start) / 3)
     early = [seen for done, seen in found.items() if start <= done <= start + third]
@@ -203,27 +206,27 @@ def has_not_grown(found: dict[int, tuple[int, int]], start: float, end: float, m
 
 
 def members(count: int, folder: Path, _: random.Random) -> int:
-    """The process of a sweep of short members holds at its end what it did after its second, but for 50 MiB."""
+    """A long sweep leaves no files open, and its memory grows by less than 50 MiB after the second member."""
     words = (*digits(folder), "epochs=1", "tracking.tensorboard=false", f"seed=range(0,{count})")
     process = start("-m", *words, f"hydra.sweep.dir={folder}/sweep")
-    found = held_by(process, lambda: len(list((folder / "sweep").glob("*/summary.json"))))
+    found = usage_of(process, lambda: len(list((folder / "sweep").glob("*/summary.json"))))
     return count if has_not_grown(found, 2, count, 50) and process.returncode == 0 else 0
 
 
 def epochs(count: int, folder: Path, _: random.Random) -> int:
-    """A run holds at the end of its training what it did after a quarter of its epochs, but for 10 MiB."""
+    """A long run leaves no files open, and its memory grows by less than 10 MiB after a quarter of its epochs."""
     run = folder / "run"
     process = start(*digits(folder), f"epochs={count}", f"hydra.run.dir={run}")
-    found = held_by(process, lambda: sum(path.read_text().count("validation/elbo") for path in run.glob(METRICS)))
+    found = usage_of(process, lambda: sum(path.read_text().count("validation/elbo") for path in run.glob(METRICS)))
     return count if has_not_grown(found, count / 4, count, 10) and process.returncode == 0 else 0
 
 
 def bad_lines(count: int, folder: Path, moments: random.Random) -> int:
-    """Bad command lines are answered by one line, code 1 or 2 and nothing else; how soon is printed."""
+    """Bad command lines get one line and code 1 or 2, and leave no files. Prints how long that takes."""
     rows = [(words.split(" "), code) for words, code, _ in TABLE if "\x00" not in words]
-    told = list(rows)
-    while len(rows) < count:  # the same with a slip of the finger in the key, which makes it an unknown one
-        words, _ = moments.choice(told)
+    listed = list(rows)
+    while len(rows) < count:  # the same lines with an unknown key added
+        words, _ = moments.choice(listed)
         rows.append(([*words, f"q{moments.randrange(10**6)}x=1"], 0))
     taken, kept = [], 0
     for words, code in rows[:count]:
@@ -250,15 +253,15 @@ TRIALS: dict[str, tuple[int, Callable[[int, Path, random.Random], int]]] = {
 
 
 def main() -> int:
-    """Print how many trials went as promised. 1 if one did not."""
+    """Print the number of good trials. The exit code is 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=TRIALS)
-    parser.add_argument("count", type=int, nargs="?", help="of trials")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("count", type=int, nargs="?", help="number of trials")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments")
     arguments = parser.parse_args()
     usual, trial = TRIALS[arguments.name]
     count = arguments.count or usual
-    # A shell that starts this in the background has SIGINT ignored, and what is started here would inherit that.
+    # A shell ignores SIGINT in background jobs, and the runs started here would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         kept = trial(count, Path(folder), random.Random(arguments.seed))

@@ -1,8 +1,8 @@
-"""Kill runs at random moments, with SIGKILL, until they have ended all the same: `python tests/kills.py TRIALS`.
+"""Kill short runs at random moments, resume them, and compare: `python tests/programs/kills.py TRIALS`.
 
-Each trial is one to three kills, then the run is left to end. Its weights, optimiser, generator, numbers and logged
-lines must be those of a run that nobody disturbed, bit for bit. A child is forked for every part of a run, after torch
-was imported once: a hundred trials take a minute.
+Each trial kills a run one to three times with SIGKILL and then lets it end. Weights, optimizer, generator, numbers and
+logged lines must equal those of a run that was never killed, bit for bit. Each part of a run is a forked child:
+importing torch again would take longer than the training. A hundred trials take about a minute.
 """
 
 import argparse
@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from results import logged
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from results import logged, same
 from small_trainings import OBJECTIVES, small_training
 
 from vae.data import ImageSet, Splits
@@ -36,14 +38,14 @@ KINDS = {
 
 
 def images(number: int, seed: int) -> ImageSet:
-    """Random grey images, drawn anew at every use."""
+    """Random grey images, binarised anew each time they are used."""
     generator = torch.Generator().manual_seed(seed)
     pixels = torch.randint(0, 256, (number, 1, 12, 12), generator=generator, dtype=torch.uint8)
     return ImageSet(pixels, torch.arange(number) % 10, redrawn=True)
 
 
 def train(directory: Path, kind: str) -> None:
-    """The run in `directory`: from its newest checkpoint on if there is one, to its end."""
+    """Train the run in `directory` to its end, from its newest checkpoint if there is one."""
     training = small_training(
         directory,
         Splits(images(170, 1), images(40, 2), images(40, 3)),
@@ -51,7 +53,7 @@ def train(directory: Path, kind: str) -> None:
         gradient_norm_limit=5.0,
         save_every_steps=1,
         learning_rate=Piecewise(((0, 1e-3), (9, 1e-4))),
-        hidden=400,  # megabytes, so that some kills come while they are written
+        hidden=400,  # checkpoints of megabytes, so that some kills come during a write
         resume=checkpoint.load_newest(directory / "checkpoints") if has_checkpoint(directory) else None,
         **KINDS[kind],
     )
@@ -60,7 +62,7 @@ def train(directory: Path, kind: str) -> None:
 
 
 def part(directory: Path, kind: str, kill_after: float | None) -> bool:
-    """Train in a child, and kill it after so many seconds. Whether it ended by itself."""
+    """Train in a child process, killed after `kill_after` seconds. Returns whether it ended by itself."""
     child = os.fork()
     if child == 0:
         try:
@@ -80,24 +82,13 @@ def part(directory: Path, kind: str, kill_after: float | None) -> bool:
 
 
 def outcome(directory: Path) -> dict[str, Any]:
-    """All that must not depend on kills."""
+    """Everything that must not depend on kills: all but the seconds."""
     states = {name: checkpoint.load(directory / "checkpoints" / name) for name in ("last", "best")}
     return {"lines": logged(directory), **{name: state | {"seconds": 0} for name, state in states.items()}}
 
 
-def same(one: Any, other: Any) -> bool:
-    """Whether two trees of tensors, numbers and texts are equal, bit for bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
-
-
 def trials_kept(kind: str, trials: int, moments: random.Random, folder: Path) -> int:
-    """How many of the trials ended as the undisturbed run does."""
+    """The number of trials whose outcome equals that of a run that was never killed."""
     whole = folder / "whole"
     whole.mkdir(parents=True)
     started = time.perf_counter()
@@ -116,21 +107,21 @@ def trials_kept(kind: str, trials: int, moments: random.Random, folder: Path) ->
 
 
 def main() -> int:
-    """Print how many trials of each kind ended as the undisturbed run did. 1 if one did not."""
+    """Print the number of good trials of each kind. The exit code is 1 if one trial differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("trials", type=int, help="of each kind")
-    parser.add_argument("kinds", nargs="*", metavar="kind", help=f"of {', '.join(KINDS)} (all)")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("trials", type=int, help="number of trials of each kind")
+    parser.add_argument("kinds", nargs="*", metavar="kind", help=f"kinds of run, default all: {', '.join(KINDS)}")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)  # threads do not survive a fork
+    torch.set_num_threads(1)  # a forked child has none of its parent's other threads
     choose_library(torch.device("cpu"))
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports for a second, here once for all children
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # loads modules once, before the forks
     moments = random.Random(arguments.seed)
     lost = 0
     with tempfile.TemporaryDirectory() as folder:
         for kind in arguments.kinds or KINDS:
             kept = trials_kept(kind, arguments.trials, moments, Path(folder) / kind)
-            print(f"{kind}: {kept} of {arguments.trials} as if nobody had disturbed them", flush=True)
+            print(f"{kind}: {kept} of {arguments.trials} equal to a run that was never killed", flush=True)
             lost += arguments.trials - kept
     return 1 if lost else 0
 
