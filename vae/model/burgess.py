@@ -38,6 +38,7 @@ def conv_vae(
         ValueError: the image is not square, or too small.
 
     Example:
+        >>> import torch
         >>> vae = conv_vae(image=(3, 64, 64), latent_dim=10)
         >>> vae.decode(torch.zeros(5, 10)).mean.shape
         torch.Size([5, 3, 64, 64])

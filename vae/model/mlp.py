@@ -35,6 +35,7 @@ def mlp_vae(
         decoder_activation: the class of the decoder's non-linearity; the encoder's if none is given.
 
     Example:
+        >>> import torch
         >>> vae = mlp_vae(image=(1, 28, 28), latent_dim=20)
         >>> vae.encode(torch.zeros(5, 1, 28, 28)).kl_to_standard().shape
         torch.Size([5, 20])
