@@ -177,7 +177,7 @@ def train_step(
 ) -> tuple[Float[Tensor, ""], Terms]:
     """One step of Adam down the gradient of the loss, which is returned in nats per image with its terms."""
     shape = (*objective.sample_shape, len(x), state.vae.latent_dim)
-    noise = standard_normal(shape, state.generator, x.device)
+    noise = standard_normal(shape, state.generator)
     state.optimizer.zero_grad()
     loss, terms = options.backpropagate(state.vae, x, noise, objective, state.step, bf16=options.bf16)
     if options.gradient_norm_limit is not None:
