@@ -94,30 +94,20 @@ def test_the_kl_to_the_prior_grows_at_least_as_the_squares_of_mean_and_logvar(me
 # Law 3 and 4: not symmetric, no triangle inequality
 
 
-def test_the_categorical_kl_is_not_symmetric():
-    fair, loaded = tensor([0.5, 0.5]), tensor([0.9, 0.1])
+def test_the_categorical_kl_is_not_a_metric():
+    fair, between, loaded = tensor([0.5, 0.5]), tensor([0.75, 0.25]), tensor([0.9, 0.1])
     assert float(kl_categorical(fair, loaded)) == pytest.approx(-0.5 * math.log(0.36))
     assert float(kl_categorical(loaded, fair)) == pytest.approx(0.9 * math.log(1.8) + 0.1 * math.log(0.2))
-    assert kl_categorical(fair, loaded) - kl_categorical(loaded, fair) > 0.1
+    assert kl_categorical(fair, loaded) > 2 * (kl_categorical(fair, between) + kl_categorical(between, loaded))
 
 
-def test_the_gaussian_kl_is_not_symmetric():
+def test_the_gaussian_kl_is_not_a_metric():
     narrow, wide = (tensor([0.0]), tensor([[1.0]])), (tensor([0.0]), tensor([[4.0]]))
     assert float(kl_normal(*narrow, *wide)) == pytest.approx(0.5 * (0.25 - 1 + math.log(4)))
     assert float(kl_normal(*wide, *narrow)) == pytest.approx(0.5 * (4 - 1 - math.log(4)))
-    assert kl_normal(*wide, *narrow) - kl_normal(*narrow, *wide) > 0.4
-
-
-def test_the_categorical_kl_keeps_no_triangle_inequality():
-    p, between, q = tensor([0.5, 0.5]), tensor([0.75, 0.25]), tensor([0.9, 0.1])
-    assert kl_categorical(p, q) > 2 * (kl_categorical(p, between) + kl_categorical(between, q))
-
-
-def test_the_gaussian_kl_keeps_no_triangle_inequality():
-    unit = tensor([[1.0]])
-    at = {x: (tensor([x]), unit) for x in (0.0, 1.0, 2.0)}  # KL = (distance)^2 / 2
-    assert float(kl_normal(*at[0.0], *at[2.0])) == pytest.approx(2.0)
-    assert float(kl_normal(*at[0.0], *at[1.0]) + kl_normal(*at[1.0], *at[2.0])) == pytest.approx(1.0)
+    at = [(tensor([x]), tensor([[1.0]])) for x in (0.0, 1.0, 2.0)]  # KL = (distance)^2 / 2
+    assert float(kl_normal(*at[0], *at[2])) == pytest.approx(2.0)
+    assert float(kl_normal(*at[0], *at[1]) + kl_normal(*at[1], *at[2])) == pytest.approx(1.0)
 
 
 # Identities
@@ -209,16 +199,6 @@ def test_the_gaussian_kl_is_that_of_torch(batch, k):
     torch.testing.assert_close(ours, kl_divergence(q, p))
 
 
-def test_the_gaussian_kl_is_the_mean_of_the_log_ratio():
-    q = MultivariateNormal(tensor([1.0, 0.0]), tensor([[2.0, 0.9], [0.9, 1.0]]))
-    p = MultivariateNormal(tensor([0.0, 0.5]), tensor([[1.0, -0.3], [-0.3, 2.0]]))
-    torch.manual_seed(0)
-    z = q.sample((100_000,))
-    log_ratio = q.log_prob(z) - p.log_prob(z)
-    kl = kl_normal(q.mean, q.covariance_matrix, p.mean, p.covariance_matrix)
-    assert abs(log_ratio.mean() - kl) < 4 * log_ratio.std() / len(z) ** 0.5
-
-
 def test_the_gradient_of_the_kl_is_mu_and_half_of_variance_minus_one():
     mean, logvar = (torch.randn(5, 3, dtype=torch.float64).requires_grad_() for _ in range(2))
     kl_to_standard_normal(mean, logvar).sum().backward()
@@ -263,13 +243,6 @@ def test_an_outcome_that_q_excludes_costs_infinity_and_one_that_p_excludes_nothi
 def test_what_is_no_distribution_is_refused(measure, wrong):
     with pytest.raises(ValueError, match=r"p must hold probabilities that sum to 1 .* Divide by the sum"):
         measure(tensor(wrong))
-
-
-def test_a_second_argument_that_is_no_distribution_is_refused_by_its_own_name():
-    with pytest.raises(ValueError, match=r"q must hold probabilities .* sums from 2 to 2"):
-        kl_categorical(tensor([0.5, 0.5]), tensor([1.0, 1.0]))
-    with pytest.raises(NonFiniteError, match="q must not hold NaN, got 1 of 2"):
-        kl_categorical(tensor([0.5, 0.5]), tensor([math.nan, 1.0]))
 
 
 def test_a_covariance_that_is_not_positive_definite_is_refused():

@@ -146,7 +146,7 @@ def test_two_models_are_measured_with_the_same_noise(vae, tiny_images):
 
 
 def test_evaluating_changes_neither_the_model_nor_torchs_generator(vae, tiny_images):
-    # A latent thrown out of its bounds, which a model in training would recall.
+    # A latent far beyond its bounds, which a training step would reset.
     with torch.no_grad():
         vae.encoder.layers[-1].bias[LATENTS] = 1_000.0
     vae.train()

@@ -220,7 +220,7 @@ def test_the_same_model_is_drawn_the_same_twice(tiny_images):
 def test_drawing_changes_neither_the_model_nor_torchs_generator(tiny_images):
     vae = seeded_vae(2)
     encoding = encode_images(vae, tiny_images)
-    # A latent thrown out of its bounds, which a model in training would recall.
+    # A latent far beyond its bounds, which a training step would reset.
     with torch.no_grad():
         vae.encoder.layers[-1].bias[2:] = 1_000.0
     vae.train()

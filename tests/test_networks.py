@@ -4,40 +4,51 @@ import pytest
 import torch
 from torch import nn
 
-from vae.model.burgess import conv_decoder, conv_encoder
+from vae.model.burgess import conv_vae
 from vae.model.layers import mlp
-from vae.model.mlp import mlp_decoder, mlp_encoder, mlp_vae
+from vae.model.locatello import locatello_vae
+from vae.model.mlp import mlp_vae
 
 
-def widths(layers: nn.Module) -> list[tuple[int, int]]:
-    return [(layer.in_features, layer.out_features) for layer in layers.modules() if isinstance(layer, nn.Linear)]
+def widths(network: nn.Module) -> list[tuple[int, int]]:
+    return [(layer.in_features, layer.out_features) for layer in network.modules() if isinstance(layer, nn.Linear)]
+
+
+@torch.no_grad()
+def there_and_back(vae, image) -> None:
+    encoded = vae.encoder(torch.zeros(2, *image))
+    assert encoded.shape == (2, 2 * vae.latent_dim)
+    assert vae.decoder(encoded[:, : vae.latent_dim]).shape == (2, *image), image
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_conv_networks_take_every_side_there_and_back(channels):
     for side in (*range(8, 66), 127, 128):
-        image = (channels, side, side)
-        encoder, decoder = conv_encoder(image, 3, channels=2, width=4), conv_decoder(image, 3, channels=2, width=4)
-        with torch.no_grad():
-            encoded = encoder(torch.zeros(2, *image))
-            decoded = decoder(encoded[:, :3])
-        assert encoded.shape == (2, 6), side
-        assert decoded.shape == (2, *image), side
+        there_and_back(conv_vae((channels, side, side), 3, channels=2, width=4), (channels, side, side))
 
 
 @pytest.mark.parametrize("image", [(1, 28, 28), (3, 5, 9), (2, 1, 1)])
 @pytest.mark.parametrize("latent_dim", [1, 7])
 def test_mlp_networks_take_any_image_there_and_back(image, latent_dim):
-    encoded = mlp_encoder(image, latent_dim, (6, 5))(torch.zeros(4, *image))
-    assert encoded.shape == (4, 2 * latent_dim)
-    assert mlp_decoder(image, latent_dim, (5, 6))(encoded[:, :latent_dim]).shape == (4, *image)
+    there_and_back(mlp_vae(image, latent_dim, (6, 5)), image)
 
 
-@pytest.mark.parametrize("network", [conv_encoder, conv_decoder])
-@pytest.mark.parametrize(("height", "width"), [(28, 32), (32, 28), (7, 7)])
-def test_conv_networks_refuse_images_that_are_not_square_or_too_small(network, height, width):
-    with pytest.raises(ValueError, match=f"square images of side 8 or more, got {height}x{width}. Resize"):
-        network((1, height, width), 2)
+@pytest.mark.parametrize("side", [16, 48])
+def test_the_network_of_locatello_takes_sides_that_are_multiples_of_16(side):
+    there_and_back(locatello_vae((3, side, side), 4), (3, side, side))
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong", "message"),
+    [
+        (conv_vae, [(28, 32), (32, 28), (7, 7)], "square images of side 8 or more, got {}x{}. Resize"),
+        (locatello_vae, [(32, 16), (28, 28)], "square images, 16, 32, 48, ... pixels wide, got {}x{}. Resize"),
+    ],
+)
+def test_convolutional_networks_refuse_images_they_do_not_take(make, wrong, message):
+    for height, width in wrong:
+        with pytest.raises(ValueError, match=message.format(height, width)):
+            make((1, height, width), 2)
 
 
 def test_the_decoder_has_the_widths_of_the_encoder_backwards_unless_it_is_given_its_own():
@@ -48,44 +59,34 @@ def test_the_decoder_has_the_widths_of_the_encoder_backwards_unless_it_is_given_
 
 
 def test_64_pixels_make_the_architecture_of_burgess():
-    encoder, decoder = conv_encoder((1, 64, 64), 10), conv_decoder((1, 64, 64), 10)
-    convolutions = [layer for layer in encoder.modules() if isinstance(layer, nn.Conv2d)]
-    back = [layer for layer in decoder.modules() if isinstance(layer, nn.ConvTranspose2d)]
+    vae = conv_vae((1, 64, 64), 10)
+    convolutions = [layer for layer in vae.modules() if isinstance(layer, nn.Conv2d)]
+    back = [layer for layer in vae.modules() if isinstance(layer, nn.ConvTranspose2d)]
     assert [layer.out_channels for layer in convolutions] == [32, 32, 32, 32]
     assert [layer.out_channels for layer in back] == [32, 32, 32, 1]
     assert all(layer.kernel_size == (4, 4) and layer.stride == (2, 2) for layer in convolutions + back)
-    assert widths(encoder) == [(512, 256), (256, 256), (256, 20)]
-    assert widths(decoder) == [(10, 256), (256, 256), (256, 512)]
+    assert widths(vae.encoder) == [(512, 256), (256, 256), (256, 20)]
+    assert widths(vae.decoder) == [(10, 256), (256, 256), (256, 512)]
 
 
 def test_no_activation_follows_the_last_layer():
-    layers = mlp([3, 5, 5, 2], nn.Tanh)
-    assert [type(layer) for layer in layers] == [nn.Linear, nn.Tanh, nn.Linear, nn.Tanh, nn.Linear]
-
-
-@pytest.mark.parametrize("make", [mlp_encoder, mlp_decoder, conv_encoder, conv_decoder])
-def test_the_output_of_every_network_is_unbounded_on_both_sides(make):
-    arguments = ((8,),) if make in (mlp_encoder, mlp_decoder) else (8, 8)
-    network = make((1, 8, 8), 2, *arguments)
-    inputs = torch.randn(64, *((1, 8, 8) if make in (mlp_encoder, conv_encoder) else (2,)))
-    with torch.no_grad():
-        out = network(1e4 * inputs)
-    assert out.min() < -10
-    assert out.max() > 10
+    assert [type(layer) for layer in mlp([3, 5, 2], nn.Tanh)] == [nn.Linear, nn.Tanh, nn.Linear]
 
 
 @pytest.mark.parametrize(
-    ("network", "inputs"),
-    [
-        (mlp_encoder((1, 9, 9), 3, (8, 8), nn.Tanh), (1, 9, 9)),
-        (mlp_decoder((1, 9, 9), 3, (8, 8), nn.Tanh), (3,)),
-        (conv_encoder((1, 9, 9), 3, 4, 8, nn.Tanh), (1, 9, 9)),
-        (conv_decoder((1, 9, 9), 3, 4, 8, nn.Tanh), (3,)),
-    ],
-    ids=["mlp encoder", "mlp decoder", "conv encoder", "conv decoder"],
+    "make",
+    [lambda **given: mlp_vae((1, 9, 9), 3, (8, 8), **given), lambda **given: conv_vae((1, 9, 9), 3, 4, 8, **given)],
+    ids=["mlp", "conv"],
 )
-def test_the_activation_is_used_and_every_parameter_is_reached(network, inputs):
+def test_outputs_are_unbounded_the_activation_is_used_and_every_parameter_is_reached(make):
     torch.manual_seed(0)
-    assert not any(isinstance(layer, nn.ReLU) for layer in network.modules())
-    network(torch.randn(8, *inputs)).square().sum().backward()
-    assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+    vae = make()
+    for network, inputs in ((vae.encoder, torch.randn(64, 1, 9, 9)), (vae.decoder, torch.randn(64, 3))):
+        out = network(1e4 * inputs)
+        assert out.min() < -10
+        assert out.max() > 10
+    smooth = make(activation=nn.Tanh)
+    assert not any(isinstance(layer, nn.ReLU) for layer in smooth.modules())
+    smooth.decoder(smooth.encoder(torch.randn(8, 1, 9, 9))[:, :3]).square().sum().backward()
+    missed = [name for name, p in smooth.named_parameters() if p.grad is None or not p.grad.any()]
+    assert missed == []

@@ -4,6 +4,7 @@ The paper does not state the initial weights. He's reproduce its published curve
 slowly.
 """
 
+import math
 from collections import OrderedDict
 
 from torch import nn
@@ -23,7 +24,10 @@ def conv_vae(
     head: BernoulliHead | GaussianHead | None = None,
     bounds: LogvarBounds = LogvarBounds(),
 ) -> VAE:
-    """The convolutional VAE of Burgess et al. (2018) for square images of (channels, height, width).
+    """The convolutional VAE of Burgess et al. (2018).
+
+    4x4 convolutions of stride 2 until the side is at most 4 (four for 64x64), then two fully connected layers. The
+    decoder is the mirror of this.
 
     Args:
         image: (channels, height, width), square, of side 8 or more.
@@ -38,64 +42,33 @@ def conv_vae(
         ValueError: the image is not square, or too small.
 
     Example:
+        >>> import torch
         >>> vae = conv_vae(image=(3, 64, 64), latent_dim=10)
         >>> vae.decode(torch.zeros(5, 10)).mean.shape
         torch.Size([5, 3, 64, 64])
     """
-    encoder = conv_encoder(image, latent_dim, channels, width, activation)
-    decoder = conv_decoder(image, latent_dim, channels, width, activation)
-    return VAE(encoder, decoder, head or BernoulliHead(), latent_dim, bounds)
-
-
-def conv_encoder(
-    image: tuple[int, int, int],
-    latent_dim: int,
-    channels: int = 32,
-    width: int = 256,
-    activation: type[nn.Module] = nn.ReLU,
-) -> nn.Module:
-    """(batch, channels, side, side) -> (batch, 2 * latent_dim).
-
-    4x4 convolutions of stride 2 until the side is at most 4 (four for 64x64), then two fully connected layers.
-    """
-    sides = _sides(image)
-    inputs = [image[0]] + [channels] * (len(sides) - 2)
-    convolutions = [nn.Sequential(nn.Conv2d(i, channels, 4, stride=2, padding=1), activation()) for i in inputs]
-    layers = mlp([channels * sides[-1] ** 2, width, width, 2 * latent_dim], activation)
-    parts = OrderedDict(convolutions=nn.Sequential(*convolutions), flatten=nn.Flatten(), layers=layers)
-    return nn.Sequential(parts).apply(start_as_he)
-
-
-def conv_decoder(
-    image: tuple[int, int, int],
-    latent_dim: int,
-    channels: int = 32,
-    width: int = 256,
-    activation: type[nn.Module] = nn.ReLU,
-) -> nn.Module:
-    """(batch, latent_dim) -> (batch, channels, side, side): the mirror of `conv_encoder`."""
-    sides = _sides(image)
-    layers = nn.Sequential(
-        mlp([latent_dim, width, width, channels * sides[-1] ** 2], activation),
-        activation(),
-        nn.Unflatten(1, (channels, sides[-1], sides[-1])),
-    )
-    *inner, last = [side % 2 for side in reversed(sides[:-1])]  # sides 2n and 2n + 1 both halve to n
-    deconvolutions = [nn.Sequential(upsampling(channels, channels, remainder), activation()) for remainder in inner]
-    output = upsampling(channels, image[0], last)
-    parts = OrderedDict(layers=layers, deconvolutions=nn.Sequential(*deconvolutions), output=output)
-    return nn.Sequential(parts).apply(start_as_he)
-
-
-def _sides(image: tuple[int, int, int]) -> list[int]:
-    """The side of the image and of each convolution's output; 28, 14, 7, 3 for MNIST."""
-    _, height, width = image
-    if height != width or height < 8:
+    _, height, breadth = image
+    if height != breadth or height < 8:
         raise ValueError(
-            f"the convolutional networks need square images of side 8 or more, got {height}x{width}. "
+            f"the convolutional networks need square images of side 8 or more, got {height}x{breadth}. "
             "Resize the images or use model=mlp"
         )
-    sides = [height]
+    sides = [height]  # of the image and of each convolution's output: 28, 14, 7, 3 for MNIST
     while sides[-1] > 4:
         sides.append(sides[-1] // 2)
-    return sides
+    smallest = (channels, sides[-1], sides[-1])
+    inputs = [image[0]] + [channels] * (len(sides) - 2)
+    convolutions = [nn.Sequential(nn.Conv2d(i, channels, 4, stride=2, padding=1), activation()) for i in inputs]
+    layers = mlp([math.prod(smallest), width, width, 2 * latent_dim], activation)
+    parts = OrderedDict(convolutions=nn.Sequential(*convolutions), flatten=nn.Flatten(), layers=layers)
+    encoder = nn.Sequential(parts).apply(start_as_he)
+    layers = mlp([latent_dim, width, width, math.prod(smallest)], activation)
+    *inner, last = [side % 2 for side in reversed(sides[:-1])]  # sides 2n and 2n + 1 both halve to n
+    deconvolutions = [nn.Sequential(upsampling(channels, channels, remainder), activation()) for remainder in inner]
+    parts = OrderedDict(
+        layers=nn.Sequential(layers, activation(), nn.Unflatten(1, smallest)),
+        deconvolutions=nn.Sequential(*deconvolutions),
+        output=upsampling(channels, image[0], last),
+    )
+    decoder = nn.Sequential(parts).apply(start_as_he)
+    return VAE(encoder, decoder, head or BernoulliHead(), latent_dim, bounds)

@@ -22,7 +22,7 @@ def mlp_vae(
     decoder_hidden: Sequence[int] | None = None,
     decoder_activation: type[nn.Module] | None = None,
 ) -> VAE:
-    """A fully connected VAE for images of (channels, height, width).
+    """A fully connected VAE.
 
     Args:
         image: (channels, height, width).
@@ -35,28 +35,18 @@ def mlp_vae(
         decoder_activation: the class of the decoder's non-linearity; the encoder's if none is given.
 
     Example:
+        >>> import torch
         >>> vae = mlp_vae(image=(1, 28, 28), latent_dim=20)
         >>> vae.encode(torch.zeros(5, 1, 28, 28)).kl_to_standard().shape
         torch.Size([5, 20])
     """
-    backwards = hidden[::-1] if decoder_hidden is None else decoder_hidden
-    encoder = mlp_encoder(image, latent_dim, hidden, activation)
-    decoder = mlp_decoder(image, latent_dim, backwards, decoder_activation or activation)
-    return VAE(encoder, decoder, head or BernoulliHead(), latent_dim, bounds)
-
-
-def mlp_encoder(
-    image: tuple[int, int, int], latent_dim: int, hidden: Sequence[int], activation: type[nn.Module] = nn.ReLU
-) -> nn.Sequential:
-    """(batch, channels, height, width) -> (batch, 2 * latent_dim), with hidden layers of these widths."""
-    layers = mlp([math.prod(image), *hidden, 2 * latent_dim], activation)
-    return nn.Sequential(OrderedDict(flatten=nn.Flatten(), layers=layers))
-
-
-def mlp_decoder(
-    image: tuple[int, int, int], latent_dim: int, hidden: Sequence[int], activation: type[nn.Module] = nn.ReLU
-) -> nn.Sequential:
-    """(batch, latent_dim) -> (batch, channels, height, width), with hidden layers of these widths, from z on."""
-    layers = nn.Sequential(mlp([latent_dim, *hidden], activation), activation())
-    output = nn.Linear(hidden[-1], math.prod(image))
-    return nn.Sequential(OrderedDict(layers=layers, output=output, image=nn.Unflatten(1, image)))
+    pixels = math.prod(image)
+    encoder = OrderedDict(flatten=nn.Flatten(), layers=mlp([pixels, *hidden, 2 * latent_dim], activation))
+    widths = [latent_dim, *(hidden[::-1] if decoder_hidden is None else decoder_hidden)]
+    other = decoder_activation or activation
+    decoder = OrderedDict(
+        layers=nn.Sequential(mlp(widths, other), other()),
+        output=nn.Linear(widths[-1], pixels),
+        image=nn.Unflatten(1, image),
+    )
+    return VAE(nn.Sequential(encoder), nn.Sequential(decoder), head or BernoulliHead(), latent_dim, bounds)

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from vae.probability.divergences import KLTerms, kl_to_standard_normal, kl_to_standard_normal_terms
+from vae.probability.divergences import kl_to_standard_normal
 from vae.probability.finite import all_inside, refuse_nan
 from vae.probability.prior import LN_2PI
 
@@ -128,10 +128,6 @@ class DiagonalNormal:
     def kl_to_standard(self) -> Float[Tensor, "*batch latent"]:
         """KL(q || N(0, I)) of each latent, in nats."""
         return kl_to_standard_normal(self.mean, self.logvar)
-
-    def kl_terms(self) -> KLTerms:
-        """The three terms of `kl_to_standard`, in nats."""
-        return kl_to_standard_normal_terms(self.mean, self.logvar)
 
     def saturated(self) -> Bool[Tensor, "*batch latent"]:
         """Where the log-variance is at a bound: the encoder returned the bound or a value beyond it."""

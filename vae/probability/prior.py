@@ -15,6 +15,12 @@ def log_prior(z: Float[Tensor, "*batch latent"]) -> Float[Tensor, "*batch"]:
     return -0.5 * (z.square() + LN_2PI).sum(-1)
 
 
-def standard_normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Independent samples of N(0, 1) on the generator's device: z from the prior, or the noise of a posterior."""
-    return torch.randn(shape, generator=generator, device=generator.device)
+def standard_normal(shape: Sequence[int], generator: torch.Generator, device: torch.device | None = None) -> Tensor:
+    """Independent samples of N(0, 1): z from the prior, or the noise of a posterior's sample.
+
+    Args:
+        shape: of the result.
+        generator: the source of randomness.
+        device: of the result; the generator's if none is given.
+    """
+    return torch.randn(shape, generator=generator, device=device or generator.device)
