@@ -150,6 +150,7 @@ SUMMARY_FIELDS: Mapping[str, Rule] = {
     "test.importance_weighted_bound.bound": FINITE,
     "test.importance_weighted_bound.rise_from_half": FINITE,
     "test.rate_per_latent": (_are_numbers, "a list of finite numbers"),
+    "metrics": (_are_numbers_by_name, "numbers by their name"),
     "disentanglement": (_is_object, "an object"),
     "disentanglement.numbers": (_are_numbers_by_name, "numbers by their name"),
     "disentanglement.factors": (_are_texts, "a list of names"),

@@ -40,7 +40,7 @@ Drawn = TypeVar("Drawn")
 Line = dict[str, int | float]  # of metrics.jsonl: a step, and numbers by their tags
 
 HISTOGRAM_BINS = 64  # TensorBoard shows 30; its own choice of 700 takes ten times as long to write
-CONCLUSION = ("test/", "disentanglement/")  # what the tags begin with of numbers that only a run's end has
+CONCLUSION = ("test/", "disentanglement/", "metrics/")  # what the tags begin with of numbers that only a run's end has
 LAST_SECOND = 9_999_999_998  # in the names of event files, which sort as numbers up to ten digits
 SILENCE_SECONDS = 30.0  # after which a run without a bar says where it is
 

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vae.data import ImageSet
-from vae.measures import evaluation, importance_weighted_bound
+from vae.disentanglement.own_metrics import TEST_NUMBERS
+from vae.measures import evaluation
+from vae.measures.bound import importance_weighted_bound
 from vae.measures.evaluation import (
     EVALUATION_SEED,
     Encoding,
@@ -71,39 +73,26 @@ def numbers_in(tree: Any) -> Iterator[float]:
 # Batches
 
 
-@pytest.mark.parametrize("size", [64, 100, 255, 256, 1_000])
-def test_the_posteriors_do_not_depend_on_the_batches(vae, tiny_images, monkeypatch, size):
+@pytest.mark.parametrize("size", [64, 100, 255])
+def test_posteriors_samples_and_distortions_fit_together_whatever_the_batches(vae, tiny_images, monkeypatch, size):
     whole = in_batches_of(256, vae, tiny_images, monkeypatch)
     parts = in_batches_of(size, vae, tiny_images, monkeypatch)
     assert torch.equal(parts.labels, whole.labels)
     assert torch.equal(parts.saturated, whole.saturated)
     for name in ("mean", "logvar", "rate"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [64, 100, 1_000])
-def test_the_distortion_is_that_of_the_sample_whatever_the_batches(vae, tiny_images, monkeypatch, size):
     # Other batches draw other noise, so z and the distortion differ; what must hold is how they belong together.
-    encoding = in_batches_of(size, vae, tiny_images, monkeypatch)
-    x = tiny_images.pixels.float() / 255
     with torch.no_grad():
-        distortion = -vae.decode(encoding.z).log_prob(x)
-    torch.testing.assert_close(encoding.distortion, distortion, rtol=1e-5, atol=1e-3)
-
-
-@pytest.mark.parametrize("size", [64, 100, 1_000])
-def test_the_sample_is_of_the_posterior_whatever_the_batches(vae, tiny_images, monkeypatch, size):
-    encoding = in_batches_of(size, vae, tiny_images, monkeypatch)
-    noise = ((encoding.z - encoding.mean) / (0.5 * encoding.logvar).exp()).double()
-    n = noise.numel()
+        distortion = -vae.decode(parts.z).log_prob(tiny_images.pixels.float() / 255)
+    torch.testing.assert_close(parts.distortion, distortion, rtol=1e-5, atol=1e-3)
+    noise = ((parts.z - parts.mean) / (0.5 * parts.logvar).exp()).double()
     # Four standard errors of the mean and of the variance of a standard normal.
-    assert abs(noise.mean()) < 4 / math.sqrt(n)
-    assert abs(noise.var() - 1) < 4 * math.sqrt(2 / n)
-    # No image has the noise of another.
-    assert len(noise.unique(dim=0)) == len(noise)
+    assert abs(noise.mean()) < 4 / math.sqrt(noise.numel())
+    assert abs(noise.var() - 1) < 4 * math.sqrt(2 / noise.numel())
+    assert len(noise.unique(dim=0)) == len(noise)  # no image has the noise of another
 
 
-@pytest.mark.parametrize("images", [1, 63, 64, 65, 200])
+@pytest.mark.parametrize("images", [1, 64, 65])
 def test_a_ragged_last_batch_counts_every_image_once(vae, tiny_images, monkeypatch, images):
     few = tiny_images.first(images)
     encoding = in_batches_of(64, vae, few, monkeypatch)
@@ -119,6 +108,7 @@ def test_an_average_weighs_the_images_of_a_ragged_last_batch_like_all_others(vae
     numbers = elbo_numbers(encoding)
     assert numbers["distortion"] == pytest.approx(sum(encoding.distortion.tolist()) / 256)
     assert numbers["rate"] == pytest.approx(sum(encoding.rate.sum(1).tolist()) / 256)
+    assert numbers["elbo"] == -(numbers["distortion"] + numbers["rate"])
 
 
 # Chance
@@ -159,12 +149,6 @@ def test_evaluating_changes_neither_the_model_nor_torchs_generator(vae, tiny_ima
 
 
 # Numbers
-
-
-def test_the_elbo_is_minus_distortion_and_rate(encoding):
-    numbers = elbo_numbers(encoding)
-    assert numbers["elbo"] == -(numbers["distortion"] + numbers["rate"])
-    assert numbers["rate"] == pytest.approx(float(encoding.rate.sum()) / 256)
 
 
 def test_the_three_terms_of_each_latent_sum_to_its_kl(encoding):
@@ -213,33 +197,7 @@ def test_units_are_counted_as_active_by_each_definition():
 
 def test_final_numbers_are_those_of_the_summary(vae, tiny_images):
     numbers = final_numbers(vae, tiny_images, tiny_images.mean(), weight=4.0)
-    assert set(numbers) == {
-        "images",
-        "distortion",
-        "rate",
-        "elbo",
-        "loss",
-        "loss_weight",
-        "importance_weighted_bound",
-        "baseline_distortion",
-        "active_units",
-        "active_units_by_rate",
-        "active_units_by_posterior_variance",
-        "effective_latents",
-        "participation_ratio",
-        "saturated_fraction",
-        "aggregate_posterior_kl",
-        "gaussian_total_correlation",
-        "mutual_information",
-        "mutual_information_shuffled",
-        "information_ceiling",
-        "total_correlation",
-        "total_correlation_shuffled",
-        "dimension_wise_kl",
-        "decomposition_residual",
-        "rate_per_latent",
-        "label_information_per_latent",
-    }
+    assert set(numbers) == TEST_NUMBERS
     assert numbers["images"] == 256
     assert numbers["loss"] == pytest.approx(numbers["distortion"] + 4 * numbers["rate"])
     assert numbers["loss_weight"] == 4
@@ -334,11 +292,9 @@ def independent_encoding(rates: list[float], images: int = 5_000) -> Encoding:
 
 @pytest.mark.parametrize(
     ("rates", "expected"),
-    [([17.1 / 7] * 7, 8.56), ([12.0 / 5] * 5, 3.58), ([8.9 / 5] * 5, 1.13), ([6.3 / 4] * 4, 0.21), ([1.5] * 3, 0.05)],
-    ids=["17.1", "12.0", "8.9", "6.3", "4.5"],
+    [([17.1 / 7] * 7, 8.56), ([8.9 / 5] * 5, 1.13), ([1.5] * 3, 0.05)],
 )
 def test_independent_latents_have_the_total_correlation_of_shuffled_ones(rates, expected):
-    # The rates of README's table of sprites, whose total correlations are 8.58, 3.74, 1.34, 0.26 and 0.03.
     numbers = decomposition_numbers(independent_encoding(rates))
     assert numbers["total_correlation"] == pytest.approx(expected, abs=max(0.05, 0.1 * expected))
     assert numbers["total_correlation_shuffled"] == pytest.approx(

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from vae.measures import RateDecomposition, aggregate_log_densities, decompose_rate, gaussian_total_correlation
 from vae.measures import decomposition as room
+from vae.measures.decomposition import RateDecomposition, aggregate_log_densities, decompose_rate
+from vae.measures.moments import gaussian_total_correlation
 from vae.objectives.aggregate import minibatch_log_densities
 from vae.probability.divergences import kl_to_standard_normal
 
