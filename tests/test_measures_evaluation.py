@@ -168,11 +168,6 @@ def test_the_moments_of_each_latent_are_those_of_its_definition(encoding):
     torch.testing.assert_close(statistics["mean_posterior_variance"], variance.mean(0), **close)
 
 
-def test_the_terms_of_a_posterior_that_is_the_prior_vanish():
-    statistics = per_latent(constant_encoding(mean=0.0, logvar=0.0))
-    assert all(not statistics[name].any() for name in statistics if name.startswith("kl"))
-
-
 def test_the_latents_are_in_the_order_of_their_rates(encoding):
     rates = [float(encoding.rate_per_latent[latent]) for latent in encoding.by_rate]
     assert sorted(encoding.by_rate) == list(range(LATENTS))
@@ -220,13 +215,6 @@ def test_the_baseline_is_the_distortion_of_a_decoder_that_gives_the_mean_image(v
 # The aggregate posterior
 
 
-def test_the_correlation_is_symmetric_with_a_unit_diagonal(encoding):
-    matrix = correlation(encoding)
-    torch.testing.assert_close(matrix, matrix.T, rtol=0, atol=1e-6)
-    torch.testing.assert_close(matrix.diagonal(), torch.ones(LATENTS), rtol=0, atol=1e-6)
-    assert (matrix.abs() <= 1 + 1e-6).all()
-
-
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**31), st.integers(1, 6), st.integers(2, 40))
 def test_the_correlation_is_that_of_samples_of_the_aggregate_posterior(seed, latents, images):
@@ -258,23 +246,6 @@ def test_the_parts_and_the_residual_sum_to_the_rate(encoding, densities):
     rate = sum(numbers[part] for part in (*PARTS, "decomposition_residual"))
     assert rate == pytest.approx(elbo_numbers(encoding)["rate"], abs=1e-9)
     assert numbers["mutual_information"] <= math.log(256) + 1e-5
-
-
-def test_with_all_samples_little_of_the_rate_is_left_over(encoding):
-    numbers = decomposition_numbers(encoding)
-    assert numbers["decomposition_residual"] == pytest.approx(0, abs=4 * math.sqrt(LATENTS / 256))
-    assert all(numbers[part] > -0.1 for part in PARTS)
-
-
-def test_a_decomposition_takes_as_many_samples_as_its_densities_allow(encoding):
-    # The samples are spread evenly: the rest of z is never looked at.
-    chosen = torch.zeros(256, dtype=torch.bool)
-    chosen[torch.arange(10) * 256 // 10] = True
-    unread = replace(encoding, z=torch.where(chosen[:, None], encoding.z, math.nan))
-    limit = 10 * 256 * LATENTS
-    few, same = decomposition_numbers(unread, limit), decomposition_numbers(encoding, limit)
-    assert all(few[part] == same[part] for part in (*PARTS, "decomposition_residual"))
-    assert math.isnan(decomposition_numbers(unread, 11 * 256 * LATENTS)["mutual_information"])
 
 
 # The ceiling of the mutual information. The expected values are outputs of another implementation, 5 000 images.
@@ -331,16 +302,6 @@ def test_the_tight_bound_is_above_the_elbo_of_the_same_images(vae, tiny_images):
     assert bound["bound"] > elbo
 
 
-def test_more_samples_make_the_bound_tighter(vae, tiny_images):
-    vae.eval()
-    bounds = [tight_bound(vae, tiny_images, samples=samples)["bound"] for samples in (1, 10, 100)]
-    assert bounds == sorted(bounds)
-    # With one sample it is the ELBO, of other noise.
-    encoding = encode_images(vae, tiny_images)
-    elbo = -(encoding.distortion + encoding.rate.sum(1)).double()
-    assert bounds[0] == pytest.approx(float(elbo.mean()), abs=10 * float(elbo.std()) / math.sqrt(256))
-
-
 def test_the_rise_of_the_bound_is_that_over_the_halves_of_the_same_samples(vae, tiny_images):
     vae.eval()
     found = tight_bound(vae, tiny_images, samples=10)
@@ -376,9 +337,7 @@ def constant_encoding(mean: float, logvar: float, images: int = 20, latents: int
     )
 
 
-@pytest.mark.parametrize("mean", [0.0, 5.0])
-@pytest.mark.parametrize("logvar", [0.0, -10.0, 10.0])
-@pytest.mark.parametrize("images", [1, 20])
+@pytest.mark.parametrize(("mean", "logvar", "images"), [(0.0, 0.0, 20), (5.0, -10.0, 1), (5.0, 10.0, 20)])
 def test_constant_latents_give_no_nan(mean, logvar, images):
     encoding = constant_encoding(mean, logvar, images)
     everything = (elbo_numbers, latent_numbers, aggregate_numbers, decomposition_numbers)
