@@ -21,18 +21,9 @@ MATRICES = {
     "squared_correlation",
     "irs_robustness",
 }
-NO_UNIT = {  # each latent may have its own
-    "factor_vae_score",
-    "mig",
-    "dci_disentanglement",
-    "dci_completeness",
-    "dci_informativeness",
-    "sap_continuous",
-    "modularity",
-    "explicitness",
-    "codes_total_correlation",
-    "mutual_information_score",
-}
+# What changes with the unit of all latents, and with the units of single ones. Two classifiers are regularised.
+UNIT = {"gaussian_wasserstein", "beta_vae_score", "sap", "active_codes_total_correlation"}
+UNITS = UNIT | {"gaussian_wasserstein_normalised", "irs", "irs_baseline"}
 FACTORS = grid(3, 4, 2, copies=30)
 ONE_FACTOR = Factors.of({"only": np.arange(120) % 3})
 
@@ -75,17 +66,11 @@ def test_the_signs_of_latents_make_no_difference(codes, straight):
     assert found == pytest.approx(straight[0], abs=0.02)  # a code on the edge of a bin is on its other side
 
 
-def test_the_units_of_latents_make_no_difference_where_the_definition_has_none(codes, straight):
-    found = numbers(codes.codes * np.array([2.0, 8.0, 0.5, 4.0]))
-    for name in NO_UNIT:
+@pytest.mark.parametrize(("units", "change"), [([2.0, 8.0, 0.5, 4.0], UNITS), ([4.0] * 4, UNIT)])
+def test_the_units_of_latents_make_no_difference_where_the_definition_has_none(codes, straight, units, change):
+    found = numbers(codes.codes * units)
+    for name in SCORES - change:
         assert found[name] == pytest.approx(straight[0][name], abs=1e-6), name
-
-
-def test_one_unit_for_all_latents_makes_no_difference_to_shares_of_the_whole(codes, straight):
-    found = numbers(codes.codes * 4)
-    for name in (*NO_UNIT, "irs", "gaussian_wasserstein_normalised"):
-        assert found[name] == pytest.approx(straight[0][name], abs=1e-6), name
-    assert found["gaussian_wasserstein"] == pytest.approx(16 * straight[0]["gaussian_wasserstein"])
 
 
 def test_the_order_of_factors_makes_no_difference_but_for_the_draws(codes, straight):

@@ -2,9 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import fields, replace
-from typing import Any
 
 import pytest
 import torch
@@ -59,17 +57,6 @@ def same(a: Encoding, b: Encoding) -> bool:
     return all(torch.equal(getattr(a, field.name), getattr(b, field.name)) for field in fields(Encoding))
 
 
-def numbers_in(tree: Any) -> Iterator[float]:
-    if isinstance(tree, dict):
-        for value in tree.values():
-            yield from numbers_in(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from numbers_in(value)
-    else:
-        yield tree
-
-
 # Batches
 
 
@@ -92,22 +79,14 @@ def test_posteriors_samples_and_distortions_fit_together_whatever_the_batches(va
     assert len(noise.unique(dim=0)) == len(noise)  # no image has the noise of another
 
 
-@pytest.mark.parametrize("images", [1, 64, 65])
-def test_a_ragged_last_batch_counts_every_image_once(vae, tiny_images, monkeypatch, images):
-    few = tiny_images.first(images)
-    encoding = in_batches_of(64, vae, few, monkeypatch)
+def test_a_ragged_last_batch_counts_every_image_once_and_as_much_as_all_others(vae, tiny_images, monkeypatch):
+    few = tiny_images.first(65)
+    encoding = in_batches_of(64, vae, few, monkeypatch)  # a last batch of 1
     assert torch.equal(encoding.labels, few.labels)
-    assert all(len(getattr(encoding, field.name)) == images for field in fields(Encoding))
-    with torch.no_grad():
-        mean = vae.eval().encode(few.pixels.float() / 255).mean
-    torch.testing.assert_close(encoding.mean, mean, rtol=1e-5, atol=1e-5)
-
-
-def test_an_average_weighs_the_images_of_a_ragged_last_batch_like_all_others(vae, tiny_images, monkeypatch):
-    encoding = in_batches_of(250, vae, tiny_images, monkeypatch)  # a last batch of 6
+    assert all(len(getattr(encoding, field.name)) == 65 for field in fields(Encoding))
     numbers = elbo_numbers(encoding)
-    assert numbers["distortion"] == pytest.approx(sum(encoding.distortion.tolist()) / 256)
-    assert numbers["rate"] == pytest.approx(sum(encoding.rate.sum(1).tolist()) / 256)
+    assert numbers["distortion"] == pytest.approx(sum(encoding.distortion.tolist()) / 65)
+    assert numbers["rate"] == pytest.approx(sum(encoding.rate.sum(1).tolist()) / 65)
     assert numbers["elbo"] == -(numbers["distortion"] + numbers["rate"])
 
 
@@ -151,21 +130,17 @@ def test_evaluating_changes_neither_the_model_nor_torchs_generator(vae, tiny_ima
 # Numbers
 
 
-def test_the_three_terms_of_each_latent_sum_to_its_kl(encoding):
-    statistics = per_latent(encoding)
-    total = statistics["kl_variance_term"] + statistics["kl_mean_term"] + statistics["kl_logvar_term"]
-    torch.testing.assert_close(total, statistics["kl"], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(statistics["kl"].sum(), encoding.rate.sum(1).mean())
-
-
-def test_the_moments_of_each_latent_are_those_of_its_definition(encoding):
-    statistics = per_latent(encoding)
+def test_the_statistics_of_each_latent_are_those_of_their_definition(encoding):
+    found = per_latent(encoding)
     mean, variance = encoding.mean.double(), encoding.logvar.double().exp()
     close = {"rtol": 1e-4, "atol": 1e-5, "check_dtype": False}
-    torch.testing.assert_close(statistics["mean_of_posterior_mean"], mean.mean(0), **close)
+    total = found["kl_variance_term"] + found["kl_mean_term"] + found["kl_logvar_term"]
+    torch.testing.assert_close(total, found["kl"], **close)
+    torch.testing.assert_close(found["kl"].sum(), encoding.rate.sum(1).mean())
+    torch.testing.assert_close(found["mean_of_posterior_mean"], mean.mean(0), **close)
     second = mean.square().mean(0) - mean.mean(0).square()
-    torch.testing.assert_close(statistics["variance_of_posterior_mean"], second, **close)
-    torch.testing.assert_close(statistics["mean_posterior_variance"], variance.mean(0), **close)
+    torch.testing.assert_close(found["variance_of_posterior_mean"], second, **close)
+    torch.testing.assert_close(found["mean_posterior_variance"], variance.mean(0), **close)
 
 
 def test_the_latents_are_in_the_order_of_their_rates(encoding):
@@ -354,7 +329,7 @@ def test_a_model_with_dead_latents_gives_no_nan_anywhere(vae, tiny_images, dead)
             vae.encoder.layers[-1].weight[row] = 0
             vae.encoder.layers[-1].bias[row] = 0
     numbers = final_numbers(vae, tiny_images, tiny_images.mean(), weight=4.0)
-    assert all(math.isfinite(number) for number in numbers_in(numbers))
+    json.dumps(numbers, allow_nan=False)
     assert all(numbers["rate_per_latent"][latent] == 0 for latent in dead)
     assert all(numbers["label_information_per_latent"][latent] == pytest.approx(0, abs=1e-9) for latent in dead)
     assert numbers["active_units"] <= LATENTS - len(dead)
@@ -364,5 +339,5 @@ def test_a_model_with_dead_latents_gives_no_nan_anywhere(vae, tiny_images, dead)
 def test_a_handful_of_images_gives_no_nan(vae, tiny_images, images):
     few = tiny_images.first(images)
     numbers = final_numbers(vae, few, tiny_images.mean(), weight=1.0)
-    assert all(math.isfinite(number) for number in numbers_in(numbers))
+    json.dumps(numbers, allow_nan=False)
     assert correlation(encode_images(vae, few)).isfinite().all()

@@ -1,6 +1,7 @@
 """All numbers of a model on a set of images. Evaluating uses a generator of its own and never changes training."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,17 +54,21 @@ class Encoding:
         return order
 
 
+def in_batches(vae: VAE, images: ImageSet) -> Iterator[tuple[Tensor, Tensor, torch.Generator]]:
+    """The index and the pixels of each batch, and the generator of all. Sets `vae` to evaluation mode."""
+    vae.eval()
+    generator = torch.Generator(images.device).manual_seed(EVALUATION_SEED)
+    for index in torch.arange(len(images), device=images.device).split(BATCH):
+        yield index, images.batch(index, generator), generator
+
+
 @torch.inference_mode()
 def encode_images(vae: VAE, images: ImageSet) -> Encoding:
     """The posterior of every image, one sample of it, and the distortion and rate. Sets `vae` to evaluation mode."""
-    vae.eval()
-    device = images.device
-    generator = torch.Generator(device).manual_seed(EVALUATION_SEED)
     batches = []
-    for index in torch.arange(len(images), device=device).split(BATCH):
-        x = images.batch(index, generator)
+    for index, x, generator in in_batches(vae, images):
         posterior = vae.encode(x)
-        z = posterior.rsample(torch.randn(posterior.mean.shape, generator=generator, device=device))
+        z = posterior.rsample(torch.randn(posterior.mean.shape, generator=generator, device=x.device))
         distortion = -vae.decode(z).log_prob(x)
         rate = posterior.kl_to_standard()
         row = (distortion, rate, posterior.mean, posterior.logvar, z, posterior.saturated(), images.labels[index])
@@ -76,14 +81,8 @@ def encode_posteriors(
     vae: VAE, images: ImageSet
 ) -> tuple[Float[Tensor, "images latent"], Float[Tensor, "images latent"]]:
     """Mean and log-variance of every image's posterior, on the CPU, without decoding."""
-    vae.eval()
-    generator = torch.Generator(images.device).manual_seed(EVALUATION_SEED)
-    batches = []
-    for index in torch.arange(len(images), device=images.device).split(BATCH):
-        posterior = vae.encode(images.batch(index, generator))
-        batches.append((posterior.mean.cpu(), posterior.logvar.cpu()))
-    mean, logvar = zip(*batches, strict=True)
-    return torch.cat(mean), torch.cat(logvar)
+    posteriors = [vae.encode(x) for _, x, _ in in_batches(vae, images)]
+    return torch.cat([p.mean.cpu() for p in posteriors]), torch.cat([p.logvar.cpu() for p in posteriors])
 
 
 def elbo_numbers(encoding: Encoding) -> dict[str, float]:
@@ -201,14 +200,10 @@ def tight_bound(vae: VAE, images: ImageSet, limit: int = 1_000, samples: int = 1
     bound of the two halves of the samples. With an odd number of samples it is missing. Memory does not grow with
     `limit` or `samples`.
     """
-    vae.eval()
-    device = images.device
-    generator = torch.Generator(device).manual_seed(EVALUATION_SEED)
     few = images.first(limit)
     parts = [samples] if samples % 2 else [samples // 2] * 2
     batches = []
-    for index in torch.arange(len(few), device=device).split(BATCH):
-        x = few.batch(index, generator)
+    for _, x, generator in in_batches(vae, few):
         batches.append(torch.stack([importance_weighted_bound(vae, x, part, generator).cpu() for part in parts]))
     bounds = torch.cat(batches, 1).double()  # (parts, images)
     bound = float((bounds.logsumexp(0) - math.log(len(parts))).mean())
