@@ -8,7 +8,7 @@ from known_codes import SMALL, UNBOUNDED, grid, identity, noisy, nothing, seeded
 
 from vae.data.factors import Factors
 from vae.disentanglement.irs import irs
-from vae.disentanglement.own_metrics import RESERVED, SCORES
+from vae.disentanglement.own_metrics import RESERVED, SCORE_NAMES
 from vae.disentanglement.representation import Representation
 from vae.disentanglement.sap import sap
 from vae.disentanglement.scores import Sizes, expected_seconds, of_codes, of_levels, score, too_many
@@ -69,7 +69,7 @@ def test_the_signs_of_latents_make_no_difference(codes, straight):
 @pytest.mark.parametrize(("units", "change"), [([2.0, 8.0, 0.5, 4.0], UNITS), ([4.0] * 4, UNIT)])
 def test_the_units_of_latents_make_no_difference_where_the_definition_has_none(codes, straight, units, change):
     found = numbers(codes.codes * units)
-    for name in SCORES - change:
+    for name in SCORE_NAMES - change:
         assert found[name] == pytest.approx(straight[0][name], abs=1e-6), name
 
 
@@ -112,7 +112,7 @@ def test_mixing_latents_lowers_the_scores_of_single_ones():
 
 def test_every_score_has_its_name_and_every_matrix_its_shape(codes):
     found = score(codes.codes, np.full_like(codes.codes, -3.0), FACTORS, sizes=SMALL)
-    assert set(found.numbers) == SCORES | {f"{name}_sampled" for name in SCORES} | {"mig_chen"}
+    assert set(found.numbers) == SCORE_NAMES | {f"{name}_sampled" for name in SCORE_NAMES} | {"mig_chen"}
     assert set(found.numbers) < RESERVED
     assert set(found.matrices) == MATRICES | {"mig_chen"}
     assert {matrix.shape for matrix in found.matrices.values()} == {(4, 3)}

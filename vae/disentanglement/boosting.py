@@ -83,12 +83,12 @@ def memberships(bins: Int[np.ndarray, "images latents"]) -> csr_matrix:
     return csr_matrix((np.ones(rows.size), (rows, columns)), shape=(latents * MAX_BINS, images))
 
 
-Splits = list[tuple[Int[np.ndarray, "columns _"], Int[np.ndarray, "columns _"]]]  # latent and last bin to the left
+TreeSplits = list[tuple[Int[np.ndarray, "columns _"], Int[np.ndarray, "columns _"]]]  # latent and last bin to the left
 
 
 def grow(
     bins: Int[np.ndarray, "images latents"], members: csr_matrix, residual: Float[np.ndarray, "images columns"]
-) -> tuple[Splits, Float[np.ndarray, " latents"], Int[np.ndarray, "images columns"]]:
+) -> tuple[TreeSplits, Float[np.ndarray, " latents"], Int[np.ndarray, "images columns"]]:
     """One tree for each column of residuals.
 
     Returns:
@@ -99,7 +99,7 @@ def grow(
     sums = (members @ residual).reshape(latents, MAX_BINS, columns, 1)
     counts = np.broadcast_to((members @ np.ones(len(bins))).reshape(latents, MAX_BINS, 1, 1), sums.shape)
     importance = np.zeros(latents)
-    tree: Splits = []
+    tree: TreeSplits = []
     for depth in range(DEPTH):
         squares = by_node(node, residual**2, 2**depth)
         feature, threshold, gain = best_splits(sums, counts, squares)
@@ -161,7 +161,7 @@ def goes_right(
     return right
 
 
-def descend(tree: Splits, bins: Int[np.ndarray, "images latents"]) -> Int[np.ndarray, "images columns"]:
+def descend(tree: TreeSplits, bins: Int[np.ndarray, "images latents"]) -> Int[np.ndarray, "images columns"]:
     """The leaf of each image in each tree."""
     node = np.zeros((len(bins), len(tree[0][0])), dtype=np.int64)
     for feature, threshold in tree:

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 Metric = Callable[[Float[np.ndarray, "images latents"], Int[np.ndarray, "images factors"] | None], Mapping[str, float]]
 
 # The names of our own numbers, which no metric of a user may have: one row of a table holds both.
-SCORES = {
+SCORE_NAMES = {
     "beta_vae_score",
     "factor_vae_score",
     "mig",
@@ -65,7 +65,9 @@ TEST_NUMBERS = {
     "rate_per_latent",
     "label_information_per_latent",
 }
-RESERVED = SCORES | {f"{name}_sampled" for name in SCORES} | TEST_NUMBERS | {"mig_chen", "udr", "nll"}
+OTHER_COLUMNS = {"beta", "epochs", "loss_change_per_epoch", "member", "nll", "nll_fall_from_half", "seconds", "seed"}
+OTHER_COLUMNS |= {"mig_chen", "setting", "status", "udr", "unfinished"}
+RESERVED = SCORE_NAMES | {f"{name}_sampled" for name in SCORE_NAMES} | TEST_NUMBERS | OTHER_COLUMNS
 
 
 def own_numbers(metrics: Iterable[Metric], vae: VAE, images: ImageSet) -> dict[str, float]:
