@@ -7,7 +7,8 @@ that many samples an image: 5000 on all images is what papers report (Burda et a
 minutes of a CPU core for the default network. summary.json does not hold it, so it is compared with nothing.
 
 Where the factors of the images are known, the scores of disentanglement are among the numbers; a summary.json that
-lacks them gets them.
+lacks them gets them. Metrics of your own are computed again if the command names them, as in
+`python scripts/evaluate.py outputs/RUN --metrics my_metrics:score`.
 """
 
 import argparse
@@ -21,7 +22,9 @@ from typing import Any
 from vae.app import console
 from vae.app.load import Run, load_run
 from vae.app.main import EXPECTED, exit_code, said
-from vae.disentanglement import disentanglement_numbers
+from vae.app.metrics import own_metrics
+from vae.disentanglement.own_metrics import own_numbers
+from vae.disentanglement.scores import disentanglement_numbers
 from vae.measures.evaluation import final_numbers, tight_bound
 from vae.run.directory import locked
 from vae.run.files import write_json
@@ -39,6 +42,7 @@ def main() -> int:
     parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
     parser.add_argument("--samples", type=int, help="importance samples an image for the NLL (none: no NLL)")
     parser.add_argument("--images", type=int, help="the NLL is of the first so many test images (all)")
+    parser.add_argument("--metrics", nargs="+", default=[], help="metrics of your own, each as module:name")
     arguments = parser.parse_args()
     if any(number is not None and number < 1 for number in (arguments.samples, arguments.images)):
         parser.error("--samples and --images must be 1 or more")
@@ -46,6 +50,7 @@ def main() -> int:
         parser.error("--images is of the NLL. Add --samples, as in --samples 5000")
     try:
         run = load_run(arguments.run, arguments.checkpoint)
+        metrics = own_metrics(arguments.metrics, run.vae.latent_dim, run.splits.train.factors)
     except EXPECTED as error:
         print(f"error: {said(error)}", file=sys.stderr)
         return exit_code(error)
@@ -53,9 +58,11 @@ def main() -> int:
     factors_known = run.splits.train.factors is not None
     scores = disentanglement_numbers(run.vae, run.splits.train) if factors_known else None
     shown = numbers if arguments.samples is None else numbers | {"nll": nll(run, arguments.samples, arguments.images)}
-    console.say(json.dumps(shown if scores is None else shown | {"disentanglement": scores}, indent=2))
+    own = own_numbers(metrics, run.vae, run.splits.train)
+    more = {"disentanglement": scores, "metrics": own}
+    console.say(json.dumps(shown | {name: found for name, found in more.items() if found}, indent=2))
     try:
-        return 0 if arguments.checkpoint == BEST else compare(numbers, scores, arguments.run / SUMMARY)
+        return 0 if arguments.checkpoint == BEST else compare(numbers, scores, own, arguments.run / SUMMARY)
     except EXPECTED as error:
         print(f"error: {said(error)}", file=sys.stderr)
         return exit_code(error)
@@ -68,7 +75,9 @@ def nll(run: Run, samples: int, images: int | None) -> dict[str, int | float]:
     return {"images": found["images"], "samples": found["samples"], "nll": -found["bound"]}
 
 
-def compare(numbers: Mapping[str, Any], scores: Mapping[str, Any] | None, summary: Path) -> int:
+def compare(
+    numbers: Mapping[str, Any], scores: Mapping[str, Any] | None, own: Mapping[str, float], summary: Path
+) -> int:
     """0 if the numbers are those that `summary` records, else 1. Scores that it lacks are added if they are.
 
     Raises:
@@ -88,6 +97,8 @@ def compare(numbers: Mapping[str, Any], scores: Mapping[str, Any] | None, summar
     else:  # of an older version: it has fewer numbers, and its loss was by config.beta under every objective
         older = dict(numbers) | {"loss": numbers["distortion"] + recorded["beta"] * numbers["rate"]}
         apart = [name for name, value in test.items() if not agree(value, older.get(name), TOLERANCE)]
+    known = recorded.get("metrics", {})
+    apart += [name for name in own if name in known and not agree(own[name], known[name], SCORE_TOLERANCE)]
     if scores is not None and "disentanglement" in recorded:
         before, now = recorded["disentanglement"]["numbers"], scores["numbers"]
         names = now if "left_out" in recorded["disentanglement"] else before  # of which an older version has fewer

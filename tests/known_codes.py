@@ -1,9 +1,10 @@
-"""Codes of which the answer is known, for the tests of the disentanglement metrics."""
+"""Codes whose scores are known, for the tests of the disentanglement metrics."""
 
 import numpy as np
 
 from vae.data.factors import Factors
-from vae.disentanglement import Codes, Sizes
+from vae.disentanglement.representation import Representation
+from vae.disentanglement.scores import Sizes
 
 SMALL = Sizes(train=400, test=200, batch=8, trees=5, samples=200, components=200)
 
@@ -32,30 +33,30 @@ def independent(factors: int = 10, levels: int = 10, images: int = 50_000) -> Fa
     return Factors.of({f"factor {k}": drawn[:, k] for k in range(factors)})
 
 
-def identity(factors: Factors) -> Codes:
+def identity(factors: Factors) -> Representation:
     """Latent k is factor k."""
-    return Codes(factors.levels.astype(np.float64), factors)
+    return Representation(factors.levels.astype(np.float64), factors)
 
 
-def nothing(factors: Factors, latents: int = 10, value: float = 0.0) -> Codes:
+def nothing(factors: Factors, latents: int = 10, value: float = 0.0) -> Representation:
     """The same code for every image: a collapsed posterior."""
-    return Codes(np.full((len(factors), latents), value), factors)
+    return Representation(np.full((len(factors), latents), value), factors)
 
 
-def twice(factors: Factors) -> Codes:
+def twice(factors: Factors) -> Representation:
     """Two latents for each factor."""
-    return Codes(np.tile(factors.levels.astype(np.float64), 2), factors)
+    return Representation(np.tile(factors.levels.astype(np.float64), 2), factors)
 
 
-def shuffled(factors: Factors) -> Codes:
+def shuffled(factors: Factors) -> Representation:
     """The levels, but of another image in each latent: the same numbers, and no information."""
-    return Codes(seeded(101).permuted(factors.levels.astype(np.float64), axis=0), factors)
+    return Representation(seeded(101).permuted(factors.levels.astype(np.float64), axis=0), factors)
 
 
-def noisy(factors: Factors, noise: float = 0.3, extra: int = 1) -> Codes:
+def noisy(factors: Factors, noise: float = 0.3, extra: int = 1) -> Representation:
     """Latents that tell their factors roughly and a little of the next one, and `extra` that tell nothing."""
     generator = seeded(102)
     levels = factors.levels / np.array(factors.sizes)
     mixed = 4 * levels + 0.5 * np.roll(levels, 1, axis=1)
     values = np.hstack([mixed, np.zeros((len(factors), extra))])
-    return Codes(values + noise * generator.standard_normal(values.shape), factors)
+    return Representation(values + noise * generator.standard_normal(values.shape), factors)

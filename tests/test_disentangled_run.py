@@ -1,17 +1,25 @@
-"""A run on images with known factors, by the real command line: its scores, where they are, and the same again."""
+"""A run on images with known factors, by the real command line: its scores, where they are, and the same again.
+
+It has a metric of the user's own, the example of README.md.
+"""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
-from command import made_once, run
+from command import made_once
 from PIL import Image
 
 import evaluate
 
 GRID = ["data.shapes=2", "data.scales=2", "data.orientations=1", "data.positions_x=6", "data.positions_y=6"]
 SMALL = [*GRID, "data.side=16", "data.validation_size=10", "data.test_size=50", "model.hidden=[32]", "epochs=2"]
+
+
+EXAMPLES = str(Path(__file__).parent / "examples")
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +32,9 @@ def sprites_run(shared):
         "batch_size=16",
         "beta=2",
     )
-    run = made_once(shared / "sprites" / "run", words)
-    assert "scores MIG " in (run / "train.log").read_text()
-    return run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", EXAMPLES, prepend=os.pathsep)
+        return made_once(shared / "sprites" / "run", (*words, "metrics=[my_metrics:score]"))
 
 
 def summary(directory):
@@ -45,6 +53,7 @@ def test_the_summary_holds_every_score_and_the_matrices_they_come_from(sprites_r
     assert all(np.shape(matrix) == (3, 4) for matrix in found["matrices"].values())
     assert found["left_out"] == {}
     log = (sprites_run / "train.log").read_text()
+    assert "scores MIG " in log
     assert "scores of disentanglement: 4 factors, less than a minute of a core; disentanglement=false leaves" in log
 
 
@@ -53,6 +62,10 @@ def test_the_scores_are_logged_and_the_matrices_drawn(sprites_run):
     logged = {name: value for line in lines for name, value in line.items()}
     for name, value in summary(sprites_run)["disentanglement"]["numbers"].items():
         assert logged[f"disentanglement/{name}"] == value
+    (own,) = summary(sprites_run)["metrics"].items()
+    assert own == ("linear_r2", logged["metrics/linear_r2"])
+    assert 0 < own[1] < 1
+    assert f"own    linear_r2 {own[1]:.4g}" in (sprites_run / "train.log").read_text()
     with Image.open(sprites_run / "figures/factors.png") as picture:
         assert picture.width > 600
 
@@ -65,25 +78,24 @@ def test_the_codes_are_those_of_the_test_images(sprites_run):
     np.testing.assert_allclose(rate, summary(sprites_run)["test"]["rate_per_latent"], rtol=1e-4, atol=1e-6)
 
 
-def test_evaluate_finds_the_same_scores_and_adds_those_that_lack(tmp_path, sprites_run):
+def test_evaluate_finds_the_same_scores_and_adds_those_that_lack(tmp_path, sprites_run, called, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
     before = summary(sprites_run)
     copy = tmp_path / "run"
     shutil.copytree(sprites_run, copy)
     (copy / "summary.json").write_text(json.dumps({k: v for k, v in before.items() if k != "disentanglement"}))
-    done = run("scripts/evaluate.py", str(copy))
+    done = called(evaluate, str(copy), "--metrics", "my_metrics:score")
     assert done.returncode == 0, done.stderr
     assert "added the scores" in done.stderr
     assert summary(copy) == before
     assert json.loads(done.stdout)["disentanglement"] == before["disentanglement"]
+    assert json.loads(done.stdout)["metrics"] == before["metrics"]
 
 
-def test_evaluate_notices_a_score_that_is_not_the_models(tmp_path, sprites_run, called):
-    copy = tmp_path / "run"
-    shutil.copytree(sprites_run, copy)
-    wrong = summary(copy)
-    wrong["disentanglement"]["numbers"]["mig"] += 0.1
-    (copy / "summary.json").write_text(json.dumps(wrong))
-    done = called(evaluate, str(copy))
-    assert done.returncode == 1
-    assert "differs" in done.stderr
-    assert "in mig" in done.stderr
+@pytest.mark.parametrize(("kind", "name"), [("test", "rate"), ("disentanglement", "mig"), ("metrics", "linear_r2")])
+def test_evaluate_notices_a_number_that_is_not_the_models(sprites_run, capsys, kind, name):
+    found = {k: summary(sprites_run)[k] for k in ("test", "disentanglement", "metrics")}
+    assert evaluate.compare(*found.values(), sprites_run / "summary.json") == 0
+    (found[kind]["numbers"] if kind == "disentanglement" else found[kind])[name] += 0.1
+    assert evaluate.compare(*found.values(), sprites_run / "summary.json") == 1
+    assert f"differs from {sprites_run / 'summary.json'} in {name}" in capsys.readouterr().err

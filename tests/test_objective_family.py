@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from vae.measures import importance_weighted_bound
+from vae.measures.bound import importance_weighted_bound
 from vae.model.mlp import mlp_vae
 from vae.objectives import (
     BetaObjective,

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vae.measures import importance_weighted_bound as importance_weighted_bound
+    from vae.measures.bound import importance_weighted_bound as importance_weighted_bound
     from vae.model.burgess import conv_vae as conv_vae
     from vae.model.mlp import mlp_vae as mlp_vae
     from vae.model.vae import VAE as VAE
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vae.probability.divergences import mutual_information as mutual_information
 
 _HOME = {
-    "importance_weighted_bound": "measures",
+    "importance_weighted_bound": "measures.bound",
     "conv_vae": "model.burgess",
     "mlp_vae": "model.mlp",
     "VAE": "model.vae",

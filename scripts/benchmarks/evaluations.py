@@ -6,7 +6,7 @@ from benchmarks import ours
 from benchmarks.plan import Plan
 from benchmarks.rows import Row
 from benchmarks.turns import seconds_of, take_turns
-from vae.disentanglement import disentanglement_numbers
+from vae.disentanglement.scores import disentanglement_numbers
 from vae.measures.evaluation import encode_images, final_numbers, tight_bound
 
 SAMPLES = 5_000

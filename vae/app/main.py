@@ -27,6 +27,7 @@ from vae.app.command_line import AGAIN, Command
 from vae.app.command_line.launching import LAUNCH_ERRORS, launch
 from vae.app.command_line.wording import one_line, said_by
 from vae.app.data import build_data, refuse_other_data
+from vae.app.metrics import own_metrics
 from vae.config import Config, ConfigError, plain
 from vae.config.objective import BetaConfig
 from vae.data import DataError
@@ -182,6 +183,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     stored.write(directory, replace(task.record, data_sha256=checksums))
     vae = build_vae(config, splits.train.shape).to(device)
     vae.start_at(splits.train.mean(), splits.train.variance())
+    metrics = own_metrics(config.metrics, vae.latent_dim, splits.train.factors)
     objective = build_objective(config, len(splits.train), device)
     for warning in try_custom_objective(config, vae, splits.train):
         log.warning(f"warning: {warning}")
@@ -220,7 +222,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
             from vae.figures import plots  # noqa: F401 - matplotlib is loaded here, before the first step
         gc.freeze()  # what was imported stays: no collection looks through it again, as each of a figure's would
         if fit(training):
-            conclude(config, training, stop)
+            conclude(config, training, stop, metrics)
         else:
             log.info(
                 f"stop   at step {state.step}, saved; python train.py resume={relative_to_cwd(directory)} goes on"

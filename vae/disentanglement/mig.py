@@ -1,31 +1,21 @@
-"""The mutual information gap, from binned codes.
+"""MIG, the mutual information gap, of binned codes.
 
-Chen, Li, Grosse & Duvenaud (2018), "Isolating Sources of Disentanglement in VAEs", in the estimate of Locatello et al.
-(2019): 20 bins of each code. Chen et al. estimate it otherwise: `mig_chen`. The two must not be compared.
+Chen, Li, Grosse & Duvenaud (2018), "Isolating Sources of Disentanglement in VAEs", with the estimate of Locatello et
+al. (2019): 20 bins of equal width for each latent. Chen et al. use another estimate, `mig_chen`. The two must not be
+compared.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-from jaxtyping import Float
 from numpy.random import Generator
+from scipy.stats import entropy
 
-from vae.disentanglement.codes import Codes, gap
-from vae.disentanglement.discretise import entropies, information_matrix, ratio
-
-
-@dataclass(frozen=True)
-class MIG:
-    """`score` in [0, 1]; `information` in nats; `gaps` of each factor, as a share of its entropy."""
-
-    score: float
-    gaps: Float[np.ndarray, " factors"]
-    information: Float[np.ndarray, "latents factors"]
+from vae.disentanglement.discretise import information_matrix
+from vae.disentanglement.representation import MatrixScore, Representation, gap, ratio
 
 
-def mig(codes: Codes, samples: int, generator: Generator) -> MIG:
-    """The mean over factors of (I with the best latent - I with the second best) / H(factor)."""
-    values, levels = codes.draw(samples, generator)
-    information = information_matrix(values, levels)
-    gaps = ratio(gap(information), entropies(levels))
-    return MIG(float(gaps.mean()), gaps, information)
+def mig(representation: Representation, samples: int, generator: Generator) -> MatrixScore:
+    """The mean over factors of (I of the best latent - I of the second best) / H(factor), and I in nats."""
+    codes, levels = representation.draw(samples, generator)
+    information = information_matrix(codes, levels)
+    entropies = np.array([entropy(np.bincount(factor)) for factor in levels.T])
+    return MatrixScore(float(ratio(gap(information), entropies).mean()), information)

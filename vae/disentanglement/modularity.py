@@ -1,15 +1,14 @@
-"""Modularity (a latent tells one factor) and explicitness (a linear read-out of all latents tells each factor).
+"""Modularity: each latent describes one factor. Explicitness: a linear classifier reads each factor from all latents.
 
 Ridgeway & Mozer (2018), "Learning Deep Disentangled Embeddings with the F-Statistic Loss"; details as in Locatello et
 al. (2019).
 
-Codes that know nothing of the factors do not have a modularity of 0: by accident each tells a little more of one
-factor than of the others. On a grid of 3 x 4 x 6 x 8 levels random codes have .73. Compare with the modularity of the
-codes of other images, `modularity_baseline`.
+Codes without any information do not have a modularity of 0: by chance each latent describes one factor a little better
+than the others. On a grid of 3 x 4 x 6 x 8 levels random codes have .73. So `modularity_baseline` is the modularity of
+the same codes, permuted over the images.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,38 +16,38 @@ from numpy.random import Generator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from vae.disentanglement.codes import Codes
-from vae.disentanglement.discretise import information_matrix, ratio, varies
-from vae.disentanglement.linear import fitted, iteration_limits_are_no_news
+from vae.disentanglement.classifiers import fitted, ignore_iteration_limits
+from vae.disentanglement.discretise import information_matrix
+from vae.disentanglement.representation import Representation, ratio
 
 
-@dataclass(frozen=True)
-class ModularityExplicitness:
-    """`modularity` in [0, 1]; `explicitness`, areas under the curve, chance 0.5, on fresh images."""
+class ModularityExplicitness(NamedTuple):
+    """`modularity` in [0, 1]; `explicitness`, an area under the ROC curve, for which chance is 0.5."""
 
     modularity: float
     explicitness: float
-    train_explicitness: float
 
 
-def modularity_explicitness(codes: Codes, train: int, test: int, generator: Generator) -> ModularityExplicitness:
+def modularity_explicitness(
+    representation: Representation, train: int, test: int, generator: Generator
+) -> ModularityExplicitness:
     """Both scores.
 
     Args:
-        codes: of all images.
+        representation: of all images.
         train: images to estimate and fit on.
-        test: fresh images.
+        test: new images.
         generator: of the draws.
     """
-    x, y = codes.draw(train, generator)
-    fresh, answers = codes.draw(test, generator)
-    centre, scale = x.mean(axis=0), x.std(axis=0)
-    scale = np.where(varies(x), scale, 1.0)  # a dead latent stays 0
-    x_scaled, fresh_scaled = (x - centre) / scale, (fresh - centre) / scale
-    areas = np.array([explicitness(x_scaled, y[:, k], fresh_scaled, answers[:, k]) for k in range(y.shape[1])]).mean(
-        axis=0
-    )
-    return ModularityExplicitness(modularity(information_matrix(x, y)), float(areas[1]), float(areas[0]))
+    x, y = representation.draw(train, generator)
+    x_test, y_test = representation.draw(test, generator)
+    centre, scale = x.mean(axis=0), np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)  # a dead latent stays 0
+    areas = []
+    with ignore_iteration_limits():
+        for k in range(y.shape[1]):
+            classifier = fitted(LogisticRegression(max_iter=1000), (x - centre) / scale, y[:, k])
+            areas.append(area_under_curve(classifier, (x_test - centre) / scale, y_test[:, k]))
+    return ModularityExplicitness(modularity(information_matrix(x, y)), float(np.mean(areas)))
 
 
 def modularity(information: Float[np.ndarray, "latents factors"]) -> float:
@@ -60,20 +59,8 @@ def modularity(information: Float[np.ndarray, "latents factors"]) -> float:
     return float(np.where(best > 0, 1 - deviation, 0.0).mean())
 
 
-def explicitness(
-    x: Float[np.ndarray, "images latents"],
-    y: Int[np.ndarray, " images"],
-    fresh: Float[np.ndarray, "test latents"],
-    answers: Int[np.ndarray, " test"],
-) -> tuple[float, float]:
-    """The mean over levels of the area under the curve, on both sets. A level that one set lacks is left out there."""
-    with iteration_limits_are_no_news():
-        classifier = fitted(LogisticRegression(max_iter=1000), x, y)
-    return one_against_rest(classifier, x, y), one_against_rest(classifier, fresh, answers)
-
-
-def one_against_rest(classifier: Any, x: Float[np.ndarray, "images latents"], y: Int[np.ndarray, " images"]) -> float:
-    """The mean area under the curve of the levels that some, and not all, of these images have; 0.5 without any."""
+def area_under_curve(classifier: Any, x: Float[np.ndarray, "images latents"], y: Int[np.ndarray, " images"]) -> float:
+    """The mean area of one level against the rest, over the levels that some, but not all, images have; else 0.5."""
     probabilities = classifier.predict_proba(x)
     areas = [
         roc_auc_score(y == level, probabilities[:, column])

@@ -1,80 +1,65 @@
-"""UDR: how alike are the latents of models that differ in their seed only? Needs no factors.
+"""UDR: how alike the latents of models are that differ only in their seed. It needs no factors.
 
-Duan et al. (2020), "Unsupervised Model Selection for Variational Disentangled Representation Learning". Entangled
-models differ from seed to seed, disentangled ones but in order and sign.
+Duan et al. (2020), "Unsupervised Model Selection for Variational Disentangled Representation Learning". The latents of
+disentangled models differ from seed to seed only in their order and sign, those of entangled models in everything.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import spearmanr
 from sklearn.linear_model import Lasso
 
-from vae.disentanglement.discretise import ratio, varies
+from vae.disentanglement.representation import ratio
 
-INFORMATIVE_NATS = 0.01  # a latent whose mean KL is below carries nothing
+INFORMATIVE_NATS = 0.01  # mean KL; a latent below carries no information
 LASSO_PENALTY = 0.1
 
 
 def udr(
     codes: Sequence[Float[np.ndarray, "images latents"]],
     rates: Sequence[Float[np.ndarray, " latents"]],
-    *,
-    lasso: bool = True,
 ) -> Float[np.ndarray, " models"]:
-    """The score of each model, in [0, 1]: the median of its likeness to the others.
+    """The score of each model: the median of its similarity to the others.
+
+    It is from 0 to 0.9. The similarity of two models is computed from the coefficients of a lasso, whose penalty gives
+    identical models 0.9.
 
     Args:
         codes: posterior means of the same images by each model.
         rates: the mean KL of each latent of each model, in nats.
-        lasso: by the coefficients of a lasso, whose penalty leaves models that are the same a score of 0.9; else by
-            Spearman's rank correlation.
 
     Raises:
-        ValueError: there are not two models.
+        ValueError: there are fewer than two models.
     """
     if len(codes) < 2:
         raise ValueError(f"UDR compares models of two seeds or more, got {len(codes)}")
     informative = [rate > INFORMATIVE_NATS for rate in rates]
-    standard = [standardised(code) * alive for code, alive in zip(codes, informative, strict=True)]
-    likeness = np.zeros((len(codes), len(codes)))
-    for i, one in enumerate(standard):
-        for j, other in enumerate(standard):
-            if i != j:
-                strength = by_lasso(one, other) if lasso else by_rank(one, other)
-                likeness[i, j] = relative_strength(strength[np.ix_(informative[i], informative[j])])
-    others = ~np.eye(len(codes), dtype=bool)
-    return np.array([np.median(likeness[others[:, j], j]) for j in range(len(codes))])
+    standard = [standardised(code) * used for code, used in zip(codes, informative, strict=True)]
+    likeness = np.full((len(codes), len(codes)), np.nan)
+    for i, j in zip(*np.nonzero(~np.eye(len(codes), dtype=bool)), strict=True):
+        strength = by_lasso(standard[i], standard[j])
+        likeness[i, j] = relative_strength(strength[np.ix_(informative[i], informative[j])])
+    scores: Float[np.ndarray, " models"] = np.nanmedian(likeness, axis=0)
+    return scores
 
 
 def standardised(codes: Float[np.ndarray, "images latents"]) -> Float[np.ndarray, "images latents"]:
     """Mean 0 and variance 1; a constant latent is 0."""
-    centred = np.where(varies(codes), codes - codes.mean(axis=0), 0)
+    centred = np.where(np.ptp(codes, axis=0) > 0, codes - codes.mean(axis=0), 0)
     return ratio(centred, np.broadcast_to(centred.std(axis=0), centred.shape))
 
 
 def by_lasso(
     one: Float[np.ndarray, "images latents"], other: Float[np.ndarray, "images latents"]
 ) -> Float[np.ndarray, "latents latents"]:
-    """How much each latent of `one` is used to predict each of `other`."""
+    """The absolute coefficient of each latent of `one` in a lasso that predicts each latent of `other`."""
     used: Float[np.ndarray, "latents latents"] = np.abs(Lasso(alpha=LASSO_PENALTY).fit(one, other).coef_).T
     return used.reshape(one.shape[1], other.shape[1])
 
 
-def by_rank(
-    one: Float[np.ndarray, "images latents"], other: Float[np.ndarray, "images latents"]
-) -> Float[np.ndarray, "latents latents"]:
-    """The absolute rank correlation of each latent of `one` with each of `other`; 0 where one does not vary."""
-    matrix = np.zeros((one.shape[1], other.shape[1]))
-    for i in np.flatnonzero(one.std(axis=0) > 0):
-        for j in np.flatnonzero(other.std(axis=0) > 0):
-            matrix[i, j] = abs(spearmanr(one[:, i], other[:, j]).statistic)
-    return matrix
-
-
 def relative_strength(strength: Float[np.ndarray, "one other"]) -> float:
-    """1 if every latent has one counterpart and nothing else; 0 if there is no latent.
+    """1 if every latent has exactly one counterpart; 0 if there is no latent.
 
     Example:
         >>> relative_strength(np.eye(3)), relative_strength(np.zeros((0, 3)))

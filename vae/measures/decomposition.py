@@ -1,4 +1,4 @@
-r"""What the rate is made of: what the latents know of the image, what they share, and how far each is from its prior.
+r"""The rate as the sum of mutual information, total correlation and dimension-wise KL. In nats.
 
 .. math:: \underbrace{E_n \, KL(q(z|x_n) \| p(z))}_{\text{rate}} = \underbrace{I_q(n; z)}_{\text{mutual information}}
     + \underbrace{KL(q(z) \| \textstyle\prod_j q(z_j))}_{\text{total correlation}}
@@ -6,7 +6,7 @@ r"""What the rate is made of: what the latents know of the image, what they shar
 
 with q(z) the mean over the N images of q(z|x_n). Hoffman & Johnson (2016), "ELBO surgery: yet another way to carve up
 the variational evidence lower bound"; Chen et al. (2018), "Isolating Sources of Disentanglement in Variational
-Autoencoders", Eq. 2. In nats.
+Autoencoders", Eq. 2.
 """
 
 import math
@@ -19,20 +19,20 @@ from torch import Tensor
 from vae.probability.distributions import log_sum_exp
 from vae.probability.prior import LN_2PI, log_prior
 
-DENSITIES_AT_ONCE = 2**17  # half a megabyte of float32, which stays in a core's cache while it is worked on
+DENSITIES_AT_ONCE = 2**17  # in one block: half a megabyte of float32, which fits the cache of a core
 
 
 @dataclass(frozen=True)
 class RateDecomposition:
-    """The three parts of the rate over the same samples, means in nats; they sum to `sampled_rate`.
+    """The three parts of the rate, estimated from the same samples, in nats. They sum to `sampled_rate`.
 
     Attributes:
-        mutual_information: I_q(n; z), the index-code mutual information. At most ln N: compare it between runs of
-            the same N.
-        total_correlation: KL(q(z) || prod_j q(z_j)). Where the mutual information is near ln N, what the rate has
-            above that goes here, dependent latents or not: compare it with that of `shuffled` posteriors.
+        mutual_information: I_q(n; z), the index-code mutual information. It is at most ln N, so only runs with the
+            same N can be compared.
+        total_correlation: KL(q(z) || prod_j q(z_j)). Where the mutual information is near ln N, the rest of the rate
+            appears here even if the latents are independent. Compare it with the value of `shuffled` posteriors.
         dimension_wise_kl: sum_j KL(q(z_j) || p(z_j)).
-        sampled_rate: the mean of ln q(z|x) - ln p(z), which is the rate in expectation.
+        sampled_rate: the mean of ln q(z|x) - ln p(z). Its expectation is the rate.
     """
 
     mutual_information: float
@@ -50,14 +50,14 @@ def decompose_rate(
 ) -> RateDecomposition:
     """Mutual information, total correlation and dimension-wise KL by Monte Carlo, in nats.
 
-    The mixture q(z) is over all N images, exactly; only the expectation over z ~ q(z) is sampled. Costs samples x N x
-    latents densities, about 1 ns each on two CPU cores.
+    The density q(z) is exact, the mixture of all N posteriors. Only the expectation over z ~ q(z) is sampled. The cost
+    is samples x N x latents densities.
 
     Args:
         mean: of every image's posterior.
         logvar: of every image's posterior, bounded.
         z: one sample of every image's posterior.
-        samples: how many of `z` to take, evenly spaced over the images: the first ones might be of another kind.
+        samples: how many of `z` to take. They are evenly spaced, because the images may be sorted.
 
     Raises:
         ValueError: `samples` is below 1 or above the number of images.
@@ -85,10 +85,10 @@ def shuffled(
     z: Float[Tensor, "images latent"],
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "images latent"], Float[Tensor, "images latent"], Float[Tensor, "images latent"]]:
-    """The same posteriors and samples, each latent's permuted over the images by a permutation of its own.
+    """The same posteriors and samples, with each latent permuted over the images independently of the others.
 
-    Every q(z_j) stays as it is, and the latents become independent: what `decompose_rate` finds of these is its
-    baseline. A total correlation that is no larger than that of shuffled posteriors is no sign of dependence.
+    Every q(z_j) stays the same, and the latents become independent. So `decompose_rate` of these is a baseline: a
+    total correlation that is not above it shows no dependence.
     """
     order = torch.rand(mean.shape, generator=generator).argsort(0)
     return mean.gather(0, order), logvar.gather(0, order), z.gather(0, order)
@@ -102,8 +102,8 @@ def aggregate_log_densities(
 ) -> tuple[Float[Tensor, " samples"], Float[Tensor, "samples latent"]]:
     """(ln q(z), ln q(z_j) of each latent) with q(z) = 1/N sum_n q(z|x_n), the mixture of all images, in nats.
 
-    By log-sum-exp and in blocks: memory is that of a few rows of the samples x images densities. Of a minibatch, and
-    with gradients, `vae.objectives.aggregate` estimates the same.
+    It is computed in blocks: memory holds a few rows of the samples x images densities.
+    `vae.objectives.aggregate` estimates the same from a minibatch, with gradients.
     """
     latents = [of_all_images.T.contiguous() for of_all_images in (mean, *_coefficients(logvar))]
     rows = max(1, DENSITIES_AT_ONCE // len(mean))
@@ -122,7 +122,7 @@ def aggregate_log_densities(
 
 
 def _coefficients(logvar: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """(a, b) with ln N(z; mean, e^logvar) = a (z - mean)^2 - b: of each image once, not of each sample and image."""
+    """(a, b) with ln N(z; mean, e^logvar) = a (z - mean)^2 - b. They are the same for all samples."""
     return -0.5 * torch.exp(-logvar), 0.5 * (logvar + LN_2PI)
 
 
@@ -132,5 +132,5 @@ def _log_normal(
     a: Float[Tensor, "*#shape"],
     b: Float[Tensor, "*#shape"],
 ) -> Float[Tensor, "*#shape"]:
-    # In place: at this size the memory that a temporary takes costs more than the arithmetic.
+    # In place, because allocating temporaries of this size takes longer than the arithmetic.
     return (z - mean).square_().mul_(a).sub_(b)

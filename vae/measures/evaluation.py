@@ -1,6 +1,7 @@
-"""A model and a set of images -> numbers. Chance has a seed of its own here: evaluating never changes training."""
+"""All numbers of a model on a set of images. Evaluating uses a generator of its own and never changes training."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,35 +10,31 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from vae.data.images import ImageSet
-from vae.measures import (
+from vae.measures.activity import (
     active_by_posterior_variance,
     active_by_rate,
     active_by_variance,
-    aggregate_kl,
-    aggregate_posterior,
     baseline_distortion,
-    decompose_rate,
     effective_latents,
-    gaussian_total_correlation,
-    importance_weighted_bound,
-    importance_weighted_halves,
-    label_information,
     participation_ratio,
-    shuffled,
 )
+from vae.measures.bound import importance_weighted_bound
+from vae.measures.decomposition import decompose_rate, shuffled
+from vae.measures.information import label_information
+from vae.measures.moments import aggregate_kl, aggregate_posterior, gaussian_total_correlation
 from vae.model.vae import VAE
 from vae.objectives import elbo_terms
 from vae.probability.divergences import kl_to_standard_normal_terms
 from vae.probability.prior import standard_normal
 
-EVALUATION_SEED = 20140414  # one noise for every evaluation of every run, so that their numbers can be compared
+EVALUATION_SEED = 20140414  # the same noise in all runs makes their numbers comparable
 BATCH = 1_000  # images at a time
-DENSITIES = 400_000_000  # of a decomposition of the rate: 2 000 samples at 10 000 images and 20 latents
+DENSITIES = 400_000_000  # 2 000 samples of 10 000 images with 20 latents
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """Every image of a set, once through the model, on the CPU. Nats."""
+    """One forward pass of every image of a set, on the CPU. Distortion and rate are in nats."""
 
     distortion: Float[Tensor, " images"]
     rate: Float[Tensor, "images latent"]
@@ -50,7 +47,7 @@ class Encoding:
     @property
     def rate_per_latent(self) -> Float[Tensor, " latent"]:
         """The mean rate of each latent, in nats."""
-        return self.rate.double().mean(0).to(self.rate)  # a diverged model may need the range on the way
+        return self.rate.double().mean(0).to(self.rate)  # the sum may overflow float32
 
     @property
     def by_rate(self) -> list[int]:
@@ -59,15 +56,19 @@ class Encoding:
         return order
 
 
+def in_batches(vae: VAE, images: ImageSet) -> Iterator[tuple[Tensor, Tensor, torch.Generator]]:
+    """The index and the pixels of each batch, and the generator of all. Sets `vae` to evaluation mode."""
+    vae.eval()
+    generator = torch.Generator(images.device).manual_seed(EVALUATION_SEED)
+    for index in torch.arange(len(images), device=images.device).split(BATCH):
+        yield index, images.batch(index, generator), generator
+
+
 @torch.inference_mode()
 def encode_images(vae: VAE, images: ImageSet) -> Encoding:
-    """One sample of the posterior of every image, with the terms it costs."""
-    vae.eval()
-    device = images.device
-    generator = torch.Generator(device).manual_seed(EVALUATION_SEED)
+    """The posterior of every image, one sample of it, and the distortion and rate. Sets `vae` to evaluation mode."""
     batches = []
-    for index in torch.arange(len(images), device=device).split(BATCH):
-        x = images.batch(index, generator)
+    for index, x, generator in in_batches(vae, images):
         terms = elbo_terms(vae, x, standard_normal((len(x), vae.latent_dim), generator))
         q = terms.posterior
         row = (terms.distortion, terms.rate, q.mean, q.logvar, terms.z, q.saturated(), images.labels[index])
@@ -79,20 +80,14 @@ def encode_images(vae: VAE, images: ImageSet) -> Encoding:
 def encode_posteriors(
     vae: VAE, images: ImageSet
 ) -> tuple[Float[Tensor, "images latent"], Float[Tensor, "images latent"]]:
-    """Mean and log-variance of every image's posterior, on the CPU. Nothing is decoded."""
-    vae.eval()
-    generator = torch.Generator(images.device).manual_seed(EVALUATION_SEED)
-    batches = []
-    for index in torch.arange(len(images), device=images.device).split(BATCH):
-        posterior = vae.encode(images.batch(index, generator))
-        batches.append((posterior.mean.cpu(), posterior.logvar.cpu()))
-    mean, logvar = zip(*batches, strict=True)
-    return torch.cat(mean), torch.cat(logvar)
+    """Mean and log-variance of every image's posterior, on the CPU, without decoding."""
+    posteriors = [vae.encode(x) for _, x, _ in in_batches(vae, images)]
+    return torch.cat([p.mean.cpu() for p in posteriors]), torch.cat([p.logvar.cpu() for p in posteriors])
 
 
 def elbo_numbers(encoding: Encoding) -> dict[str, float]:
     """Distortion, rate and ELBO, means over the images in nats."""
-    # float64: a mean over ten thousand images would lose the digits that two runs are compared by.
+    # In float64, because a float32 mean over ten thousand images loses digits.
     distortion = float(encoding.distortion.double().mean())
     rate = float(encoding.rate.double().sum(1).mean())
     return {"distortion": distortion, "rate": rate, "elbo": -(distortion + rate)}
@@ -134,17 +129,16 @@ def aggregate_numbers(encoding: Encoding) -> dict[str, float]:
 
 
 def decomposition_numbers(encoding: Encoding, densities: int = DENSITIES) -> dict[str, float]:
-    """What the rate is made of, in nats.
+    """The parts of the rate by `decompose_rate`, in nats, and the same of `shuffled` posteriors.
 
-    `decomposition_residual` is the rate minus the three parts: Monte Carlo's error. The mutual information cannot
-    exceed `information_ceiling`, ln of the number of images. Where it is within a nat of that, the total correlation
-    takes up what the rate has above the ceiling, also of independent latents. So both are computed a second time, from
-    as many samples, of the same posteriors with each latent `shuffled` over the images: `mutual_information_shuffled`
-    and `total_correlation_shuffled`. A total correlation that is not above its shuffled value shows no dependence.
+    `decomposition_residual` is the rate minus the three parts, the error of Monte Carlo. The mutual information is at
+    most `information_ceiling`, ln of the number of images. Within a nat of that, the total correlation contains the
+    rest of the rate, even of independent latents. A total correlation that is not above `total_correlation_shuffled`
+    shows no dependence.
 
     Args:
-        encoding: of the images, all of which make up q(z).
-        densities: samples x images x latents at most, which decides how many of the images' samples are taken.
+        encoding: of all images that make up q(z).
+        densities: samples x images x latents at most; it limits the number of samples.
     """
     images, latents = encoding.mean.shape
     samples = min(images, max(1, densities // (images * latents)))
@@ -170,7 +164,7 @@ def correlation(encoding: Encoding) -> Float[Tensor, "latent latent"]:
 
 
 def weighed(numbers: dict[str, float], weight: float) -> dict[str, float]:
-    """The loss, distortion + weight * rate in nats, and that weight."""
+    """The loss distortion + weight * rate in nats, and the weight."""
     return {"loss": numbers["distortion"] + weight * numbers["rate"], "loss_weight": weight}
 
 
@@ -180,8 +174,8 @@ def final_numbers(vae: VAE, images: ImageSet, train_mean: Tensor, weight: float)
     Args:
         vae: the model.
         images: usually the test set.
-        train_mean: (channels, height, width), the mean training image, which a decoder without latents would give.
-        weight: of the rate in the loss: the objective's at the last step made.
+        train_mean: (channels, height, width), the mean training image.
+        weight: of the rate in the loss, at the last training step.
     """
     encoding = encode_images(vae, images)
     numbers = elbo_numbers(encoding)
@@ -200,26 +194,18 @@ def final_numbers(vae: VAE, images: ImageSet, train_mean: Tensor, weight: float)
 
 
 def tight_bound(vae: VAE, images: ImageSet, limit: int = 1_000, samples: int = 100) -> dict[str, int | float]:
-    """The importance-weighted bound over the first `limit` images, in nats; its negative bounds the NLL from above.
+    """The importance-weighted bound in nats, averaged over the first `limit` images. Its negative bounds the NLL.
 
-    `rise_from_half` is by how much it is above the mean of the bounds of the two halves of the samples; there is none
-    of an odd number of samples. The bound of 5000 samples is higher than that of 100 by a few times this rise: on
-    MNIST, after 25 epochs at beta 1, 2, 4 and 8, by 1.3, 1.3, 1.5 and 1.6 nats, which is 5.6, 4.0, 2.4 and 3.1 times
-    as much. Memory is that of a batch, whatever `limit` and `samples` are.
+    `rise_from_half` says how much the bound still rises when the samples double: it is the difference to the mean
+    bound of the two halves of the samples. With an odd number of samples it is missing. Memory does not grow with
+    `limit` or `samples`.
     """
-    vae.eval()
-    device = images.device
-    generator = torch.Generator(device).manual_seed(EVALUATION_SEED)
     few = images.first(limit)
-    wholes, halves = [], []
-    for index in torch.arange(len(few), device=device).split(BATCH):
-        x = few.batch(index, generator)
-        if samples % 2:
-            wholes.append(importance_weighted_bound(vae, x, samples, generator).cpu().double())
-            continue
-        whole, half = importance_weighted_halves(vae, x, samples, generator)
-        wholes.append(whole.cpu().double())
-        halves.append(half.cpu().double())
-    bound = float(torch.cat(wholes).mean())
-    rise = {"rise_from_half": bound - float(torch.cat(halves).mean())} if halves else {}
+    parts = [samples] if samples % 2 else [samples // 2] * 2
+    batches = []
+    for _, x, generator in in_batches(vae, few):
+        batches.append(torch.stack([importance_weighted_bound(vae, x, part, generator).cpu() for part in parts]))
+    bounds = torch.cat(batches, 1).double()  # (parts, images)
+    bound = float((bounds.logsumexp(0) - math.log(len(parts))).mean())
+    rise = {"rise_from_half": bound - float(bounds.mean())} if len(parts) == 2 else {}
     return {"images": len(few), "samples": samples, "bound": bound, **rise}

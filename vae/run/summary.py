@@ -69,6 +69,7 @@ SUMMARY_SCHEMA: Schema = {
         "importance_weighted_bound": {"bound": FINITE, "rise_from_half": FINITE},
         "rate_per_latent": [FINITE],
     },
+    "metrics": {ANY: NUMBER},
     "disentanglement": {
         "numbers": {ANY: NUMBER},
         "factors": [TEXT],

@@ -3,7 +3,7 @@
 import io
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor
 from vae.config import Config, flat
 from vae.config.options import FREE, OPTIONS
 from vae.data.factors import Factors
+from vae.disentanglement.own_metrics import Metric, own_numbers
 from vae.measures.evaluation import encode_posteriors, final_numbers
 from vae.objectives import normalised_beta
 from vae.run.files import relative_to_cwd, write_atomically, write_json
@@ -30,8 +31,14 @@ CODED_IMAGES = 1_000
 NAMED = 5  # of the factors that are left out
 
 
-def conclude(config: Config, training: Training, stop: StopRequest) -> None:
+def conclude(config: Config, training: Training, stop: StopRequest, metrics: Sequence[Metric] = ()) -> None:
     """Test the model, write the HParams row and then `summary.json`, and say where to look.
+
+    Args:
+        config: of the run.
+        training: which has made its last step.
+        stop: the signals.
+        metrics: the user's own.
 
     Raises:
         StopNow: a signal came before there was anything to write.
@@ -44,9 +51,10 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
         if config.disentanglement and training.splits.train.factors is not None:
             for line in scoring_lines(training.splits.train.factors, state.vae.latent_dim):
                 log.info(line)
-            from vae.disentanglement import disentanglement_numbers  # scikit-learn takes seconds to import
+            from vae.disentanglement.scores import disentanglement_numbers  # scikit-learn takes seconds to import
 
             found = disentanglement_numbers(state.vae, training.splits.train)
+        own = own_numbers(metrics, state.vae, training.splits.train)
         end = prepare_end(training.tracker, state.vae, training.watched[1], found, test["rate_per_latent"])
         codes = encode_posteriors(state.vae, training.splits.test.first(CODED_IMAGES))
     unfinished = training.unfinished(state.step)
@@ -80,6 +88,9 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
     if found is not None:
         summary["disentanglement"], scores = found, found["numbers"]
         scalars |= {f"disentanglement/{name}": value for name, value in scores.items()}
+    if own:
+        summary["metrics"] = own
+        scalars |= {f"metrics/{name}": value for name, value in own.items()}
     write_codes(directory, *codes)
     training.tracker.begin_conclusion(state.step)
     show_end(training.tracker, end, state.step)
@@ -95,6 +106,7 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
         f"({bound['samples']} samples, {bound['images']} images; still rose by {bound['rise_from_half']:.2f} "
         f"from {bound['samples'] // 2} samples)",
         *([f"scores {scores_line(scores)}"] if scores else []),
+        *(["own    " + ", ".join(f"{name} {value:.4g}" for name, value in own.items())] if own else []),
         f"time   {state.seconds:.0f} s of training, {summary['images_per_second']:,.0f} images a second",
         f"run    {relative_to_cwd(directory)}",
         f"look   tensorboard --logdir {relative_to_cwd(directory.parent)}",
@@ -143,7 +155,7 @@ def write_codes(directory: Path, mean: Float[Tensor, "images latent"], logvar: F
 
 def scoring_lines(factors: Factors, latents: int) -> list[str]:
     """What is about to be scored and how long that takes; and which factors cannot be, with the reason."""
-    from vae.disentanglement import expected_seconds, too_many  # scikit-learn takes seconds to import
+    from vae.disentanglement.scores import expected_seconds, too_many  # scikit-learn takes seconds to import
 
     left_out = too_many(factors)
     seconds = expected_seconds(factors, latents)

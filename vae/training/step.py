@@ -63,7 +63,7 @@ def backpropagate(
         bf16: compute the networks' matrix multiplications in bfloat16; the loss is in fp32 all the same.
         terms_of_step: the function of this name, or the same compiled.
     """
-    noise = standard_normal((*objective.sample_shape, len(x), vae.latent_dim), generator)
+    noise = standard_normal((*objective.sample_shape, len(x), vae.latent_dim), generator, x.device)
     with torch.autocast(x.device.type, dtype=torch.bfloat16) if bf16 else nullcontext():
         terms = terms_of_step(vae, x, noise)
     terms = replace(terms, generator=generator)

@@ -38,7 +38,7 @@ def try_objective(objective: Objective, vae: VAE, x: Tensor) -> list[str]:
     """
     vae = copy.deepcopy(vae).train()
     generator = torch.Generator(x.device).manual_seed(0)
-    noise = standard_normal((*objective.sample_shape, len(x), vae.latent_dim), generator)
+    noise = standard_normal((*objective.sample_shape, len(x), vae.latent_dim), generator, x.device)
     with kept_generators():
         terms = elbo_terms(vae, x, noise)
         terms = DrawnTerms(**{**vars(terms), "generator": generator})

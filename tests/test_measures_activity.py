@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy
 
-from vae.measures import (
+from vae.measures.activity import (
     active_by_posterior_variance,
     active_by_rate,
     active_by_variance,

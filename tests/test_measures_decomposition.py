@@ -1,6 +1,5 @@
-"""The three parts of the rate: laws, then aggregates whose parts are known, then the minibatch's view of them."""
+"""The three parts of the rate: laws, then aggregates whose parts are known."""
 
-import itertools
 import math
 from dataclasses import astuple
 
@@ -10,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from vae.measures import RateDecomposition, aggregate_log_densities, decompose_rate, gaussian_total_correlation
 from vae.measures import decomposition as room
-from vae.objectives.aggregate import minibatch_log_densities
+from vae.measures.decomposition import RateDecomposition, aggregate_log_densities, decompose_rate
+from vae.measures.moments import gaussian_total_correlation
 from vae.probability.divergences import kl_to_standard_normal
 
 laws = settings(max_examples=50, deadline=None)
@@ -167,47 +166,3 @@ def test_the_samples_are_spaced_evenly_over_the_images():
 def test_more_samples_than_images_or_none_are_refused(samples):
     with pytest.raises(ValueError, match=f"samples must be from 1 to 10, the number of images, got {samples}"):
         decompose_rate(*posteriors(10, 2, seed=0), samples=samples)
-
-
-# By minibatch
-
-
-def expected_density(stratified: bool, mean, logvar, z, batch: int) -> torch.Tensor:
-    """The mean of the minibatch's density of z, a sample of image 0, over every minibatch that image 0 leads."""
-    images = len(mean)
-    found = []
-    for others in itertools.permutations(range(1, images), batch - 1):
-        index = torch.tensor([0, *others])
-        all_z = torch.cat([z[None], mean[list(others)]])
-        joint, _ = minibatch_log_densities(all_z, mean[index], logvar[index], images, stratified)
-        found.append(joint[0].exp())
-    return torch.stack(found).mean()
-
-
-@pytest.mark.parametrize("batch", [2, 3, 4])
-@pytest.mark.parametrize("latents", [1, 3])
-def test_stratified_sampling_gives_the_density_of_all_images_in_the_mean_of_every_minibatch(batch, latents):
-    mean, logvar, z = posteriors(6, latents, seed=2)
-    exact, _ = aggregate_log_densities(z[:1], mean, logvar)
-    torch.testing.assert_close(expected_density(True, mean, logvar, z[0], batch), exact[0].exp())
-
-
-def test_weighted_sampling_gives_less():
-    mean, logvar, z = posteriors(6, 2, seed=2)
-    exact, _ = aggregate_log_densities(z[:1], mean, logvar)
-    assert expected_density(False, mean, logvar, z[0], batch=3) < 0.9 * exact[0].exp()
-
-
-def test_total_correlation_by_stratified_minibatches_is_near_that_of_all_images():
-    # Near, for the logarithm of an unbiased density is biased; the sign and the size are what training needs.
-    covariance = torch.tensor([[1.0, 0.7], [0.7, 1.0]], dtype=torch.float64)
-    root = torch.linalg.cholesky(covariance - 0.25 * torch.eye(2, dtype=torch.float64))
-    mean = torch.randn(2_000, 2, generator=seeded(0), dtype=torch.float64) @ root.T
-    logvar = torch.full_like(mean, math.log(0.25))
-    z = sampled(mean, logvar)
-    exact = decompose_rate(mean, logvar, z, 2_000).total_correlation
-    estimates = []
-    for index in torch.randperm(2_000, generator=seeded(1)).split(200):
-        joint, product = minibatch_log_densities(z[index], mean[index], logvar[index], 2_000, stratified=True)
-        estimates.append((joint - product).mean())
-    assert float(torch.stack(estimates).mean()) == pytest.approx(exact, abs=0.1)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vae.measures import aggregate_kl, aggregate_posterior, gaussian_total_correlation
+from vae.measures.moments import aggregate_kl, aggregate_posterior, gaussian_total_correlation
 from vae.probability.distributions import DiagonalNormal
 
 
@@ -45,5 +45,13 @@ def test_total_correlation_is_that_of_the_correlation_alone(rho, scale):
     assert gaussian_total_correlation(covariance) == pytest.approx(-0.5 * math.log(1 - rho**2), abs=1e-12)
 
 
-def test_a_correlation_of_nine_tenths_is_0_830_nats():
-    assert gaussian_total_correlation(tensor([[1.0, 0.9], [0.9, 1.0]])) == pytest.approx(0.830, abs=5e-4)
+def test_total_correlation_is_that_of_the_determinants_in_any_unit_and_leaves_dead_latents_out():
+    root = torch.randn(4, 4, generator=seeded(0), dtype=torch.float64)
+    covariance = root @ root.T
+    expected = 0.5 * float(covariance.diagonal().log().sum() - torch.logdet(covariance))
+    unit = tensor([1.0, 10.0, 0.1, 3.0])
+    for same in (covariance, covariance * torch.outer(unit, unit), torch.nn.functional.pad(covariance, (0, 1, 0, 1))):
+        assert gaussian_total_correlation(same) == pytest.approx(expected)
+    assert gaussian_total_correlation(torch.diag(tensor([1.0, 4.0, 0.0, 1e-3]))) == 0
+    assert gaussian_total_correlation(tensor([[1.0, 0.9], [0.9, 0.9]]), above=0.95) == 0
+    assert 15 < gaussian_total_correlation(tensor([[1.0, 1.0], [1.0, 1.0]])) < 20  # of a latent that is repeated

@@ -2,9 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import fields, replace
-from typing import Any
 
 import pytest
 import torch
@@ -12,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vae.data import ImageSet
-from vae.measures import evaluation, importance_weighted_bound
+from vae.disentanglement.own_metrics import TEST_NUMBERS
+from vae.measures import evaluation
+from vae.measures.bound import importance_weighted_bound
 from vae.measures.evaluation import (
     EVALUATION_SEED,
     Encoding,
@@ -57,68 +57,37 @@ def same(a: Encoding, b: Encoding) -> bool:
     return all(torch.equal(getattr(a, field.name), getattr(b, field.name)) for field in fields(Encoding))
 
 
-def numbers_in(tree: Any) -> Iterator[float]:
-    if isinstance(tree, dict):
-        for value in tree.values():
-            yield from numbers_in(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from numbers_in(value)
-    else:
-        yield tree
-
-
 # Batches
 
 
-@pytest.mark.parametrize("size", [64, 100, 255, 256, 1_000])
-def test_the_posteriors_do_not_depend_on_the_batches(vae, tiny_images, monkeypatch, size):
+@pytest.mark.parametrize("size", [64, 100, 255])
+def test_posteriors_samples_and_distortions_fit_together_whatever_the_batches(vae, tiny_images, monkeypatch, size):
     whole = in_batches_of(256, vae, tiny_images, monkeypatch)
     parts = in_batches_of(size, vae, tiny_images, monkeypatch)
     assert torch.equal(parts.labels, whole.labels)
     assert torch.equal(parts.saturated, whole.saturated)
     for name in ("mean", "logvar", "rate"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [64, 100, 1_000])
-def test_the_distortion_is_that_of_the_sample_whatever_the_batches(vae, tiny_images, monkeypatch, size):
     # Other batches draw other noise, so z and the distortion differ; what must hold is how they belong together.
-    encoding = in_batches_of(size, vae, tiny_images, monkeypatch)
-    x = tiny_images.pixels.float() / 255
     with torch.no_grad():
-        distortion = -vae.decode(encoding.z).log_prob(x)
-    torch.testing.assert_close(encoding.distortion, distortion, rtol=1e-5, atol=1e-3)
-
-
-@pytest.mark.parametrize("size", [64, 100, 1_000])
-def test_the_sample_is_of_the_posterior_whatever_the_batches(vae, tiny_images, monkeypatch, size):
-    encoding = in_batches_of(size, vae, tiny_images, monkeypatch)
-    noise = ((encoding.z - encoding.mean) / (0.5 * encoding.logvar).exp()).double()
-    n = noise.numel()
+        distortion = -vae.decode(parts.z).log_prob(tiny_images.pixels.float() / 255)
+    torch.testing.assert_close(parts.distortion, distortion, rtol=1e-5, atol=1e-3)
+    noise = ((parts.z - parts.mean) / (0.5 * parts.logvar).exp()).double()
     # Four standard errors of the mean and of the variance of a standard normal.
-    assert abs(noise.mean()) < 4 / math.sqrt(n)
-    assert abs(noise.var() - 1) < 4 * math.sqrt(2 / n)
-    # No image has the noise of another.
-    assert len(noise.unique(dim=0)) == len(noise)
+    assert abs(noise.mean()) < 4 / math.sqrt(noise.numel())
+    assert abs(noise.var() - 1) < 4 * math.sqrt(2 / noise.numel())
+    assert len(noise.unique(dim=0)) == len(noise)  # no image has the noise of another
 
 
-@pytest.mark.parametrize("images", [1, 63, 64, 65, 200])
-def test_a_ragged_last_batch_counts_every_image_once(vae, tiny_images, monkeypatch, images):
-    few = tiny_images.first(images)
-    encoding = in_batches_of(64, vae, few, monkeypatch)
+def test_a_ragged_last_batch_counts_every_image_once_and_as_much_as_all_others(vae, tiny_images, monkeypatch):
+    few = tiny_images.first(65)
+    encoding = in_batches_of(64, vae, few, monkeypatch)  # a last batch of 1
     assert torch.equal(encoding.labels, few.labels)
-    assert all(len(getattr(encoding, field.name)) == images for field in fields(Encoding))
-    with torch.no_grad():
-        mean = vae.eval().encode(few.pixels.float() / 255).mean
-    torch.testing.assert_close(encoding.mean, mean, rtol=1e-5, atol=1e-5)
-
-
-def test_an_average_weighs_the_images_of_a_ragged_last_batch_like_all_others(vae, tiny_images, monkeypatch):
-    encoding = in_batches_of(250, vae, tiny_images, monkeypatch)  # a last batch of 6
+    assert all(len(getattr(encoding, field.name)) == 65 for field in fields(Encoding))
     numbers = elbo_numbers(encoding)
-    assert numbers["distortion"] == pytest.approx(sum(encoding.distortion.tolist()) / 256)
-    assert numbers["rate"] == pytest.approx(sum(encoding.rate.sum(1).tolist()) / 256)
+    assert numbers["distortion"] == pytest.approx(sum(encoding.distortion.tolist()) / 65)
+    assert numbers["rate"] == pytest.approx(sum(encoding.rate.sum(1).tolist()) / 65)
+    assert numbers["elbo"] == -(numbers["distortion"] + numbers["rate"])
 
 
 # Chance
@@ -161,32 +130,17 @@ def test_evaluating_changes_neither_the_model_nor_torchs_generator(vae, tiny_ima
 # Numbers
 
 
-def test_the_elbo_is_minus_distortion_and_rate(encoding):
-    numbers = elbo_numbers(encoding)
-    assert numbers["elbo"] == -(numbers["distortion"] + numbers["rate"])
-    assert numbers["rate"] == pytest.approx(float(encoding.rate.sum()) / 256)
-
-
-def test_the_three_terms_of_each_latent_sum_to_its_kl(encoding):
-    statistics = per_latent(encoding)
-    total = statistics["kl_variance_term"] + statistics["kl_mean_term"] + statistics["kl_logvar_term"]
-    torch.testing.assert_close(total, statistics["kl"], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(statistics["kl"].sum(), encoding.rate.sum(1).mean())
-
-
-def test_the_moments_of_each_latent_are_those_of_its_definition(encoding):
-    statistics = per_latent(encoding)
+def test_the_statistics_of_each_latent_are_those_of_their_definition(encoding):
+    found = per_latent(encoding)
     mean, variance = encoding.mean.double(), encoding.logvar.double().exp()
     close = {"rtol": 1e-4, "atol": 1e-5, "check_dtype": False}
-    torch.testing.assert_close(statistics["mean_of_posterior_mean"], mean.mean(0), **close)
+    total = found["kl_variance_term"] + found["kl_mean_term"] + found["kl_logvar_term"]
+    torch.testing.assert_close(total, found["kl"], **close)
+    torch.testing.assert_close(found["kl"].sum(), encoding.rate.sum(1).mean())
+    torch.testing.assert_close(found["mean_of_posterior_mean"], mean.mean(0), **close)
     second = mean.square().mean(0) - mean.mean(0).square()
-    torch.testing.assert_close(statistics["variance_of_posterior_mean"], second, **close)
-    torch.testing.assert_close(statistics["mean_posterior_variance"], variance.mean(0), **close)
-
-
-def test_the_terms_of_a_posterior_that_is_the_prior_vanish():
-    statistics = per_latent(constant_encoding(mean=0.0, logvar=0.0))
-    assert all(not statistics[name].any() for name in statistics if name.startswith("kl"))
+    torch.testing.assert_close(found["variance_of_posterior_mean"], second, **close)
+    torch.testing.assert_close(found["mean_posterior_variance"], variance.mean(0), **close)
 
 
 def test_the_latents_are_in_the_order_of_their_rates(encoding):
@@ -213,33 +167,7 @@ def test_units_are_counted_as_active_by_each_definition():
 
 def test_final_numbers_are_those_of_the_summary(vae, tiny_images):
     numbers = final_numbers(vae, tiny_images, tiny_images.mean(), weight=4.0)
-    assert set(numbers) == {
-        "images",
-        "distortion",
-        "rate",
-        "elbo",
-        "loss",
-        "loss_weight",
-        "importance_weighted_bound",
-        "baseline_distortion",
-        "active_units",
-        "active_units_by_rate",
-        "active_units_by_posterior_variance",
-        "effective_latents",
-        "participation_ratio",
-        "saturated_fraction",
-        "aggregate_posterior_kl",
-        "gaussian_total_correlation",
-        "mutual_information",
-        "mutual_information_shuffled",
-        "information_ceiling",
-        "total_correlation",
-        "total_correlation_shuffled",
-        "dimension_wise_kl",
-        "decomposition_residual",
-        "rate_per_latent",
-        "label_information_per_latent",
-    }
+    assert set(numbers) == TEST_NUMBERS
     assert numbers["images"] == 256
     assert numbers["loss"] == pytest.approx(numbers["distortion"] + 4 * numbers["rate"])
     assert numbers["loss_weight"] == 4
@@ -260,13 +188,6 @@ def test_the_baseline_is_the_distortion_of_a_decoder_that_gives_the_mean_image(v
 
 
 # The aggregate posterior
-
-
-def test_the_correlation_is_symmetric_with_a_unit_diagonal(encoding):
-    matrix = correlation(encoding)
-    torch.testing.assert_close(matrix, matrix.T, rtol=0, atol=1e-6)
-    torch.testing.assert_close(matrix.diagonal(), torch.ones(LATENTS), rtol=0, atol=1e-6)
-    assert (matrix.abs() <= 1 + 1e-6).all()
 
 
 @settings(deadline=None, max_examples=30)
@@ -302,23 +223,6 @@ def test_the_parts_and_the_residual_sum_to_the_rate(encoding, densities):
     assert numbers["mutual_information"] <= math.log(256) + 1e-5
 
 
-def test_with_all_samples_little_of_the_rate_is_left_over(encoding):
-    numbers = decomposition_numbers(encoding)
-    assert numbers["decomposition_residual"] == pytest.approx(0, abs=4 * math.sqrt(LATENTS / 256))
-    assert all(numbers[part] > -0.1 for part in PARTS)
-
-
-def test_a_decomposition_takes_as_many_samples_as_its_densities_allow(encoding):
-    # The samples are spread evenly: the rest of z is never looked at.
-    chosen = torch.zeros(256, dtype=torch.bool)
-    chosen[torch.arange(10) * 256 // 10] = True
-    unread = replace(encoding, z=torch.where(chosen[:, None], encoding.z, math.nan))
-    limit = 10 * 256 * LATENTS
-    few, same = decomposition_numbers(unread, limit), decomposition_numbers(encoding, limit)
-    assert all(few[part] == same[part] for part in (*PARTS, "decomposition_residual"))
-    assert math.isnan(decomposition_numbers(unread, 11 * 256 * LATENTS)["mutual_information"])
-
-
 # The ceiling of the mutual information. The expected values are outputs of another implementation, 5 000 images.
 
 
@@ -334,11 +238,9 @@ def independent_encoding(rates: list[float], images: int = 5_000) -> Encoding:
 
 @pytest.mark.parametrize(
     ("rates", "expected"),
-    [([17.1 / 7] * 7, 8.56), ([12.0 / 5] * 5, 3.58), ([8.9 / 5] * 5, 1.13), ([6.3 / 4] * 4, 0.21), ([1.5] * 3, 0.05)],
-    ids=["17.1", "12.0", "8.9", "6.3", "4.5"],
+    [([17.1 / 7] * 7, 8.56), ([8.9 / 5] * 5, 1.13), ([1.5] * 3, 0.05)],
 )
 def test_independent_latents_have_the_total_correlation_of_shuffled_ones(rates, expected):
-    # The rates of README's table of sprites, whose total correlations are 8.58, 3.74, 1.34, 0.26 and 0.03.
     numbers = decomposition_numbers(independent_encoding(rates))
     assert numbers["total_correlation"] == pytest.approx(expected, abs=max(0.05, 0.1 * expected))
     assert numbers["total_correlation_shuffled"] == pytest.approx(
@@ -373,16 +275,6 @@ def test_the_tight_bound_is_above_the_elbo_of_the_same_images(vae, tiny_images):
     assert bound["images"] == 256
     assert bound["samples"] == 100
     assert bound["bound"] > elbo
-
-
-def test_more_samples_make_the_bound_tighter(vae, tiny_images):
-    vae.eval()
-    bounds = [tight_bound(vae, tiny_images, samples=samples)["bound"] for samples in (1, 10, 100)]
-    assert bounds == sorted(bounds)
-    # With one sample it is the ELBO, of other noise.
-    encoding = encode_images(vae, tiny_images)
-    elbo = -(encoding.distortion + encoding.rate.sum(1)).double()
-    assert bounds[0] == pytest.approx(float(elbo.mean()), abs=10 * float(elbo.std()) / math.sqrt(256))
 
 
 def test_the_rise_of_the_bound_is_that_over_the_halves_of_the_same_samples(vae, tiny_images):
@@ -420,9 +312,7 @@ def constant_encoding(mean: float, logvar: float, images: int = 20, latents: int
     )
 
 
-@pytest.mark.parametrize("mean", [0.0, 5.0])
-@pytest.mark.parametrize("logvar", [0.0, -10.0, 10.0])
-@pytest.mark.parametrize("images", [1, 20])
+@pytest.mark.parametrize(("mean", "logvar", "images"), [(0.0, 0.0, 20), (5.0, -10.0, 1), (5.0, 10.0, 20)])
 def test_constant_latents_give_no_nan(mean, logvar, images):
     encoding = constant_encoding(mean, logvar, images)
     everything = (elbo_numbers, latent_numbers, aggregate_numbers, decomposition_numbers)
@@ -439,7 +329,7 @@ def test_a_model_with_dead_latents_gives_no_nan_anywhere(vae, tiny_images, dead)
             vae.encoder.layers[-1].weight[row] = 0
             vae.encoder.layers[-1].bias[row] = 0
     numbers = final_numbers(vae, tiny_images, tiny_images.mean(), weight=4.0)
-    assert all(math.isfinite(number) for number in numbers_in(numbers))
+    json.dumps(numbers, allow_nan=False)
     assert all(numbers["rate_per_latent"][latent] == 0 for latent in dead)
     assert all(numbers["label_information_per_latent"][latent] == pytest.approx(0, abs=1e-9) for latent in dead)
     assert numbers["active_units"] <= LATENTS - len(dead)
@@ -449,5 +339,5 @@ def test_a_model_with_dead_latents_gives_no_nan_anywhere(vae, tiny_images, dead)
 def test_a_handful_of_images_gives_no_nan(vae, tiny_images, images):
     few = tiny_images.first(images)
     numbers = final_numbers(vae, few, tiny_images.mean(), weight=1.0)
-    assert all(math.isfinite(number) for number in numbers_in(numbers))
+    json.dumps(numbers, allow_nan=False)
     assert correlation(encode_images(vae, few)).isfinite().all()

@@ -1,0 +1,93 @@
+"""Metrics that users bring: `metrics=[my_metrics:score]`."""
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from vae.config import ConfigError
+from vae.data.images import ImageSet
+from vae.measures.evaluation import encode_posteriors
+from vae.model.vae import VAE
+
+log = logging.getLogger(__name__)
+
+# A user's function: posterior means and the level of each factor, or None if these are unknown -> numbers by name.
+Metric = Callable[[Float[np.ndarray, "images latents"], Int[np.ndarray, "images factors"] | None], Mapping[str, float]]
+
+# The names of our own numbers, which no metric of a user may have: one row of a table holds both.
+SCORE_NAMES = {
+    "beta_vae_score",
+    "factor_vae_score",
+    "mig",
+    "dci_disentanglement",
+    "dci_completeness",
+    "dci_informativeness",
+    "sap",
+    "sap_continuous",
+    "modularity",
+    "modularity_baseline",
+    "explicitness",
+    "irs",
+    "irs_baseline",
+    "codes_total_correlation",
+    "active_codes_total_correlation",
+    "gaussian_wasserstein",
+    "gaussian_wasserstein_normalised",
+    "mutual_information_score",
+}
+TEST_NUMBERS = {
+    "images",
+    "distortion",
+    "rate",
+    "elbo",
+    "loss",
+    "loss_weight",
+    "importance_weighted_bound",
+    "baseline_distortion",
+    "active_units",
+    "active_units_by_rate",
+    "active_units_by_posterior_variance",
+    "effective_latents",
+    "participation_ratio",
+    "saturated_fraction",
+    "aggregate_posterior_kl",
+    "gaussian_total_correlation",
+    "mutual_information",
+    "mutual_information_shuffled",
+    "information_ceiling",
+    "total_correlation",
+    "total_correlation_shuffled",
+    "dimension_wise_kl",
+    "decomposition_residual",
+    "rate_per_latent",
+    "label_information_per_latent",
+}
+OTHER_COLUMNS = {"beta", "epochs", "loss_change_per_epoch", "member", "nll", "nll_fall_from_half", "seconds", "seed"}
+OTHER_COLUMNS |= {"mig_chen", "setting", "status", "udr", "unfinished"}
+RESERVED = SCORE_NAMES | {f"{name}_sampled" for name in SCORE_NAMES} | TEST_NUMBERS | OTHER_COLUMNS
+
+
+def own_numbers(metrics: Iterable[Metric], vae: VAE, images: ImageSet) -> dict[str, float]:
+    """The numbers of all metrics on the posterior means of `images`.
+
+    A metric that raises ConfigError is left out with a warning, and so is a number that is not finite: neither ends a
+    run whose training is complete.
+    """
+    metrics = list(metrics)
+    if not metrics:
+        return {}
+    codes = encode_posteriors(vae, images)[0].numpy()
+    levels = None if images.factors is None else images.factors.levels
+    found: dict[str, float] = {}
+    for metric in metrics:
+        try:
+            found |= metric(codes.copy(), None if levels is None else levels.astype(np.int64))
+        except ConfigError as error:
+            log.warning(f"warning: {error}. The run has no numbers of it")
+    bad = [name for name, value in found.items() if not math.isfinite(value)]
+    if bad:
+        log.warning(f"warning: metrics: {', '.join(bad)} is not finite, and is left out")
+    return {name: value for name, value in found.items() if name not in bad}
