@@ -79,7 +79,7 @@ def arrays_of(returned: object, source: str) -> ImageArrays:
     images = as_array(given, f"{source}: images")
     if images.dtype.kind == "f":
         images = of_unit_interval(images, source)
-    images = as_images(images, source)
+    images = np.require(as_images(images, source), requirements="CW")  # torch takes no read-only array
     if factors is None:
         return ImageArrays(images)
     if not isinstance(factors, Mapping) or not all(isinstance(name, str) for name in factors):

@@ -1,7 +1,7 @@
 """Images -> training, validation and test set."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from vae.data.packed import PackedPixels
 SEED = 20_131_220  # of the splits and of static binarisation. Not the run's: all runs are tested on the same images
 
 
+@runtime_checkable
 class Data(Protocol):
     """Images of one kind, wherever they come from."""
 
