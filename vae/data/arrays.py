@@ -1,4 +1,7 @@
-"""Arrays of images, labels and factors as users give them: checked, and brought to one form."""
+"""Arrays of images, labels and factors as users give them: checked, and brought to one form.
+
+What is wrong with them raises `DataError`: one line that names their `source`, the rule, what was given and the fix.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -27,9 +30,6 @@ def as_images(images: np.ndarray, source: object) -> UInt8[np.ndarray, "images c
     Args:
         images: (n, height, width), (n, channels, height, width) or (n, height, width, channels), uint8.
         source: is named in the error, as in every function here.
-
-    Raises:
-        DataError: they have another type or shape, or it is not clear which axis is that of the channels.
     """
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
         kind = "" if images.dtype == np.uint8 else "u2" if images.dtype == np.uint16 else images.dtype.kind
@@ -64,11 +64,7 @@ def warn_of_black(images: UInt8[np.ndarray, "images channels height width"], sou
 
 
 def of_unit_interval(images: np.ndarray, source: object) -> UInt8[np.ndarray, "..."]:
-    """Floats in [0, 1] as bytes, rounded.
-
-    Raises:
-        DataError: a value lies outside, or is not a number.
-    """
+    """Floats in [0, 1] as bytes, rounded."""
     low, high = images.min(initial=1), images.max(initial=0)
     if not (low >= 0 and high <= 1):  # NaN, too
         raise DataError(
@@ -79,11 +75,7 @@ def of_unit_interval(images: np.ndarray, source: object) -> UInt8[np.ndarray, ".
 
 
 def as_labels(labels: np.ndarray, count: int, source: object) -> Int64[np.ndarray, " images"]:
-    """The class of each image.
-
-    Raises:
-        DataError: they are not one whole number an image, from 0.
-    """
+    """The class of each image."""
     if labels.shape != (count,) or labels.dtype.kind not in "biu":
         raise DataError(
             f"{source}: labels must be whole numbers of shape ({count},), got {labels.dtype} {labels.shape}. "
@@ -100,11 +92,7 @@ def as_labels(labels: np.ndarray, count: int, source: object) -> Int64[np.ndarra
 def factor_columns(
     table: np.ndarray | None, names: np.ndarray | None, count: int, source: object
 ) -> dict[str, np.ndarray] | None:
-    """The columns of a table of factors by their names, or by numbers if they have none.
-
-    Raises:
-        DataError: the table has not one row an image, or not one name a column.
-    """
+    """The columns of a table of factors by their names, or by numbers if they have none."""
     if table is None:
         if names is not None:
             raise DataError(
@@ -124,20 +112,12 @@ def factor_columns(
 
 
 def factors_of_columns(columns: Mapping[str, np.ndarray], source: object) -> Factors:
-    """The factors with these values, one for each image. The factors that never vary are left out and logged.
-
-    Raises:
-        DataError: a column holds no numbers or words, or no factor varies.
-    """
+    """The factors with these values, one for each image. The factors that never vary are left out and logged."""
     return as_factors({name: from_array(column, name, source) for name, column in columns.items()}, source)
 
 
 def from_array(column: np.ndarray, name: str, source: object) -> np.ndarray:
-    """A column of an array as numbers or words. Text that is a number counts as one, as in a table.
-
-    Raises:
-        DataError: it holds something else, or no finite numbers.
-    """
+    """A column of an array as numbers or words. Text that is a number counts as one, as in a table."""
     where = f"{source}: the factor {shortened(name)}"
     match column.dtype.kind:
         case "b" | "i" | "u":

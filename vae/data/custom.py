@@ -67,11 +67,7 @@ class CustomData:
 
 
 def arrays_of(returned: object, source: str) -> ImageArrays:
-    """What a reader returned, checked. `source` is named in the error.
-
-    Raises:
-        DataError: it is not images, or images and factors.
-    """
+    """What a reader returned, checked. `source` is named in the error."""
     pair = returned if isinstance(returned, tuple) else (returned, None)
     if len(pair) != 2:
         raise DataError(f"{source} must return images, or images and factors, got a tuple of {len(pair)}")
@@ -79,7 +75,7 @@ def arrays_of(returned: object, source: str) -> ImageArrays:
     images = as_array(given, f"{source}: images")
     if images.dtype.kind == "f":
         images = of_unit_interval(images, source)
-    images = as_images(images, source)
+    images = np.require(as_images(images, source), requirements=("C", "W"))  # torch takes no read-only array
     if factors is None:
         return ImageArrays(images)
     if not isinstance(factors, Mapping) or not all(isinstance(name, str) for name in factors):
@@ -95,11 +91,7 @@ def arrays_of(returned: object, source: str) -> ImageArrays:
 
 
 def as_array(given: Any, what: str) -> np.ndarray:
-    """An array, a tensor or a sequence as an array.
-
-    Raises:
-        DataError: it cannot become one. `what` is named.
-    """
+    """An array, a tensor or a sequence as an array."""
     if isinstance(given, torch.Tensor):
         return given.detach().cpu().numpy()
     try:

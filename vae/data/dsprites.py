@@ -30,7 +30,7 @@ from vae.data.splits import grid_splits
 
 URL = "https://github.com/google-deepmind/dsprites-dataset/raw/master/dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
-COLUMNS = ("color", "shape", "scale", "orientation", "x", "y")  # of latents_classes
+CLASS_COLUMNS = ("color", "shape", "scale", "orientation", "x", "y")  # of latents_classes
 UNPACKED_AT_ONCE = 8_192  # images
 
 
@@ -103,12 +103,12 @@ def read_dsprites(path: Path) -> tuple[PackedPixels, Factors]:
         raise DataError(f"{path} cannot be read: {reason(error)}") from None
     except Exception as error:  # zipfile, zlib and numpy raise many types for a damaged archive
         raise DataError(f"{must}: {reason(error)}. Replace it") from None
-    if classes.shape != (len(pixels), len(COLUMNS)) or not np.issubdtype(classes.dtype, np.integer):
+    if classes.shape != (len(pixels), len(CLASS_COLUMNS)) or not np.issubdtype(classes.dtype, np.integer):
         raise DataError(
-            f"{must}, latents_classes of shape {(len(pixels), len(COLUMNS))} and whole numbers, "
+            f"{must}, latents_classes of shape {(len(pixels), len(CLASS_COLUMNS))} and whole numbers, "
             f"got {classes.shape} {classes.dtype}. Replace it"
         )
-    factors = Factors.of({name: classes[:, k] for k, name in enumerate(COLUMNS)})
+    factors = Factors.of({name: classes[:, k] for k, name in enumerate(CLASS_COLUMNS)})
     if not factors.names:
         raise DataError(f"{must}, whose factors vary; here every image has the same. Replace it")
     return pixels, factors

@@ -1,4 +1,4 @@
-"""What is known of how images were made: the value of every generative factor in every image."""
+"""The generative factors of images, where they are known: the value of every factor in every image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

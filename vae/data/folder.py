@@ -89,11 +89,7 @@ def log_once(folder: Path, files: Sequence[Path], said: Iterable[tuple[str, ...]
 def in_channels(
     folder: Path, files: Sequence[Path], read: Sequence[DecodedPicture], colour: Colour
 ) -> UInt8[np.ndarray, "images channels height width"]:
-    """The pictures in one array, of one or three channels.
-
-    Raises:
-        DataError: some files are stored in grey, others are in colour, and `colour` does not say what is meant.
-    """
+    """The pictures in one array, of one or three channels."""
     coloured = next((k for k, picture in enumerate(read) if len(picture.pixels) == 3), None)
     if colour is Colour.auto:
         grey = next((k for k, picture in enumerate(read) if picture.stored_grey), None)

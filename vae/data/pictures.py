@@ -1,7 +1,8 @@
 """One picture file -> its pixels as a person sees them: grey or of three colours, upright, opaque, of 8 bits, in sRGB.
 
 Pillow decodes. What it leaves to its caller is done here: orientation, transparency, 16 bits, colour profiles. The
-gamma and chromaticities that a PNG may hold without a colour profile are not applied.
+gamma and chromaticities that a PNG may hold without a colour profile are not applied. The functions that check a
+picture raise `ValueError`, and `read_picture` makes it a `DataError` that names the file.
 
 Two kinds of damage are not found, because Pillow does not report them: the data of a JPEG may be corrupt, or cut and
 then closed by an end marker, and a PGM or PPM may hold values above the maximum in its header.
@@ -52,8 +53,8 @@ class DecodedPicture:
     Attributes:
         pixels: one channel where the three are equal in every pixel.
         stored_grey: the file has no colour channels.
-        stated: what was done with it that its pixels alone do not show.
-        warned: what may not be as its owner expects.
+        stated: what was done to the pixels, for the log.
+        warned: what the owner may not expect, for the log.
     """
 
     pixels: UInt8[np.ndarray, "channels height width"]
@@ -81,10 +82,9 @@ def read_picture(file: Path, background: Background) -> DecodedPicture:
                 pixels, grey, stated, warned = decode(opened, data, background)
         except MemoryError:
             raise
-        except Exception as error:  # Pillow's decoders raise whatever a damaged file has them run into
-            unknown = isinstance(error, UnidentifiedImageError)
+        except Exception as error:  # Pillow raises many types for a damaged file
             said = reason(error) if str(error) else "it is damaged"
-            if unknown:
+            if isinstance(error, UnidentifiedImageError):
                 said = f"Pillow can read it as none of {', '.join(FORMATS)}"
             raise DataError(f"{file} must be a picture: {said}. Remove or replace it") from None
     warned += [f"are not as Pillow expects ({' '.join(str(w.message).split())[:200]})" for w in caught]
@@ -107,7 +107,7 @@ def decode(
     tags: Mapping[int, Any] = getattr(opened, "tag_v2", {})
     if opened.format == "TIFF":
         check_tags(tags, warned)
-    if opened.format != "TIFF":  # which newer versions turn when they load it, and then forget how it lay
+    else:  # newer versions of Pillow turn a TIFF when they load it, so its orientation is read before
         opened.load()
     orientation = orientation_of(opened, warned)
     opened.load()
@@ -151,21 +151,17 @@ def decode(
 
 
 def orientation_of(opened: Image.Image, warned: list[str]) -> int:
-    """How the picture lies (TIFF 6.0, tag 274): 1 is upright, 2 to 8 are turned or mirrored, others mean nothing."""
+    """The orientation (TIFF 6.0, tag 274): 1 is upright, 2 to 8 are turned or mirrored, others have no meaning."""
     try:
         orientation = opened.getexif().get(ORIENTATION, 1)
-    except Exception as error:  # of a damaged block: whatever Pillow runs into
+    except Exception as error:  # Pillow raises many types for a damaged block
         warned.append(f"have EXIF data that cannot be read ({reason(error)}), and are taken as upright")
         return 1
     return orientation if isinstance(orientation, int) else 1
 
 
 def check_tags(tags: Mapping[int, Any], warned: list[str]) -> None:
-    """Refuse a TIFF of a layout that Pillow reads wrongly, or that was not verified.
-
-    Raises:
-        ValueError: names the layout, and how to save the picture instead.
-    """
+    """Refuse a TIFF of a layout that Pillow reads wrongly, or that was not verified."""
     bits = tags.get(BITS_PER_SAMPLE, (1,))
     formats = tags.get(SAMPLE_FORMAT, (UNSIGNED,))
     samples, extra = tags.get(SAMPLES_PER_PIXEL, 1), tags.get(EXTRA_SAMPLES, ())
@@ -196,9 +192,6 @@ def refuse_missing_rows(data: bytes) -> None:
     """Refuse a PNG whose compressed data end before its last row: Pillow leaves the rest black.
 
     The data are decompressed a second time, a chunk at a time, and only counted.
-
-    Raises:
-        ValueError: says how many bytes there are.
     """
     if data[12:16] != b"IHDR":
         raise ValueError("its header does not come first")
@@ -224,11 +217,7 @@ def refuse_missing_rows(data: bytes) -> None:
 
 
 def refuse_indices_beyond_palette(picture: Image.Image) -> None:
-    """Refuse a picture with pixels whose colour its palette does not have: Pillow makes them black.
-
-    Raises:
-        ValueError: names the index.
-    """
+    """Refuse a picture with pixels whose colour its palette does not have: Pillow makes them black."""
     colours, largest = len(picture.getpalette() or ()) // 3, int(np.asarray(picture).max())
     if largest >= colours:
         raise ValueError(f"its palette has {colours} colours, and a pixel the colour of index {largest}")
@@ -242,12 +231,9 @@ def shades(
     Args:
         picture: of one channel with more than 8 bits.
         full: the whole number that is white.
-        warned: what may not be as its owner expects is added.
+        warned: what the owner may not expect is appended.
         inverted: 0 is white.
-        unsigned: the file holds unsigned numbers of 32 bits, which Pillow has as signed ones.
-
-    Raises:
-        ValueError: a value lies outside, or is not a number.
+        unsigned: the file holds unsigned numbers of 32 bits, which Pillow reads as signed ones.
     """
     values = np.asarray(picture)
     if unsigned:
@@ -267,11 +253,7 @@ def shades(
 
 
 def scale_transparent_colour(picture: Image.Image, depth: int) -> None:
-    """Make the transparent colour of a PNG one of the shades that Pillow gives: it leaves it at the file's own depth.
-
-    Raises:
-        ValueError: at 16 bits a colour, of which 8 are read, the transparent one cannot be told from others.
-    """
+    """Scale the transparent colour of a PNG to 8 bits: Pillow leaves it at the file's own depth."""
     key = picture.info.get("transparency")
     if picture.mode == "L" and isinstance(key, int) and depth in (2, 4):
         picture.info["transparency"] = key * 255 // (2**depth - 1)

@@ -127,7 +127,7 @@ def draw_cache(path: Path, grid: Grid) -> UInt8[np.ndarray, "images bytes"]:
         log.warning(f"{path} is damaged and is drawn again")
     log.info(f"drawing {len(grid):,} sprites of {grid.side}x{grid.side} pixels".replace(",", " "))
     bits = draw_grid(grid)
-    write_whole(path, header_of(bits), bits.data)
+    write_whole(path, cache_header(bits), bits.data)
     return bits
 
 
@@ -145,10 +145,10 @@ def read_cache(path: Path, grid: Grid) -> UInt8[np.ndarray, "images bytes"] | No
     with path.open("rb") as file:
         header = file.readline(len(CACHE_HEADER) + 65)
         whole = file.readinto(bits.data.cast("B")) == bits.nbytes and not file.read(1)
-    return bits if whole and header == header_of(bits) else None
+    return bits if whole and header == cache_header(bits) else None
 
 
-def header_of(bits: UInt8[np.ndarray, "images bytes"]) -> bytes:
+def cache_header(bits: UInt8[np.ndarray, "images bytes"]) -> bytes:
     """The first line of the file: a name of the format and the sha256 of the bits."""
     return CACHE_HEADER + sha256_of(bits.data).encode() + b"\n"
 

@@ -1,4 +1,7 @@
-"""Factors as people write them down, in the table `factors.csv` of a folder."""
+"""Factors as people write them down, in the table `factors.csv` of a folder.
+
+What is wrong with them raises `DataError`: one line that names the table, the rule, what was given and the fix.
+"""
 
 import csv
 import io
@@ -71,11 +74,7 @@ def read_table(path: Path, files: Sequence[Path]) -> Factors:
 
 
 def parse(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The names of the factors; and the rows, the picture's name first and then a value a factor.
-
-    Raises:
-        DataError: it is no such table.
-    """
+    """The names of the factors; and the rows, the picture's name first and then a value a factor."""
     try:
         text = read_bytes(path).decode("utf-8-sig")  # spreadsheets write a byte order mark
         refuse_other_delimiters(text, path)
@@ -109,11 +108,7 @@ def parse(path: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def refuse_other_delimiters(text: str, path: Path) -> None:
-    """Refuse a table that a spreadsheet of another language, or another program, has written.
-
-    Raises:
-        DataError: the names of its columns are separated by semicolons or tabs.
-    """
+    """Refuse a table that a spreadsheet of another language, or another program, has written."""
     first = text.strip().partition("\n")[0]
     for delimiter, called in OTHER_DELIMITERS.items():
         cells = [cell.strip(' "\r') for cell in first.split(delimiter)]
@@ -127,10 +122,6 @@ def from_words(column: Sequence[str], name: str, source: object, images: Sequenc
     Numbers become exact decimals: 10 comes after 9, and 1, 1.0 and 1e0 are one level. The words true and false are
     two levels in any case of their letters. `images` are the names of the rows, for the error. A warning names words
     that begin as numbers do, as 5% does.
-
-    Raises:
-        DataError: a cell is empty, stands for no value, is not finite, or has a comma as numbers have. Or numbers and
-            words are mixed.
     """
     cells = [cell.strip() for cell in column]
     where = f"{source}: the factor {shortened(name)}"
@@ -178,7 +169,7 @@ def from_words(column: Sequence[str], name: str, source: object, images: Sequenc
 
 
 def composed(text: str) -> str:
-    """The text in Unicode's normal form C: some systems give names of files in form D, with accents apart."""
+    """The text in Unicode's normal form C. Some systems give names of files in form D, where accents are separate."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -189,11 +180,7 @@ def shortened(value: object) -> str:
 
 
 def as_text(array: np.ndarray, where: str) -> list[str]:
-    """The words in an array of text or of bytes in UTF-8.
-
-    Raises:
-        DataError: it is something else.
-    """
+    """The words in an array of text or of bytes in UTF-8."""
     try:
         if array.dtype.kind in "US":
             return [word.decode() if isinstance(word, bytes) else str(word) for word in array.tolist()]
@@ -203,11 +190,7 @@ def as_text(array: np.ndarray, where: str) -> list[str]:
 
 
 def as_factors(columns: dict[str, np.ndarray], source: object) -> Factors:
-    """The factors that vary. The others are named in the log.
-
-    Raises:
-        DataError: none does.
-    """
+    """The factors that vary. The others are named in the log."""
     if not columns:
         raise DataError(f"{source}: there are no factors. Add a column for each, or leave them out")
     factors = Factors.of(columns)

@@ -1,0 +1,223 @@
+"""Images that a function of the user's own reads: what it may return, what is said of mistakes, and whole runs."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command import ROOT, SMALL, one_error_line
+
+from vae.app.data import build_reader
+from vae.config import Binarisation, CustomDataConfig
+from vae.data import CustomData, DataError
+
+BYTES = np.random.default_rng(0).integers(0, 256, (12, 4, 5), dtype=np.uint8)
+COLOURS = np.random.default_rng(0).integers(0, 256, (12, 6, 5, 3), dtype=np.uint8)
+HUE = np.arange(12) % 3
+EXAMPLE = Path(__file__).parent / "examples" / "my_data.py"
+
+
+def data_of(returned: object, path: Path, binarisation: Binarisation = Binarisation.none, **options) -> CustomData:
+    """Data whose reader returns this, with two images for validation and three for the test."""
+    config = CustomDataConfig("my_data:read", str(path), options, 2, 3, binarisation)
+    return CustomData(config, lambda *_: returned)
+
+
+def pixels_of(data: CustomData) -> np.ndarray:
+    """All the images that were read, in a sorted order of their pixels."""
+    parts = vars(data.read()).values()
+    pixels = np.concatenate([part.pixels.numpy() for part in parts])
+    return pixels[np.lexsort(pixels.reshape(len(pixels), -1).T)]
+
+
+# ------------------------------------------------------------------------------------------------ what may be returned
+
+
+@pytest.mark.parametrize(
+    ("images", "same"),
+    [
+        (BYTES, BYTES[:, None]),
+        (torch.from_numpy(BYTES), BYTES[:, None]),
+        (list(BYTES), BYTES[:, None]),
+        (BYTES / 255, BYTES[:, None]),
+        (torch.from_numpy(BYTES) / 255, BYTES[:, None]),
+        ((BYTES / 255).astype(np.float32), BYTES[:, None]),
+        (torch.from_numpy(BYTES / 255).requires_grad_(), BYTES[:, None]),
+        (BYTES[..., None], BYTES[:, None]),
+        (BYTES[:, None], BYTES[:, None]),
+        (COLOURS, COLOURS.transpose(0, 3, 1, 2)),
+        (COLOURS.transpose(0, 3, 1, 2) / 255, COLOURS.transpose(0, 3, 1, 2)),
+    ],
+)
+def test_images_of_every_kind_are_read(tmp_path, images, same):
+    assert (pixels_of(data_of(images, tmp_path)) == pixels_of(data_of(same, tmp_path))).all()
+    assert len(data_of(images, tmp_path).read().train) == 12 - 2 - 3
+
+
+@pytest.mark.parametrize("binarisation", Binarisation)
+def test_they_are_binarised_as_asked(tmp_path, binarisation):
+    splits = data_of(BYTES, tmp_path, binarisation).read()
+    assert splits.train.redrawn == (binarisation is Binarisation.dynamic)
+    assert (set(splits.test.pixels.unique().tolist()) == {0, 255}) == (binarisation is not Binarisation.none)
+
+
+@pytest.mark.parametrize(
+    "values", [HUE, torch.from_numpy(HUE), HUE.tolist(), HUE * 0.5, [["red", "sea", "tan"][k] for k in HUE]]
+)
+def test_factors_go_with_their_images(tmp_path, values):
+    images = np.broadcast_to(np.arange(12, dtype=np.uint8)[:, None, None], (12, 4, 4))
+    train = data_of((images, {"hue": values, "site": ["here"] * 12}), tmp_path).read().train
+    assert train.factors.names == ("hue",)
+    assert (train.factors.levels[:, 0] == HUE[train.pixels[:, 0, 0, 0]]).all()
+    assert (train.labels.numpy() == train.factors.levels[:, 0]).all()
+
+
+def test_the_function_gets_the_path_and_the_options(tmp_path):
+    config = CustomDataConfig("my_data:read", str(tmp_path), {"scale": 2}, 2, 3, Binarisation.none)
+    asked = []
+    data = CustomData(config, lambda path, options: asked.append((path, options)) or BYTES)
+    data.read()
+    assert asked == [(tmp_path, {"scale": 2})]
+    assert data.describe() == f"{tmp_path} by my_data:read, scale 2, binarisation none"
+
+
+# ------------------------------------------------------------------------------------------------ mistakes
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (None, r"images must be uint8 .*, got object"),
+        ("images", r"images must be uint8 .*, got <U6"),
+        ([[1, 2], [3]], "images must be an array, got list: "),
+        (BYTES.astype(int), r"images must be uint8 .*, got int64 .*images\.astype\('uint8'\)"),
+        (BYTES > 3, r"images must be uint8 .*, got bool"),
+        (BYTES[0], r"images must be uint8 of shape \(n, height, width\), .*, got uint8 \(4, 5\)"),
+        (BYTES[:0], r"images must be uint8 .*, got uint8 \(0, 4, 5\)"),
+        (COLOURS[..., :2], r"images must have 1 or 3 channels, got the shape \(12, 6, 5, 2\)"),
+        (COLOURS[:, :3, :3], r"images of shape \(12, 3, 3, 3\) may have their channels first or last"),
+        (BYTES.astype(float), r"floats must lie in \[0, 1\], these go from 0 to 255"),
+        (BYTES / 255 - 0.5, r"floats must lie in \[0, 1\], these go from -0\.5 to 0\.5"),
+        (np.where(BYTES == 7, np.nan, BYTES / 255), r"floats must lie in \[0, 1\], these go from nan to nan"),
+        (BYTES[:5], r"data\.validation_size \+ data\.test_size must be below 5"),
+        ((BYTES, {}, 1), "must return images, or images and factors, got a tuple of 3"),
+        ((BYTES, BYTES), "factors must be a mapping from names to values, got ndarray"),
+        ((BYTES, {3: HUE}), "factors must be a mapping from names to values, got dict"),
+        ((BYTES, {"hue": HUE[:-1]}), r"the factor hue must have one value an image, of shape \(12,\), got \(11,\)"),
+        ((BYTES, {"hue": HUE[:, None]}), r"the factor hue must have one value an image, .*, got \(12, 1\)"),
+        ((BYTES, {"hue": [{}] * 12}), "the factor hue must have finite numbers or words only, got object"),
+        ((BYTES, {"hue": np.where(HUE == 1, np.inf, 0)}), "the factor hue must have finite numbers or words only"),
+        ((BYTES, {"hue": np.ones(12)}), "a factor must vary, and none of hue does"),
+        ((BYTES, {}), "there are no factors"),
+    ],
+)
+def test_what_is_no_such_thing_is_refused_in_one_line(tmp_path, returned, said):
+    with pytest.raises(DataError, match=said) as caught:
+        data_of(returned, tmp_path).read()
+    text = str(caught.value)
+    assert "data.target=my_data:read" in text or "data.validation_size" in text
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return path / 2", r"TypeError: unsupported operand .* \(my_mistakes\.py, line 2\)"),
+        ("raise ValueError('a\\nb')", r"ValueError: a b \(my_mistakes\.py, line 2\)"),
+        ("return open(path / 'none')", r"FileNotFoundError: .*No such file"),
+        ("import no_such_module", r"ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise KeyError", r"KeyError:  \(my_mistakes\.py, line 2\)"),
+    ],
+)
+def test_an_exception_of_the_function_is_one_line_that_names_it(tmp_path, monkeypatch, body, said):
+    (tmp_path / "my_mistakes.py").write_text(f"def read(path):\n    {body}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_mistakes", raising=False)
+    match = rf"data\.target=my_mistakes:read must read data\.path={tmp_path}, it raised {said}"
+    with pytest.raises(DataError, match=match) as caught:
+        build_reader("my_mistakes:read")(tmp_path, {})
+    assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(DataError, match=r"it raised TypeError: read\(\) got an unexpected keyword argument 'size'"):
+        build_reader("my_mistakes:read")(tmp_path, {"size": 3})
+
+
+# ------------------------------------------------------------------------------------------------ checksums
+
+
+def test_the_checksums_tell_other_files_and_other_images(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "more").mkdir(parents=True)
+    (folder / "more" / "a").write_bytes(b"a")
+    seen = [data_of(BYTES, folder).checksums()]
+    assert list(seen[0]) == ["data", "the images of my_data:read"]
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    assert list(data_of(BYTES, moved).checksums().values()) == list(seen[0].values())
+    for returned in (255 - BYTES, BYTES.reshape(12, 5, 4), (BYTES, {"hue": HUE}), (BYTES, {"hue": HUE[::-1]})):
+        seen.append(data_of(returned, folder).checksums())
+        assert seen[-1]["data"] == seen[0]["data"]
+    (folder / "more" / "a").rename(folder / "more" / "b")
+    seen.append(data_of(BYTES, folder).checksums())
+    assert seen[-1]["the images of my_data:read"] == seen[0]["the images of my_data:read"]
+    assert len({tuple(checksums.values()) for checksums in seen}) == len(seen)
+    (folder / "file").write_bytes(b"b")
+    assert list(data_of(BYTES, folder / "file").checksums()) == ["file", "the images of my_data:read"]
+
+
+def test_a_path_without_files_cannot_be_known_again(tmp_path):
+    with pytest.raises(DataError, match=r"data\.path must be a file or a folder, got .*/none, which is missing"):
+        data_of(BYTES, tmp_path / "none").checksums()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match=r"pipe must be a regular file, is a named pipe"):
+        data_of(BYTES, tmp_path).checksums()
+
+
+# ------------------------------------------------------------------------------------------------ whole runs
+
+
+def start(folder: Path, script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A script of the checkout, started in the folder where `my_data.py` is."""
+    command = [sys.executable, str(ROOT / script), *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def test_the_example_trains_and_the_run_is_continued_only_with_the_same_images(tmp_path):
+    shutil.copy(EXAMPLE, tmp_path)
+    (tmp_path / "shapes").mkdir()
+    for number in range(60):
+        file = tmp_path / "shapes" / f"{('round', 'square')[number % 2]}_{number // 2}.npy"
+        np.save(file, np.random.default_rng(number).random((20, 18)))
+    named = "data.target=my_data:read"
+    words = ("data=custom", named, "data.path=shapes", "data.options.size=16", "hydra.run.dir=run")
+    sizes = ("data.validation_size=10", "data.test_size=10", "tracking.tensorboard=false", "batch_size=20")
+    done = start(tmp_path, "train.py", *words, *sizes, *SMALL)
+    assert done.returncode == 0, done.stderr
+    line = f"data   {tmp_path}/shapes by my_data:read, size 16, binarisation none; 40 / 10 / 10 images"
+    assert line in done.stdout + done.stderr
+    assert "of 1x16x16" in done.stdout + done.stderr
+    assert "disentanglement" in json.loads((tmp_path / "run/summary.json").read_text())
+
+    (tmp_path / "shapes").rename(tmp_path / "moved")
+    done = start(tmp_path, "train.py", "resume=run", named, "data.path=moved", "epochs=3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = start(tmp_path, "scripts/evaluate.py", "run", named)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "agrees with" in done.stderr
+
+    reader = tmp_path / "my_data.py"
+    reader.write_text(reader.read_text().replace("return images, ", "return 1 - images, "))
+    done = start(tmp_path, "train.py", "resume=run", named, "epochs=4")
+    assert done.returncode == 4
+    assert "but the images of my_data:read is not what it was" in one_error_line(done)
+    reader.write_text(reader.read_text().replace("return 1 - images, ", "return 2 * images, "))
+    done = start(tmp_path, "train.py", "resume=run", named, "epochs=4")
+    assert done.returncode == 4
+    assert "data.target=my_data:read: floats must lie in [0, 1], these go from" in one_error_line(done)
+
+
+def test_the_example_is_short():
+    assert len(EXAMPLE.read_text().splitlines()) <= 25
