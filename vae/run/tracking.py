@@ -31,10 +31,6 @@ Drawn = TypeVar("Drawn")
 
 HISTOGRAM_BINS = 64  # TensorBoard displays 30; its own choice of 700 is slow to write
 CONCLUSION = ("test/", "disentanglement/", "metrics/")  # tags that begin so are of the end of a run
-    "test/",
-    "disentanglement/",
-    "metrics/",
-)  # what the tags of numbers begin with that only the end of a run has
 
 
 class Tracker:
