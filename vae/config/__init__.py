@@ -4,6 +4,7 @@ Types and ranges live here, values live in `configs/*.yaml` and nowhere else: a 
 error, not a silent default. Neither torch nor Hydra is imported, so a wrong option is answered at once.
 """
 
+from vae.config.building import known_keys, near, option_types, plain, typed, unknown_key, written
 from vae.config.data import (
     Background,
     Binarisation,
@@ -26,7 +27,7 @@ from vae.config.model import (
     ModelConfig,
     Start,
 )
-from vae.config.rules import Choice, ConfigError, between, check_points, rule
+from vae.config.rules import Choice, ConfigError, between, check_points, must_be, rule
 from vae.config.run import Between, Config, Device, Optimizer, Precision, TrackingConfig
 
 __all__ = [
@@ -58,5 +59,13 @@ __all__ = [
     "between",
     "check_places",
     "check_points",
+    "known_keys",
+    "must_be",
+    "near",
+    "option_types",
+    "plain",
     "rule",
+    "typed",
+    "unknown_key",
+    "written",
 ]

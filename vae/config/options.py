@@ -45,3 +45,8 @@ OPTIONS: Mapping[str, Mapping[str, type]] = {
 # The keys whose values name code of the user's own, as `module:name`. What they name is imported only if the person
 # who gives the command names it: a run's directory never decides what is imported.
 FOREIGN = ("objective.target", "model.encoder", "model.decoder", "data.target", "metrics")
+
+# What a continued run may change: how long, where and how visibly it trains, but not what it computes. A section's
+# name stands for all its keys.
+FREE = frozenset({"epochs", "early_stopping_epochs", "resume", "device", "threads", "compile", "disentanglement"})
+FREE |= {"metrics", "tracking", "data.root", "data.download", "data.timeout_seconds"}

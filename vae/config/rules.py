@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from enum import Enum
 from itertools import pairwise
 from typing import Any
@@ -46,8 +46,8 @@ def rule(kind: object, metadata: Mapping[str, Any]) -> str:
         'a whole number from 1 to 10'
         >>> rule(float, between(0, 1e6, above=True))
         'a number above 0 and up to 1000000'
-        >>> rule(Precision, {})
-        'one of fp32, bf16'
+        >>> rule(list[int], {})
+        'a list, each entry a whole number'
     """
     if isinstance(kind, type) and issubclass(kind, Enum):
         return "one of " + ", ".join(member.name for member in kind)
@@ -55,6 +55,8 @@ def rule(kind: object, metadata: Mapping[str, Any]) -> str:
         return "true or false"
     if kind is str:
         return "text"
+    if getattr(kind, "__origin__", None) is dict:
+        return "values by name"
     optional = getattr(kind, "__args__", ())
     if type(None) in optional:
         return rule(next(a for a in optional if a is not type(None)), metadata) + ", or null"
@@ -65,6 +67,11 @@ def rule(kind: object, metadata: Mapping[str, Any]) -> str:
         return noun
     low, high = (f"{metadata[k]:.10g}" for k in ("low", "high"))
     return f"{noun} above {low} and up to {high}" if metadata["above"] else f"{noun} from {low} to {high}"
+
+
+def must_be(f: Field[Any]) -> str:
+    """The rule of a field, in words that follow "must"."""
+    return f"be {rule(f.type, f.metadata)}"
 
 
 def check_ranges(section: Any, prefix: str = "") -> None:
@@ -78,15 +85,14 @@ def check_ranges(section: Any, prefix: str = "") -> None:
         if is_dataclass(value):
             check_ranges(value, key + ".")
         elif f.metadata and not _inside(value, f.metadata):
-            raise ConfigError(f"{key} must be {rule(f.type, f.metadata)}, got {value}")
+            raise ConfigError(f"{key} must {must_be(f)}, got {value}")
 
 
 def _inside(value: Any, metadata: Mapping[str, Any]) -> bool:
     if value is None:
         return True
     if isinstance(value, list):
-        numbers = all(isinstance(entry, int | float) for entry in value)  # OmegaConf lets [[1]] pass
-        return len(value) > 0 and numbers and all(_inside(entry, metadata) for entry in value)
+        return len(value) > 0 and all(_inside(entry, metadata) for entry in value)
     if isinstance(value, float) and not math.isfinite(value):
         return False
     low, high, above = metadata["low"], metadata["high"], metadata["above"]

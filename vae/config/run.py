@@ -1,6 +1,6 @@
 """The configuration of a whole run: the keys of the root."""
 
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vae.config.data import Binarisation, DataConfig, ImagesConfig, SpritesConfig, check_grid, check_places
@@ -89,8 +89,7 @@ class Config:
             ConfigError: a value outside its range, or two values that contradict each other.
         """
         check_ranges(self)
-        if is_dataclass(self.data):  # Hydra's own composition has a dictionary here
-            check_places(vars(self.data))
+        check_places(vars(self.data))
         if self.logvar_min >= self.logvar_max:
             raise ConfigError(
                 f"logvar_min must be below logvar_max, got {self.logvar_min:g} and {self.logvar_max:g}. "

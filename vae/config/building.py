@@ -1,0 +1,174 @@
+"""From plain data, as YAML holds it, to a checked `Config`, and back."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import Field, asdict, fields, is_dataclass
+from difflib import get_close_matches
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, cast, get_args, get_origin
+
+from vae.config.options import OPTIONS
+from vae.config.rules import ConfigError, must_be
+from vae.config.run import Config
+
+MISSING = "???"  # in a YAML file: a value that the user must give
+
+
+def typed(choices: Mapping[str, str], values: Mapping[str, Any]) -> Config:
+    """The checked configuration that plain data describes.
+
+    Args:
+        choices: the option of each group, as in `{"model": "conv", ...}`. Names that are no groups are ignored.
+        values: all values, nested by section. A choice of one word is given as that word.
+
+    Raises:
+        ConfigError: one line on the first option, key or value that is wrong.
+    """
+    return cast(Config, _section(Config, values, "", option_types(choices)))
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """The values of a configuration as plain data: `typed` reads them back as an equal configuration."""
+    return cast(dict[str, Any], _plain(asdict(config)))
+
+
+def option_types(choices: Mapping[str, str]) -> dict[str, type]:
+    """The dataclass of the chosen option of each group.
+
+    Raises:
+        ConfigError: a group has no option, or an unknown one.
+    """
+    for group, options in OPTIONS.items():
+        given = choices.get(group)
+        if given not in options:
+            hint = near(str(given), options)
+            raise ConfigError(f"{group} must be one of {', '.join(sorted(options))}, got {written(given)}.{hint}")
+    return {group: options[choices[group]] for group, options in OPTIONS.items()}
+
+
+def known_keys(choices: Mapping[str, str]) -> dict[str, Field[Any]]:
+    """The dotted key of every value that a run with these options has, and its field.
+
+    Raises:
+        ConfigError: a group has no option, or an unknown one.
+    """
+    return dict(_keys(Config, "", option_types(choices)))
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """One line on a key that is not `known`: the option it belongs to, or the nearest known key."""
+    group, _, name = key.partition(".")
+    owners = [option for option, kind in OPTIONS.get(group, {}).items() if name in {f.name for f in fields(kind)}]
+    if owners:
+        return f"{key} is a key of {group}={', '.join(owners)} only. Choose that, or leave {key} out"
+    of_options = [
+        f"{group}.{f.name}" for group, options in OPTIONS.items() for kind in options.values() for f in fields(kind)
+    ]
+    hint = _near_key(key, [*of_options, *known, *OPTIONS])
+    return f"unknown key {key or repr(key)}.{hint or ' --cfg job lists the known ones'}"
+
+
+def near(word: str, names: Iterable[str]) -> str:
+    """` Did you mean x?` for the name closest to `word`, or nothing."""
+    known = {name.lower(): name for name in names}
+    matches = get_close_matches(word.lower(), known, 1)
+    return f" Did you mean {known[matches[0]]}?" if matches else ""
+
+
+def written(value: Any) -> str:
+    """A plain value as it is written on a command line.
+
+    Example:
+        >>> written([1, None, True])
+        '[1,null,true]'
+    """
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case "":
+            return "nothing"
+        case list():
+            return f"[{','.join(map(written, value))}]"
+        case dict():
+            return f"{{{','.join(f'{key}:{written(below)}' for key, below in value.items())}}}"
+    return str(value)
+
+
+def _near_key(key: str, keys: Iterable[str]) -> str:
+    """The nearest key, where the last part of a dotted key alone may be what was meant."""
+    by_end = {name.rpartition(".")[2]: name for name in keys}
+    end = key.rpartition(".")[2]
+    whole = "" if end in by_end else near(key, by_end.values())
+    ends = [end] if end in by_end else get_close_matches(end, by_end, 1)
+    return whole or (f" Did you mean {by_end[ends[0]]}?" if ends else "")
+
+
+def _keys(kind: type, prefix: str, options: Mapping[str, type]) -> Iterator[tuple[str, Field[Any]]]:
+    for f in fields(kind):
+        below = options.get(f.name, f.type) if prefix == "" else f.type
+        if is_dataclass(below):
+            yield from _keys(cast(type, below), f"{f.name}.", options)
+        else:
+            yield prefix + f.name, f
+
+
+def _section(kind: type, values: object, prefix: str, options: Mapping[str, type]) -> object:
+    """A dataclass of the values. `options` has the dataclass of each group; only the root, without prefix, has any."""
+    known = {f.name: f for f in fields(kind)}
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{prefix[:-1] or 'a configuration'} must have the keys {', '.join(known)}, got {values}")
+    for name in values:
+        if name not in known:
+            raise ConfigError(unknown_key(f"{prefix}{name}", (prefix + name for name in known)))
+    built = {}
+    for name, f in known.items():
+        key, value = prefix + name, values.get(name, MISSING)
+        below = f.type if prefix else options.get(name, f.type)
+        if value == MISSING:
+            rule = "be a section" if is_dataclass(below) else must_be(f)
+            raise ConfigError(f"{key} must be given, as in {key}=..., it must {rule}")
+        if is_dataclass(below):
+            built[name] = _section(cast(type, below), value, f"{key}.", options)
+            continue
+        try:
+            built[name] = _value(below, value)
+        except (TypeError, ValueError, OverflowError):
+            raise ConfigError(f"{key} must {must_be(f)}, got {written(value)}") from None
+    return kind(**built)
+
+
+def _value(kind: Any, value: Any) -> Any:
+    """A value of the type that a field declares.
+
+    Raises:
+        ValueError, TypeError, OverflowError: it has another type.
+    """
+    if get_origin(kind) is UnionType:
+        inner = next(part for part in get_args(kind) if part is not NoneType)
+        return None if value is None else _value(inner, value)
+    if get_origin(kind) is list and isinstance(value, list | tuple):
+        return [_value(get_args(kind)[0], entry) for entry in value]
+    if get_origin(kind) is dict and isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return dict(value)
+    if isinstance(value, Enum):
+        value = value.name
+    if isinstance(kind, type) and issubclass(kind, Enum) and value in kind.__members__:
+        return kind[value]
+    # A number may come as a text, from an environment variable, and a name of digits as a number.
+    takes = {bool: bool, int: int | str, float: int | float | str, str: int | str}.get(kind)
+    if takes is not None and isinstance(value, takes) and isinstance(value, bool) == (kind is bool):
+        return kind(value)
+    raise TypeError
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _plain(below) for key, below in value.items()}
+        case list():
+            return [_plain(below) for below in value]
+        case Enum():
+            return value.name
+    return value
