@@ -23,7 +23,7 @@ from vae.app.load import Run, load_run
 from vae.app.main import EXPECTED, exit_code, said
 from vae.disentanglement import disentanglement_numbers
 from vae.measures.evaluation import final_numbers, tight_bound
-from vae.run.directory import held
+from vae.run.directory import locked
 from vae.run.files import write_json
 from vae.run.names import BEST, LAST, SUMMARY
 from vae.run.summary import is_number, read_summary
@@ -93,7 +93,7 @@ def compare(numbers: Mapping[str, Any], scores: Mapping[str, Any] | None, summar
         names = now if "left_out" in recorded["disentanglement"] else before  # of which an older version has fewer
         apart += [name for name in names if not agree(now.get(name), before.get(name), SCORE_TOLERANCE)]
     elif scores is not None and recorded["status"] == "done" and not apart:
-        with held(summary.parent):
+        with locked(summary.parent):
             if read_summary(summary.parent) != recorded:
                 print(f"{summary} has changed meanwhile: the run was continued", file=sys.stderr)
                 return 1

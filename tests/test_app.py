@@ -17,7 +17,7 @@ from vae.app import main as app
 from vae.app.command_line import register_schema
 from vae.app.command_line.composition import Composer
 from vae.run import checkpoint
-from vae.run.directory import RunExistsError, held
+from vae.run.directory import RunExistsError, locked
 from vae.run.record import Task
 
 pytestmark = pytest.mark.usefixtures("mnist_root")
@@ -303,11 +303,11 @@ def test_a_signal_where_no_step_is_made_stops_at_once_and_the_run_continues(
 
 def test_a_run_that_is_trained_by_another_process_is_left_to_it(tmp_path, caplog):
     refused = pytest.raises(RunExistsError, match="is being trained by another process")
-    with held(tmp_path / "run"), refused, held(tmp_path / "run", patience_seconds=0.1):
+    with locked(tmp_path / "run"), refused, locked(tmp_path / "run", timeout_seconds=0.1):
         pass
     assert len(caplog.messages) == 1
     assert f"{tmp_path}/run is being trained by another process" in caplog.messages[0]
-    with held(tmp_path / "run"):
+    with locked(tmp_path / "run"):
         pass
     assert len(caplog.messages) == 1
 
@@ -324,7 +324,7 @@ def test_an_error_that_nobody_expects_is_shown_with_its_traceback(tmp_path, monk
 
 def test_a_signal_does_not_wait_for_a_run_that_another_process_trains(tmp_path):
     directory = tmp_path / "run"
-    with held(directory):
+    with locked(directory):
         words = [sys.executable, "train.py", *QUICK, f"hydra.run.dir={directory}"]
         process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert "Waiting up to 30 s" in process.stdout.readline()

@@ -23,6 +23,7 @@ from vae.config import (
     GaussianConfig,
     MLPConfig,
     Precision,
+    flat,
 )
 from vae.run import record as stored
 from vae.run.record import Task
@@ -196,10 +197,10 @@ def test_files_from_elsewhere_are_found(files, tmp_path):
         [f"hydra.searchpath=[{tmp_path / 'more'}]", "experiment=own"],
     ):
         command = checked(arguments, CONFIGS)
-        assert command.tasks[0].stored.values["beta"] == 8
+        assert command.tasks[0].record.config.beta == 8
         assert command.words == [word for word in arguments if word != "experiment=own"]
     (files / "config.yaml").write_text((files / "config.yaml").read_text().replace("beta: 1.0", "beta: 3.0"))
-    assert checked(["--config-path", str(files)], CONFIGS).tasks[0].stored.values["beta"] == 3
+    assert checked(["--config-path", str(files)], CONFIGS).tasks[0].record.config.beta == 3
 
 
 # ---------------------------------------------------------------------------------------- what is let through
@@ -248,16 +249,16 @@ def test_a_path_is_taken_as_the_shell_gives_it(path, monkeypatch, tmp_path):
     expected = tmp_path / path.replace("~", "home")
     words = ("data=images", f"data.path={path}", f"hydra.run.dir={path}")
     (task,) = checked(words, CONFIGS).tasks
-    assert task.stored.config().data.path == str(expected)
+    assert task.record.config.data.path == str(expected)
     assert task.directory == expected
 
 
 def test_the_place_of_data_is_the_same_from_any_directory(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (task,) = checked(["data=images", "data.path=x/t.npz"], CONFIGS).tasks
-    assert task.stored.values["data"]["path"] == f"{tmp_path}/x/t.npz"
+    assert task.record.config.data.path == f"{tmp_path}/x/t.npz"
     (task,) = checked(["data.root=cache"], CONFIGS).tasks
-    assert task.stored.values["data"]["root"] == f"{tmp_path}/cache"
+    assert task.record.config.data.root == f"{tmp_path}/cache"
 
 
 def test_version_answers_and_ends(capsys):
@@ -279,7 +280,7 @@ def test_checking_leaves_torch_alone():
 def test_a_sweep_has_the_members_of_hydras_sweeper():
     composer = shared_composer()
     members = composer.members(composer.parse(["beta=1,4", "seed=range(0,3)", "model=conv"]))
-    configs = [composer.stored(member).config() for member in members]
+    configs = [composer.stored(member).config for member in members]
     assert [(c.beta, c.seed) for c in configs] == [(b, s) for b in (1.0, 4.0) for s in (0, 1, 2)]
     assert all(isinstance(c.model, ConvConfig) for c in configs)
 
@@ -391,7 +392,7 @@ def continued(run: Path, *words: str) -> Task:
 def test_a_resumed_run_keeps_its_configuration_and_its_directory(run):
     task = continued(run, "epochs=9")
     expected = composed("beta=4", "epochs=9")
-    assert task.stored.config() == replace(expected, data=task.stored.config().data, resume=str(run))
+    assert task.record.config == replace(expected, data=task.record.config.data, resume=str(run))
     assert task.directory == run.absolute()
 
 
@@ -403,8 +404,8 @@ def test_a_resumed_run_may_be_shown(run, capsys):
 
 def test_a_choice_of_its_model_is_kept(tmp_path):
     run = leave_run(tmp_path / "run", ["model=conv", "model.channels=8"])
-    assert continued(run).stored.config().model.channels == 8
-    assert continued(run, "model=conv", "model.channels=8").stored == continued(run).stored  # the command again
+    assert continued(run).record.config.model.channels == 8
+    assert continued(run, "model=conv", "model.channels=8").record == continued(run).record  # the command again
 
 
 def test_other_files_of_configuration_change_nothing_of_a_run(run, files):
@@ -417,7 +418,7 @@ def test_other_files_of_configuration_change_nothing_of_a_run(run, files):
 
 def test_a_preset_is_part_of_the_run(tmp_path, capsys):
     run = leave_run(tmp_path / "run", ["experiment=smoke"])
-    assert continued(run, "experiment=smoke").stored == continued(run).stored
+    assert continued(run, "experiment=smoke").record == continued(run).record
     assert "experiment smoke -> latent2d" in refusal([f"resume={run}", "experiment=latent2d"], capsys)
 
 
@@ -437,14 +438,14 @@ def test_a_preset_is_part_of_the_run(tmp_path, capsys):
     ],
 )
 def test_what_does_not_change_the_numbers_may_change(run, free, key, value):
-    assert stored.flat(continued(run, free).stored.values)[key] == value
+    assert flat(continued(run, free).record.config)[key] == value
 
 
 def test_the_data_may_lie_elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = leave_run(tmp_path / "run", ["data=images", "data.path=t.npz"])
-    assert continued(run).stored.values["data"]["path"] == f"{tmp_path}/t.npz"
-    assert continued(run, "data.path=x/t.npz").stored.values["data"]["path"] == f"{tmp_path}/x/t.npz"
+    assert continued(run).record.config.data.path == f"{tmp_path}/t.npz"
+    assert continued(run, "data.path=x/t.npz").record.config.data.path == f"{tmp_path}/x/t.npz"
 
 
 @pytest.mark.parametrize(
@@ -506,9 +507,9 @@ def test_a_sweep_is_not_resumed_as_one(run, capsys):
 
 def test_the_process_of_a_member_trains_what_its_sweep_has_checked(run):
     command = checked([MEMBER_OPTION, str(run), "threads=2"], CONFIGS)
-    assert (command.tasks[0].stored, command.is_member) == (continued(run, "threads=2").stored, True)
+    assert (command.tasks[0].record, command.is_member) == (continued(run, "threads=2").record, True)
     (run / "checkpoints/last").unlink()
-    assert checked([MEMBER_OPTION, str(run)], CONFIGS).tasks[0].stored.values["resume"] is None
+    assert checked([MEMBER_OPTION, str(run)], CONFIGS).tasks[0].record.config.resume is None
 
 
 @pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"]])
@@ -525,6 +526,6 @@ def test_a_member_of_a_presets_sweep_is_resumed_as_the_run_it_is(files, run):
     )
     sweep = checked(["experiment=own"], files)
     assert len(sweep.tasks) == 2
-    stored.write(run, sweep.tasks[1].stored)
+    stored.write(run, sweep.tasks[1].record)
     command = checked([f"resume={run}", "experiment=own"], files)
-    assert (command.sweep, command.tasks[0].stored.values["seed"]) == (None, 1)
+    assert (command.sweep, command.tasks[0].record.config.seed) == (None, 1)

@@ -10,6 +10,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 from command import ROOT, SMALL, run, run_train
+from configured import changed
 from results import logged, result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -69,7 +70,7 @@ def test_a_run_that_ends_sooner_than_it_was_asked_to_first_leaves_all_that_a_run
     (run / "projector_config.pbtxt").unlink()
     shutil.rmtree(run / "projector")
     (run / "figures/rates_in_training.png").unlink()
-    stored.write(run, stored.read(run).changed(epochs=7))  # killed in its fifth epoch
+    stored.write(run, changed(stored.read(run), epochs=7))  # killed in its fifth epoch
     done = run_train(f"resume={run}", "epochs=4")
     assert done.returncode == 0, done.stderr
     assert files(run) == files(few_run)

@@ -11,9 +11,10 @@ from contextlib import closing
 import pytest
 import torch
 from command import ROOT, SMALL, one_error_line, run_train
+from configured import record_of
 
 from vae.app import sweep
-from vae.run.record import Stored, Task
+from vae.run.record import Task
 from vae.run.summary import read_summary
 from vae.run.tracking import Tracker
 
@@ -135,7 +136,7 @@ def test_a_member_whose_end_cannot_be_written_down_ends_no_sweep(tmp_path, capsy
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(sweep, "write_json", refused)
-    task = Task(tmp_path, Stored({}, {"beta": 1.0, "seed": 0}))
+    task = Task(tmp_path, record_of())
     assert sweep.failed(task, 6, "see its train.log") == 6
     assert "summary.json could not be written: No space left on device" in capsys.readouterr().err
 

@@ -639,7 +639,7 @@ def put_configurations(folder: Path) -> list[Task]:
     for member in read_members(folder):
         words = composer.parse([f"beta={member.summary['beta']}", "epochs=1"])
         tasks.append(Task(member.directory, composer.stored(words)))
-        stored.write(tasks[-1].directory, tasks[-1].stored)
+        stored.write(tasks[-1].directory, tasks[-1].record)
     return tasks
 
 

@@ -163,7 +163,7 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path, sweep, file, put):
         ({"status": "failed"}, "code is missing"),
         ({"test": {"distortion": 1.0, "rate": 1.0}}, "test.elbo is missing"),
         ({"test": {"distortion": float("nan"), "rate": 1.0, "elbo": -2.0}}, "test.distortion must be a finite number"),
-        ({"asked": {"data": 3}}, "asked must be epochs and early_stopping_epochs"),
+        ({"asked": {"epochs": -3}}, "asked.epochs must be a whole number, 0 or more"),
         ({"disentanglement": {}}, "disentanglement.numbers is missing"),
         ({"more": [[[[[[[[[[1]]]]]]]]]]}, "more.0.0.0.0.0.0.0.0 is too deeply nested"),
     ],

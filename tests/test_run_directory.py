@@ -13,7 +13,7 @@ from command import ROOT
 from filelock import FileLock
 
 from vae.run import directory as run_directory
-from vae.run.directory import RunExistsError, held
+from vae.run.directory import RunExistsError, locked
 from vae.run.files import leftovers_of, temporary_of
 from vae.run.names import FIGURES, LOCK, LOCK_HOLDER
 
@@ -25,20 +25,16 @@ def test_who_finds_a_run_locked_is_told_by_whom_and_by_which_file(tmp_path, capl
         rf"is being trained by another process, process {os.getpid()} on {socket.gethostname()} since .*, "
         rf"which holds {tmp_path / LOCK}\. Wait until it ends, or stop it. If no such process runs, delete that file"
     )
-    with held(tmp_path):
+    with locked(tmp_path):
+        assert (tmp_path / LOCK_HOLDER).exists()
         started = time.monotonic()
-        with pytest.raises(RunExistsError, match=expected), held(tmp_path, patience_seconds=0.5):
+        with pytest.raises(RunExistsError, match=expected), locked(tmp_path, timeout_seconds=0.5):
             pass
         assert 0.4 < time.monotonic() - started < 10
     assert "Waiting up to 0.5 s" in caplog.text
-    with held(tmp_path, patience_seconds=0.0):
-        pass
-
-
-def test_the_note_of_who_holds_a_lock_goes_with_the_lock(tmp_path):
-    with held(tmp_path):
-        assert (tmp_path / LOCK_HOLDER).exists()
     assert not (tmp_path / LOCK_HOLDER).exists()
+    with locked(tmp_path, timeout_seconds=0.0):
+        pass
 
 
 @pytest.mark.parametrize("note", [None, "", "[]", '{"process": "x"}', '{"process": [1], "host": 5, "since": null}'])
@@ -47,10 +43,8 @@ def test_a_lock_without_a_note_is_named_all_the_same(tmp_path, note):
         if note is not None:
             (tmp_path / LOCK_HOLDER).write_text(note)
         with (
-            pytest.raises(
-                RunExistsError, match=rf"process, of which nothing is known, which holds {tmp_path / LOCK}\."
-            ),
-            held(tmp_path, patience_seconds=0.0),
+            pytest.raises(RunExistsError, match=rf"process, unknown, which holds {tmp_path / LOCK}\."),
+            locked(tmp_path, timeout_seconds=0.0),
         ):
             pass
         assert (tmp_path / LOCK_HOLDER).exists() == (note is not None)
@@ -65,25 +59,25 @@ def test_a_lock_that_a_process_of_another_host_has_left_names_file_host_and_proc
 
     monkeypatch.setattr("fcntl.flock", missing)
     monkeypatch.setattr(socket, "gethostname", lambda: "node17")
-    with held(tmp_path):
+    with locked(tmp_path):
         left = {name: (tmp_path / name).read_bytes() for name in (LOCK, LOCK_HOLDER)}
     for name, content in left.items():  # as after a kill, seen from another host
         (tmp_path / name).write_bytes(content)
     monkeypatch.setattr(socket, "gethostname", lambda: "node18")
     expected = rf"process {os.getpid()} on node17 since .* which holds {tmp_path / LOCK}\. .* delete that file"
-    with pytest.raises(RunExistsError, match=expected), held(tmp_path, patience_seconds=0.0):
+    with pytest.raises(RunExistsError, match=expected), locked(tmp_path, timeout_seconds=0.0):
         pass
     (tmp_path / LOCK).unlink()
-    with held(tmp_path, patience_seconds=0.0):
+    with locked(tmp_path, timeout_seconds=0.0):
         pass
 
 
 def test_a_lock_is_free_after_its_process_was_killed(tmp_path):
-    code = "import os, signal, sys; from pathlib import Path; from vae.run.directory import held\n"
-    code += "with held(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+    code = "import os, signal, sys; from pathlib import Path; from vae.run.directory import locked\n"
+    code += "with locked(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=False)
     assert (tmp_path / LOCK_HOLDER).exists()
-    with held(tmp_path, patience_seconds=0.0):
+    with locked(tmp_path, timeout_seconds=0.0):
         pass
 
 
@@ -92,7 +86,7 @@ def test_a_disk_that_takes_no_note_still_takes_the_run(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(run_directory, "write_atomically", full)
-    with held(tmp_path):
+    with locked(tmp_path):
         pass
 
 
@@ -104,13 +98,12 @@ def test_what_kills_have_left_is_removed_and_nothing_else(tmp_path):
     (tmp_path / FIGURES).mkdir()
     names = ("summary.json", "run.json", "metrics.jsonl", "codes.npz", "checkpoints/last", "figures/samples.png")
     left = [temporary_of(tmp_path / name) for name in names for _ in range(2)]
-    left.append(tmp_path / "summary.json.tmp")  # of an earlier version
     others = [
         tmp_path / name for name in ("summary.json", "report.html.0123456789abcdef.tmp", "my.tmp", "run.json.x.tmp")
     ]
     for path in (*left, *others):
         path.write_bytes(b"")
-    with held(tmp_path):
+    with locked(tmp_path):
         pass
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in others)
@@ -127,7 +120,7 @@ def test_a_kill_while_a_file_is_written_leaves_what_is_found_as_a_leftover(tmp_p
     subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=False)
     assert path.read_bytes() == b"old"
     assert len(leftovers_of(path)) == 1
-    with held(tmp_path):
+    with locked(tmp_path):
         assert leftovers_of(path) == []
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from command import MEMBER, ROOT, SMALL, gone, run_train
+from configured import changed
 
 from vae.app.command_line import MEMBER_OPTION
 from vae.app.sweep import conclude, is_done
@@ -68,15 +69,15 @@ def test_the_same_command_again_trains_nothing(finished_sweep, tmp_path):
 @pytest.mark.parametrize(("epochs", "done"), [(1, True), (3, True), (4, False)])
 def test_a_member_is_done_with_as_many_epochs_as_are_asked_for_or_more(finished_sweep, epochs, done):
     member = finished_sweep / "beta=8.0_seed=0"
-    assert is_done(member, stored.read(member).changed(epochs=epochs)) is done
+    assert is_done(member, changed(stored.read(member), epochs=epochs)) is done
 
 
 def test_a_member_whose_further_epochs_have_not_begun_is_not_done_with_them(finished_sweep, tmp_path):
     member = shutil.copytree(finished_sweep / "beta=8.0_seed=0", tmp_path / "member")
-    longer = stored.read(member).changed(epochs=4)
+    longer = changed(stored.read(member), epochs=4)
     stored.write(member, longer)  # and then it was killed, while it read the data
     assert not is_done(member, longer)
-    assert is_done(member, longer.changed(epochs=3))
+    assert is_done(member, changed(longer, epochs=3))
 
 
 def test_the_end_of_a_sweep_counts_what_the_command_asked_for(finished_sweep, tmp_path, capsys):
@@ -85,7 +86,7 @@ def test_the_end_of_a_sweep_counts_what_the_command_asked_for(finished_sweep, tm
 
     def said(epochs, *betas):
         names = [sweep / f"beta={beta}_seed=0" for beta in betas]
-        tasks = [Task(name, one.changed(beta=b, epochs=epochs)) for name, b in zip(names, betas, strict=True)]
+        tasks = [Task(name, changed(one, beta=b, epochs=epochs)) for name, b in zip(names, betas, strict=True)]
         code = conclude(sweep, tasks)
         return code, re.search(r"\d of \d members done", capsys.readouterr().out)[0]
 
@@ -100,7 +101,7 @@ def test_members_are_known_under_any_name(finished_sweep, tmp_path, capsys):
     (sweep / "beta=8.0_seed=0").rename(sweep / "other")
     members = [Task(sweep / f"asked{k}", stored.read(sweep / n)) for k, n in enumerate(("beta=1.0_seed=0", "other"))]
     assert conclude(sweep, members) == 0
-    other = [task._replace(stored=task.stored.changed(learning_rate=0.01)) for task in members]
+    other = [task._replace(record=changed(task.record, learning_rate=0.01)) for task in members]
     assert conclude(sweep, other) == 1  # what lies there was not asked for
     assert "0 of 2 members done" in capsys.readouterr().out
     for name in (".hydra/config.yaml", "checkpoints/config.yaml"):
@@ -149,7 +150,7 @@ def test_members_that_early_stopping_has_ended_are_done_with_more_epochs_too(fin
 
 def test_a_member_of_other_mathematics_is_not_done(finished_sweep):
     member = finished_sweep / "beta=8.0_seed=0"
-    assert not is_done(member, stored.read(member).changed(learning_rate=0.5, epochs=1))
+    assert not is_done(member, changed(stored.read(member), learning_rate=0.5, epochs=1))
 
 
 def test_a_member_that_is_done_stays_as_it_is_without_its_checkpoints(finished_sweep, tmp_path):

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from command import ROOT, run_train
+from configured import changed
 
 from vae.app import sweep
 from vae.app.sweep import run_member
+from vae.config.options import FREE
 from vae.run import record as stored
 from vae.run.record import Task
 from vae.run.summary import read_summary
@@ -139,9 +141,9 @@ def test_a_member_that_another_sweep_has_made_otherwise_is_left_alone(tmp_path, 
     stored_sweep(tmp_path, few_images)
     place = tmp_path / "sweep/beta=1.0_seed=0"
     before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
-    other = stored.read(place).changed(learning_rate=0.5)
+    other = changed(stored.read(place), learning_rate=0.5)
     monkeypatch.setattr(sweep, "share_of_threads", lambda: None)  # of no launcher
-    assert run_member(Task(place, other), ROOT / "train.py", frozenset(stored.FREE)) == 1
+    assert run_member(Task(place, other), ROOT / "train.py", frozenset(FREE)) == 1
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -173,7 +175,7 @@ def test_a_sweep_goes_on_where_its_data_have_moved_and_refuses_others(tmp_path, 
     moved = (*words, f"data.path='{tmp_path}/it\\'s, second.npz'")
     done = run_train(*moved, "epochs=3")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert stored.read(tmp_path / "sweep/beta=1.0_seed=0").values["data"]["path"] == str(second)
+    assert stored.read(tmp_path / "sweep/beta=1.0_seed=0").config.data.path == str(second)
     second.write_bytes(second.read_bytes() + b"x")
     refused = run_train(*moved, "epochs=4")
     assert refused.returncode == 1

@@ -35,8 +35,8 @@ from vae.data import DataError
 from vae.objectives import normalised_beta
 from vae.probability.finite import NonFiniteError
 from vae.run import checkpoint, record
-from vae.run.directory import BusyError, RunExistsError, has_checkpoint, held, holds_a_run
-from vae.run.files import remove, set_aside, shown, write_json
+from vae.run.directory import BusyError, RunExistsError, has_checkpoint, holds_a_run, locked
+from vae.run.files import relative_to_cwd, remove, set_aside, write_json
 from vae.run.names import CHECKPOINTS, LOG, RUN, SUMMARY
 from vae.run.provenance import device_name, provenance
 from vae.run.record import Task
@@ -128,7 +128,7 @@ def run(task: Task, busy: int = 1) -> int:
     with StopRequest() as stop, ExitStack() as stack:
         try:
             with stop.at_once():  # waiting for another process takes up to half a minute
-                stack.enter_context(held(directory))
+                stack.enter_context(locked(directory))
             has_begun = True
             if config.resume is None:
                 refuse_a_run(directory)
@@ -140,7 +140,7 @@ def run(task: Task, busy: int = 1) -> int:
             elif config.resume is None and not has_checkpoint(directory):
                 log.info("stop   before the first step: nothing was saved, start it again")
             else:
-                log.info(f"stop   all steps are saved; python train.py resume={shown(directory)} goes on")
+                log.info(f"stop   all steps are saved; python train.py resume={relative_to_cwd(directory)} goes on")
         except RunExistsError as error:
             if busy == AGAIN and (isinstance(error, BusyError) or has_checkpoint(directory)):
                 return AGAIN
@@ -221,7 +221,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         try:
             state.load_state_dict(saved)
         except checkpoint.CheckpointError as error:
-            raise checkpoint.CheckpointError(f"{shown(directory / CHECKPOINTS)}: {error}") from None
+            raise checkpoint.CheckpointError(f"{relative_to_cwd(directory / CHECKPOINTS)}: {error}") from None
     steps = config.epochs * math.ceil(len(splits.train) / config.batch_size)
     options = build_options(config, len(splits.train))
     summary = read_summary(directory)
@@ -232,7 +232,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
             write_json(directory / SUMMARY, summary | {"asked": asked(config)})
         early = "stopped early. Set early_stopping_epochs=null to go on"
         whole = f"has its {summary['epochs']} epochs. Name more to go on, as in epochs={2 * summary['epochs']}"
-        log.info(f"end    {shown(directory)} {whole if state.step >= steps else early}")
+        log.info(f"end    {relative_to_cwd(directory)} {whole if state.step >= steps else early}")
         return
     origin = record_origin(task, device, checksums)
     remove(directory / SUMMARY)  # of fewer epochs: a kill must leave none beside a later checkpoint
@@ -250,7 +250,9 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         if fit(training):
             conclude(config, training, stop)
         else:
-            log.info(f"stop   at step {state.step}, saved; python train.py resume={shown(directory)} goes on")
+            log.info(
+                f"stop   at step {state.step}, saved; python train.py resume={relative_to_cwd(directory)} goes on"
+            )
     finally:
         progress.close()
         tracker.close()
@@ -264,7 +266,7 @@ def refuse_a_run(directory: Path) -> None:
     """
     if holds_a_run(directory):
         raise RunExistsError(
-            f"{shown(directory)} already holds a run. Continue it with resume={shown(directory)}, "
+            f"{relative_to_cwd(directory)} already holds a run. Continue it with resume={relative_to_cwd(directory)}, "
             "or leave hydra.run.dir alone to get a new directory"
         )
 

@@ -26,7 +26,7 @@ from vae.app.command_line.showing import run_hydra
 from vae.app.parts import foreign_words
 from vae.config import Config, ConfigError
 from vae.run import record
-from vae.run.directory import RunExistsError, held, holds_a_run
+from vae.run.directory import RunExistsError, holds_a_run, locked
 from vae.run.files import remove, write_json
 from vae.run.names import LOG, SUMMARY
 from vae.run.record import Record, Task, changes
@@ -91,7 +91,7 @@ def train_member(task: Task, script: Path, free: Collection[str], threads: int |
         command += ["tracking.progress=false"] + [f"threads={threads}"] * (config.threads is None)
     while code == AGAIN:  # another sweep was quicker with this member, and may be done with it now
         try:
-            with held(directory, patience_seconds=PATIENCE_SECONDS):
+            with locked(directory, timeout_seconds=PATIENCE_SECONDS):
                 if is_done(directory, task.record):
                     return 0
                 begun = record.read(directory) if holds_a_run(directory) else task.record

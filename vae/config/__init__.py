@@ -4,7 +4,7 @@ Types and ranges live here, values live in `configs/*.yaml` and nowhere else: a 
 error, not a silent default. Neither torch nor Hydra is imported, so a wrong option is answered at once.
 """
 
-from vae.config.building import known_keys, near, option_types, plain, typed, unknown_key, written
+from vae.config.building import flat, known_keys, near, option_types, plain, typed, unknown_key, written
 from vae.config.data import (
     Background,
     Binarisation,
@@ -59,6 +59,7 @@ __all__ = [
     "between",
     "check_places",
     "check_points",
+    "flat",
     "known_keys",
     "must_be",
     "near",

@@ -11,7 +11,7 @@ from vae.config.options import OPTIONS
 from vae.config.rules import ConfigError, must_be
 from vae.config.run import Config
 
-MISSING = "???"  # in a YAML file: a value that the user must give
+NOT_GIVEN = "???"  # in a YAML file: a value that the user must give
 
 
 def typed(choices: Mapping[str, str], values: Mapping[str, Any]) -> Config:
@@ -30,6 +30,11 @@ def typed(choices: Mapping[str, str], values: Mapping[str, Any]) -> Config:
 def plain(config: Config) -> dict[str, Any]:
     """The values of a configuration as plain data: `typed` reads them back as an equal configuration."""
     return cast(dict[str, Any], _plain(asdict(config)))
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """The plain values of a configuration by dotted key, as in `model.latent_dim`."""
+    return dict(_leaves(plain(config), ""))
 
 
 def option_types(choices: Mapping[str, str]) -> dict[str, type]:
@@ -124,9 +129,9 @@ def _section(kind: type, values: object, prefix: str, options: Mapping[str, type
             raise ConfigError(unknown_key(f"{prefix}{name}", (prefix + name for name in known)))
     built = {}
     for name, f in known.items():
-        key, value = prefix + name, values.get(name, MISSING)
+        key, value = prefix + name, values.get(name, NOT_GIVEN)
         below = f.type if prefix else options.get(name, f.type)
-        if value == MISSING:
+        if value == NOT_GIVEN:
             rule = "be a section" if is_dataclass(below) else must_be(f)
             raise ConfigError(f"{key} must be given, as in {key}=..., it must {rule}")
         if is_dataclass(below):
@@ -161,6 +166,14 @@ def _value(kind: Any, value: Any) -> Any:
     if takes is not None and isinstance(value, takes) and isinstance(value, bool) == (kind is bool):
         return kind(value)
     raise TypeError
+
+
+def _leaves(section: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _plain(value: Any) -> Any:

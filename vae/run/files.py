@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read only if they are regular."""
+"""Files that are written atomically, and read only if they are regular files."""
 
 import errno
 import itertools
@@ -10,11 +10,15 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 log = logging.getLogger(__name__)
+
+DEEPEST = 8  # objects and lists inside each other in a JSON file
+LARGEST_NUMBER = 1e60  # in a JSON file: larger than any sum in float32, and its square is finite
 
 
 class DamagedFileError(Exception):
@@ -26,55 +30,57 @@ class MissingFileError(DamagedFileError):
 
 
 class IrregularFileError(OSError):
-    """A folder, pipe, socket or device in the place of a file."""
+    """A folder, pipe, socket or device where a file should be."""
 
 
-def shown(path: Path) -> Path:
-    """The path from here, if it is below."""
+def relative_to_cwd(path: Path) -> Path:
+    """The path relative to the working directory if it lies below it, else the path as it is."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
+def printable(text: str) -> str:
+    """The text with a `?` for each byte of a path, or half of a surrogate pair, that UTF-8 cannot encode."""
+    return text.encode(errors="replace").decode()
+
+
 def temporary_of(path: Path) -> Path:
-    """A new name beside `path`, for its content until that is whole. No two calls give the same one."""
+    """A new, unique name beside `path` for its content while it is written."""
     return path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
 
 
 def leftovers_of(path: Path) -> list[Path]:
-    """The files that kills have left while `path` was written."""
-    pattern = re.compile(re.escape(path.name) + r"(\.[0-9a-f]{16})?\.tmp")  # an earlier version had one name for all
+    """The temporary files of writes to `path` that were killed."""
+    pattern = re.compile(re.escape(path.name) + r"\.[0-9a-f]{16}\.tmp")
     try:
         return [entry for entry in path.parent.iterdir() if pattern.fullmatch(entry.name)]
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def write_atomically(
-    path: Path, content: bytes | memoryview, keep: Path | None = None, *, durable: bool = True
-) -> None:
-    """Put `content` at `path` so that a reader, or a kill at any moment, finds the old file or the new one, whole.
+def write_atomically(path: Path, content: bytes, keep: Path | None = None, *, durable: bool = True) -> None:
+    """Write `content` to `path` so that readers see the old file or the new one, even after a kill.
 
-    Several processes may write the same path at once: one of their files is there in the end, whole.
+    Several processes may write to the same path at once. The last one wins.
 
     Args:
-        path: where to. A symbolic link is replaced, never followed.
-        content: what to.
-        keep: the old file stays, under this name.
-        durable: not even a machine that loses its power loses it again; takes milliseconds.
+        path: of the file. A symbolic link is replaced, not followed.
+        content: of the new file.
+        keep: the old file gets this name.
+        durable: wait until the content is on the disk, so that a power failure cannot lose it. Takes milliseconds.
 
     Raises:
-        OSError: the disk is full or cannot be written; the old file is untouched.
+        OSError: the disk is full or cannot be written. The old file is unchanged.
     """
     temporary = temporary_of(path)
     try:
-        with temporary.open("xb") as file:  # O_EXCL: neither a file nor a link of somebody else's is written into
+        with temporary.open("xb") as file:  # fails if the name exists, so no link is followed
             file.write(content)
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        if keep is not None:
-            _keep(path, keep)
-        if path.is_dir() and not path.is_symlink():
-            log.warning(f"warning: {shown(path)} is no file but a directory. It was renamed to {set_aside(path).name}")
+        if keep is not None and path.is_file():
+            add_name(path, keep)
+        _set_folder_aside(path)
         temporary.replace(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
@@ -82,29 +88,21 @@ def write_atomically(
         temporary.unlink(missing_ok=True)
 
 
-def give_second_name(path: Path, second: Path, keep: Path | None = None) -> None:
-    """Have the file at `path` stand at `second` too, atomically; what is there now stays, if named, as `keep`."""
-    if keep is not None:
-        _keep(second, keep)
-    temporary = temporary_of(second)
+def add_name(path: Path, name: Path) -> None:
+    """Give the file at `path` another name, atomically. A file that has this name is replaced."""
+    temporary = temporary_of(name)
     try:
         try:
             os.link(path, temporary)
         except OSError:  # a file system without hard links
-            with path.open("rb") as source, temporary.open("xb") as copy:
-                shutil.copyfileobj(source, copy)
-        temporary.replace(second)
+            shutil.copyfile(path, temporary)
+        temporary.replace(name)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _keep(path: Path, name: Path) -> None:
-    if path.is_file():
-        give_second_name(path, name)
-
-
 def set_aside(path: Path) -> Path:
-    """Rename what is at `path` and cannot be used to a free name beside it, which is returned. Nothing is deleted."""
+    """Rename a file that cannot be used to `<name>.damaged`, `<name>.damaged-2`, ... Returns the new path."""
     endings = itertools.chain(["damaged"], (f"damaged-{number}" for number in itertools.count(2)))
     names = (path.with_name(f"{path.name}.{ending}") for ending in endings)
     free = next(name for name in names if not os.path.lexists(name))
@@ -112,80 +110,88 @@ def set_aside(path: Path) -> Path:
     return free
 
 
-def read_regular(path: Path, most: int = -1) -> bytes:
-    """The content of a file, or its first `most` bytes. It must be regular: a reader could wait for a pipe for ever.
+def remove(path: Path) -> None:
+    """Remove a file of a run, if it exists. A directory of that name is set aside."""
+    _set_folder_aside(path)
+    path.unlink(missing_ok=True)
+
+
+def _set_folder_aside(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shown = relative_to_cwd(path)
+        log.warning(f"warning: {shown} is no file but a directory. It was renamed to {set_aside(path).name}")
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read it. Reading from a pipe could block, so anything but a regular file is refused.
 
     Raises:
-        OSError: it is missing, no regular file, or cannot be read.
+        IrregularFileError: it is no regular file.
+        OSError: it is missing or cannot be read.
     """
-    refuse_irregular(path, os.stat(path))  # before it is opened, which alone may do something to a device
+    _refuse_irregular(path, os.stat(path))  # before it is opened, which may already do something to a device
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-        refuse_irregular(path, os.fstat(file.fileno()))
-        return file.read(most)
+        _refuse_irregular(path, os.fstat(file.fileno()))
+        yield file
 
 
-def refuse_irregular(path: Path, found: os.stat_result) -> None:
-    """Raise an `OSError`, an `IrregularFileError`, unless `found` is of a regular file."""
+def _refuse_irregular(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise IrregularFileError(errno.EINVAL, "not a regular file", str(path))
 
 
-def remove(path: Path) -> None:
-    """Remove a file of a run, if it is there. A directory in its place is set aside."""
-    if path.is_dir() and not path.is_symlink():
-        log.warning(f"warning: {shown(path)} is no file but a directory. It was renamed to {set_aside(path).name}")
-    else:
-        path.unlink(missing_ok=True)
+def read_regular(path: Path, most: int = -1) -> bytes:
+    """The content of a regular file, or its first `most` bytes.
+
+    Raises:
+        OSError: as `open_regular`.
+    """
+    with open_regular(path) as file:
+        return file.read(most)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` for people and programs, atomically."""
+    """Write `content` as indented JSON, atomically."""
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, not nested deeply, whose numbers are in a range in which they can be reckoned with.
-
-    What was no character is replaced, so that all texts can be printed.
+    """The object in a JSON file. All its texts can be printed.
 
     Raises:
-        DamagedFileError: the file is missing, cannot be read, or holds something else. Its text is one line.
+        DamagedFileError: the file is missing, cannot be read or holds no object, or the object is nested too deeply
+            or has a number out of range. Its text is one line.
     """
     try:
         content = json.loads(read_regular(path))
+        if not isinstance(content, dict):
+            raise ValueError("it must hold an object")
+        return {printable(key): _bounded(value, key, DEEPEST) for key, value in content.items()}
     except FileNotFoundError:
         raise MissingFileError(f"{path.name} is missing") from None
     except OSError as error:
         raise DamagedFileError(f"{path.name} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError, MemoryError) as error:
-        reason = "too deeply nested" if isinstance(error, RecursionError) else " ".join(str(error).split())[:100]
+        reason = "too deeply nested" if isinstance(error, RecursionError) else " ".join(str(error).split())[:160]
         raise DamagedFileError(f"{path.name} is damaged: {reason}") from None
-    if not isinstance(content, dict):
-        raise DamagedFileError(f"{path.name} is damaged: it must hold an object")
-    try:
-        return {_printable(key): _checked(value, key, NESTED) for key, value in content.items()}
-    except ValueError as error:
-        raise DamagedFileError(f"{path.name} is damaged: {error}") from None
 
 
-NESTED = 8  # objects and lists in each other, at most
-LARGEST = 1e60  # number: more than sums of single precision can come to, and its square is finite
+def _bounded(value: Any, name: str, depth: int) -> Any:
+    """The value with printable texts.
 
-
-def _checked(value: Any, name: str, depth: int) -> Any:
+    Raises:
+        ValueError: it is nested more than `depth` deep, or has a number out of range.
+    """
     match value:
         case dict() | list() if depth == 0:
-            raise ValueError(f"{_printable(name)[:100]} is too deeply nested")
+            raise ValueError(f"{printable(name)[:100]} is too deeply nested")
         case dict():
-            return {_printable(key): _checked(below, f"{name}.{key}", depth - 1) for key, below in value.items()}
+            return {printable(key): _bounded(below, f"{name}.{key}", depth - 1) for key, below in value.items()}
         case list():
-            return [_checked(below, f"{name}.{index}", depth - 1) for index, below in enumerate(value)]
+            return [_bounded(below, f"{name}.{index}", depth - 1) for index, below in enumerate(value)]
         case str():
-            return _printable(value)
-        case int() | float() if LARGEST < abs(value) < math.inf:
-            raise ValueError(f"{_printable(name)[:100]} is out of range")
+            return printable(value)
+        case int() | float() if LARGEST_NUMBER < abs(value) < math.inf:
+            raise ValueError(f"{printable(name)[:100]} is out of range")
     return value
-
-
-def _printable(text: str) -> str:
-    return text.encode(errors="replace").decode()

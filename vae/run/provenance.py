@@ -1,4 +1,4 @@
-"""Where a run's numbers come from: command, revision, versions, device, threads and data."""
+"""What a run was made with: command, revision of the code, versions, device, threads and data."""
 
 import platform
 import subprocess
@@ -14,7 +14,13 @@ PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "tensorboard")
 
 
 def provenance(command: Sequence[str], device: torch.device, data_checksums: Mapping[str, str]) -> dict[str, Any]:
-    """What `run.json` holds, of a program that was started by `command`."""
+    """The content of `run.json`.
+
+    Args:
+        command: the arguments of Python, `sys.argv`.
+        device: that the run trains on.
+        data_checksums: sha256 of the files that the images were read from, by name.
+    """
     return {
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": ["python", *command],
@@ -29,7 +35,7 @@ def provenance(command: Sequence[str], device: torch.device, data_checksums: Map
 
 
 def revision() -> str | None:
-    """The commit of the code, with "-dirty" if it was changed since; None outside a checkout."""
+    """The git commit of the code, with "-dirty" if files were changed since. None outside a git checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         answer = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5)
@@ -39,5 +45,5 @@ def revision() -> str | None:
 
 
 def device_name(device: torch.device) -> str:
-    """The device as people call it."""
+    """The device, and for CUDA the model of the GPU."""
     return f"cuda, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type

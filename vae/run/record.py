@@ -1,8 +1,8 @@
-"""The configuration that is stored in a run's directory.
+"""The configuration of a run, stored in its directory.
 
-A run is continued, evaluated and shown by this record, never by the words it was started with: a directory is data,
-and nothing in it is imported or decides what is written where. The record is one YAML file with its checksum in the
-first line, and a second copy of it beside the checkpoints.
+A run is resumed, evaluated and shown by this record, not by the command that started it. Nothing in a directory is
+imported, and nothing in it decides where files are written. The record is one YAML file whose first line is the
+checksum of the rest. A copy of it lies beside the checkpoints.
 """
 
 import hashlib
@@ -12,127 +12,56 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-from vae.config import Config, ConfigError
-from vae.config.options import OPTIONS
+from vae.config import Config, ConfigError, flat, plain, typed
+from vae.config.options import FREE, OPTIONS
 from vae.run.files import read_regular, write_atomically
 from vae.run.names import CONFIGURATION, CONFIGURATION_COPY
 from vae.run.summary import read_origin
 
 log = logging.getLogger(__name__)
 
-MAGIC = b"# beta-vae configuration, sha256 of what follows: "
+FIRST_LINE = b"# beta-vae configuration, sha256 of what follows: "
 NOTE = f"# Do not edit: the checksum would fail. The same is in {CONFIGURATION_COPY}.\n".encode()
-LARGEST_BYTES = 1_000_000  # of a record; ours have some two thousand
-
-OLDER_CHOICES = ".hydra/hydra.yaml"
-OLDER_CACHE = "${oc.env:XDG_CACHE_HOME,'~/.cache'}"
-OLDER_MISSING: Mapping[str, Any] = {"evaluate_every_epochs": 1, "metrics": []}  # keys that are younger than those runs
-
-OLDER_IMAGES: Mapping[str, Any] = {"background": "black", "colour": "auto"}
-
-# What a continued run may change: how long, where and how visibly it trains, but not what it computes.
-FREE = {"epochs", "early_stopping_epochs", "resume", "device", "threads", "compile", "disentanglement"}
-FREE |= {"tracking", "data.root", "data.download", "data.timeout_seconds"}
+LARGEST_BYTES = 1_000_000  # of a record; real ones have some two thousand
 
 
 @dataclass(frozen=True)
-class Stored:
-    """A configuration as plain data.
+class Record:
+    """What is stored of a run's configuration.
 
     Attributes:
         choices: the option of each group, as in `{"model": "conv"}`.
-        values: every value of `vae.config.Config`, nested by section; choices of one word as text.
-        data_sha256: of what the images were read from, by the file's name. Empty until they have been read.
+        config: every value, checked.
+        data_sha256: of the files that the images were read from, by name. Empty until they have been read.
     """
 
     choices: Mapping[str, str]
-    values: Mapping[str, Any]
+    config: Config
     data_sha256: Mapping[str, str] = field(default_factory=dict)
 
-    def typed(self) -> DictConfig:
-        """The values in OmegaConf's containers, which know the type of each.
 
-        Raises:
-            ConfigError: an option, a key or a type is unknown.
-        """
-        schema = OmegaConf.structured(Config)
-        for group, options in OPTIONS.items():
-            option = self.choices.get(group, "nothing")
-            if option not in options:
-                raise ConfigError(
-                    f"the stored configuration must choose one of {', '.join(options)} for {group}, it has {option}. "
-                    "Start a new run"
-                )
-            schema[group] = OmegaConf.structured(options[option])
-        try:
-            # Added to the tree as they are: a text that looks like a reference stays a text.
-            return cast("DictConfig", OmegaConf.merge(schema, OmegaConf.create(_escaped(self.values))))
-        except OmegaConfBaseException as error:
-            raise _another_version(error) from None
+class Task(NamedTuple):
+    """A run to start or to resume: its directory and its configuration."""
 
-    def config(self) -> Config:
-        """The checked configuration.
-
-        Raises:
-            ConfigError: a value has the wrong type or is out of its range.
-        """
-        try:
-            return cast("Config", OmegaConf.to_object(self.typed()))
-        except OmegaConfBaseException as error:
-            raise _another_version(error) from None
-
-    def changed(self, **values: Any) -> "Stored":
-        """The same with other values of the root."""
-        return replace(self, values={**self.values, **values})
+    directory: Path
+    record: Record
+    may_write_data: bool = True  # whether data may be downloaded or generated where the configuration says
 
 
-def _another_version(error: OmegaConfBaseException) -> ConfigError:
-    reason = " ".join(str(error).split())
-    return ConfigError(f"the stored configuration is not of this version: {reason}. Start a new run")
-
-
-def literal(text: str) -> str:
-    r"""A text as OmegaConf reads it back: `${` in it is no reference.
-
-    Example:
-        >>> OmegaConf.create({"path": literal("/tmp/${HOME}")}).path
-        '/tmp/${HOME}'
-    """
-    parts = text.split("${")
-    escaped = [part[: len(part.rstrip("\\"))] + 2 * part[len(part.rstrip("\\")) :] for part in parts[:-1]]
-    return "\\${".join([*escaped, parts[-1]])
-
-
-def _escaped(tree: Any) -> Any:
-    if isinstance(tree, Mapping):
-        return {key: _escaped(value) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [_escaped(value) for value in tree]
-    return literal(tree) if isinstance(tree, str) else tree
-
-
-def plain(config: DictConfig) -> dict[str, Any]:
-    """The values of a composed configuration, references resolved, as `Stored.values` has them."""
-    return cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True, enum_to_str=True))
-
-
-def write(directory: Path, stored: Stored) -> None:
-    """Leave the record and its copy in the directory of a run.
+def write(directory: Path, record: Record) -> None:
+    """Write the record and its copy into the directory of a run.
 
     Raises:
         OSError: it cannot be written.
     """
-    # A run's directory knows where it is: it may be moved.
-    values = {**stored.values, "resume": None}
-    tree = {"choices": dict(stored.choices), "data_sha256": dict(stored.data_sha256), **values}
+    config = replace(record.config, resume=None)  # the directory may be moved
+    tree = {"choices": dict(record.choices), "data_sha256": dict(record.data_sha256), **plain(config)}
     body = NOTE + yaml.safe_dump(tree, sort_keys=False, width=10**6).encode("ascii")
-    content = MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+    content = _first_line_of(body) + b"\n" + body
     for name in (CONFIGURATION_COPY, CONFIGURATION):
         path = directory / name
         if not path.is_file() or path.read_bytes() != content:
@@ -140,8 +69,8 @@ def write(directory: Path, stored: Stored) -> None:
             write_atomically(path, content)
 
 
-def read(directory: Path) -> Stored:
-    """The record of the run in `directory`; its copy, with a warning, where the record cannot be used.
+def read(directory: Path) -> Record:
+    """The record of the run in `directory`. If it is missing or damaged, its copy, with a warning.
 
     Raises:
         ConfigError: there is none, or both are damaged.
@@ -150,10 +79,10 @@ def read(directory: Path) -> Stored:
     for name in (CONFIGURATION, CONFIGURATION_COPY):
         path = directory / name
         try:
-            found.append(_parsed(_content(path), path))
+            found.append(_parsed(path))
             usable = path
         except ConfigError as error:
-            reasons.append(str(error).removesuffix(". Start a new run"))
+            reasons.append(str(error))
     differences = changes(found[0], found[-1], FREE | {"data.path"}) if found else []
     if differences:
         raise ConfigError(
@@ -163,12 +92,43 @@ def read(directory: Path) -> Stored:
     if found:
         if reasons:
             log.warning(f"warning: {reasons[0]}. {usable} is used")
-        return found[-1]  # of two, the copy is written first
-    if (directory / OLDER_CHOICES).exists() and not (directory / CONFIGURATION_COPY).exists():
-        return _older(directory)
-    if not any((directory / name).exists() for name in (CONFIGURATION, CONFIGURATION_COPY)):
+        return found[-1]  # the copy is written first, so it is the newer one
+    exists, copy_exists = ((directory / name).exists() for name in (CONFIGURATION, CONFIGURATION_COPY))
+    if exists and not copy_exists and (directory / GOLDEN_CHOICES).exists():
+        return _golden(directory)
+    if not (exists or copy_exists):
         raise ConfigError(f"{directory} must be the directory of a run, it has no {CONFIGURATION}")
-    raise ConfigError("; ".join(reasons) + ". Bring one of them back, or start a new run")
+    raise ConfigError("; ".join(reasons) + ". Restore one of them, or start a new run")
+
+
+def changes(before: Record, after: Record, free: Collection[str] = FREE) -> list[str]:
+    """The keys whose values differ, with both values. Keys in `free`, and in sections named there, are left out."""
+    chosen = [
+        f"{group} {before.choices.get(group)} -> {after.choices.get(group)}"
+        for group in OPTIONS
+        if type(getattr(before.config, group)) is not type(getattr(after.config, group))
+    ]
+    # The keys of another option differ, too, and add nothing.
+    skipped = {*free, *(line.partition(" ")[0] for line in chosen)}
+    old, new = (_without(skipped, record) for record in (before, after))
+    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+    return chosen + [f"{key} {old.get(key)} -> {new.get(key)}" for key in changed]
+
+
+def fingerprint(record: Record) -> str:
+    """A checksum of everything that decides a run's numbers. Runs with equal fingerprints may continue each other."""
+    kinds = {group: type(getattr(record.config, group)).__name__ for group in OPTIONS}
+    content = json.dumps([kinds, _without(FREE | {"data.path"}, record)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _without(skipped: Collection[str], record: Record) -> dict[str, Any]:
+    """The values by dotted key, but for the keys and sections in `skipped`."""
+    return {k: v for k, v in flat(record.config).items() if k not in skipped and k.partition(".")[0] not in skipped}
+
+
+def _first_line_of(body: bytes) -> bytes:
+    return FIRST_LINE + hashlib.sha256(body).hexdigest().encode()
 
 
 def _content(path: Path) -> bytes:
@@ -178,58 +138,54 @@ def _content(path: Path) -> bytes:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _parsed(content: bytes, path: Path) -> Stored:
-    first, _, body = content.partition(b"\n")
-    if first != MAGIC + hashlib.sha256(body).hexdigest().encode():
+def _parsed(path: Path) -> Record:
+    first, _, body = _content(path).partition(b"\n")
+    if first != _first_line_of(body):
         raise ConfigError(f"{path} was edited or is damaged: its checksum does not match")
     try:
-        stored = of_tree(safe_yaml(body), path)
-        stored.config()
+        return record_of(safe_yaml(body))
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    return stored
+        raise ConfigError(f"{path} is not of this version of beta-vae: {error}") from None
 
 
-def of_tree(tree: Any, path: Path) -> Stored:
-    """The record in what YAML gave.
+def record_of(tree: Any) -> Record:
+    """The record in the content of its YAML file.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the content is no record, or a key or value is wrong.
     """
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path} must hold a configuration, it has something else")
+        raise ConfigError(f"it must hold a configuration, got {type(tree).__name__}")
     values = dict(tree)
     choices, data = values.pop("choices", None), values.pop("data_sha256", {})
     for section in (choices, data):
-        texts = isinstance(section, dict) and all(isinstance(x, str) for pair in section.items() for x in pair)
-        if not texts:
-            raise ConfigError(f"{path} must name the choices and the checksums of the data, it does not")
-    return Stored(choices, values, data)
+        if not isinstance(section, dict) or not all(isinstance(x, str) for pair in section.items() for x in pair):
+            raise ConfigError(f"it must name the choices and the checksums of the data, got {section}")
+    return Record(choices, typed(choices, values), data)
 
 
-def _older(directory: Path) -> Stored:
-    """The configuration of a run of November 2026: in the two files that Hydra wrote, without a checksum."""
+GOLDEN_CHOICES = ".hydra/hydra.yaml"
+GOLDEN_CACHE = "${oc.env:XDG_CACHE_HOME,'~/.cache'}"
+
+
+def _golden(directory: Path) -> Record:
+    """The configuration of the run in `tests/golden`, made in November 2026, in two files without a checksum."""
     try:
         tree = safe_yaml(_content(directory / CONFIGURATION))
-        chosen = safe_yaml(_content(directory / OLDER_CHOICES))["hydra"]["runtime"]["choices"]
-        cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-        places = {k: v.replace(OLDER_CACHE, cache) for k, v in tree["data"].items() if k in ("root", "path")}
-        tree = {**OLDER_MISSING, **tree, "data": {**tree["data"], **places}}
-        if chosen["data"] == "images":
-            tree["data"] = {**OLDER_IMAGES, **tree["data"]}
-        tree["choices"] = {k: v for k, v in chosen.items() if isinstance(v, str) and not k.startswith("hydra/")}
+        chosen = safe_yaml(_content(directory / GOLDEN_CHOICES))["hydra"]["runtime"]["choices"]
+        tree["choices"] = {group: chosen[group] for group in OPTIONS}
+        tree["data"]["root"] = tree["data"]["root"].replace(GOLDEN_CACHE, os.environ.get("XDG_CACHE_HOME", "~/.cache"))
+        tree |= {"evaluate_every_epochs": 1, "metrics": []}  # keys that did not exist yet
         tree["data_sha256"] = read_origin(directory).fields.get("data_sha256", {})
-        return of_tree(tree, directory / CONFIGURATION)
-    except ConfigError as error:
-        raise ConfigError(f"{directory / CONFIGURATION}: {error}. Start a new run") from None
-    except (OSError, LookupError, TypeError, AttributeError):
+        return record_of(tree)
+    except (LookupError, TypeError, AttributeError, ConfigError) as error:
         raise ConfigError(
-            f"{(directory / CONFIGURATION).parent} does not hold the configuration of a run. Start a new run"
+            f"{directory / CONFIGURATION} is not the configuration of a run: {error}. Start a new run"
         ) from None
 
 
 class _NoAliases(yaml.SafeLoader):
-    """YAML's plain types, without references: a few lines of them can stand for gigabytes."""
+    """YAML's plain types without references, by which a few lines can stand for gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
@@ -238,7 +194,7 @@ class _NoAliases(yaml.SafeLoader):
 
 
 def safe_yaml(text: bytes) -> Any:
-    """What a short YAML text holds.
+    """The content of a short YAML text.
 
     Raises:
         ConfigError: it is damaged.
@@ -247,46 +203,3 @@ def safe_yaml(text: bytes) -> Any:
         return yaml.load(text, _NoAliases)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"it is damaged: {' '.join(str(error).split())[:200]}") from None
-
-
-def changes(before: Stored, after: Stored, free: Collection[str] = FREE) -> list[str]:
-    """The keys, but for the `free` ones, whose values differ, with both values."""
-    old, new = flat(before.values), flat(after.values)
-    chosen = [
-        f"{group} {before.choices.get(group)} -> {after.choices.get(group)}"
-        for group in OPTIONS
-        if OPTIONS[group].get(before.choices.get(group, "")) is not OPTIONS[group].get(after.choices.get(group, ""))
-    ]
-    if chosen:  # their keys differ, too, which says nothing more
-        groups = {line.partition(" ")[0] for line in chosen}
-        old, new = ({k: v for k, v in values.items() if k.partition(".")[0] not in groups} for values in (old, new))
-    changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
-    changed = [key for key in changed if key not in free and key.partition(".")[0] not in free]
-    return chosen + [f"{key} {old.get(key)} -> {new.get(key)}" for key in changed]
-
-
-def flat(section: Any, prefix: str = "") -> dict[str, Any]:
-    """The values below `section` by their dotted keys."""
-    if not isinstance(section, Mapping):
-        return {prefix[:-1]: section}
-    return {key: value for name, below in section.items() for key, value in flat(below, f"{prefix}{name}.").items()}
-
-
-def fingerprint(stored: Stored) -> str:
-    """A checksum of all that decides a run's numbers: runs with the same fingerprint may continue each other."""
-    deciding = {
-        key: value
-        for key, value in flat(stored.values).items()
-        if key not in FREE | {"data.path"} and key.partition(".")[0] not in FREE
-    }
-    kinds = {group: options[stored.choices[group]].__name__ for group, options in OPTIONS.items()}
-    content = json.dumps([kinds, deciding], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-class Task(NamedTuple):
-    """A run to make or to go on with: where, and its checked configuration."""
-
-    directory: Path
-    stored: Stored
-    may_write_data: bool = True  # whether data may be fetched to the place that the configuration names

@@ -1,4 +1,4 @@
-"""A signal becomes a wish that the training loop reads between two steps, or ends at once what can be done again."""
+"""Signals that ask a run to stop: the training loop checks for one after each step, saves and stops."""
 
 import signal
 import threading
@@ -6,53 +6,56 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 
-# The last is what schedulers of clusters send before they take the machine away; Windows has none.
+# Schedulers of clusters send SIGUSR1 before they end a job. Windows does not have it.
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 
 class StopNow(SystemExit):
-    """A signal came while `StopRequest.at_once` was in force.
+    """A signal came inside `StopRequest.at_once`.
 
-    No `Exception`, and a kind of exit: no library shall swallow it, not even tqdm's handler of log records, which
-    lets nothing else pass.
+    It is a `SystemExit` so that no library catches it. tqdm's handler of log records catches everything else.
     """
 
 
 class StopRequest:
-    """Within `with`, SIGINT, SIGTERM and SIGUSR1 ask the run to save and stop; a second one ends it at once."""
+    """Inside its `with` block, SIGINT, SIGTERM and SIGUSR1 set a flag. A second signal raises `SystemExit`.
+
+    Attributes:
+        number: of the signal that came; None if none did.
+    """
 
     def __init__(self) -> None:
-        self.number: int | None = None  # of the signal that came
-        self.waits = True  # for whoever reads it
+        self.number: int | None = None
+        self._raises = False
 
     def __call__(self) -> bool:
-        """Whether somebody asked to stop."""
+        """Whether a signal came."""
         return self.number is not None
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as shells report it; 0 if none came."""
+        """128 + the number of the signal, as in shells. 0 if none came."""
         return 0 if self.number is None else 128 + self.number
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Within, a signal does not wait: for what takes long and can be done again, and is no half-written file.
+        """Inside its `with` block a signal raises `StopNow`. For work that takes long and can be repeated.
 
         Raises:
-            StopNow: a signal came, or had come before.
+            StopNow: a signal came, inside the block or before it.
         """
-        self.waits = False
+        self._raises = True
         try:
             if self():
                 raise StopNow(self.exit_code)
             yield
         finally:
-            self.waits = True
+            self._raises = False
 
     def __enter__(self) -> "StopRequest":
-        # Python lets only the main thread listen; elsewhere the run cannot be asked, and signals end it.
-        heard = SIGNALS if threading.current_thread() is threading.main_thread() else ()
-        self.previous = {number: signal.signal(number, self._note) for number in heard}
+        # Python sets signal handlers in the main thread only. In other threads signals keep their usual effect.
+        handled = SIGNALS if threading.current_thread() is threading.main_thread() else ()
+        self.previous = {number: signal.signal(number, self._note) for number in handled}
         return self
 
     def __exit__(
@@ -65,5 +68,5 @@ class StopRequest:
         if self():
             raise SystemExit(128 + number)
         self.number = number
-        if not self.waits:
+        if self._raises:
             raise StopNow(self.exit_code)

@@ -10,15 +10,100 @@ from vae.run.files import DamagedFileError, MissingFileError, read_json
 from vae.run.names import RUN, SUMMARY
 
 
-def read_summary(directory: Path) -> dict[str, Any]:
-    """What the run in `directory` said when it ended, checked: who reads it need not check again.
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a JSON value is a number. True and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
-    Of a run that is `done` it has `beta`, `seed`, `epochs`, `steps`, `seconds` and `test` with `distortion`, `rate`
-    and `elbo`; of one that `failed`, `code` and `error`. Everything else that is used is of the right type if it is
-    there.
+
+def is_finite(value: Any) -> TypeGuard[float]:
+    """Whether a JSON value is a finite number that a float can hold."""
+    return is_number(value) and abs(value) <= sys.float_info.max
+
+
+def is_count(value: Any) -> TypeGuard[int]:
+    """Whether a JSON value is one of 0, 1, 2, ..."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+class Rule(NamedTuple):
+    """What a JSON value that is neither list nor object must be."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+    def or_null(self) -> "Rule":
+        """The same rule for a value that may be null."""
+        return Rule(lambda value: value is None or self.holds(value), f"{self.words}, or null")
+
+
+# A schema is a rule, `[schema of each entry]`, `{key: schema}` of which any key may be absent and others may be
+# present, or `{ANY: schema of each value}`.
+Schema = Any
+ANY = "*"
+
+TEXT = Rule(lambda value: isinstance(value, str), "text")
+COUNT = Rule(is_count, "a whole number, 0 or more")
+FINITE = Rule(is_finite, "a finite number")
+NOT_NEGATIVE = Rule(lambda value: is_finite(value) and value >= 0, "a finite number, 0 or more")
+NUMBER = Rule(is_number, "a number")  # NaN included, for a score that is not defined
+ENTRY = Rule(lambda value: is_number(value) and abs(value) != math.inf, "a number, not infinite")
+
+SUMMARY_SCHEMA: Schema = {
+    "status": Rule(lambda value: value in ("done", "failed", "unfinished"), "done, failed or unfinished"),
+    "code": COUNT,
+    "error": TEXT,
+    "objective": TEXT,
+    "beta": NOT_NEGATIVE,
+    "seed": COUNT,
+    "epochs": COUNT,
+    "steps": COUNT,
+    "seconds": NOT_NEGATIVE,
+    "conditions": {},
+    "unfinished": {},
+    "loss_change_per_epoch": FINITE.or_null(),
+    "asked": {"epochs": COUNT, "early_stopping_epochs": COUNT.or_null()},
+    "test": {
+        "distortion": FINITE,
+        "rate": FINITE,
+        "elbo": FINITE,
+        "importance_weighted_bound": {"bound": FINITE, "rise_from_half": FINITE},
+        "rate_per_latent": [FINITE],
+    },
+    "disentanglement": {
+        "numbers": {ANY: NUMBER},
+        "factors": [TEXT],
+        "left_out": {ANY: TEXT},
+        "matrices": {ANY: [[ENTRY]]},
+    },
+}
+# The keys that must be present, by status.
+NEEDED = {
+    "done": ("beta", "seed", "epochs", "steps", "seconds", "test.distortion", "test.rate", "test.elbo"),
+    "failed": ("code", "error"),
+    "unfinished": (),
+}
+ORIGIN_SCHEMA: Mapping[str, Schema] = {
+    "started": TEXT,
+    "command": [TEXT],
+    "revision": TEXT.or_null(),
+    "python": TEXT,
+    "versions": {ANY: TEXT},
+    "platform": TEXT,
+    "device": TEXT,
+    "threads": COUNT,
+    "data_sha256": {ANY: TEXT},
+    "continued": [{}],
+}
+
+
+def read_summary(directory: Path) -> dict[str, Any]:
+    """The checked summary of the run in `directory`. Its readers need not check it again.
+
+    If the run is `done` it has `beta`, `seed`, `epochs`, `steps`, `seconds` and `test` with `distortion`, `rate` and
+    `elbo`. If it `failed` it has `code` and `error`. Every other key of `SUMMARY_SCHEMA` is absent or of its type.
 
     Returns:
-        The summary. `{"status": "unfinished"}` if there is none; with the reason as `error` if it is damaged.
+        The summary. `{"status": "unfinished"}` if there is none, and with the reason as `error` if it is damaged.
     """
     try:
         summary = read_json(directory / SUMMARY)
@@ -31,167 +116,65 @@ def read_summary(directory: Path) -> dict[str, Any]:
 
 
 def problem_of_summary(summary: Mapping[str, Any]) -> str | None:
-    """What is wrong with the fields of a summary; None if nothing is."""
-    match summary.get("status"):
-        case "done":
-            needed = NEEDED_OF_DONE
-        case "failed":
-            needed = NEEDED_OF_FAILED
-        case "unfinished":
-            needed = set()
-        case _:
-            return "status must be done, failed or unfinished"
-    for name, (is_right, rule) in SUMMARY_FIELDS.items():
-        found: Any = summary
-        for key in name.split("."):
-            found = found.get(key, ABSENT) if isinstance(found, Mapping) else ABSENT
-        if found is ABSENT and name in needed:
+    """What is wrong with a summary in one line, or None."""
+    problem = problem_of(summary, SUMMARY_SCHEMA)
+    if problem is not None or "status" not in summary:
+        return problem or "status is missing"
+    scores = summary.get("disentanglement")
+    for name in (*NEEDED[summary["status"]], *(["disentanglement.numbers"] if scores is not None else [])):
+        section, _, key = name.rpartition(".")
+        if key not in (summary.get(section, {}) if section else summary):
             return f"{name} is missing"
-        if found is not ABSENT and not is_right(found):
-            return f"{name} must be {rule}"
-    found = summary.get("disentanglement")
-    if found is None:
+    if scores is None:
         return None
-    if "numbers" not in found:
-        return "disentanglement.numbers is missing"
-    scored, others = len(found.get("factors", [])), len(found.get("left_out", {}))
-    widths = {"squared_correlation": scored + others}  # SAP, continuous, is of all factors
-    if any(len(matrix[0]) != widths.get(name, scored) for name, matrix in found.get("matrices", {}).items()):
-        return "disentanglement.matrices must have a column for each of disentanglement.factors"
+    scored, others = len(scores.get("factors", [])), len(scores.get("left_out", {}))
+    for name, matrix in scores.get("matrices", {}).items():
+        columns = scored + others * (name == "squared_correlation")  # which is of all factors
+        if {len(row) for row in matrix} != {columns} or columns == 0:
+            return "disentanglement.matrices must have a column for each of disentanglement.factors"
     return None
 
 
-ABSENT = object()
+def problem_of(value: Any, schema: Schema, name: str = "") -> str | None:
+    """What is wrong with a JSON value in one line, or None.
 
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether JSON gave a number, which true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def is_finite(value: Any) -> TypeGuard[float]:
-    """Whether JSON gave a finite number, which a float can hold."""
-    return is_number(value) and abs(value) <= sys.float_info.max
-
-
-def is_count(value: Any) -> TypeGuard[int]:
-    """Whether JSON gave 0, 1, 2, ..."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _not_negative(value: Any) -> bool:
-    return is_finite(value) and value >= 0
-
-
-def _are_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(map(is_finite, value))
-
-
-def _are_numbers_by_name(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(is_number, value.values()))
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-def _are_texts_by_name(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_text, value.values()))
-
-
-def _are_matrices(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_matrix, value.values()))
-
-
-def _is_matrix(value: Any) -> bool:
-    rows = value if isinstance(value, list) else []
-    known = all(
-        isinstance(row, list) and row and all(is_number(n) and abs(n) != math.inf for n in row) for row in rows
-    )
-    return bool(rows) and known and len({len(row) for row in rows}) == 1
-
-
-def _says_how_long(value: Any) -> bool:
-    known = isinstance(value, dict) and value.keys() == {"epochs", "early_stopping_epochs"}
-    return known and is_count(value["epochs"]) and all(e is None or is_count(e) for e in value.values())
-
-
-Rule = tuple[Callable[[Any], bool], str]
-NOT_NEGATIVE: Rule = (_not_negative, "a finite number, 0 or more")
-FINITE: Rule = (is_finite, "a finite number")
-COUNT: Rule = (is_count, "a whole number, 0 or more")
-TEXT: Rule = (_is_text, "a text")
-SUMMARY_FIELDS: Mapping[str, Rule] = {
-    "code": (is_count, "an exit code"),
-    "error": TEXT,
-    "objective": TEXT,
-    "beta": NOT_NEGATIVE,
-    "seed": COUNT,
-    "epochs": COUNT,
-    "steps": COUNT,
-    "seconds": NOT_NEGATIVE,
-    "conditions": (_is_object, "an object"),
-    "unfinished": (_is_object, "an object"),
-    "loss_change_per_epoch": (lambda value: value is None or is_finite(value), "a finite number or null"),
-    "asked": (_says_how_long, "epochs and early_stopping_epochs"),
-    "test": (_is_object, "an object"),
-    "test.distortion": FINITE,
-    "test.rate": FINITE,
-    "test.elbo": FINITE,
-    "test.importance_weighted_bound": (_is_object, "an object"),
-    "test.importance_weighted_bound.bound": FINITE,
-    "test.importance_weighted_bound.rise_from_half": FINITE,
-    "test.rate_per_latent": (_are_numbers, "a list of finite numbers"),
-    "disentanglement": (_is_object, "an object"),
-    "disentanglement.numbers": (_are_numbers_by_name, "numbers by their name"),
-    "disentanglement.factors": (_are_texts, "a list of names"),
-    "disentanglement.left_out": (_are_texts_by_name, "texts by their name"),
-    "disentanglement.matrices": (_are_matrices, "matrices of numbers by their name"),
-}
-NEEDED_OF_DONE = {"beta", "seed", "epochs", "steps", "seconds", "test", "test.distortion", "test.rate", "test.elbo"}
-NEEDED_OF_FAILED = {"code", "error"}
+    Args:
+        value: as `json` gives it.
+        schema: that it must follow.
+        name: of the value, dotted; empty for a whole file.
+    """
+    if isinstance(schema, Rule):
+        return None if schema.holds(value) else f"{name} must be {schema.words}"
+    if not isinstance(value, type(schema)):
+        return f"{name} must be {'a list' if isinstance(schema, list) else 'an object'}"
+    if isinstance(schema, list):
+        below = [(key, schema[0]) for key in range(len(value))]
+    elif ANY in schema:
+        below = [(key, schema[ANY]) for key in value]
+    else:
+        below = [(key, schema[key]) for key in schema if key in value]
+    problems = (problem_of(value[key], inner, f"{name}.{key}".lstrip(".")) for key, inner in below)
+    return next((problem for problem in problems if problem is not None), None)
 
 
 class Origin(NamedTuple):
-    """What `run.json` says of where a run's numbers come from, and what is wrong with that file, in one line."""
+    """What `run.json` says a run was made with.
+
+    Attributes:
+        fields: that are as they should be.
+        problem: what is wrong with the file in one line; None if nothing is.
+    """
 
     fields: dict[str, Any]
     problem: str | None
 
 
 def read_origin(directory: Path) -> Origin:
-    """What is known of where the run in `directory` comes from.
-
-    Returns:
-        The fields that are as they should be. `problem` says that the file, or a field, is missing or damaged;
-        None if nothing is.
-    """
+    """What is known of what the run in `directory` was made with. Damaged fields are left out and named."""
     try:
         found = read_json(directory / RUN)
     except DamagedFileError as error:
         return Origin({}, str(error))
-    bad = [name for name, (is_right, _) in ORIGIN_FIELDS.items() if name in found and not is_right(found[name])]
+    bad = [key for key, schema in ORIGIN_SCHEMA.items() if key in found and problem_of(found[key], schema) is not None]
     fields = {name: value for name, value in found.items() if name not in bad}
     return Origin(fields, f"{RUN} is damaged in {', '.join(bad)}" if bad else None)
-
-
-ORIGIN_FIELDS: Mapping[str, Rule] = {
-    "started": TEXT,
-    "command": (_are_texts, "a list of words"),
-    "revision": (lambda value: value is None or _is_text(value), "a text or null"),
-    "python": TEXT,
-    "versions": (_are_texts_by_name, "texts by their name"),
-    "platform": TEXT,
-    "device": TEXT,
-    "threads": COUNT,
-    "data_sha256": (_are_texts_by_name, "texts by their name"),
-    "continued": (lambda value: isinstance(value, list) and all(map(_is_object, value)), "a list of objects"),
-}

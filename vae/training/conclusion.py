@@ -12,14 +12,13 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.config import Config
-from vae.config.options import OPTIONS
+from vae.config import Config, flat
+from vae.config.options import FREE, OPTIONS
 from vae.data.factors import Factors
 from vae.measures.evaluation import encode_posteriors, final_numbers
 from vae.objectives import normalised_beta
-from vae.run.files import shown, write_atomically, write_json
+from vae.run.files import relative_to_cwd, write_atomically, write_json
 from vae.run.names import CODES, SUMMARY
-from vae.run.record import FREE
 from vae.run.signals import StopRequest
 from vae.training.loop import Training
 from vae.training.monitoring import prepare_end, show_end
@@ -85,7 +84,7 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
     training.tracker.begin_conclusion(state.step)
     show_end(training.tracker, end, state.step)
     training.tracker.scalars(scalars, state.step)
-    training.tracker.hyperparameters(flat(config), scalars, state.step)
+    training.tracker.hyperparameters(hyperparameters(config), scalars, state.step)
     training.tracker.flush()
     write_json(directory / SUMMARY, summary)  # last: a run that is done lacks nothing
     latents = state.vae.latent_dim
@@ -97,8 +96,8 @@ def conclude(config: Config, training: Training, stop: StopRequest) -> None:
         f"from {bound['samples'] // 2} samples)",
         *([f"scores {scores_line(scores)}"] if scores else []),
         f"time   {state.seconds:.0f} s of training, {summary['images_per_second']:,.0f} images a second",
-        f"run    {shown(directory)}",
-        f"look   tensorboard --logdir {shown(directory.parent)}",
+        f"run    {relative_to_cwd(directory)}",
+        f"look   tensorboard --logdir {relative_to_cwd(directory.parent)}",
     ):
         log.info(line)
     for name, schedule in unfinished.items():
@@ -111,7 +110,7 @@ def conditions(config: Config) -> dict[str, str | float]:
     Every value but beta, the seed, and those that say where and how fast things are done and not what is computed.
     """
     free = FREE | {"beta", "seed", "evaluate_every_epochs"}
-    return {k: v for k, v in flat(config).items() if k not in free and k.partition(".")[0] not in free}
+    return {k: v for k, v in hyperparameters(config).items() if k not in free and k.partition(".")[0] not in free}
 
 
 def loss_change(training: Training) -> float | None:
@@ -176,17 +175,9 @@ def parameters(state: TrainState) -> int:
     return sum(parameter.numel() for parameter in state.vae.parameters())
 
 
-def flat(config: Config) -> dict[str, str | float]:
+def hyperparameters(config: Config) -> dict[str, str | float]:
     """Every value of the configuration by its dotted key, as the HParams table takes them: numbers and texts."""
-    numbers: dict[str, str | float] = {}
-
-    def visit(node: Mapping[str, Any], prefix: str) -> None:
-        for key, value in node.items():
-            if isinstance(value, dict):
-                visit(value, f"{prefix}{key}.")
-            else:
-                plain = isinstance(value, int | float) and not isinstance(value, bool)
-                numbers[prefix + key] = value if plain else str(getattr(value, "value", value))
-
-    visit(asdict(config), "")
-    return numbers
+    return {
+        key: value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+        for key, value in flat(config).items()
+    }

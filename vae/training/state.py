@@ -15,7 +15,7 @@ from vae.objectives import Stateful
 from vae.objectives.optimizers import Optimizer
 from vae.probability.finite import NonFiniteError
 from vae.run import checkpoint
-from vae.run.files import give_second_name
+from vae.run.files import add_name
 from vae.run.names import BEST, CHECKPOINTS, LAST, PREVIOUS
 
 Sums = Float[Tensor, " three_and_latents"]  # over images: number, objective, distortion, rate of each latent
@@ -266,9 +266,11 @@ def write_state(directory: Path, state: dict[str, Any], *, best: bool = False) -
     refuse_non_finite_state(state)
     folder = directory / CHECKPOINTS
     folder.mkdir(exist_ok=True)
-    if best:  # before it is `last`: who finds that, finds the best it knows of
+    if best:  # first, so that a `last` never lacks the `best` that it tells of
         checkpoint.save(folder / BEST, state)
-        give_second_name(folder / BEST, folder / LAST, folder / PREVIOUS)
+        if (folder / LAST).is_file():
+            add_name(folder / LAST, folder / PREVIOUS)
+        add_name(folder / BEST, folder / LAST)
     else:
         checkpoint.save(folder / LAST, state, folder / PREVIOUS)
 
