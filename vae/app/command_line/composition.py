@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice, product
 from pathlib import Path
 from typing import Any, cast
@@ -65,7 +66,7 @@ class Composed:
 
 
 class Composer:
-    """Composes configurations from one directory of files. Each choice of files is read once.
+    """Composes configurations from one directory of files.
 
     Args:
         configs: the directory of `config.yaml`.
@@ -73,18 +74,14 @@ class Composer:
     """
 
     def __init__(self, configs: Path, searchpath: Sequence[str] = ()) -> None:
-        self.configs = str(configs.resolve())
-        self.searchpath = list(searchpath)
+        self.configs = configs.resolve()
+        self.searchpath = tuple(searchpath)
         self.parser = OverridesParser.create()
-        self._files: dict[tuple[str, ...], tuple[DictConfig, dict[str, Any]]] = {}
-        try:
-            with hydra.initialize_config_dir(self.configs, version_base="1.3"):
-                loader = GlobalHydra.instance().config_loader()
-                groups = [group for group in loader.list_groups("") if group != "hydra"]
-                options = {g: loader.get_group_options(g, None, "config", self.searchpath) for g in groups}
-        except Exception as error:
-            raise ConfigError(hydra_message(error)) from None
-        self.groups = {group: sorted(set(names)) for group, names in options.items()}
+        self.groups = options_of_groups(self.configs, self.searchpath, self._state())
+
+    def _state(self) -> object:
+        """What changes when a file does: files are read once for each state. Those elsewhere are not watched."""
+        return object() if self.searchpath else tuple((f, f.stat().st_mtime_ns) for f in self.configs.rglob("*.yaml"))
 
     def parse(self, text: str) -> Override:
         """What Hydra's grammar reads in a word of the command line.
@@ -115,10 +112,9 @@ class Composer:
                     raise ConfigError(f"a sweep cannot vary Hydra's own keys, got {o.input_line}")
                 try:
                     values = list(islice(o.sweep_string_iterator(), LARGEST_SWEEP + 1))
-                except Exception as error:
-                    reason = hydra_message(error)
+                except Exception:
                     raise ConfigError(
-                        f"a sweep is a list or a range of values, got {o.input_line}: {reason}. Use choice or range"
+                        f"a sweep is a list or a range, got {o.input_line}. Write a,b,c or range(first,end)"
                     ) from None
                 if not values:
                     raise ConfigError(f"a sweep needs at least one value, got {o.input_line}")
@@ -155,7 +151,7 @@ class Composer:
                 files.append(str(o.input_line))
             else:
                 values.append(o)
-        own, tree = self._merged(tuple(files))
+        own, tree = merged_files(self.configs, (*self.searchpath, *files), self._state())
         choices = {group: str(own.runtime.choices[group]) for group in self.groups if own.runtime.choices.get(group)}
         tree = with_values(tree, values)
         try:
@@ -165,19 +161,40 @@ class Composer:
         config = with_absolute_paths(typed(choices, resolved))
         return Composed(Record(choices, config), own, tree)
 
-    def _merged(self, words: tuple[str, ...]) -> tuple[DictConfig, dict[str, Any]]:
-        """Hydra's own section, and the values of the files that `words` choose."""
-        if words not in self._files:
-            try:
-                with warnings.catch_warnings(), hydra.initialize_config_dir(self.configs, version_base="1.3"):
-                    warnings.simplefilter("ignore")  # Hydra's own: they would be further lines
-                    config = hydra.compose("config", [*self.searchpath, *words], return_hydra_config=True)
-            except Exception as error:
-                raise ConfigError(hydra_message(error)) from None
-            with open_dict(config):
-                own = config.pop("hydra")
-            self._files[words] = own, cast("dict[str, Any]", OmegaConf.to_container(config))
-        return self._files[words]
+
+@lru_cache
+def options_of_groups(configs: Path, searchpath: Sequence[str], state: object) -> dict[str, list[str]]:  # noqa: ARG001
+    """The options that each group has in the files of one state.
+
+    Raises:
+        ConfigError: Hydra finds no configuration there.
+    """
+    try:
+        with hydra.initialize_config_dir(str(configs), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            groups = [group for group in loader.list_groups("") if group != "hydra"]
+            options = {g: loader.get_group_options(g, None, "config", list(searchpath)) for g in groups}
+    except Exception as error:
+        raise ConfigError(hydra_message(error)) from None
+    return {group: sorted(set(names)) for group, names in options.items()}
+
+
+@lru_cache
+def merged_files(configs: Path, words: tuple[str, ...], state: object) -> tuple[DictConfig, dict[str, Any]]:  # noqa: ARG001
+    """Hydra's own section, and the values of the files that `words` choose, in one state of these files.
+
+    Raises:
+        ConfigError: Hydra cannot put them together.
+    """
+    try:
+        with warnings.catch_warnings(), hydra.initialize_config_dir(str(configs), version_base="1.3"):
+            warnings.simplefilter("ignore")  # Hydra's own: they would be further lines
+            config = hydra.compose("config", list(words), return_hydra_config=True)
+    except Exception as error:
+        raise ConfigError(hydra_message(error)) from None
+    with open_dict(config):
+        own = config.pop("hydra")
+    return own, cast("dict[str, Any]", OmegaConf.to_container(config))
 
 
 def with_values(tree: Mapping[str, Any], overrides: Iterable[Override]) -> dict[str, Any]:
@@ -219,6 +236,7 @@ def absolute(path: str, key: str) -> Path:
         raise ConfigError(f"{key} must be a path, got {path}, whose user has no home directory") from None
 
 
+@lru_cache
 def all_keys() -> set[str]:
     """The dotted key of every value that any configuration has."""
     first = {group: next(iter(options)) for group, options in OPTIONS.items()}
@@ -235,10 +253,10 @@ def refuse_prefix(o: Override, groups: Iterable[str]) -> None:
     if not (o.is_add() or o.is_force_add() or o.is_delete()):
         return
     key, text, known = bare(o), str(o.input_line), all_keys()
-    if key not in {*groups, *known, *(name.rpartition(".")[0] for name in known)}:
+    if not key or key not in {*groups, *known, *(name.rpartition(".")[0] for name in known)}:
         raise ConfigError(unknown_key(key, known))
     if o.is_delete():
-        raise ConfigError(f"{key} cannot be removed, got {text}. Set it instead; leave out an experiment")
+        raise ConfigError(f"{key} cannot be removed, every run has one, got {text}. Set it instead")
     raise ConfigError(f"{key} needs no '+', got {text}. Write {text.lstrip('+')}")
 
 
