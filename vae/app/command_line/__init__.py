@@ -120,8 +120,8 @@ def command_of(arguments: Sequence[str], configs: Path) -> Command:
         sys.exit(0)
     swept = options.multirun or any("mode=MULTIRUN" in text for text in options.overrides)
     # In a sweep a comma separates values, but for the places of the output, which cannot be swept.
-    literal = PLACES if swept else PATHS
-    words = [with_literal_path(text, literal if "," in text else PATHS) for text in options.overrides]
+    literal = (*PLACES, "resume")
+    words = [with_literal_path(text, literal if swept and "," in text else PATHS) for text in options.overrides]
     searchpath = [word for word in words if word.startswith("hydra.searchpath=")]
     if options.config_dir is not None:
         if not Path(options.config_dir).is_dir():
@@ -199,11 +199,13 @@ def new_command(overrides: Sequence[Override], composer: Composer, *, is_sweep: 
     Raises:
         ConfigError: it cannot be run.
     """
-    single = composer.composed(o for o in overrides if not is_sweep or not o.is_sweep_override())
+    single = composer.composed(o for o in overrides if not o.is_sweep_override())
     if not is_shown and (is_sweep or single.hydra.mode == RunMode.MULTIRUN):
         parameters = single.hydra.sweeper.get("params") or {}
         swept = [composer.parse(f"{key}={value}") for key, value in parameters.items()]
         return sweep_command([*swept, *overrides], overrides, composer)
+    if any(o.is_sweep_override() for o in overrides):
+        composer.composed(overrides)  # says what is wrong
     name = single.directory("run.dir") or f"outputs/{run_name(single.record, overrides, datetime.now())}"
     return Command([Task(absolute(name, "hydra.run.dir"), single.record)])
 

@@ -18,7 +18,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from vae.config import Config, ConfigError, known_keys, near, typed, unknown_key
+from vae.config import Config, ConfigError, known_keys, near, plain, typed, unknown_key
 from vae.config.options import OPTIONS
 from vae.run.record import Record
 
@@ -34,12 +34,10 @@ class Composed:
     Attributes:
         record: the options and the checked values.
         hydra: Hydra's own section.
-        tree: the values as plain data, references unresolved.
     """
 
     record: Record
     hydra: DictConfig
-    tree: Mapping[str, Any]
 
     def directory(self, key: str, number: int = 0) -> str | None:
         """A place that the user or a preset names, or None for the name that `naming` gives.
@@ -51,18 +49,20 @@ class Composed:
         Raises:
             ConfigError: the text refers to something that does not exist.
         """
-        config = OmegaConf.create({**self.tree, "hydra": self.hydra})
+        section, name = key.split(".")
+        if cast("dict[str, Any]", OmegaConf.to_container(self.hydra[section]))[name] == "auto":
+            return None
+        config = OmegaConf.create({**plain(self.record.config), "hydra": self.hydra})
         with open_dict(config):
             config.hydra.job.num = number
         before = HydraConfig.instance().cfg
         HydraConfig.instance().set_config(config)  # what `${hydra:...}` refers to
         try:
-            place = str(OmegaConf.select(config, f"hydra.{key}"))
+            return str(OmegaConf.select(config, f"hydra.{key}"))
         except OmegaConfBaseException as error:
             raise ConfigError(f"hydra.{key}: {hydra_message(error)}") from None
         finally:
             HydraConfig.instance().cfg = before
-        return None if place == "auto" else place
 
 
 class Composer:
@@ -77,11 +77,10 @@ class Composer:
         self.configs = configs.resolve()
         self.searchpath = tuple(searchpath)
         self.parser = OverridesParser.create()
-        self.groups = options_of_groups(self.configs, self.searchpath, self._state())
-
-    def _state(self) -> object:
-        """What changes when a file does: files are read once for each state. Those elsewhere are not watched."""
-        return object() if self.searchpath else tuple((f, f.stat().st_mtime_ns) for f in self.configs.rglob("*.yaml"))
+        # Files are read again when one has changed. Those elsewhere are not watched, and read each time.
+        files = tuple((file, file.stat().st_mtime_ns) for file in self.configs.rglob("*.yaml"))
+        self.state: object = object() if searchpath else files
+        self.groups = options_of_groups(self.configs, self.searchpath, self.state)
 
     def parse(self, text: str) -> Override:
         """What Hydra's grammar reads in a word of the command line.
@@ -151,7 +150,7 @@ class Composer:
                 files.append(str(o.input_line))
             else:
                 values.append(o)
-        own, tree = merged_files(self.configs, (*self.searchpath, *files), self._state())
+        own, tree = merged_files(self.configs, (*self.searchpath, *files), self.state)
         choices = {group: str(own.runtime.choices[group]) for group in self.groups if own.runtime.choices.get(group)}
         tree = with_values(tree, values)
         try:
@@ -159,7 +158,7 @@ class Composer:
         except OmegaConfBaseException as error:
             raise ConfigError(f"{error.full_key}: {hydra_message(error)}") from None
         config = with_absolute_paths(typed(choices, resolved))
-        return Composed(Record(choices, config), own, tree)
+        return Composed(Record(choices, config), own)
 
 
 @lru_cache
