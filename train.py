@@ -1,4 +1,4 @@
-"""Train a β-VAE: `python train.py beta=4`. What can be set: configs/config.yaml and `python train.py --help`."""
+"""Train a β-VAE: `python train.py beta=4`. `python train.py --help` lists what can be set."""
 
 import sys
 from pathlib import Path
@@ -10,24 +10,20 @@ CONFIGS = SCRIPT.parent / "configs"
 
 
 def main() -> int:
-    """One run, or a sweep, each member of which is a run in a process of its own. Returns the exit code."""
+    """One run, or a sweep whose members are runs in processes of their own. Returns the exit code."""
     from vae.app import command_line
 
     command = command_line.checked(sys.argv[1:], CONFIGS)
-    if not command.tasks:
-        from vae.app.command_line import launching
-
-        return launching.show(command, CONFIGS)
     if command.sweep is not None:
         from vae.app import sweep
 
-        return sweep.run(command, CONFIGS, SCRIPT)
+        return sweep.train_members(command, CONFIGS, SCRIPT)
     try:
         from vae.app import main as app  # torch is loaded here, when the configuration is known to be good
-    except ImportError as error:  # of a damaged installation, or too little memory for it
-        sys.stderr.write(f"error: {error}. Is the environment whole, and is there enough memory?\n")
+    except ImportError as error:  # the installation is damaged, or there is too little memory for it
+        sys.stderr.write(f"error: {error}. Is everything installed, and is there enough memory?\n")
         return 1
-    return app.main(command, CONFIGS)
+    return app.main(command)
 
 
 if __name__ == "__main__":

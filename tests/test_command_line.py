@@ -1,69 +1,53 @@
-"""The configuration that a command line means, and how a run is continued."""
+"""The configuration that a command line means, the names of runs and sweeps, and how a run is continued."""
 
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
-import hydra
 import pytest
-from omegaconf import OmegaConf
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vae.app.command_line import MEMBER_OPTION, checked, compose, register_schema
-from vae.app.command_line.composition import Composer
-from vae.config import (
-    BernoulliConfig,
-    Config,
-    ConfigError,
-    ConvConfig,
-    Dataset,
-    Device,
-    GaussianConfig,
-    MLPConfig,
-    Precision,
-    flat,
-)
+from vae.app.command_line import MEMBER_OPTION, checked, compose
+from vae.app.command_line.naming import file_name
+from vae.app.load import load_run
+from vae.config import BernoulliConfig, Config, ConfigError, ConvConfig, Dataset, GaussianConfig, MLPConfig, flat
+from vae.config.options import OPTIONS
 from vae.run import record as stored
 from vae.run.record import Task
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 EXPERIMENTS = sorted(file.stem for file in (CONFIGS / "experiment").glob("*.yaml"))
-
-
-@dataclass
-class Words:
-    precision: Precision = Precision.bf16
-    device: Device = Device.auto
-    name: str = ""
+OWN_SWEEP = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n"
 
 
 def composed(*overrides: str) -> Config:
     return compose(overrides, CONFIGS)
 
 
-@cache
-def shared_composer() -> Composer:
-    """One for all tests, since it keeps what it has merged."""
-    register_schema()
-    return Composer(CONFIGS)
+def task_of(*words: str) -> Task:
+    (task,) = checked(words, CONFIGS).tasks
+    return task
 
 
-def refusal(arguments: list[str], capsys) -> str:
+def refusal(arguments: list[str], capsys, configs: Path = CONFIGS) -> str:
     """The one line with which `arguments` are refused, without `error: `."""
     with pytest.raises(SystemExit, match="1"):
-        checked(arguments, CONFIGS)
+        checked(arguments, configs)
     first, *rest = capsys.readouterr().err.splitlines()
     assert rest == []
     return first.removeprefix("error: ")
 
 
-def by_hydra(*overrides: str) -> Config:
-    register_schema()
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return OmegaConf.to_object(hydra.compose("config", list(overrides)))
+def shown(arguments: list[str], capsys, configs: Path = CONFIGS) -> str:
+    """What is printed for `arguments`, after which the process ends well."""
+    with pytest.raises(SystemExit, match="0"):
+        checked(arguments, configs)
+    return capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------------- composing
@@ -91,29 +75,24 @@ def test_every_option_of_a_group_is_complete(group):
 
 
 @pytest.mark.parametrize(
-    "overrides",
+    ("overrides", "values"),
     [
-        [],
-        ["beta=4", "seed=3"],
-        ["model=conv", "model.channels=8"],
-        ["experiment=smoke", "model.latent_dim=7"],
-        ["experiment=latent2d", "model=conv"],
-        ["model=mlp", "model=conv"],
-        ["beta=1", "beta=2"],
-        ["tracking={progress:false}", "tracking.log_every_steps=7"],
-        ["beta=${seed}", "seed=5"],
-        ["model.hidden=[512,256]", "threads=2", "threads=null"],
-        ["likelihood=gaussian", "data.binarisation=none"],
-        ["data.root='a path, with = (unusual) signs'"],
-        ["compile=yes", "device=cpu", "epochs='3'"],
-        ["hydra.run.dir=elsewhere", "data=kmnist"],
+        (["model=mlp", "model=conv", "beta=1", "beta=2"], {"beta": 2.0, "model.latent_dim": 10}),
+        (["tracking={progress:false}", "tracking.log_every_steps=7"], {"tracking.progress": False}),
+        (["beta=${seed}", "seed=5"], {"beta": 5.0}),
+        (["model.hidden=[512,256]", "threads=2", "threads=null"], {"model.hidden": [512, 256], "threads": None}),
+        (["data.root='/a path, with = (unusual) signs'"], {"data.root": "/a path, with = (unusual) signs"}),
+        (["compile=true", "device=cpu", "epochs='3'"], {"compile": True, "device": "cpu", "epochs": 3}),
+        (["experiment=latent2d", "model=conv"], {"model.latent_dim": 2, "epochs": 25}),
+        (
+            ["objective=custom", "objective.target=m:f", "objective.options.weight=10"],
+            {"objective.options.weight": 10},
+        ),
     ],
 )
-def test_composition_agrees_with_hydras(overrides):
-    ours, hydras = composed(*overrides), by_hydra(*overrides)
-    assert ours.data.root == str(Path(hydras.data.root).expanduser().absolute())
-    assert replace(ours, data=None) == replace(hydras, data=None)
-    assert replace(ours.data, root="") == replace(hydras.data, root="")
+def test_overrides_are_read_by_hydras_grammar(overrides, values):
+    found = flat(composed(*overrides))
+    assert {key: found.get(key) for key in values} == values
 
 
 def test_the_command_line_wins_over_the_experiment_and_the_experiment_over_the_file():
@@ -138,6 +117,12 @@ def test_compose_raises_the_line_that_the_command_line_prints(capsys):
     assert refusal(["beat=4"], capsys) == "unknown key beat. Did you mean beta?"
 
 
+def test_a_file_that_changes_is_read_again(files):
+    assert compose([], files).beta == 1
+    (files / "config.yaml").write_text((files / "config.yaml").read_text().replace("beta: 1.0", "beta: 3.25"))
+    assert compose([], files).beta == 3.25
+
+
 # ------------------------------------------------------------------------------------------------ own files
 
 
@@ -154,12 +139,11 @@ def files(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("beat: 4", r"^experiment/own\.yaml: unknown key beat\. Did you mean beta\?$"),
-        ("model: {channels: 4}", r"^experiment/own\.yaml: model\.channels is a key of model=conv only\."),
-        ("beta: abc", r"^In 'experiment/own': ValidationError .* 'abc' .* \(key beta\)$"),
-        ("beta: -1", r"^beta must be a number from 0 to 1000000, got -1"),
-        ("model: conv", r"^In 'experiment/own': .* value: conv"),
-        ("beta: [1", r"^ParserError: .*own\.yaml"),
+        ("beat: 4", r"^unknown key beat\. Did you mean beta\?$"),
+        ("model: {channels: 4}", r"^model\.channels is a key of model=conv only\."),
+        ("beta: abc", r"^beta must be a number from 0 to 1000000, got abc"),
+        ("model: conv", r"^model must have the keys .*, got conv"),
+        ("beta: [1", r"^while parsing .*own\.yaml"),
         ("defaults: [override /model: transformer]", r"^In 'config': Could not find 'model/transformer' .* mlp"),
         ("- beta", r"^\w+.*"),
     ],
@@ -171,73 +155,58 @@ def test_a_wrong_file_is_one_line(files, text, line):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("beta: 4", "own.yaml must name the types. Begin its defaults list with schema"),
-        ("defaults: [schema]", "data must be chosen in a defaults list, as in `override /data: ...`"),
-        (
-            "defaults: [schema, data: mnist, model: mlp, likelihood: bernoulli, objective: beta]",
-            "beta must be given, as in beta=..., it must be a number from 0 to 1000000",
-        ),
-    ],
-)
-def test_a_primary_file_that_leaves_something_out_is_refused(files, text, line, capsys):
-    (files / "own.yaml").write_text(text)
-    with pytest.raises(SystemExit, match="1"):
-        checked(["--config-name", "own"], files)
-    assert capsys.readouterr().err == f"error: {line}\n"
+def test_a_primary_file_that_leaves_something_out_is_refused(files):
+    text = (files / "config.yaml").read_text()
+    (files / "config.yaml").write_text(re.sub(r"(?m)^beta: .*\n", "", text))
+    with pytest.raises(ConfigError, match=r"^beta must be given, as in beta=\.\.\., it must be a number from 0 to"):
+        compose([], files)
+    (files / "config.yaml").write_text(text.replace("  - data: mnist\n", ""))
+    with pytest.raises(ConfigError, match=r"^data must be one of custom, dsprites, "):
+        compose([], files)
 
 
-def test_files_from_elsewhere_are_found(files, tmp_path):
+def test_files_from_elsewhere_are_found(tmp_path):
     (tmp_path / "more/experiment").mkdir(parents=True)
     (tmp_path / "more/experiment/own.yaml").write_text("# @package _global_\nbeta: 8\n")
-    for arguments in (
-        ["--config-dir", str(tmp_path / "more"), "experiment=own"],
-        [f"hydra.searchpath=[{tmp_path / 'more'}]", "experiment=own"],
-    ):
-        command = checked(arguments, CONFIGS)
-        assert command.tasks[0].record.config.beta == 8
-        assert command.words == [word for word in arguments if word != "experiment=own"]
-    (files / "config.yaml").write_text((files / "config.yaml").read_text().replace("beta: 1.0", "beta: 3.0"))
-    assert checked(["--config-path", str(files)], CONFIGS).tasks[0].record.config.beta == 3
+    assert task_of("--config-dir", str(tmp_path / "more"), "experiment=own").record.config.beta == 8
+    assert task_of(f"hydra.searchpath=[{tmp_path / 'more'}]", "experiment=own").record.config.beta == 8
 
 
-# ---------------------------------------------------------------------------------------- what is let through
+# ----------------------------------------------------------------------------------------- what is only shown
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--cfg", "job", "beta=4"],
-        ["beta=4", "--cfg", "job", "--resolve", "--package", "model"],
-        ["--info", "defaults"],
-        ["--help"],
-        ["--hydra-help"],
-        ["--shell-completion", "install=bash"],
-        ["device=cuda", "--cfg", "job"],  # shown, not run
-    ],
-)
-def test_what_is_only_shown_goes_to_hydra_as_it_is(arguments, capsys):
-    command = checked(arguments, CONFIGS)
-    assert (command.words, list(command.tasks)) == (arguments, [])
-    assert capsys.readouterr() == ("", "")
+def test_help_lists_every_group_with_its_options_and_every_key_with_a_word_on_it(capsys):
+    text = shown(["--help"], capsys)
+    assert "schema" not in text
+    for group, options in OPTIONS.items():
+        assert f"{group}: {', '.join(sorted(options))}\n" in text
+    keys = [line for line in text[text.index("Keys:") :].splitlines() if re.match(r" +\w+: ", line)]
+    assert len(keys) > 100
+    alone = [line for line in keys if "#" not in line]
+    assert alone == []
+    assert all(f"experiment={name}\n    # " in text for name in EXPERIMENTS)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ([], []),
-        (["beta=4", "resume=null"], []),
-        (["hydra.verbose=true", "beta=2", "hydra.run.dir=x"], ["hydra.verbose=true"]),
-        (["hydra/launcher=basic"], ["hydra/launcher=basic"]),
-    ],
-)
-def test_hydra_is_told_only_what_is_its_own(arguments, words, capsys):
-    command = checked(arguments, CONFIGS)
-    assert command.words == words
-    assert len(command.tasks) == 1
-    assert capsys.readouterr() == ("", "")
+@pytest.mark.parametrize("word", ["model=", "objective=", "data=m"])
+def test_the_shells_completion_offers_what_can_be_chosen(word, capsys, monkeypatch):
+    monkeypatch.setenv("COMP_LINE", f"python train.py {word}")
+    monkeypatch.setenv("COMP_POINT", str(len(f"python train.py {word}")))
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    offered = shown(["--shell-completion", "query=bash"], capsys).split()
+    group, _, begun = word.partition("=")
+    assert offered == [f"{group}={option}" for option in sorted(OPTIONS[group]) if option.startswith(begun)]
+
+
+def test_the_configuration_is_shown_and_nothing_is_made(files, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (files / "experiment/own.yaml").write_text(OWN_SWEEP)
+    text = shown(["experiment=own", "beta=4", "device=cuda", "--cfg", "job"], capsys, files)
+    assert "beta: 4.0\n" in text
+    assert "device: cuda\n" in text
+    assert not Path("outputs").exists()
+
+
+# ------------------------------------------------------------------------------------------------- places
 
 
 @pytest.mark.parametrize(
@@ -247,18 +216,15 @@ def test_a_path_is_taken_as_the_shell_gives_it(path, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     expected = tmp_path / path.replace("~", "home")
-    words = ("data=images", f"data.path={path}", f"hydra.run.dir={path}")
-    (task,) = checked(words, CONFIGS).tasks
+    task = task_of("data=images", f"data.path={path}", f"hydra.run.dir={path}")
     assert task.record.config.data.path == str(expected)
     assert task.directory == expected
 
 
 def test_the_place_of_data_is_the_same_from_any_directory(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    (task,) = checked(["data=images", "data.path=x/t.npz"], CONFIGS).tasks
-    assert task.record.config.data.path == f"{tmp_path}/x/t.npz"
-    (task,) = checked(["data.root=cache"], CONFIGS).tasks
-    assert task.record.config.data.root == f"{tmp_path}/cache"
+    assert task_of("data=images", "data.path=x/t.npz").record.config.data.path == f"{tmp_path}/x/t.npz"
+    assert task_of("data.root=cache").record.config.data.root == f"{tmp_path}/cache"
 
 
 def test_version_answers_and_ends(capsys):
@@ -277,10 +243,9 @@ def test_checking_leaves_torch_alone():
 # ------------------------------------------------------------------------------------------------- sweeps
 
 
-def test_a_sweep_has_the_members_of_hydras_sweeper():
-    composer = shared_composer()
-    members = composer.members(composer.parse(["beta=1,4", "seed=range(0,3)", "model=conv"]))
-    configs = [composer.stored(member).config for member in members]
+def test_a_sweep_has_every_combination_in_the_order_of_the_words():
+    tasks = checked(["-m", "beta=1,4", "seed=range(0,3)", "model=conv"], CONFIGS).tasks
+    configs = [task.record.config for task in tasks]
     assert [(c.beta, c.seed) for c in configs] == [(b, s) for b in (1.0, 4.0) for s in (0, 1, 2)]
     assert all(isinstance(c.model, ConvConfig) for c in configs)
 
@@ -291,12 +256,8 @@ def test_every_combination_of_a_sweep_is_checked(capsys):
 
 
 def test_the_values_an_experiment_sweeps_over_are_checked(files, capsys):
-    (files / "experiment/own.yaml").write_text(
-        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {beta: '1,x'}}}\n"
-    )
-    with pytest.raises(SystemExit, match="1"):
-        checked(["experiment=own"], files)
-    assert capsys.readouterr().err == "error: beta must be a number from 0 to 1000000, got x\n"
+    (files / "experiment/own.yaml").write_text(OWN_SWEEP.replace("0,1", "1,x"))
+    assert refusal(["experiment=own"], capsys, files) == "seed must be a whole number from 0 to 2147483647, got x"
 
 
 @pytest.mark.parametrize(
@@ -313,33 +274,57 @@ def test_the_values_an_experiment_sweeps_over_are_checked(files, capsys):
         (
             ["-m", "model.hidden=[400],[512,256]"],
             "model.hidden=[400],[512,256]",
-            "beta=1.0_seed=0_model.hidden=[512, 256]",
+            "beta=1.0_seed=0_model.hidden=[512,256]",
             2,
         ),
-        (["-m", "data.root='a,b',c"], "data.root=-a,b-,c_01ecbcbf", "1_beta=1.0_seed=0", 2),
+        (["-m", "data.root='a/b',c"], "data.root=-a-b-,c_9f8cdde3", "beta=1.0_seed=0_data.root=c", 2),
         (["-m"], "", "beta=1.0_seed=0", 1),
         (["hydra.mode=MULTIRUN", "beta=1,2"], "beta=1,2", "beta=2.0_seed=0", 2),
     ],
 )
-def test_a_sweep_is_named_by_its_command(arguments, sweep, member, members, capsys):
+def test_a_sweep_is_named_by_its_command_and_a_member_by_what_is_swept(arguments, sweep, member, members):
     command = checked(arguments, CONFIGS)
-    assert command.sweep == Path.cwd() / f"outputs/sweep_{sweep}"
+    assert command.sweep == Path.cwd() / f"outputs/sweep_{sweep}".rstrip("_")
     assert len(command.tasks) == members
     assert [task.directory.name for task in command.tasks][-1] == member
-    assert command.words == ["--multirun", f"member=range(0,{members})"]
-    assert capsys.readouterr() == ("", "")
+    assert not command.hydra_words
 
 
-def test_in_the_name_of_a_member_a_choice_is_its_word():
-    config = OmegaConf.merge(OmegaConf.structured(Words), {"name": "precision=${precision}_device=${device}"})
-    assert config.name == "precision=bf16_device=auto"
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ([], "mnist_mlp_beta=1.0_latent_dim=20_seed=0"),
+        (["beta=4", "seed=3", "model.latent_dim=5"], "mnist_mlp_beta=4.0_latent_dim=5_seed=3"),
+        (
+            ["data=kmnist", "model=conv", "objective=total_correlation", "beta=6", "epochs=3", "model.channels=8"],
+            "kmnist_conv_total_correlation_latent_dim=10_seed=0_beta=6_epochs=3_model.channels=8",
+        ),
+        (["experiment=latent2d"], "mnist_mlp_beta=1.0_latent_dim=2_seed=0_experiment=latent2d"),
+        (["data.root=/x/y"], "mnist_mlp_beta=1.0_latent_dim=20_seed=0_data.root=--x-y-_[0-9a-f]{8}"),
+    ],
+)
+def test_a_run_is_named_by_what_is_trained_and_every_override(words, name):
+    directory = task_of(*words).directory
+    assert directory.parent == Path.cwd() / "outputs"
+    found = re.fullmatch(rf"{name}_(\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{{6}})", directory.name)
+    assert found, directory.name
+    assert abs((datetime.strptime(found[1], "%Y-%m-%d_%H-%M-%S-%f") - datetime.now()).total_seconds()) < 60
+
+
+@given(st.lists(st.text(), max_size=3), st.sampled_from(["", "2026-11-28"]))
+def test_a_name_is_one_that_a_file_system_takes(words, end):
+    name = file_name("beta=4.0_seed=0", [word * 40 for word in words], end)
+    assert len(name.encode()) <= 255
+    assert not set(name) & set("/\0\n ")
+    assert name.startswith("beta=4.0_seed=0")
+    assert name.endswith(end)
 
 
 def test_a_long_command_names_a_directory_that_fits():
-    seeds = "seed=" + ",".join(map(str, range(200)))
+    seeds = "seed=" + ",".join(map(str, range(100)))
     one, other = (checked(["-m", seeds, f"beta={beta}"], CONFIGS).sweep for beta in (1, 2))
     assert one != other
-    assert len(one.name) < 140
+    assert 250 <= len(one.name) <= 255
 
 
 def test_a_sweep_goes_where_it_is_told(tmp_path):
@@ -360,11 +345,16 @@ def test_two_members_of_one_directory_are_refused(tmp_path, capsys):
 
 
 def test_names_that_no_file_system_takes_are_refused_at_the_start(tmp_path, capsys):
-    long = "x" * 256
-    line = refusal([f"hydra.run.dir={tmp_path}/{long}"], capsys)
-    assert line.startswith("a file's name has at most 255 bytes, got xxx")
-    words = ["-m", "model.hidden=[" + ",".join(["400"] * 70) + "],[3]", f"hydra.sweep.dir={tmp_path}/x"]
-    assert refusal(words, capsys).startswith("a file's name has at most 255 bytes, got beta=1.0_seed=0_model.hidden=")
+    for words in (["hydra.run.dir="], ["-m", "beta=1,2", "hydra.sweep.dir="]):
+        line = refusal([*words[:-1], f"{words[-1]}{tmp_path}/{'x' * 256}"], capsys)
+        assert line.startswith("a file's name has at most 255 bytes, got xxx")
+
+
+def test_a_launcher_of_hydras_gets_the_words_of_the_sweep(tmp_path):
+    words = ["beta=1,2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    command = checked(["-m", *words, f"hydra.sweep.dir={tmp_path}/x"], CONFIGS)
+    assert list(command.hydra_words[:3]) == words
+    assert f"hydra.sweep.dir='{tmp_path}/x'" in command.hydra_words
 
 
 # ------------------------------------------------------------------------------------------------- resuming
@@ -378,15 +368,13 @@ def run(tmp_path, monkeypatch):
 
 
 def leave_run(directory: Path, overrides: list[str]) -> Path:
-    composer = shared_composer()
-    stored.write(directory, composer.stored(composer.parse(overrides)))
+    stored.write(directory, task_of(*overrides).record)
     (directory / "checkpoints/last").touch()
     return directory
 
 
 def continued(run: Path, *words: str) -> Task:
-    (task,) = checked([f"resume={run}", *words], CONFIGS).tasks
-    return task
+    return task_of(f"resume={run}", *words)
 
 
 def test_a_resumed_run_keeps_its_configuration_and_its_directory(run):
@@ -397,9 +385,7 @@ def test_a_resumed_run_keeps_its_configuration_and_its_directory(run):
 
 
 def test_a_resumed_run_may_be_shown(run, capsys):
-    with pytest.raises(SystemExit, match="0"):
-        checked([f"resume={run}", "--cfg", "job"], CONFIGS)
-    assert "beta: 4.0\n" in capsys.readouterr().out
+    assert "beta: 4.0\n" in shown([f"resume={run}", "--cfg", "job"], capsys)
 
 
 def test_a_choice_of_its_model_is_kept(tmp_path):
@@ -474,7 +460,6 @@ def test_what_changes_the_numbers_is_refused(run, override, change, capsys):
         ("model.channels=3", "model.channels is a key of model=conv only."),
         ("epochs=4,5", "resume continues one run, got a sweep."),
         ("hydra.run.dir=x", "resume goes on in the run's own directory, got hydra.run.dir='x'. Leave that out"),
-        ("hydra.output_subdir=../x", "resume goes on in the run's own directory, got hydra.output_subdir=../x."),
     ],
 )
 def test_a_wrong_word_beside_resume_is_one_line(run, word, line, capsys):
@@ -499,7 +484,6 @@ def test_a_run_without_what_it_needs_is_refused(run, capsys):
 
 
 def test_a_sweep_is_not_resumed_as_one(run, capsys):
-    (run.parent / "multirun.yaml").touch()
     assert refusal([f"resume={run.parent}"], capsys).endswith("It is a sweep: its command goes on with it")
     line = refusal(["-m", f"resume={run}", "beta=1,2"], capsys)
     assert line == "resume continues one run, got a sweep. Its own command, given again, goes on with it"
@@ -512,20 +496,61 @@ def test_the_process_of_a_member_trains_what_its_sweep_has_checked(run):
     assert checked([MEMBER_OPTION, str(run)], CONFIGS).tasks[0].record.config.resume is None
 
 
-@pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"]])
-def test_a_sweep_that_is_only_shown_has_no_end_to_tell_of(files, words):
-    (files / "experiment/own.yaml").write_text(
-        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n"
-    )
-    assert checked(["experiment=own", *words], files).sweep is None
-
-
 def test_a_member_of_a_presets_sweep_is_resumed_as_the_run_it_is(files, run):
-    (files / "experiment/own.yaml").write_text(
-        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n"
-    )
+    (files / "experiment/own.yaml").write_text(OWN_SWEEP)
     sweep = checked(["experiment=own"], files)
     assert len(sweep.tasks) == 2
     stored.write(run, sweep.tasks[1].record)
     command = checked([f"resume={run}", "experiment=own"], files)
     assert (command.sweep, command.tasks[0].record.config.seed) == (None, 1)
+
+
+# ------------------------------------------------------------------------------------------ parts of one's own
+
+OWN_PARTS = ["objective=custom", "objective.target=own_parts:loss", "metrics=[own_parts:score]"]
+
+
+@pytest.fixture
+def own_parts(tmp_path, monkeypatch):
+    """A module of one's own, which writes down that it was imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Path("own_parts.py").write_text(
+        "from pathlib import Path\nPath('imported').touch()\ndef loss(): ...\ndef score(): ...\n"
+    )
+    yield Path("imported")
+    sys.modules.pop("own_parts", None)
+
+
+def test_a_run_with_parts_of_ones_own_is_resumed_only_if_the_command_names_them(own_parts, tmp_path, capsys):
+    run = leave_run(tmp_path / "run", OWN_PARTS)
+    assert own_parts.exists()
+    own_parts.unlink()
+    del sys.modules["own_parts"]
+    words = "objective.target=own_parts:loss 'metrics=[own_parts:score]'"
+    assert refusal([f"resume={run}", "epochs=30"], capsys).endswith(f"Add {words}")
+    with pytest.raises(ConfigError, match=r"Add objective\.target=own_parts:loss$"):
+        load_run(run)
+    with pytest.raises(ConfigError, match=r"Add objective\.target=own_parts:loss$"):
+        load_run(run, words=["objective.target=own_parts:score"])
+    line = refusal([f"resume={run}", "objective.target=own_parts:score", "metrics=[]"], capsys)
+    assert "objective.target own_parts:loss -> own_parts:score" in line
+    assert not own_parts.exists()  # a directory does not decide what is imported
+    assert continued(run, *OWN_PARTS[1:]).record.config.metrics == ["own_parts:score"]
+    assert continued(run, OWN_PARTS[1], "metrics=[]").record.config.metrics == []
+    assert own_parts.exists()
+
+
+@pytest.mark.usefixtures("own_parts")
+def test_a_member_names_the_parts_of_its_sweep_again(tmp_path, capsys):
+    run = leave_run(tmp_path / "run", OWN_PARTS)
+    with pytest.raises(SystemExit, match="1"):
+        checked([MEMBER_OPTION, str(run)], CONFIGS)
+    assert "Add objective.target=own_parts:loss" in capsys.readouterr().err
+    (task,) = checked([MEMBER_OPTION, str(run), *OWN_PARTS[1:]], CONFIGS).tasks
+    assert task.record.config.objective.target == "own_parts:loss"
+
+
+def test_beside_a_run_only_parts_of_ones_own_are_named(run):
+    with pytest.raises(ConfigError, match=r"^only objective\.target, .* can be given beside a run, got beta=3"):
+        load_run(run, words=["beta=3"])

@@ -1,18 +1,19 @@
 """A run from its directory: its configuration, its trained model and its images."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from vae.app.build import build_objective, build_vae
 from vae.app.data import build_data, refuse_other_data
+from vae.app.parts import refuse_unnamed_parts, values_of_words
 from vae.config import Config
 from vae.data.images import Splits
 from vae.model.vae import VAE
 from vae.objectives import Stateful
-from vae.run import checkpoint
-from vae.run import record as stored
+from vae.run import checkpoint, record
 from vae.run.directory import has_checkpoint
 from vae.run.names import BEST, CHECKPOINTS, LAST
 from vae.training.hardware import prepare_torch
@@ -30,16 +31,24 @@ class Run:
     loss_weight: float  # of the rate in the loss: the objective's at the last step before the checkpoint
 
 
-def load_run(directory: Path, name: str = LAST) -> Run:
-    """The run in `directory`, with the parameters of `checkpoints/<name>`, ready to be evaluated.
+def load_run(directory: Path, name: str = LAST, words: Sequence[str] = ()) -> Run:
+    """The run in `directory`, with the learned parameters of `checkpoints/<name>`, ready to be evaluated.
+
+    Args:
+        directory: of the run.
+        name: `last` or `best`.
+        words: name the run's parts of your own again, as in `["objective.target=my_losses:MMD"]`: a directory alone
+            does not decide what is imported. Own metrics are those that are named here.
 
     Raises:
-        ConfigError: the directory holds no run.
+        ConfigError: the directory holds no run, or one with parts that the words do not name.
         CheckpointError: the checkpoint is missing or damaged.
         DataError: the images cannot be had.
     """
-    record = stored.read(directory)
-    config = record.config
+    stored = record.read(directory)
+    named = values_of_words(words)
+    config = replace(stored.config, metrics=named.get("metrics", []))
+    refuse_unnamed_parts(directory, config, named)
     device = prepare_torch(config)
     if name == BEST and not (directory / CHECKPOINTS / BEST).exists() and has_checkpoint(directory):
         raise checkpoint.CheckpointError(
@@ -49,9 +58,9 @@ def load_run(directory: Path, name: str = LAST) -> Run:
     state = checkpoint.load(directory / CHECKPOINTS / name)
     data = build_data(config, may_write=False)
     splits = data.read().to(device)
-    refuse_other_data(record.data_sha256, data.checksums())
+    refuse_other_data(stored.data_sha256, data.checksums())
     vae = build_vae(config, splits.train.shape).to(device)
-    refuse_other_configuration(state, stored.fingerprint(record))
+    refuse_other_configuration(state, record.fingerprint(stored))
     load_parameters(vae, state)
     objective = build_objective(config, len(splits.train), device)
     if isinstance(objective, Stateful):

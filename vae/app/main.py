@@ -1,10 +1,10 @@
-"""A run from Hydra's configuration to `summary.json`, and how it ends."""
+"""A run from its checked configuration to `summary.json`, and how it ends."""
 
 import errno
-import gc
 import json
 import logging
 import math
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 import yaml
-from tqdm.contrib.logging import logging_redirect_tqdm
+from tqdm import tqdm
 
+from vae.app import console
 from vae.app.build import (
     build_objective,
     build_options,
@@ -23,9 +24,7 @@ from vae.app.build import (
     new_state,
     try_custom_objective,
 )
-from vae.app.command_line import AGAIN, Command
-from vae.app.command_line.launching import LAUNCH_ERRORS, launch
-from vae.app.command_line.wording import one_line, said_by
+from vae.app.command_line import AGAIN, Command, one_line
 from vae.app.data import build_data, refuse_other_data
 from vae.app.metrics import own_metrics
 from vae.config import Config, ConfigError, plain
@@ -33,11 +32,10 @@ from vae.config.objective import BetaConfig
 from vae.data import DataError
 from vae.objectives import normalised_beta
 from vae.probability.finite import NonFiniteError
-from vae.run import checkpoint
-from vae.run import record as stored
+from vae.run import checkpoint, record
 from vae.run.directory import BusyError, RunExistsError, has_checkpoint, holds_a_run, locked
-from vae.run.files import relative_to_cwd, remove, write_json
-from vae.run.names import CHECKPOINTS, RUN, SUMMARY
+from vae.run.files import relative_to_cwd, remove, set_aside, write_json
+from vae.run.names import CHECKPOINTS, LOG, RUN, SUMMARY
 from vae.run.progress import Progress
 from vae.run.provenance import device_name, provenance
 from vae.run.record import Task
@@ -63,47 +61,80 @@ EXPECTED: tuple[type[Exception], ...] = (*EXIT_CODES, OSError, MemoryError)
 DISK_FULL = 6
 
 
-def main(command: Command, configs: Path) -> int:
+def main(command: Command) -> int:
     """Make the run of a checked command. Returns the exit code.
 
     Args:
         command: of one run.
-        configs: the directory of the configuration files.
     """
-    codes = [0]
+    (task,) = command.tasks
     try:
-        launch(command, configs, lambda task: codes.append(run(task, busy=AGAIN if command.is_member else 1)))
-    except LAUNCH_ERRORS as error:  # of Hydra's own words and places
-        line = said(error) if isinstance(error, OSError) else said_by(error)
-        sys.stderr.write(f"error: {one_line(line)}\n")
-        codes.append(exit_code(error))
-    return max(codes)
+        log_file = RunLog(task.directory)
+    except OSError as error:
+        sys.stderr.write(f"error: {one_line(said(error))}\n")
+        return exit_code(error)
+    package = logging.getLogger("vae")
+    package.setLevel(logging.INFO)
+    package.addHandler(log_file)
+    return run(task, busy=AGAIN if command.is_member else 1)
+
+
+class RunLog(logging.FileHandler):
+    """Writes each line to the terminal, above the progress bar, and to `train.log`.
+
+    Lines that cannot be written are dropped, as by `| head -1` or on a full disk: neither ends the run.
+
+    Args:
+        directory: of the run.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / LOG
+        directory.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):  # a pipe would block
+            sys.stderr.write(f"warning: {path} is not a regular file. It was renamed to {set_aside(path).name}\n")
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line to both."""
+        try:
+            tqdm.write(self.format(record))
+        except OSError:
+            console.discard()
+        super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Drop a line that the disk does not take."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 def run(task: Task, busy: int = 1) -> int:
     """One run of `train.py`. Returns its exit code.
 
     Args:
-        task: where, and the checked configuration.
+        task: its directory and its checked configuration.
         busy: the exit code if another process trains, or has just trained, in the directory.
 
     Raises:
         SystemExit: a signal asked the run to stop; it has been saved.
     """
     directory, config = task.directory, task.record.config
-    logging.raiseExceptions = False  # a full disk takes no log, of which the terminal has every line
-    begun = False
-    with logging_redirect_tqdm(), StopRequest() as stop, ExitStack() as stack:
+    has_begun = False
+    with StopRequest() as stop, ExitStack() as stack:
         try:
-            with stop.at_once():  # another process may not let go of it for a while
+            with stop.at_once():  # waiting for another process takes up to half a minute
                 stack.enter_context(locked(directory))
-            begun = True
+            has_begun = True
             if config.resume is None:
                 refuse_a_run(directory)
-                stored.write(directory, task.record)
+                record.write(directory, task.record)
             train(task, config, stop)
         except StopNow:
-            if not begun:
+            if not has_begun:
                 log.info("stop   before this process did anything")
             elif config.resume is None and not has_checkpoint(directory):
                 log.info("stop   before the first step: nothing was saved, start it again")
@@ -120,8 +151,7 @@ def run(task: Task, busy: int = 1) -> int:
             note_failure(directory, config, error, code)
             return code
     if stop():
-        # Not a return value: in a sweep it would only end one member.
-        raise SystemExit(stop.exit_code)
+        raise SystemExit(stop.exit_code)  # ends a sweep, too, which a return value would not
     return 0
 
 
@@ -180,7 +210,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         splits = data.read().to(device)
         checksums = data.checksums()
     refuse_other_data(task.record.data_sha256, checksums)
-    stored.write(directory, replace(task.record, data_sha256=checksums))
+    record.write(directory, replace(task.record, data_sha256=checksums))
     vae = build_vae(config, splits.train.shape).to(device)
     vae.start_at(splits.train.mean(), splits.train.variance())
     metrics = own_metrics(config.metrics, vae.latent_dim, splits.train.factors)
@@ -188,7 +218,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     for warning in try_custom_objective(config, vae, splits.train):
         log.warning(f"warning: {warning}")
     state = new_state(config, vae, device, objective)
-    state.configuration = stored.fingerprint(task.record)
+    state.configuration = record.fingerprint(task.record)
     if config.resume is not None:
         saved = checkpoint.load_newest(directory / CHECKPOINTS)
         try:
@@ -220,7 +250,6 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         tracker.text("environment", as_code(json.dumps(origin, indent=2)), state.step)
         if tracker.takes_pictures:
             from vae.figures import plots  # noqa: F401 - matplotlib is loaded here, before the first step
-        gc.freeze()  # what was imported stays: no collection looks through it again, as each of a figure's would
         if fit(training):
             conclude(config, training, stop, metrics)
         else:

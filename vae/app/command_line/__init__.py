@@ -1,66 +1,81 @@
-"""From the words after `python train.py` to a configuration that is known to be good, or one line that says why not.
+"""From the words after `python train.py` to runs with a checked configuration, or one line on what is wrong.
 
-Hydra composes the files; this room adds what Hydra leaves out. An unknown key is refused with the nearest known one,
-also behind a `+`, where Hydra takes it and trains with the default. Every member of a sweep is checked before the
-first one trains, and is trained by the configuration that was checked. A run is resumed by the configuration that is
-stored in its directory. Torch is imported only to look for an accelerator.
+Hydra composes the configuration files. This package adds what Hydra leaves out. An unknown key is refused with the
+nearest known one. Every member of a sweep is checked before the first one trains. A run is resumed by the
+configuration that is stored in its directory. Torch is imported only to look for an accelerator.
 """
 
 import os
 import re
 import sys
 import warnings
-from argparse import Namespace
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from argparse import ArgumentError, ArgumentParser, Namespace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
 
+import hydra
+import yaml
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from omegaconf import OmegaConf
 
-from vae.app.command_line.composition import Composer, absolute, bare, compose, container, quoted, register_schema
-from vae.app.command_line.options import UsageError, options_of
-from vae.app.command_line.resuming import changed, resumed
-from vae.app.command_line.sweeping import named
-from vae.app.command_line.wording import one_line, said_by
-from vae.config import ConfigError, Device
+from vae.app import console
+from vae.app.command_line.composition import Composer, absolute, bare, hydra_message, quoted
+from vae.app.command_line.naming import LONGEST_NAME, member_name, run_name, sweep_name
+from vae.app.command_line.resuming import resumed, with_words
+from vae.app.command_line.showing import USAGE, help_text, run_hydra
+from vae.app.foreign import imported
+from vae.app.parts import named_parts, refuse_unnamed_parts
+from vae.config import Config, ConfigError, Device, near, plain
 from vae.config.options import FREE
 from vae.run import record
 from vae.run.directory import has_checkpoint, holds_a_run
-from vae.run.record import Record, Task, changes
+from vae.run.record import Task, changes
 
-__all__ = ["AGAIN", "MEMBER_OPTION", "Command", "checked", "compose", "register_schema"]
+__all__ = ["AGAIN", "MEMBER_OPTION", "Command", "checked", "compose", "one_line"]
 
-MEMBER_OPTION = (
-    "--member"  # an option of our own, by which a sweep starts the process of a member: its directory follows
-)
-AGAIN = 75  # the exit code of such a process that found another one training there, of which a sweep asks again
-HYDRAS = ("resume", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
-PATHS = (*HYDRAS, "data.path", "data.root")  # keys whose values are places
-OURS = re.compile(r"hydra[./](mode|run|sweep|sweeper|output_subdir)(\.|$)")  # where and how many runs there are
-LONGEST_NAME = 255  # bytes of a file's name
+MEMBER_OPTION = "--member"  # with it a sweep starts the process of a member; the member's directory follows
+AGAIN = 75  # the exit code of such a process where another one trains: the sweep tries again
+PLACES = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+PATHS = (*PLACES, "resume", "data.path", "data.root")  # keys whose values are taken as the shell gives them
 
 
-class Command(NamedTuple):
+class UsageError(ConfigError):
+    """Words that are no command line, whatever the configuration. The exit code is 2."""
+
+
+@dataclass(frozen=True)
+class Command:
     """What the words after `python train.py` ask for.
 
     Attributes:
-        words: for Hydra.
-        tasks: the runs; none if something is only shown.
+        tasks: the runs.
         sweep: the directory of the sweep, or None for one run.
-        launcher: of the sweep, the values that Hydra's launcher has besides the words.
-        is_member: whether a sweep asks for the one run.
+        hydra_words: words with which Hydra's launcher starts the sweep; none for one member after another.
+        is_member: whether a sweep has started this process for one of its members.
         free: of a sweep, the keys in which a member that has begun may differ.
     """
 
-    words: list[str]
-    tasks: Sequence[Task] = ()
+    tasks: Sequence[Task]
     sweep: Path | None = None
-    launcher: Mapping[str, Any] = {}
+    hydra_words: Sequence[str] = ()
     is_member: bool = False
-    free: frozenset[str] = frozenset(FREE)
+    free: frozenset[str] = FREE
+
+
+def compose(overrides: Sequence[str], configs: Path) -> Config:
+    """The configuration of one run.
+
+    Args:
+        overrides: as on the command line, `["beta=4", "model=conv"]`.
+        configs: the directory of `config.yaml`.
+
+    Raises:
+        ConfigError: one line, whatever is wrong.
+    """
+    composer = Composer(configs)
+    return composer.composed(map(composer.parse, overrides)).record.config
 
 
 def checked(arguments: Sequence[str], configs: Path) -> Command:
@@ -71,165 +86,101 @@ def checked(arguments: Sequence[str], configs: Path) -> Command:
         configs: the directory of `config.yaml`.
 
     Raises:
-        SystemExit: 1 for a configuration that cannot be run, 2 for words that are no command line.
+        SystemExit: 0 if something was only shown, 1 for a configuration that cannot be run, 2 for words that are no
+            command line.
     """
     try:
-        return _checked(arguments, configs)
-    except UsageError as error:
-        code, text = 2, str(error)
+        return command_of(arguments, configs)
     except ConfigError as error:
-        code, text = 1, str(error)
-    except Exception as error:  # whatever Hydra raises, a reader gets one line of it
-        code, text = 1, said_by(error)
+        code, text = 2 if isinstance(error, UsageError) else 1, str(error)
+    except Exception as error:  # Hydra raises many kinds
+        code, text = 1, f"{type(error).__name__}: {hydra_message(error)}"
     sys.stderr.write(f"error: {one_line(text)}\n")
     sys.exit(code)
 
 
-def _checked(arguments: Sequence[str], configs: Path) -> Command:
-    register_schema()
-    if arguments[:1] == [MEMBER_OPTION]:
-        if len(arguments) < 2:
-            raise UsageError(f"{MEMBER_OPTION} needs the directory of a member, got nothing")
-        return member_command(Path(arguments[1]), [with_literal_path(text) for text in arguments[2:]], configs)
-    options = options_of(arguments)
-    if options.shell_completion:
-        return Command(list(arguments))
-    flags = [word for word in arguments if word not in options.overrides and word != "--"]
-    swept = options.multirun or any(text.replace(" ", "").upper() == "HYDRA.MODE=MULTIRUN" for text in arguments)
-    # In a sweep a comma separates values; Hydra's own keys cannot be swept.
-    overrides = [with_literal_path(text, HYDRAS if swept and "," in text else PATHS) for text in options.overrides]
-    files = configs if options.config_path is None else configs.parent / options.config_path
-    composer = Composer(files, options.config_name or "config", options.config_dir)
-    parsed = composer.parse(overrides)
-    shown = bool(options.cfg or options.info or options.help or options.hydra_help)
-    run = next((o.value() for o in reversed(parsed) if o.get_key_element() == "resume"), None)
-    if run is not None:
-        return resume_command(str(run), parsed, composer, options, shown=shown)
+def one_line(text: str) -> str:
+    """`text` without line breaks and control characters; very long words are cut."""
+    words = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split())).split(" ")
+    return " ".join(word if len(word) <= 300 else f"{word[:120]}…" for word in words).rstrip(".")
 
-    hydra = composer.hydra(o for o in parsed if o.is_hydra_override() or not o.is_sweep_override())
-    if options.multirun or hydra.mode == RunMode.MULTIRUN:
-        command = sweep_command(parsed, composer, hydra.sweeper.get("params") or {}, options, shown=shown)
+
+def command_of(arguments: Sequence[str], configs: Path) -> Command:
+    """The same, with errors raised.
+
+    Raises:
+        ConfigError: one line.
+        SystemExit: 0, something was shown.
+    """
+    if arguments[:1] == [MEMBER_OPTION]:
+        return member_command(arguments[1:], configs)
+    options = options_of(arguments)
+    if options.info or options.shell_completion:
+        run_hydra(arguments, lambda _: None, configs)
+        sys.exit(0)
+    swept = options.multirun or any("mode=MULTIRUN" in text for text in options.overrides)
+    # In a sweep a comma separates values, but for the places of the output, which cannot be swept.
+    literal = (*PLACES, "resume")
+    words = [with_literal_path(text, literal if swept and "," in text else PATHS) for text in options.overrides]
+    searchpath = [word for word in words if word.startswith("hydra.searchpath=")]
+    if options.config_dir is not None:
+        if not Path(options.config_dir).is_dir():
+            raise ConfigError(f"--config-dir must be a directory, got {options.config_dir}")
+        searchpath.append(f"hydra.searchpath=[{quoted(f'file://{Path(options.config_dir).absolute()}')}]")
+    if len(searchpath) > 1:
+        raise ConfigError("hydra.searchpath can be given once, got it twice. --config-dir sets it too")
+    composer = Composer(configs, searchpath)
+    if options.help:
+        console.say(help_text(configs, composer.groups))
+        sys.exit(0)
+    overrides = [composer.parse(word) for word in words if word not in searchpath]
+    runs = [str(o.value()) for o in overrides if bare(o) == "resume" and o.value() is not None]
+    if runs:
+        command = resume_command(runs[-1], overrides, composer, is_sweep=options.multirun)
     else:
-        stored = composer.stored(parsed)
-        where = absolute(composer.directory(parsed, "hydra.run.dir"), "hydra.run.dir")
-        command = Command(hydra_words(parsed, options), [Task(where, stored)])
-    if shown:
-        same = overrides == options.overrides
-        return Command(list(arguments) if same else [*overrides, *flags])
-    _check_devices({task.record.config.device for task in command.tasks})
-    if command.sweep is not None:
-        _check_output(command.sweep, "Set hydra.sweep.dir")
-    else:
-        _check_output(command.tasks[0].directory, "Set hydra.run.dir")
+        command = new_command(overrides, composer, is_sweep=options.multirun, is_shown=options.cfg is not None)
+    if options.cfg:
+        console.say(yaml.safe_dump(plain(command.tasks[0].record.config), sort_keys=False).rstrip())
+        sys.exit(0)
+    check_devices({task.record.config.device for task in command.tasks})
+    check_output(command.sweep or command.tasks[0].directory)
+    for key, text in dict.fromkeys(part for task in command.tasks for part in named_parts(task.record.config)):
+        imported(text, key)
     return command
 
 
-def resume_command(
-    run: str, parsed: Sequence[Override], composer: Composer, options: Namespace, *, shown: bool
-) -> Command:
-    """What `resume=` asks for.
+def options_of(arguments: Sequence[str]) -> Namespace:
+    """The options and overrides among the words.
 
     Raises:
-        ConfigError: there is no run to continue, or not by these words.
-        SystemExit: its configuration was asked for, and has been printed.
+        UsageError: one line on what is wrong with them.
+        SystemExit: `--version` has been answered.
     """
-    if options.multirun or any(o.is_sweep_override() for o in parsed):
-        raise ConfigError("resume continues one run, got a sweep. Its own command, given again, goes on with it")
-    if not run:
-        raise ConfigError("resume must be the directory of a run, got nothing")
-    elsewhere = next((o for o in parsed if bare(o) in ("hydra.run.dir", "hydra.output_subdir")), None)
-    if elsewhere is not None:
-        raise ConfigError(f"resume goes on in the run's own directory, got {elsewhere.input_line}. Leave that out")
-    directory = absolute(run, "resume")
-    stored = resumed(Path(run).expanduser(), parsed, composer)
-    if shown:
-        sys.stdout.write(OmegaConf.to_yaml(container(stored)))
-        sys.exit(0)
-    _check_devices({stored.config.device})
-    _check_output(directory, "Make it writable, or continue a copy of the run")
-    named = any(bare(o) in ("data.path", "data.root", "data") for o in parsed)
-    return Command(hydra_words(parsed, options), [Task(directory, stored, may_write_data=named)])
+    parser = ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    for short, long in (("-h", "--help"), ("-m", "--multirun"), ("-sc", "--shell-completion")):
+        parser.add_argument(short, long, action="store_true")
+    parser.add_argument("-c", "--cfg", choices=["job"])
+    parser.add_argument("-i", "--info", const="all", nargs="?")
+    parser.add_argument("-cd", "--config-dir")
+    parser.add_argument("--version", action="version", version=f"Hydra {hydra.__version__}")
+    try:
+        options, rest = parser.parse_known_intermixed_args(arguments)
+    except ArgumentError as error:
+        raise UsageError(str(error)) from None
+    if rest:
+        hint = near(rest[0], re.findall(r"--[\w-]+", USAGE))
+        raise UsageError(f"unknown option {rest[0]}.{hint or ' --help lists them'}")
+    for text in options.overrides if not options.shell_completion else ():
+        if "=" not in text and not text.startswith("~"):
+            raise UsageError(f"every override is key=value without spaces, got {text or 'an empty word'}")
+    if options.multirun and options.cfg:
+        raise UsageError("--cfg shows one configuration, got --multirun too. Leave one out")
+    return options
 
 
-def sweep_command(
-    parsed: Sequence[Override], composer: Composer, parameters: Mapping[str, Any], options: Namespace, *, shown: bool
-) -> Command:
-    """What `-m`, or a preset that describes a sweep, asks for: every member is checked.
-
-    Args:
-        parsed: the words.
-        composer: of the files.
-        parameters: what the preset sweeps over.
-        options: of the command.
-        shown: nothing will be trained.
-
-    Raises:
-        ConfigError: a member cannot be run, or two would share a directory.
-    """
-    swept = composer.parse(f"{key}={value}" for key, value in parameters.items()) + list(parsed)
-    members = composer.members(swept)
-    hydra_overrides = [o for o in [*parsed, *composer.parse(named(swept, composer.groups))] if o.is_hydra_override()]
-    whole = composer.hydra([*members[0], *hydra_overrides])
-    if whole.runtime.choices.get("hydra/sweeper") != "basic":
-        raise ConfigError("a sweep is -m and values with commas, got another hydra/sweeper. Leave it out")
-    sweep = absolute(composer.directory([*members[0], *hydra_overrides], "hydra.sweep.dir"), "hydra.sweep.dir")
-    tasks: list[Task] = []
-    taken: dict[Path, Record] = {}
-    for number, member in enumerate(members):
-        stored = composer.stored(member)
-        place = sweep / composer.directory([*member, *hydra_overrides], "hydra.sweep.subdir", number)
-        place = Path(os.path.normpath(place))
-        tasks.append(Task(place, stored))
-        if shown:
-            continue
-        if place.parent != sweep or place.name == "..":
-            raise ConfigError(
-                f"the members of a sweep lie side by side in its directory, got hydra.sweep.subdir={place.name} for "
-                f"{place}. Give it a name without /"
-            )
-        if taken.setdefault(place, stored) != stored:
-            raise ConfigError(
-                f"two members of a sweep need two directories, got {place.name} for both. "
-                "Leave hydra.sweep.subdir out, or name in it what is swept"
-            )
-        _check_names(place)
-    free = free_keys(tasks)
-    for task in tasks if not shown else ():
-        _check_member(task, free)
-    values = OmegaConf.to_container(whole.launcher, resolve=False)
-    launcher = {str(key): value for key, value in dict(values).items() if key != "_target_"}  # type: ignore[arg-type]
-    words = ["--multirun", f"member=range(0,{len(tasks)})", *hydra_words(parsed, options)]
-    return Command(words, tasks, sweep, launcher, free=free)
-
-
-def free_keys(tasks: Sequence[Task]) -> frozenset[str]:
-    """The keys in which a member that has begun may differ: the place of its data too, if it is not what is swept."""
-    places = {getattr(task.record.config.data, "path", None) for task in tasks}
-    return frozenset(FREE | {"data.path"} if len(places) == 1 else FREE)
-
-
-def member_command(directory: Path, words: Sequence[str], configs: Path) -> Command:
-    """The run of a sweep's member, by the configuration that the sweep has left in its directory.
-
-    Raises:
-        ConfigError: it is damaged.
-    """
-    composer = Composer(configs)
-    stored = changed(record.read(directory), composer.parse(words), composer)
-    if has_checkpoint(directory):
-        stored = replace(stored, config=replace(stored.config, resume=str(directory)))
-    return Command([], [Task(directory, stored)], is_member=True)
-
-
-def hydra_words(parsed: Iterable[Override], options: Namespace) -> list[str]:
-    """The words that are Hydra's own, but for those that say which runs there are and where."""
-    flags = [] if options.config_dir is None else ["--config-dir", options.config_dir]
-    own = [str(o.input_line) for o in parsed if o.is_hydra_override() and not OURS.match(bare(o))]
-    return [*flags, *own]
-
-
-def with_literal_path(text: str, only: Sequence[str] = PATHS) -> str:
-    r"""Paths are taken as the shell gives them, though Hydra's grammar wants quotes around `=`, `,`, `~` and the like.
+def with_literal_path(text: str, keys: Sequence[str] = PATHS) -> str:
+    r"""A path in quotes: Hydra's grammar wants them around `=`, `,`, `~` and the like.
 
     Example:
         >>> with_literal_path("data.path=~/it's, mine.npz")
@@ -238,11 +189,123 @@ def with_literal_path(text: str, only: Sequence[str] = PATHS) -> str:
         ("data.path='quoted already'", 'beta=1,2')
     """
     key, _, path = text.partition("=")
-    as_it_is = key in only and path not in ("", "null", "???") and path[0] not in "'\""
-    return f"{key}={quoted(path)}" if as_it_is else text
+    as_it_is = key not in keys or path in ("", "null", "???") or path[0] in "'\""
+    return text if as_it_is else f"{key}={quoted(path)}"
 
 
-def _check_devices(devices: Iterable[Device]) -> None:
+def new_command(overrides: Sequence[Override], composer: Composer, *, is_sweep: bool, is_shown: bool) -> Command:
+    """One new run, or the sweep that `-m` or a preset asks for.
+
+    Raises:
+        ConfigError: it cannot be run.
+    """
+    single = composer.composed(o for o in overrides if not o.is_sweep_override())
+    if not is_shown and (is_sweep or single.hydra.mode == RunMode.MULTIRUN):
+        parameters = single.hydra.sweeper.get("params") or {}
+        swept = [composer.parse(f"{key}={value}") for key, value in parameters.items()]
+        return sweep_command([*swept, *overrides], overrides, composer)
+    if any(o.is_sweep_override() for o in overrides):
+        composer.composed(overrides)  # says what is wrong
+    name = single.directory("run.dir") or f"outputs/{run_name(single.record, overrides, datetime.now())}"
+    return Command([Task(absolute(name, "hydra.run.dir"), single.record)])
+
+
+def sweep_command(overrides: Sequence[Override], given: Sequence[Override], composer: Composer) -> Command:
+    """A sweep, each member of which is checked.
+
+    Args:
+        overrides: of the preset and of the command.
+        given: of the command only.
+        composer: of the files.
+
+    Raises:
+        ConfigError: a member cannot be run, or two would share a directory.
+    """
+    members = composer.members(overrides)
+    swept = [i for i, o in enumerate(overrides) if o.is_sweep_override()]
+    first = composer.composed(members[0])
+    sweep = absolute(first.directory("sweep.dir") or f"outputs/{sweep_name(overrides)}", "hydra.sweep.dir")
+    tasks: dict[Path, Task] = {}
+    repeated = []
+    for number, member in enumerate(members):
+        run = composer.composed(member)
+        name = run.directory("sweep.subdir", number) or member_name(run.record, [member[i] for i in swept])
+        place = Path(os.path.normpath(sweep / name))
+        if place.parent != sweep or place.name == "..":
+            raise ConfigError(
+                f"the members of a sweep lie side by side in its directory, got hydra.sweep.subdir={name}. "
+                "Give it a name without /"
+            )
+        check_name(place)
+        task = tasks.setdefault(place, Task(place, run.record))
+        repeated.append(task)
+        if task.record != run.record:
+            raise ConfigError(
+                f"two members of a sweep need two directories, got {name} for both. "
+                "Leave hydra.sweep.subdir out, or name in it what is swept"
+            )
+    paths = {getattr(task.record.config.data, "path", None) for task in repeated}
+    free = FREE | {"data.path"} if len(paths) == 1 else FREE  # its data may have moved, unless they are swept
+    for task in tasks.values():
+        refuse_other_member(task, free)
+    if first.hydra.runtime.choices["hydra/launcher"] == "basic":
+        return Command(repeated, sweep, free=free)
+    own = [str(o.input_line) for o in given if bare(o) not in PLACES]
+    return Command(repeated, sweep, [*composer.searchpath, *own, *hydra_words(sweep)], free=free)
+
+
+def hydra_words(sweep: Path) -> list[str]:
+    """Words that leave to Hydra's launcher only when and where a member's process is started."""
+    return [
+        "hydra.mode=MULTIRUN",
+        f"hydra.sweep.dir={quoted(str(sweep))}",
+        "hydra.sweep.subdir=.",
+        "hydra.output_subdir=null",
+        "hydra/job_logging=none",
+        "hydra/hydra_logging=none",
+    ]
+
+
+def resume_command(run: str, overrides: Sequence[Override], composer: Composer, *, is_sweep: bool) -> Command:
+    """A run that goes on.
+
+    Raises:
+        ConfigError: there is no run to continue, or not by these words.
+    """
+    if is_sweep or any(o.is_sweep_override() for o in overrides):
+        raise ConfigError("resume continues one run, got a sweep. Its own command, given again, goes on with it")
+    other = next((o for o in overrides if o.is_hydra_override()), None)
+    if other is not None:
+        raise ConfigError(f"resume goes on in the run's own directory, got {other.input_line}. Leave that out")
+    if not run:
+        raise ConfigError("resume must be the directory of a run, got nothing")
+    named = any(bare(o) in ("data.path", "data.root", "data") for o in overrides)
+    return Command([Task(absolute(run, "resume"), resumed(run, overrides, composer.groups), may_write_data=named)])
+
+
+def member_command(words: Sequence[str], configs: Path) -> Command:
+    """The run of a sweep's member, by the configuration that the sweep has stored in its directory.
+
+    Raises:
+        ConfigError: that is damaged.
+    """
+    if not words:
+        raise UsageError(f"{MEMBER_OPTION} needs the directory of a member, got nothing")
+    directory, composer = Path(words[0]), Composer(configs)
+    overrides = [composer.parse(with_literal_path(word)) for word in words[1:]]
+    stored = with_words(record.read(directory), overrides, composer.groups)
+    refuse_unnamed_parts(directory, stored.config, {bare(o): o.value() for o in overrides})
+    if has_checkpoint(directory):
+        stored = replace(stored, config=replace(stored.config, resume=str(directory)))
+    return Command([Task(directory, stored)], is_member=True)
+
+
+def check_devices(devices: Iterable[Device]) -> None:
+    """Refuse an accelerator that torch does not see.
+
+    Raises:
+        ConfigError: there is none.
+    """
     wanted = {Device.cuda: "a CUDA GPU", Device.mps: "an Apple GPU"}
     for device in wanted.keys() & set(devices):
         import torch
@@ -257,33 +320,48 @@ def _check_devices(devices: Iterable[Device]) -> None:
                 )
 
 
-def _check_member(task: Task, free: Collection[str]) -> None:
-    """A member that has begun goes on as it began. One that is damaged fails alone, when its turn comes."""
+def refuse_other_member(task: Task, free: Collection[str]) -> None:
+    """Refuse a member that has begun with another configuration. A damaged one fails alone, when its turn comes.
+
+    Raises:
+        ConfigError: names the keys that differ.
+    """
     try:
         begun = record.read(task.directory) if holds_a_run(task.directory) else task.record
     except ConfigError:
         return
-    changed_keys = changes(begun, task.record, free)
-    if changed_keys:
+    differences = changes(begun, task.record, free)
+    if differences:
         raise ConfigError(
-            f"{task.directory} was trained with another configuration: {', '.join(changed_keys)}. "
+            f"{task.directory} was trained with another configuration: {', '.join(differences)}. "
             "Set hydra.sweep.dir to a new one"
         )
 
 
-def _check_names(directory: Path) -> None:
-    longest = max(directory.parts, key=lambda part: len(os.fsencode(part)))
-    if len(os.fsencode(longest)) > LONGEST_NAME:
+def check_name(directory: Path) -> None:
+    """Refuse a name that no file system takes.
+
+    Raises:
+        ConfigError: it is too long.
+    """
+    longest = max((os.fsencode(part) for part in directory.parts), key=len)
+    if len(longest) > LONGEST_NAME:
         raise ConfigError(
-            f"a file's name has at most {LONGEST_NAME} bytes, got {longest[:40]}… of {len(os.fsencode(longest))}. "
-            "Set hydra.run.dir or hydra.sweep.subdir to a shorter one"
+            f"a file's name has at most {LONGEST_NAME} bytes, got {longest[:40].decode(errors='replace')}… of "
+            f"{len(longest)}. Shorten hydra.run.dir, hydra.sweep.dir or hydra.sweep.subdir"
         )
 
 
-def _check_output(directory: Path, fix: str) -> None:
-    _check_names(directory)
-    if "${" in str(directory):
-        raise ConfigError(f"the output goes to {directory}, in which Hydra would read a reference. {fix}")
+def check_output(directory: Path) -> None:
+    """Refuse a directory that cannot be made.
+
+    Raises:
+        ConfigError: names what is in the way.
+    """
+    check_name(directory)
     there = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise ConfigError(f"the output goes to {directory}, but {there} cannot be written. {fix}")
+        raise ConfigError(
+            f"the output goes to {directory}, but {there} cannot be written. "
+            "Set hydra.run.dir or hydra.sweep.dir, or make it writable"
+        )

@@ -1,0 +1,57 @@
+"""The names of runs, sweeps and members: what is trained, every override, and the seed, in at most 255 bytes."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from hydra.core.override_parser.types import Override
+
+from vae.app.command_line.composition import bare
+from vae.run.record import Record
+
+LONGEST_NAME = 255  # bytes, of most file systems
+NAMED_ANYWAY = {"data", "model", "objective", "model.latent_dim", "seed", "resume"}
+
+
+def run_name(record: Record, overrides: Sequence[Override], now: datetime) -> str:
+    """The name of one run: data, model, objective, number of latents, seed, every override, time.
+
+    The objective `beta` is named by its weight, as in `mnist_mlp_beta=4.0_latent_dim=20_seed=0_epochs=3_<time>`.
+    """
+    chosen, config = record.choices, record.config
+    is_beta = chosen["objective"] == "beta"
+    objective = f"beta={config.beta}" if is_beta else chosen["objective"]
+    named = NAMED_ANYWAY | ({"beta"} if is_beta else set())
+    words = {bare(o): str(o.input_line) for o in overrides if not o.is_hydra_override() and bare(o) not in named}
+    start = f"{chosen['data']}_{chosen['model']}_{objective}_latent_dim={config.model.latent_dim}_seed={config.seed}"
+    return file_name(start, list(words.values()), now.strftime("%Y-%m-%d_%H-%M-%S-%f"))
+
+
+def sweep_name(overrides: Sequence[Override]) -> str:
+    """The name of a sweep: its overrides. The same command names the same sweep, and so goes on with it."""
+    return file_name("sweep", [str(o.input_line) for o in overrides if not o.is_hydra_override()])
+
+
+def member_name(record: Record, swept: Sequence[Override]) -> str:
+    """The name of a sweep's member: beta, seed, and the value of everything else that is swept."""
+    others = [str(o.input_line) for o in swept if bare(o) not in ("beta", "seed")]
+    return file_name(f"beta={record.config.beta}_seed={record.config.seed}", others)
+
+
+def file_name(start: str, words: Sequence[str], end: str = "") -> str:
+    """`start`, `words` and `end`, joined by `_`. A hash marks words that were cut or have unusual characters.
+
+    Example:
+        >>> file_name("beta=4.0_seed=0", ["model.hidden=[64]"])
+        'beta=4.0_seed=0_model.hidden=[64]'
+        >>> file_name("beta=4.0_seed=0", ["data.path=a/b.npz"])
+        'beta=4.0_seed=0_data.path=a-b.npz_66ea8f40'
+    """
+    given = "_".join(words)
+    readable = re.sub(r"[^\w=,.+\[\]-]", "-", given)
+    room = LONGEST_NAME - len("__".join([start, end]).encode())
+    if readable != given or len(readable.encode()) > room:
+        sha256 = hashlib.sha256(given.encode(errors="surrogatepass")).hexdigest()
+        readable = f"{readable.encode()[: room - 9].decode(errors='ignore')}_{sha256[:8]}"
+    return "_".join(part for part in (start, readable, end) if part)

@@ -1,0 +1,72 @@
+"""The text of `python train.py --help`, and the one place that starts Hydra's own main function."""
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import hydra
+from hydra.types import TaskFunction
+
+from vae.app import console
+
+PRESET = "# @package"  # the first words of a preset's file
+USAGE = """Train a β-VAE on images: python train.py [options] [key=value ...]
+
+  python train.py beta=4 model=conv epochs=20         one run
+  python train.py -m beta=1,2,4 seed=range(0,3)       a sweep: every combination
+  python train.py experiment=smoke                    a preset of configs/experiment
+  python train.py resume=outputs/RUN epochs=50        go on with a run
+
+Options:
+  -m, --multirun                a sweep: commas separate values
+  -c, --cfg job                 print the configuration and train nothing
+  -cd, --config-dir DIRECTORY   look for groups and presets of your own there too
+  -i, --info                    how Hydra composes the configuration
+  -sc, --shell-completion       install=bash, fish or zsh: eval "$(python train.py -sc install=bash)"
+  --version                     the version of Hydra
+"""
+
+
+def help_text(configs: Path, groups: Mapping[str, Sequence[str]]) -> str:
+    """Every group with its options, and every key with the comment that explains it.
+
+    Args:
+        configs: the directory of `config.yaml`.
+        groups: the options of each group.
+    """
+    parts = [USAGE, "Keys:", keys_of(configs / "config.yaml", 2)]
+    for group, options in groups.items():
+        parts.append(f"\n{group}: {', '.join(options)}")
+        for option in options:
+            path = configs / group / f"{option}.yaml"
+            if path.exists():  # else it lies in a directory of the user's own
+                parts += ["", f"  {group}={option}", keys_of(path, 4)]
+    return "\n".join(parts)
+
+
+def keys_of(path: Path, margin: int) -> str:
+    """The comments and keys of a file, indented; of a preset its first line says enough."""
+    text = path.read_text(encoding="utf-8")
+    if text.startswith(PRESET):
+        text = next(line for line in text.splitlines() if not line.startswith((PRESET, "# python", "# Both")))
+    text = re.sub(r"(?m)^(defaults|hydra):.*\n([ -].*\n)*", "", text)
+    return "\n".join(" " * margin + line for line in text.strip().splitlines())
+
+
+def run_hydra(words: Sequence[str], task: TaskFunction, configs: Path) -> None:
+    """Start Hydra's own main function with these words in place of those of the process.
+
+    Raises:
+        Exception: whatever Hydra raises.
+    """
+    given = list(sys.argv)
+    sys.argv = [given[0], *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback and ends the process
+    try:
+        hydra.main(version_base="1.3", config_path=str(configs), config_name="config")(task)()
+    except BrokenPipeError:  # nobody reads on
+        console.discard()
+    finally:
+        sys.argv = given
