@@ -124,14 +124,14 @@ MUTATIONS = (
     ),
     Mutation(
         "lock",
-        "vae/run/files.py",
+        "vae/run/directory.py",
         "lock.acquire(timeout=timeout_seconds)",
         "pass",
         ("tests/test_app.py", "-k", "trained_by_another"),
     ),
     Mutation(
         "leftovers",
-        "vae/run/files.py",
+        "vae/run/directory.py",
         "        remove_leftovers(directory)\n",
         "",
         ("tests/test_app.py", "-k", "half_written"),
