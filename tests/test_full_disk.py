@@ -36,8 +36,8 @@ def run_with_files_of(limit, *words):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
-def test_a_full_disk_is_one_line_and_code_6(tmp_path):
-    words = (*SMALL, "tracking.tensorboard=false", f"hydra.run.dir={tmp_path}/run")
+def test_a_full_disk_is_one_line_and_code_6(tmp_path, few_images):
+    words = (*few_images, "tracking.tensorboard=false", f"hydra.run.dir={tmp_path}/run")
     done = run_with_files_of(300_000, *words)  # the checkpoint is the first above it
     assert done.returncode == 6, done.stderr
     assert "File too large" in one_error_line(done)
@@ -98,10 +98,9 @@ def test_on_a_full_device_the_last_checkpoint_stays_and_the_run_goes_on_when_the
     assert (read_summary(tmp_path)["status"], read_summary(tmp_path)["epochs"]) == ("done", 4)
 
 
-def test_where_tensorboards_files_cannot_be_written_the_run_says_so_once_and_goes_on(tmp_path, finished_run):
-    del finished_run  # its data
-    tiny = ("model.hidden=[8]", "model.latent_dim=2")
-    done = run_with_files_of(250_000, "beta=4", *SMALL, *tiny, f"hydra.run.dir={tmp_path}/run")
+def test_where_tensorboards_files_cannot_be_written_the_run_says_so_once_and_goes_on(tmp_path, few_images):
+    tiny = ("model.hidden=[8]", "model.latent_dim=2", "epochs=2")
+    done = run_with_files_of(250_000, *few_images, *tiny, f"hydra.run.dir={tmp_path}/run")
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert said.count("warning: TensorBoard's files cannot be written: File too large.") == 1

@@ -1,4 +1,4 @@
-"""Signals: a wish between two steps, an exception where a stop need not wait."""
+"""Signals: a flag that is read between two steps, an exception inside `at_once`."""
 
 import logging
 import os

@@ -1,6 +1,6 @@
-"""What the options of `objective=` are configured by: a dataclass each, as in `config`, whose room is below this one.
+"""The configuration of the objective.
 
-`check` refuses a root key that the objective would not read.
+Each option has a dataclass. Its `check` refuses a value of the root that the objective would not use.
 """
 
 from dataclasses import dataclass, field

@@ -85,10 +85,10 @@ class Config:
     metrics: list[str]
     resume: str | None
     tracking: TrackingConfig
-    data: Any  # DataConfig
-    likelihood: Any  # BernoulliConfig or GaussianConfig
-    model: Any  # MLPConfig, ConvConfig or LocatelloConfig
-    objective: Any  # one of objective_config
+    data: Any  # of these four, one of `vae.config.options.OPTIONS`
+    likelihood: Any
+    model: Any
+    objective: Any
 
     def __post_init__(self) -> None:
         """Refuse what no run could mean.
