@@ -23,12 +23,9 @@ CSS = {INK: "currentColor", RULE: "var(--rule)"}
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
     "text.parse_math": False,  # a dollar in a name is a dollar
-    "font.family": "sans-serif",
-    "font.size": 10,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": RULE,
-    "axes.titlecolor": INK,
     "axes.titlesize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -37,7 +34,6 @@ STYLE: Any = {
     "grid.color": RULE,
     "axes.grid": True,
     "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
     "figure.constrained_layout.use": True,
 }
 COLUMNS = 4  # of plots beside each other
