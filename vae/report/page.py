@@ -100,7 +100,7 @@ def origin_line(directory: Path) -> str:
         "revision {}": origin.get("revision"),
         "torch {}": origin.get("versions", {}).get("torch"),
         "{}": origin.get("device"),
-        "{} threads a run": origin.get("threads"),
+        "threads: {}": origin.get("threads"),
     }
     return ", ".join(words.format(value) for words, value in known.items() if value is not None)
 
