@@ -69,7 +69,7 @@ def label(setting: str) -> str:
 
     Example:
         >>> label("beta=4, data.path=/home/me/pictures/of/cats.npz")
-        'beta=4, data.path=/ho…/of/cats.npz'
+        'beta=4, data.path=/ho…s/of/cats.npz'
     """
     half = LONGEST_PART // 2
     cut = (part if len(part) <= LONGEST_PART else f"{part[:half]}…{part[-half:]}" for part in setting.split(", "))
