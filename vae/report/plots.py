@@ -175,7 +175,7 @@ def rate_per_latent(member: Member) -> list[float]:
     return rates
 
 
-def factor_matrices(grouped: Mapping[str, Sequence[Member]], name: str, unit: str) -> str | None:
+def matrices_by_setting(grouped: Mapping[str, Sequence[Member]], name: str, unit: str) -> str | None:
     """A matrix of latents and factors for the seed with the median MIG of each setting; the latents by rate."""
     chosen = {s: member for s, members in grouped.items() if (member := median_member(members, name)) is not None}
     if not chosen:
