@@ -67,7 +67,7 @@ def main() -> int:
     return 0
 
 
-def beside(pictures: list[figures.Picture]) -> figures.Picture:
+def beside(pictures: list[figures.ImageBytes]) -> figures.ImageBytes:
     """Pictures from left to right, on white."""
     height = max(picture.shape[0] for picture in pictures)
     width = sum(picture.shape[1] for picture in pictures) + MARGIN * (len(pictures) - 1)

@@ -218,7 +218,7 @@ def test_a_run_says_how_its_loss_still_changed_and_what_it_can_be_compared_with(
     assert len(losses) == 4
     assert summary["loss_change_per_epoch"] == pytest.approx(losses[-1] - losses[-2], rel=1e-6)
     conditions = summary["conditions"]
-    assert (conditions["model.latent_dim"], conditions["batch_size"]) == (2, 250)
+    assert (conditions["model"], conditions["model.latent_dim"], conditions["batch_size"]) == ("mlp", 2, 250)
     assert {"beta", "seed", "epochs", "threads", "tracking.tensorboard"}.isdisjoint(conditions)
     log = (few_run / "train.log").read_text()
     assert re.search(r"\(100 samples, 500 images; still rose by \d\.\d\d from 50 samples\)", log)

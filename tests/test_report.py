@@ -468,7 +468,7 @@ def test_every_part_is_there_where_the_factors_are_known(page):
     assert page.count("<img ") == 4
     assert "12 of 14 runs are done, with 4 settings" in page
     assert "data   sprites, 40 000 / 5 000 / 5 000 images" in page
-    assert "The first run: revision 0123456789ab, torch 2.9.0, cpu, 2 threads a run." in page
+    assert "The first run: revision 0123456789ab, torch 2.9.0, cpu, threads: 2." in page
 
 
 def test_nothing_is_said_of_disentanglement_where_there_are_no_factors(tmp_path):

@@ -74,7 +74,7 @@ def html_page(
         rate_distortion=plots.rate_distortion(grouped),
         spectra=plots.spectra(grouped),
         scores=plots.scores(grouped),
-        matrices=[plots.factor_matrices(grouped, name, title) for name, title in FACTOR_MATRICES.items()],
+        matrices=[plots.matrices_by_setting(grouped, name, title) for name, title in FACTOR_MATRICES.items()],
         traversals=list(images.items())[:shown],
         traversals_left_out=len(images) - shown,
         ranks=ranks(grouped),
@@ -100,7 +100,7 @@ def origin_line(directory: Path) -> str:
         "revision {}": origin.get("revision"),
         "torch {}": origin.get("versions", {}).get("torch"),
         "{}": origin.get("device"),
-        "{} threads a run": origin.get("threads"),
+        "threads: {}": origin.get("threads"),
     }
     return ", ".join(words.format(value) for words, value in known.items() if value is not None)
 

@@ -23,12 +23,9 @@ CSS = {INK: "currentColor", RULE: "var(--rule)"}
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
     "text.parse_math": False,  # a dollar in a name is a dollar
-    "font.family": "sans-serif",
-    "font.size": 10,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": RULE,
-    "axes.titlecolor": INK,
     "axes.titlesize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -37,13 +34,12 @@ STYLE: Any = {
     "grid.color": RULE,
     "axes.grid": True,
     "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
     "figure.constrained_layout.use": True,
 }
 COLUMNS = 4  # of plots beside each other
 LEGEND_LETTERS = 62  # in a row
 LETTERS_BELOW = 20  # of all labels below a plot; more are turned by 90 degrees
-LONGEST_LABEL = 40  # letters
+LONGEST_PART = 26  # letters of `key=value` in a label
 PANELS_WIDTH = 9.3  # inches of matrices in a row
 LEAST_SCALE = 0.7  # a plot that would become smaller than this scrolls
 
@@ -69,9 +65,15 @@ def colours(count: int) -> list[Any]:
 
 
 def label(setting: str) -> str:
-    """A setting's name, cut in the middle if it is too long for a plot."""
-    half = LONGEST_LABEL // 2 - 1
-    return setting if len(setting) <= LONGEST_LABEL else f"{setting[:half]}…{setting[-half:]}"
+    """A setting's name for a plot, its long values cut in the middle.
+
+    Example:
+        >>> label("beta=4, data.path=/home/me/pictures/of/cats.npz")
+        'beta=4, data.path=/ho…s/of/cats.npz'
+    """
+    half = LONGEST_PART // 2
+    cut = (part if len(part) <= LONGEST_PART else f"{part[:half]}…{part[-half:]}" for part in setting.split(", "))
+    return ", ".join(cut)
 
 
 def lines(grouped: Mapping[str, Sequence[Member]]) -> list[list[str]]:
@@ -108,9 +110,9 @@ def rate_distortion(grouped: Mapping[str, Sequence[Member]]) -> str:
 
 
 def scores(grouped: Mapping[str, Sequence[Member]]) -> str | None:
-    """Each score by setting: one dot for each seed, and the mean with its confidence interval."""
+    """Each score by setting: one dot for each seed, and the mean with its confidence interval. None of one setting."""
     names = [n for n in score_names(grouped) if not n.endswith(BASELINE) and estimates(grouped, n)]
-    if not names:
+    if not names or len(grouped) == 1:
         return None
     labels = [label(setting) for setting in grouped]
     if all(name.startswith("beta=") and "," not in name for name in labels):
@@ -134,7 +136,8 @@ def draw_score(axes: Axes, grouped: Mapping[str, Sequence[Member]], name: str) -
     positions = {setting: x for x, setting in enumerate(grouped)}
     dots = [(positions[s], value) for s, members in grouped.items() for value in finite_values(members, name)]
     axes.plot(*zip(*dots, strict=True), "o", ms=3.5, alpha=0.6, color=SERIES[0])
-    axes.margins(x=0.12, y=0.3)
+    axes.margins(y=0.3)
+    axes.set_xlim(-0.5, len(grouped) - 0.5)
     limits = axes.get_ylim()
     for together in lines({setting: grouped[setting] for setting in found}):
         axes.errorbar(
@@ -172,7 +175,7 @@ def rate_per_latent(member: Member) -> list[float]:
     return rates
 
 
-def factor_matrices(grouped: Mapping[str, Sequence[Member]], name: str, unit: str) -> str | None:
+def matrices_by_setting(grouped: Mapping[str, Sequence[Member]], name: str, unit: str) -> str | None:
     """A matrix of latents and factors for the seed with the median MIG of each setting; the latents by rate."""
     chosen = {s: member for s, members in grouped.items() if (member := median_member(members, name)) is not None}
     if not chosen:

@@ -164,8 +164,9 @@ def ceilings_reached(members: Iterable[Member]) -> set[str]:
 
 
 def score_names(grouped: Mapping[str, Sequence[Member]]) -> list[str]:
-    """The scores of the posterior means and the numbers of the user's own metrics, by their names."""
-    names = dict.fromkeys(name for members in grouped.values() for m in members for name in m.scores)
+    """The names of the scores of posterior means and of the numbers of the user's own metrics."""
+    found = [name for members in grouped.values() for m in members for name in m.scores]
+    names = dict.fromkeys((*BEST_KNOWN, *found))
     return [name for name in names if name not in DEPENDENCE and not name.endswith(SAMPLED)]
 
 
