@@ -21,7 +21,7 @@ from vae.run.tracking import Tracker
 
 KILLED = """
 import os, runpy, signal, sys
-from vae import conclusion
+from vae.training import conclusion
 moment, usual = sys.argv[1], conclusion.write_json
 
 def killed(path, content):
