@@ -218,7 +218,7 @@ def test_before_anything_is_timed_the_data_is_there(tmp_path, monkeypatch, calle
     (tmp_path / "beta-vae").touch()  # no folder, so that nothing can be downloaded into it
     done = called(benchmark, "--quick", "epoch")
     assert done.returncode == 4
-    assert f"{tmp_path}/beta-vae/MNIST/raw must be a folder that can be written" in one_error_line(done)
+    assert f"{tmp_path}/beta-vae/MNIST must be a folder that can be written" in one_error_line(done)
     assert "training epoch" not in done.stdout
 
 

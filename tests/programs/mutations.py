@@ -174,8 +174,8 @@ MUTATIONS = (
     Mutation(
         "what a member was asked for",
         "vae/app/sweep.py",
-        'asked = summary.get("asked", {})',
-        "asked: dict[str, int] = {}",
+        'made_for = summary.get("asked", {})',
+        "made_for: dict[str, int] = {}",
         ("tests/test_sweep.py", "-k", "early_stopping"),
     ),
     Mutation(
