@@ -36,16 +36,17 @@ def main() -> int:
     """Print the numbers as JSON on stdout and the verdict on stderr."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the directory of a run")
+    parser.add_argument("parts", nargs="*", metavar="key=value", help="the run's parts of your own, named again")
     parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
     parser.add_argument("--samples", type=int, help="importance samples an image for the NLL (none: no NLL)")
     parser.add_argument("--images", type=int, help="the NLL is of the first so many test images (all)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     if any(number is not None and number < 1 for number in (arguments.samples, arguments.images)):
         parser.error("--samples and --images must be 1 or more")
     if arguments.images is not None and arguments.samples is None:
         parser.error("--images is of the NLL. Add --samples, as in --samples 5000")
     try:
-        run = load_run(arguments.run, arguments.checkpoint)
+        run = load_run(arguments.run, arguments.checkpoint, arguments.parts)
     except EXPECTED as error:
         print(f"error: {said(error)}", file=sys.stderr)
         return exit_code(error)

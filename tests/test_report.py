@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import ROOT, run
+from configured import record_of
 from fake_runs import (
     FACTORS,
     SCORES,
@@ -32,9 +33,7 @@ from fake_runs import (
 )
 from scipy import stats
 
-from vae.app.command_line import register_schema
-from vae.app.command_line.composition import Composer
-from vae.app.sweep import conclude
+from vae.app.sweep import report_members
 from vae.report import PAGE, RESULTS, read_members, text_table, write_report
 from vae.report.page import how_many_fit, ranks
 from vae.report.plots import short_names
@@ -633,19 +632,16 @@ def test_the_script_says_in_one_line_that_it_cannot_write(tmp_path, capsys, monk
 
 def put_configurations(folder: Path) -> list[Task]:
     """Beside each run its configuration, and all of them."""
-    register_schema()
-    composer = Composer(ROOT / "configs")
     tasks = []
     for member in read_members(folder):
-        words = composer.parse([f"beta={member.summary['beta']}", "epochs=1"])
-        tasks.append(Task(member.directory, composer.stored(words)))
+        tasks.append(Task(member.directory, record_of(beta=member.summary["beta"], epochs=1)))
         stored.write(tasks[-1].directory, tasks[-1].record)
     return tasks
 
 
 def test_a_sweep_ends_with_the_table_and_the_page(tmp_path, capsys):
     put_sweep(tmp_path, [1.0, 2.0], 1, scores=False)
-    assert conclude(tmp_path, put_configurations(tmp_path)) == 0
+    assert report_members(tmp_path, put_configurations(tmp_path)) == 0
     out = capsys.readouterr().out
     assert "2 of 2 members done" in out
     assert "every slope lies between its betas\n" in out
@@ -656,7 +652,7 @@ def test_a_sweep_whose_report_cannot_be_written_is_done_all_the_same(tmp_path, c
     put_sweep(tmp_path, [1.0], 1, scores=False)
     tasks = put_configurations(tmp_path)
     with no_file_longer_than(10):
-        assert conclude(tmp_path, tasks) == 0
+        assert report_members(tmp_path, tasks) == 0
     said = capsys.readouterr()
     assert "1 of 1 members done" in said.out
     assert said.err.startswith("error: the report could not be written: [Errno")
@@ -669,7 +665,7 @@ HEAVY = {"torch", "sklearn", "scipy.stats"}  # each loads for half a second or m
 def test_a_report_without_repeated_seeds_and_scores_loads_nothing_heavy(tmp_path, way):
     put_sweep(tmp_path, [1.0, 2.0], 1, scores=False)
     code = {
-        "the end of a sweep": f"from vae import sweep; sweep.conclude(pathlib.Path({str(tmp_path)!r}), [])",
+        "the end of a sweep": f"from vae.app import sweep; sweep.report_members(pathlib.Path({str(tmp_path)!r}), [])",
         "the script": f"sys.argv = ['report.py', {str(tmp_path)!r}]; import report; report.main()",
     }[way]
     done = run("-c", f"import sys, pathlib; sys.path.append('scripts'); {code}; assert not {HEAVY} & set(sys.modules)")
