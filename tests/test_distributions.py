@@ -17,7 +17,6 @@ from vae.probability.distributions import (
     LogvarBounds,
     bound_logvar,
     log_sum_exp,
-    logvar_of,
 )
 from vae.probability.divergences import kl_to_standard_normal
 from vae.probability.finite import NonFiniteError
@@ -69,11 +68,6 @@ def test_a_scalar_is_bounded_too():
     bounded.backward()
     assert bounded.item() == 10
     assert raw.grad.item() == 21
-
-
-def test_a_variance_of_zero_has_a_finite_logarithm():
-    assert logvar_of(0.0) == pytest.approx(math.log(1e-8))
-    assert logvar_of(1.0, epsilon=0.0) == 0
 
 
 # The posterior

@@ -21,7 +21,7 @@ from vae.objectives import (
     TotalCorrelationObjective,
     discriminator,
     elbo_terms,
-    settled,
+    schedules_end,
 )
 from vae.objectives.dip import covariance_of
 from vae.objectives.schedules import LinearWarmup
@@ -103,7 +103,7 @@ def test_beta_is_the_factor_of_the_rate_where_the_objective_has_one(name):
         expected = (terms.distortion + beta * terms.rate.sum(1)).mean().item()
         assert objective(terms, step).item() == pytest.approx(expected, rel=1e-12)
         assert objective.rate_weight(step) == beta
-    assert settled(objective) == 10
+    assert schedules_end(objective) == 10
 
 
 # Capacity

@@ -242,6 +242,7 @@ def test_pictures_are_of_epochs_10_100_and_the_last(begin, tmp_path, splits, mon
     monkeypatch.setattr("vae.training.monitoring.show_pictures", lambda *given: steps.append(given[-1]))
     fit(begin(tmp_path, splits, epochs=12))
     assert steps == [10 * 4, 12 * 4]
+    assert steps == [line["step"] for line in logged(tmp_path) if "validation/mutual_information" in line]
 
 
 @pytest.mark.parametrize("make", [mlp_vae, conv_vae])
@@ -284,13 +285,13 @@ def test_bf16_rounds_the_factors_of_the_matrix_multiplications_and_the_loss_is_o
 
 
 @pytest.mark.parametrize(("bf16", "emulated"), [(True, True), (True, False), (False, True)])
-def test_who_asks_for_bf16_of_a_cpu_without_it_is_told(begin, tmp_path, splits, monkeypatch, caplog, bf16, emulated):
+def test_bf16_on_a_cpu_without_it_gets_a_warning(begin, tmp_path, splits, monkeypatch, caplog, bf16, emulated):
     monkeypatch.setattr(app, "emulates_bf16", lambda _: emulated)
     config = compose([f"precision={'bf16' if bf16 else 'fp32'}"], ROOT / "configs")
     with caplog.at_level("INFO", logger="vae"):
-        app.introduce(config, begin(tmp_path, splits, bf16=bf16), torch.device("cpu"))
-    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert [line.startswith("warning: precision=bf16 takes") for line in told] == [True] * (bf16 and emulated)
+        app.introduce(config, begin(tmp_path, splits, bf16=bf16), torch.device("cpu"), "MNIST")
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert [line.startswith("warning: precision=bf16 takes") for line in warned] == [True] * (bf16 and emulated)
 
 
 @pytest.mark.parametrize("learned", [False, True])
@@ -325,7 +326,7 @@ def test_no_checkpoint_holds_what_is_no_finite_number(begin, tmp_path, splits, w
     with torch.no_grad():
         (decoder if what == "parameter" else run.state.optimizer.state[decoder]["exp_avg_sq"])[5] = bad
     with pytest.raises(NonFiniteError, match="after step 8"):
-        save_checkpoint(run, run.state.state_dict())
+        save_checkpoint(run)
     assert (tmp_path / "checkpoints" / "last").read_bytes() == before
 
 
@@ -335,7 +336,7 @@ def test_no_checkpoint_holds_a_discriminator_that_is_no_finite_number(begin, tmp
     with torch.no_grad():
         next(run.objective.discriminator.parameters())[0] = math.nan
     with pytest.raises(NonFiniteError, match="after step 8"):
-        save_checkpoint(run, run.state.state_dict())
+        save_checkpoint(run)
 
 
 @pytest.mark.parametrize("injection", range(40))

@@ -1,4 +1,4 @@
-"""The losses that are minimised: one paper a file, all in nats per image, all of the terms of `terms`."""
+"""The losses of training: one paper per file, in nats per image, computed from the terms in `terms`."""
 
 from vae.objectives.beta import BetaObjective
 from vae.objectives.capacity import CapacityObjective
@@ -14,8 +14,8 @@ from vae.objectives.terms import (
     Terms,
     elbo_terms,
     normalised_beta,
+    schedules_end,
     schedules_of,
-    settled,
 )
 from vae.objectives.total_correlation import TotalCorrelationObjective
 
@@ -35,6 +35,6 @@ __all__ = [
     "discriminator",
     "elbo_terms",
     "normalised_beta",
+    "schedules_end",
     "schedules_of",
-    "settled",
 ]
