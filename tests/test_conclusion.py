@@ -149,10 +149,8 @@ def test_the_hparams_row_is_that_of_the_last_conclusion(tmp_path):
 
 WEIGHTS = {  # of the rate, after 40 steps
     "total_correlation": (("beta=6", "objective.stratified=true"), 1.0),
-    "dip": (("beta=3",), 3.0),
     "free_bits": (("beta=4", "beta_warmup_steps=20"), 4.0),
     "capacity": (("objective.steps=20",), 1.0),
-    "importance_weighted": (("objective.samples=2",), 1.0),
     "factor": (("beta=2", "objective.hidden=[8]", "beta_warmup_steps=400"), 2 * 39 / 400),
     "target_rate": (("objective.rate=5",), None),  # as the controller has it
 }
@@ -185,8 +183,6 @@ def test_one_loss_is_validated_tested_printed_and_found_again(tmp_path, few_imag
 
 UNFINISHED = {
     "beta": (("beta=4", "beta_warmup_steps=100000"), 4 * 39 / 100_000, 4.0, 100_000),
-    "cycles": (("beta=4", "beta_warmup_steps=15", "objective.cycles=3"), 4 * 9 / 15, 4.0, 75),
-    "points": (("beta=4", "objective.at_steps=[0,390]", "objective.factors=[0,1]"), 0.4, 4.0, 390),
     "capacity": (("objective=capacity", "objective.steps=390", "objective.c_min=0", "objective.c_max=20"), 2, 20, 390),
     "learning_rate": (("learning_rate_epochs=[0,10]", "learning_rate_factors=[1,0]"), 6.1e-4, 0.0, 100),
 }

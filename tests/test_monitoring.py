@@ -211,17 +211,6 @@ def test_collapsed_latents_can_be_drawn(tiny_images):
     assert set(draw_figures(vae, tiny_images, encoding, weight=math.inf)) == ALWAYS | {"latent_scatter"}
 
 
-def test_pictures_go_into_figures_and_nowhere_without_tensorboard(tiny_images, tmp_path):
-    vae = seeded_vae(1)
-    encoding = encode_images(vae, tiny_images)
-    for folder, tensorboard in (("with", True), ("without", False)):
-        (tmp_path / folder).mkdir()
-        with closing(Tracker(tmp_path / folder, 0, tensorboard=tensorboard)) as tracker:
-            show_pictures(tracker, draw_figures(vae, tiny_images, encoding, 1.0), 0)
-    assert {path.name for path in (tmp_path / "with" / "figures").iterdir()} == {f"{name}.png" for name in ALWAYS}
-    assert [path.name for path in (tmp_path / "without").iterdir()] == ["metrics.jsonl"]
-
-
 @pytest.mark.parametrize("images", [3, 256])
 def test_the_projector_takes_fewer_images_than_it_could(tiny_images, images, tmp_path):
     vae, few = seeded_vae(2), tiny_images.first(images)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from results import logged, same
-from small_trainings import OBJECTIVES, StopAfter, parameters
+from small_trainings import OBJECTIVES, StopAfter, check_resuming, resume
 
 from vae.model.burgess import conv_vae
 from vae.model.mlp import mlp_vae
@@ -15,75 +14,48 @@ from vae.objectives.schedules import LinearWarmup
 from vae.run import checkpoint
 from vae.run.names import METRICS
 from vae.run.signals import StopNow
-from vae.training import loop as training_room
+from vae.training import loop
 from vae.training.loop import fit
 
 
-@pytest.mark.parametrize("steps", [1, 3, 4, 6])  # an epoch has 4
+@pytest.mark.parametrize("steps", [3, 4, 6])  # within an epoch of 4 steps, and at its end
 @pytest.mark.parametrize("make", [mlp_vae, conv_vae])
 @pytest.mark.parametrize("bf16", [False, True])
 def test_a_stopped_run_continues_bit_for_bit(begin, tmp_path, splits, make, steps, bf16):
-    whole = begin(tmp_path / "whole", splits, make=make, warmup=5, bf16=bf16)
-    assert fit(whole)
-    first = begin(tmp_path / "parts", splits, make=make, warmup=5, bf16=bf16, stop=StopAfter(steps + 1))
-    assert not fit(first)
-    first.tracker.close()
-    second = begin(tmp_path / "parts", splits, make=make, warmup=5, bf16=bf16, resume=tmp_path / "parts")
-    assert second.state.step == steps
-    assert fit(second)
-    assert torch.equal(parameters(whole), parameters(second))
-    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
-    for name in ("last", "best"):
-        one, other = (checkpoint.load(tmp_path / run / "checkpoints" / name) for run in ("whole", "parts"))
-        assert same(one | {"seconds": 0}, other | {"seconds": 0})
+    check_resuming(begin, tmp_path, splits, steps, make=make, warmup=5, bf16=bf16)
 
 
 @dataclass(frozen=True)
-class Wavering(BetaObjective):
-    """Draws without a generator of its own, from torch's."""
+class DrawsGlobally(BetaObjective):
+    """Draws from torch's global generator."""
 
     def __call__(self, terms, step):
         return super().__call__(terms, step) * (0.5 + torch.rand(()))
 
 
 def test_an_objective_that_draws_from_torchs_own_generator_continues_bit_for_bit(begin, tmp_path, splits):
-    options = {"objective": lambda: Wavering(LinearWarmup(4.0))}
-    whole = begin(tmp_path / "whole", splits, **options)
-    assert fit(whole)
-    first = begin(tmp_path / "parts", splits, stop=StopAfter(4), **options)
-    assert not fit(first)
-    first.tracker.close()
-    torch.rand(17)  # another process begins elsewhere
-    second = begin(tmp_path / "parts", splits, resume=tmp_path / "parts", **options)
-    assert fit(second)
-    assert torch.equal(parameters(whole), parameters(second))
+    check_resuming(begin, tmp_path, splits, 3, objective=lambda: DrawsGlobally(LinearWarmup(4.0)))
 
 
 class KilledError(Exception):
-    """In the place of a kill: nothing is saved or flushed after it."""
+    """In place of a kill: nothing is saved or flushed after it."""
 
 
-@pytest.mark.parametrize("limits", [{"save_every_steps": 2}, {"save_every_seconds": 0.0}, {"save_every_steps": 1}])
+@pytest.mark.parametrize(("limits", "step"), [({"save_every_steps": 2}, 6), ({"save_every_seconds": 0.0}, 7)])
 @pytest.mark.parametrize("bf16", [False, True])
-def test_a_killed_run_continues_bit_for_bit_from_the_midst_of_an_epoch(begin, tmp_path, splits, limits, bf16):
-    whole = begin(tmp_path / "whole", splits, warmup=5, bf16=bf16)
-    assert fit(whole)
+def test_a_killed_run_continues_bit_for_bit_within_an_epoch(begin, tmp_path, splits, limits, step, bf16):
+    options = {"warmup": 5, "bf16": bf16, **limits}
+    assert fit(begin(tmp_path / "whole", splits, **options))
     asked = iter(range(1, 100))
 
     def killed():
-        if next(asked) == 8:  # in the second epoch, whose fourth step it would be
+        if next(asked) == 8:  # before the fourth step of the second epoch
             raise KilledError
         return False
 
     with pytest.raises(KilledError):
-        fit(begin(tmp_path / "parts", splits, warmup=5, bf16=bf16, stop=killed, **limits))
-    second = begin(tmp_path / "parts", splits, warmup=5, bf16=bf16, resume=tmp_path / "parts", **limits)
-    assert second.state.step == (6 if limits == {"save_every_steps": 2} else 7)  # epochs have four steps
-    assert fit(second)
-    assert torch.equal(parameters(whole), parameters(second))
-    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
-    one, other = (checkpoint.load(tmp_path / run / "checkpoints" / "last") for run in ("whole", "parts"))
-    assert same(one | {"seconds": 0}, other | {"seconds": 0})
+        fit(begin(tmp_path / "parts", splits, stop=killed, **options))
+    resume(begin, tmp_path, splits, step, **options)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +65,8 @@ def test_a_killed_run_continues_bit_for_bit_from_the_midst_of_an_epoch(begin, tm
 def test_a_run_stopped_while_an_epoch_is_measured_continues_to_the_same_end(
     begin, tmp_path, splits, monkeypatch, where, call, step
 ):
-    whole = begin(tmp_path / "whole", splits, warmup=5)
-    assert fit(whole)
-    module = training_room.monitoring if where.startswith("monitoring") else training_room
+    assert fit(begin(tmp_path / "whole", splits, warmup=5))
+    module = loop.monitoring if where.startswith("monitoring") else loop
     name = where.rpartition(".")[2]
     calls = iter(range(1, 100))
     usual = getattr(module, name)
@@ -110,14 +81,7 @@ def test_a_run_stopped_while_an_epoch_is_measured_continues_to_the_same_end(
         patched.setattr(module, name, interrupted)
         assert not fit(first)
     first.tracker.close()
-    second = begin(tmp_path / "parts", splits, warmup=5, resume=tmp_path / "parts")
-    assert second.state.step == step  # before the last of the epoch's four
-    assert fit(second)
-    assert torch.equal(parameters(whole), parameters(second))
-    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
-    for checkpoint_name in ("last", "best"):
-        one, other = (checkpoint.load(tmp_path / r / "checkpoints" / checkpoint_name) for r in ("whole", "parts"))
-        assert same(one | {"seconds": 0}, other | {"seconds": 0})
+    resume(begin, tmp_path, splits, step, warmup=5)  # before the last step of the epoch
 
 
 def test_a_run_that_is_asked_to_stop_before_an_epochs_first_step_still_has_the_means_of_the_epoch_before(
@@ -137,18 +101,7 @@ def test_a_run_that_is_asked_to_stop_before_an_epochs_first_step_still_has_the_m
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("bf16", [False, True])
 def test_a_stopped_run_of_any_objective_continues_bit_for_bit(begin, tmp_path, splits, name, bf16):
-    chosen = {"objective": OBJECTIVES[name], "bf16": bf16, "gradient_norm_limit": 5.0}
-    whole = begin(tmp_path / "whole", splits, **chosen)
-    assert fit(whole)
-    first = begin(tmp_path / "parts", splits, stop=StopAfter(4), **chosen)
-    assert not fit(first)
-    first.tracker.close()
-    second = begin(tmp_path / "parts", splits, resume=tmp_path / "parts", **chosen)
-    assert fit(second)
-    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
-    one, other = (checkpoint.load(tmp_path / run / "checkpoints" / "last") for run in ("whole", "parts"))
-    assert ("objective" in one) == (name in ("factor", "target_rate"))
-    assert same(one | {"seconds": 0}, other | {"seconds": 0})
+    check_resuming(begin, tmp_path, splits, 3, objective=OBJECTIVES[name], bf16=bf16, gradient_norm_limit=5.0)
 
 
 def test_a_checkpoint_without_what_the_objective_has_learnt_is_refused(begin, tmp_path, splits):
