@@ -101,7 +101,10 @@ def test_a_trial_changes_neither_the_model_nor_any_generator(model):
         (lambda *_: torch.ones(()), "without a gradient"),
         (lambda terms, _: terms.distortion.mean() * 0, "gradient is zero"),
         (lambda terms, _: terms.distortion.mean() + 0 * terms.z.abs().mul(0).sqrt().sum(), "NaN or infinity"),
-        (lambda terms, step: (terms.log(loss=terms.distortion.mean()), plain(terms, step))[1], "free, got loss"),
+        (
+            lambda terms, step: (terms.log(loss=terms.distortion.mean()), plain(terms, step))[1],
+            "does not use, got loss",
+        ),
     ],
 )
 def test_what_is_no_loss_is_refused_with_the_rule(model, loss, rule):

@@ -60,14 +60,18 @@ def try_objective(objective: Objective, vae: VAE, x: Tensor) -> list[str]:
 def _refuse_no_loss(loss: object, terms: DrawnTerms) -> None:
     if not isinstance(loss, Tensor) or loss.ndim != 0 or not loss.is_floating_point():
         found = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise TrialError(f"a loss must be one floating-point number, a tensor of shape (), got {found}")
+        raise TrialError(
+            f"a loss must be one floating-point number, a tensor of shape (), got {found}. Return the mean over the images"
+        )
     if not bool(loss.isfinite()):
-        raise TrialError(f"a loss must be finite, got {loss.item()}")
+        raise TrialError(f"a loss must be finite, got {loss.item()}. Look for a division by zero or an overflow")
     if not loss.requires_grad:
-        raise TrialError("the loss must depend on the terms, got a number without a gradient")
+        raise TrialError(
+            "the loss must depend on the terms, got a number without a gradient. Leave out detach and no_grad"
+        )
     taken = sorted(MEANS & terms.logged.keys())
     if taken:
-        raise TrialError(f"terms.log must be given names that are free, got {', '.join(taken)}")
+        raise TrialError(f"terms.log must get names that the loop does not use, got {', '.join(taken)}. Rename it")
 
 
 def generator_states() -> dict[str, str]:
