@@ -61,7 +61,7 @@ def _refuse_no_loss(loss: object, terms: DrawnTerms) -> None:
     if not isinstance(loss, Tensor) or loss.ndim != 0 or not loss.is_floating_point():
         found = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise TrialError(
-            f"a loss must be one floating-point number, a tensor of shape (), got {found}. Return the mean over the images"
+            f"a loss must be one floating-point number, of shape (), got {found}. Return the mean over the images"
         )
     if not bool(loss.isfinite()):
         raise TrialError(f"a loss must be finite, got {loss.item()}. Look for a division by zero or an overflow")
