@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from results import logged, same
 
 from vae.data import ImageSet, Splits
 from vae.model.mlp import mlp_vae
@@ -22,7 +23,7 @@ from vae.objectives.schedules import LinearWarmup
 from vae.run import checkpoint
 from vae.run.progress import Progress
 from vae.run.tracking import Tracker
-from vae.training.loop import Options, Training
+from vae.training.loop import Options, Training, fit
 from vae.training.state import TrainState, no_sums
 
 OPTIONS = Options(
@@ -118,6 +119,27 @@ class StopAfter:
     def __call__(self):
         self.left -= 1
         return self.left == 0
+
+
+def check_resuming(begin, folder, splits, steps, **options):
+    """A run that is stopped after `steps` steps and resumed ends like one that is not stopped, bit for bit."""
+    assert fit(begin(folder / "whole", splits, **options))
+    first = begin(folder / "parts", splits, stop=StopAfter(steps + 1), **options)
+    assert not fit(first)
+    first.tracker.close()
+    resume(begin, folder, splits, steps, **options)
+
+
+def resume(begin, folder, splits, steps, **options):
+    """Resume the run in `parts` at a step, and compare its end with that of the run in `whole`."""
+    torch.rand(17)  # another process has another state of torch's generator
+    second = begin(folder / "parts", splits, resume=folder / "parts", **options)
+    assert second.state.step == steps
+    assert fit(second)
+    assert logged(folder / "whole") == logged(folder / "parts")
+    for name in ("last", "best"):
+        one, other = (checkpoint.load(folder / run / "checkpoints" / name) for run in ("whole", "parts"))
+        assert same(one | {"seconds": 0}, other | {"seconds": 0})
 
 
 WARM = LinearWarmup(4.0, steps=7)

@@ -14,7 +14,7 @@ from vae.app.foreign import imported
 from vae.model.mlp import mlp_vae
 from vae.objectives.custom import CustomObjective
 from vae.objectives.schedules import LinearWarmup
-from vae.objectives.terms import DrawnTerms, settled
+from vae.objectives.terms import DrawnTerms, schedules_end
 from vae.run.summary import read_summary
 from vae.training.trial import TrialError, try_objective
 
@@ -53,7 +53,7 @@ def test_the_example_is_the_discrepancy_of_the_samples_and_the_prior(monkeypatch
         assert loss.item() == pytest.approx(7 * terms.logged["mmd"].item())
         mmd.append(terms.logged["mmd"].item())
     assert min(mmd) > -1e-6
-    assert (objective.rate_weight(5), settled(objective)) == (2.0, 10)
+    assert (objective.rate_weight(5), schedules_end(objective)) == (2.0, 10)
 
 
 def test_the_weight_of_the_rate_is_what_the_object_says_or_its_beta_or_1():
@@ -101,7 +101,10 @@ def test_a_trial_changes_neither_the_model_nor_any_generator(model):
         (lambda *_: torch.ones(()), "without a gradient"),
         (lambda terms, _: terms.distortion.mean() * 0, "gradient is zero"),
         (lambda terms, _: terms.distortion.mean() + 0 * terms.z.abs().mul(0).sqrt().sum(), "NaN or infinity"),
-        (lambda terms, step: (terms.log(loss=terms.distortion.mean()), plain(terms, step))[1], "free, got loss"),
+        (
+            lambda terms, step: (terms.log(loss=terms.distortion.mean()), plain(terms, step))[1],
+            "does not use, got loss",
+        ),
     ],
 )
 def test_what_is_no_loss_is_refused_with_the_rule(model, loss, rule):

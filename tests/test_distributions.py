@@ -17,7 +17,6 @@ from vae.probability.distributions import (
     LogvarBounds,
     bound_logvar,
     log_sum_exp,
-    logvar_of,
 )
 from vae.probability.divergences import kl_to_standard_normal
 from vae.probability.finite import NonFiniteError
@@ -53,27 +52,12 @@ def test_outside_the_bounds_the_gradient_leads_back_whatever_the_loss_says(raw, 
     assert float(leaf.grad[0, 0]) == pytest.approx(incoming if distance == 0 else pull / rows, rel=1e-5)
 
 
-def test_descent_brings_back_what_lies_outside_and_stays_inside():
-    raw = torch.tensor([[50.0, -50.0, 11.0, -11.0, 3.0]], requires_grad=True)
-    optimizer = torch.optim.Adam([raw], 0.1)
-    for _ in range(1_000):
-        optimizer.zero_grad()
-        DiagonalNormal(torch.zeros(1, 5), raw).kl_to_standard().sum().backward()
-        optimizer.step()
-    assert raw.abs().max() < 10
-
-
 def test_a_scalar_is_bounded_too():
     raw = torch.tensor(50.0, requires_grad=True)
     bounded = bound_logvar(raw)
     bounded.backward()
     assert bounded.item() == 10
     assert raw.grad.item() == 21
-
-
-def test_a_variance_of_zero_has_a_finite_logarithm():
-    assert logvar_of(0.0) == pytest.approx(math.log(1e-8))
-    assert logvar_of(1.0, epsilon=0.0) == 0
 
 
 # The posterior

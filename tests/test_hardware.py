@@ -12,17 +12,14 @@ CPU = torch.device("cpu")
 # Of the network of `pytorch_example` and a batch of it: forward, to the input, and to the weight.
 PRODUCTS = (
     (128, 784, 400),
-    (128, 400, 40),
     (128, 20, 400),
-    (400, 128, 784),
-    (784, 128, 400),
     (40, 128, 400),
     (1, 20, 400),
 )
 
 
 @pytest.mark.parametrize(("rows", "inner", "columns"), PRODUCTS)
-def test_whoever_makes_the_products_they_are_fp32(rows, inner, columns):
+def test_products_are_fp32_in_either_library(rows, inner, columns):
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(shape, generator=generator) for shape in ((rows, inner), (inner, columns)))
     hardware.choose_library(CPU)
@@ -46,7 +43,7 @@ def test_whoever_makes_the_products_they_are_fp32(rows, inner, columns):
         ("NEON", None, True, False, "highest"),
     ],
 )
-def test_onednn_makes_them_where_it_alone_has_avx512_and_rounds_nothing(
+def test_onednn_is_chosen_where_only_it_uses_avx512_and_it_rounds_nothing(
     monkeypatch, capability, name, built, rounds, precision
 ):
     monkeypatch.setattr(hardware, "cpu", lambda: {} if name is None else {"cpu_name": name})
@@ -61,7 +58,7 @@ def test_onednn_makes_them_where_it_alone_has_avx512_and_rounds_nothing(
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
-def test_who_is_said_to_make_them_does(capfd):
+def test_the_library_that_is_reported_is_the_one_in_use(capfd):
     a = torch.ones(64, 64)
     hardware.choose_library(CPU)
     with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
@@ -88,14 +85,6 @@ def test_asking_whether_factors_are_rounded_leaves_products_as_they_were():
 
 
 torch_says = pytest.mark.skipif(not hasattr(torch.cpu, "get_capabilities"), reason="this torch says nothing of a CPU")
-
-
-@of_x86
-@torch_says
-def test_torch_says_who_made_a_cpu_and_what_it_can():
-    text = Path("/proc/cpuinfo").read_text()
-    assert ("Intel" in str(hardware.cpu()["cpu_name"])) is ("GenuineIntel" in text)
-    assert hardware.cpu()["avx512_bf16"] is ("avx512_bf16" in text.split())
 
 
 @of_x86

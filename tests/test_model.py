@@ -15,7 +15,6 @@ from vae.model.vae import VAE
 from vae.objectives import BetaObjective, elbo_terms
 from vae.objectives.schedules import LinearWarmup
 from vae.probability.distributions import LogvarBounds
-from vae.probability.finite import NonFiniteError
 from vae.training.step import terms_of_step
 
 IMAGE = (1, 28, 28)
@@ -137,12 +136,9 @@ class Given(nn.Module):
     [
         (11.5, 30.0, LogvarBounds(), True),
         (-30.0, -11.5, LogvarBounds(), True),
-        (50.0, 50.0, LogvarBounds(), True),
         (3.5, 4.5, LogvarBounds(-3.0, 2.0), True),
         (-3.5, -3.5, LogvarBounds(-3.0, 2.0), False),  # beyond by less than 1
         (9.0, 20.0, LogvarBounds(), False),  # one image is inside
-        (10.5, 20.0, LogvarBounds(), False),
-        (-50.0, 50.0, LogvarBounds(), False),
         (11.5, 80.0, LogvarBounds(), False),  # would not fit between the bounds
     ],
 )
@@ -178,17 +174,6 @@ def test_encoding_changes_nothing(kind, training, images):
 # Encoding and decoding
 
 
-@pytest.mark.parametrize(("latent_dim", "batch"), [(1, 3), (20, 1)])
-@pytest.mark.parametrize("make", [mlp_vae, functools.partial(conv_vae, channels=4, width=8)], ids=["mlp", "conv"])
-def test_shapes_hold_for_any_batch_and_number_of_latents(make, latent_dim, batch):
-    vae = make((2, 16, 16), latent_dim)
-    x = torch.rand(batch, 2, 16, 16)
-    posterior = vae.encode(x)
-    assert posterior.mean.shape == posterior.logvar.shape == (batch, latent_dim)
-    assert vae.decode(posterior.mean).mean.shape == x.shape
-    assert vae.sample(torch.randn(batch, latent_dim)).shape == x.shape
-
-
 def test_the_encoder_gives_means_then_log_variances(images):
     vae = model("mlp")
     last_layer(vae).weight.data.zero_()
@@ -220,13 +205,6 @@ def test_samples_are_the_mean_images_and_carry_no_gradient():
     vae, noise = model("mlp"), torch.randn(3, 5)
     assert vae.sample(noise).equal(vae.decode(noise).mean.detach())
     assert not vae.sample(noise).requires_grad
-
-
-def test_nan_pixels_are_refused_at_the_posterior(images):
-    x = images[:2].clone()
-    x[0, 0, 0, 0] = math.nan
-    with pytest.raises(NonFiniteError, match="mean must not hold NaN, got 5 of 10"):
-        model("mlp").encode(x)
 
 
 # Where training starts

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from vae.model.burgess import conv_vae
-from vae.model.layers import mlp
 from vae.model.locatello import locatello_vae
 from vae.model.mlp import mlp_vae
 
@@ -67,10 +66,6 @@ def test_64_pixels_make_the_architecture_of_burgess():
     assert all(layer.kernel_size == (4, 4) and layer.stride == (2, 2) for layer in convolutions + back)
     assert widths(vae.encoder) == [(512, 256), (256, 256), (256, 20)]
     assert widths(vae.decoder) == [(10, 256), (256, 256), (256, 512)]
-
-
-def test_no_activation_follows_the_last_layer():
-    assert [type(layer) for layer in mlp([3, 5, 2], nn.Tanh)] == [nn.Linear, nn.Tanh, nn.Linear]
 
 
 @pytest.mark.parametrize(

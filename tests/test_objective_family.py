@@ -21,7 +21,7 @@ from vae.objectives import (
     TotalCorrelationObjective,
     discriminator,
     elbo_terms,
-    settled,
+    schedules_end,
 )
 from vae.objectives.dip import covariance_of
 from vae.objectives.schedules import LinearWarmup
@@ -65,17 +65,12 @@ NEUTRAL = {
 
 
 @pytest.mark.parametrize("name", NEUTRAL)
-def test_without_what_it_adds_every_objective_is_the_negative_elbo(name):
-    for seed in range(5):
-        terms, *_ = drawn(seed=seed)
-        assert NEUTRAL[name]()(terms, 0).item() == pytest.approx(-terms.elbo.mean().item(), rel=1e-12)
-
-
-@pytest.mark.parametrize("name", NEUTRAL)
-def test_the_gradient_too_is_that_of_the_negative_elbo(name):
-    terms, *leaves = drawn()
-    found = torch.autograd.grad(NEUTRAL[name]()(terms, 0), leaves)
-    terms, *leaves = drawn()
+@pytest.mark.parametrize("seed", range(3))
+def test_without_its_own_terms_every_objective_and_its_gradient_are_those_of_the_negative_elbo(name, seed):
+    terms, *leaves = drawn(seed=seed)
+    loss = NEUTRAL[name]()(terms, 0)
+    assert loss.item() == pytest.approx(-terms.elbo.mean().item(), rel=1e-12)
+    found = torch.autograd.grad(loss, leaves, retain_graph=True)
     torch.testing.assert_close(found, torch.autograd.grad(-terms.elbo.mean(), leaves))
 
 
@@ -103,7 +98,7 @@ def test_beta_is_the_factor_of_the_rate_where_the_objective_has_one(name):
         expected = (terms.distortion + beta * terms.rate.sum(1)).mean().item()
         assert objective(terms, step).item() == pytest.approx(expected, rel=1e-12)
         assert objective.rate_weight(step) == beta
-    assert settled(objective) == 10
+    assert schedules_end(objective) == 10
 
 
 # Capacity
@@ -141,10 +136,6 @@ def test_the_three_parts_have_the_three_weights(alpha, beta, gamma, stratified):
     parts = [loss(2, 1, 1) - loss(1, 1, 1), loss(1, 2, 1) - loss(1, 1, 1), loss(1, 1, 2) - loss(1, 1, 1)]
     expected = loss(1, 1, 1) + sum((w - 1) * part for w, part in zip((alpha, beta, gamma), parts, strict=True))
     assert loss(alpha, beta, gamma) == pytest.approx(expected, rel=1e-9, abs=1e-9)
-    # The three are the rate, one sample of it.
-    posterior, z = terms.posterior, terms.z
-    log_prior = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(1)
-    assert sum(parts) == pytest.approx((posterior.log_prob(z) - log_prior).mean().item(), rel=1e-9)
 
 
 def test_correlated_latents_cost_more_than_independent_ones():
@@ -334,15 +325,6 @@ def test_the_encoders_gradient_never_reaches_the_discriminator():
     for (value, gradient), parameter in zip(before, objective.discriminator.parameters(), strict=True):
         assert torch.equal(value, parameter)
         assert torch.equal(gradient, parameter.grad)
-
-
-def test_the_discriminators_step_is_the_same_whatever_gamma_is():
-    learnt = []
-    for gamma in (0.0, 1e6):
-        objective = factor(gamma=gamma)
-        objective(drawn()[0], 0)
-        learnt.append([p.detach().clone() for p in objective.discriminator.parameters()])
-    assert all(torch.equal(one, other) for one, other in zip(*learnt, strict=True))
 
 
 def test_the_discriminator_learns_the_total_correlation_of_a_gaussian():

@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy
 from vae.model.burgess import conv_vae
 from vae.model.heads import GaussianHead
 from vae.model.mlp import mlp_vae
-from vae.objectives import BetaObjective, Terms, elbo_terms, normalised_beta
+from vae.objectives import BetaObjective, Terms, elbo_terms
 from vae.objectives.schedules import LinearWarmup
 from vae.probability.distributions import Bernoulli, DiagonalNormal
 
@@ -67,21 +67,10 @@ def test_nothing_is_averaged_over_latents_or_pixels():
     assert -Bernoulli(logits).log_prob(torch.ones(2, 3, 5, 5))[0].item() == pytest.approx(75 * math.log(2))
 
 
-@laws
-@given(terms(), st.integers(2, 4))
-def test_the_same_images_twice_have_the_same_loss(terms, times):
-    again = Terms(terms.distortion.repeat(times), terms.rate.repeat(times, 1))
-    assert loss(again, 4.0) == pytest.approx(loss(terms, 4.0), rel=1e-12, abs=1e-11)
-
-
 @pytest.mark.parametrize(("step", "beta"), [(0, 0.0), (5, 2.0), (10, 4.0), (11, 4.0)])
 def test_the_rate_is_weighted_by_the_beta_of_the_step(step, beta):
     terms = Terms(torch.tensor([3.0]), torch.tensor([[0.25, 0.5]]))
     assert BetaObjective(LinearWarmup(4.0, steps=10))(terms, step).item() == 3 + beta * 0.75
-
-
-def test_normalised_beta_is_that_of_the_paper():
-    assert normalised_beta(4.0, latent_dim=20, pixels=784) == 4 * 20 / 784
 
 
 # The terms
@@ -110,16 +99,6 @@ def test_a_permuted_batch_has_permuted_terms(kind):
     torch.testing.assert_close(permuted.rate, straight.rate[order])
 
 
-@pytest.mark.parametrize("latent_dim", [1, 2, 20])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_the_terms_have_one_number_an_image_and_one_a_latent(latent_dim, batch):
-    vae = mlp_vae((1, 4, 4), latent_dim, (5,))
-    found = elbo_terms(vae, torch.rand(batch, 1, 4, 4), torch.randn(batch, latent_dim))
-    assert found.distortion.shape == found.elbo.shape == (batch,)
-    assert found.rate.shape == (batch, latent_dim)
-    assert BetaObjective(LinearWarmup(1.0))(found, 0).shape == ()
-
-
 @pytest.mark.parametrize("kind", MODELS)
 def test_the_gradient_reaches_every_parameter(kind):
     torch.manual_seed(0)
@@ -133,7 +112,7 @@ def test_the_gradient_reaches_every_parameter(kind):
 # Numbers that are far out
 
 
-@pytest.mark.parametrize("beta", [0.0, 1.0, 4.0, 16.0])
+@pytest.mark.parametrize("beta", [0.0, 4.0])
 @pytest.mark.parametrize("logvar", [-1e38, 1e38, "mixed"])
 def test_loss_and_gradients_stay_finite_however_far_the_posterior_is_thrown(beta, logvar):
     signs = torch.randn(3, 128, 20, generator=seeded(0)).sign()
@@ -151,13 +130,3 @@ def test_loss_and_gradients_stay_finite_however_far_the_posterior_is_thrown(beta
     for tensor in (mean, raw, *decoder.parameters()):
         assert tensor.grad.isfinite().all()
     assert (raw.grad.sign() == raw.detach().sign()).all()  # back inside
-
-
-def test_a_whole_model_with_thrown_logvars_has_a_finite_loss_and_gradients():
-    torch.manual_seed(0)
-    vae = mlp_vae((1, 12, 12), 4, (8,))
-    vae.encoder.layers[-1].bias.data[4:] = torch.tensor([1e38, -1e38, 1e38, -1e38])
-    value = BetaObjective(LinearWarmup(1.0))(elbo_terms(vae, torch.rand(128, 1, 12, 12), torch.randn(128, 4)), 0)
-    value.backward()
-    assert value.isfinite()
-    assert all(p.grad.isfinite().all() for p in vae.parameters())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from vae.objectives.optimizers import adagrad, adam, load_moments, moments, set_learning_rate
+from vae.objectives.optimizers import adagrad, adam, load_moments, moments
 
 PAIRS = {
     "adam": (
@@ -78,12 +78,3 @@ def test_a_checkpoint_does_not_change_the_settings():
     optimizer = adam(layers.parameters(), 1e-3)
     load_moments(optimizer, moments(adam(layers.parameters(), 0.5, betas=(0.1, 0.2))))
     assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["betas"]) == (1e-3, (0.9, 0.999))
-
-
-def test_a_learning_rate_that_is_set_counts_from_the_next_step():
-    layers = network()
-    optimizer = adam(layers.parameters(), 1e-3)
-    set_learning_rate(optimizer, 0.0)
-    before = [p.detach().clone() for p in layers.parameters()]
-    walk(layers, optimizer, range(2))
-    assert all(torch.equal(one, other) for one, other in zip(before, layers.parameters(), strict=True))

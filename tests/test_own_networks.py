@@ -1,20 +1,20 @@
 """Networks of the user's own: checked before training, trained, and continued bit for bit."""
 
+import copy
 import sys
 
 import pytest
 import torch
 from command import one_error_line, run_train
 from examples import my_nets
-from results import logged
-from small_trainings import StopAfter
+from results import same
+from small_trainings import check_resuming
 from torch import nn
 
 from vae.config import ConfigError
 from vae.model.check import check_networks
 from vae.model.heads import BernoulliHead
 from vae.model.vae import VAE
-from vae.training.loop import fit
 
 IMAGE, LATENTS = (1, 28, 28), 3
 X = torch.rand(4, *IMAGE, generator=torch.Generator().manual_seed(0))
@@ -85,10 +85,10 @@ def test_a_wrong_network_is_refused_in_one_line(part, network, message):
 
 def test_the_check_changes_neither_the_model_nor_torchs_generator():
     vae = own_vae()
-    before, state = {name: value.clone() for name, value in vae.state_dict().items()}, torch.get_rng_state()
+    before, state = copy.deepcopy(vae.state_dict()), torch.get_rng_state()
     check_networks(vae, X)
     assert torch.equal(torch.get_rng_state(), state)
-    assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
+    assert same(vae.state_dict(), before)
     assert all(parameter.grad is None for parameter in vae.parameters())
 
 
@@ -101,23 +101,13 @@ def test_frozen_parameters_and_networks_without_any_are_accepted():
 
 def test_a_decoder_without_an_output_layer_starts_as_it_is():
     vae = own_vae()
-    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    before = copy.deepcopy(vae.state_dict())
     vae.start_at(torch.full(IMAGE, 0.3), 0.1)
-    assert all(torch.equal(value, before[name]) for name, value in vae.state_dict().items())
+    assert same(vae.state_dict(), before)
 
 
 def test_a_network_with_dropout_and_batch_norm_continues_bit_for_bit(begin, tmp_path, splits):
-    whole = begin(tmp_path / "whole", splits, make=own_vae)
-    assert fit(whole)
-    first = begin(tmp_path / "parts", splits, make=own_vae, stop=StopAfter(4))
-    assert not fit(first)
-    first.tracker.close()
-    torch.rand(17)  # another process has another state of torch's generator
-    second = begin(tmp_path / "parts", splits, make=own_vae, resume=tmp_path / "parts")
-    assert fit(second)
-    for name, value in whole.state.vae.state_dict().items():
-        assert torch.equal(value, second.state.vae.state_dict()[name]), name
-    assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
+    check_resuming(begin, tmp_path, splits, 3, make=own_vae)
 
 
 NETWORKS = ("model=custom", "model.encoder=examples.my_nets:encoder", "model.decoder=examples.my_nets:decoder")

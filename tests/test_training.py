@@ -9,7 +9,7 @@ import pytest
 import torch
 from command import ROOT
 from results import logged
-from small_trainings import OBJECTIVES, StopAfter, parameters
+from small_trainings import OBJECTIVES, StopAfter, check_resuming, parameters
 from torch import nn
 
 from vae.app import main as app
@@ -77,14 +77,13 @@ def test_an_epoch_uses_every_training_image_once(begin, tmp_path, splits, monkey
     assert torch.cat(seen).sort().values.tolist() == list(range(170))
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.5, 4.0])
-def test_beta_multiplies_the_rate_in_every_logged_loss(begin, tmp_path, splits, beta):
-    fit(begin(tmp_path, splits, beta=beta))
+def test_beta_multiplies_the_rate_in_every_logged_loss(begin, tmp_path, splits):
+    fit(begin(tmp_path, splits, beta=4.0))
     lines = [line for line in logged(tmp_path) if "train/loss" in line]
     assert len(lines) == 4
     for line in lines:
-        assert line["train/beta"] == beta
-        assert line["train/loss"] == pytest.approx(line["train/distortion"] + beta * line["train/rate"], rel=1e-5)
+        assert line["train/beta"] == 4
+        assert line["train/loss"] == pytest.approx(line["train/distortion"] + 4 * line["train/rate"], rel=1e-5)
         assert line["train/elbo"] == pytest.approx(-line["train/distortion"] - line["train/rate"], rel=1e-6)
 
 
@@ -108,14 +107,6 @@ def test_the_loss_is_distortion_plus_weight_times_rate_under_every_objective(beg
     expected |= {"total_correlation": 1, "factor": 4, "warm-up": 4 * 7 / 100}
     assert weights == pytest.approx([expected[name]] * 3)
     assert "train/objective" in last["train"]
-
-
-def test_the_objective_that_is_minimised_is_logged_beside_the_loss(begin, tmp_path, splits):
-    fit(begin(tmp_path, splits, objective=lambda: CapacityObjective(10.0, LinearWarmup(5.0)), log_every_steps=1))
-    for line in (line for line in logged(tmp_path) if "train/objective" in line):
-        expected = line["train/distortion"] + 10 * abs(line["train/rate"] - 5)
-        assert line["train/objective"] == pytest.approx(expected, rel=1e-5)
-        assert line["train/loss"] == pytest.approx(-line["train/elbo"], rel=1e-6)
 
 
 def test_every_schedule_of_objective_and_learning_rate_is_asked_whether_it_ends(begin, tmp_path, splits):
@@ -152,16 +143,10 @@ def test_the_rates_of_the_latents_in_training_sum_to_the_rate(begin, tmp_path, s
 
 
 def test_the_learning_rate_of_every_step_is_that_of_the_schedule_also_after_a_stop(begin, tmp_path, splits):
-    falling = Piecewise(((0, 0.1), (8, 0.0)))
-    whole = begin(tmp_path / "whole", splits, log_every_steps=1, learning_rate=falling)
-    fit(whole)
+    options = {"log_every_steps": 1, "learning_rate": Piecewise(((0, 0.1), (8, 0.0)))}
+    check_resuming(begin, tmp_path, splits, 5, **options)
     rates = [line["train/learning_rate"] for line in logged(tmp_path / "whole") if "train/learning_rate" in line]
     assert rates == pytest.approx([0.1 * (8 - step) / 8 for step in range(8)])
-    parts = tmp_path / "stopped"
-    assert not fit(begin(parts, splits, log_every_steps=1, learning_rate=falling, stop=StopAfter(6)))
-    again = begin(parts, splits, log_every_steps=1, learning_rate=falling, resume=parts)
-    assert fit(again)
-    assert torch.equal(parameters(whole), parameters(again))
 
 
 def test_a_learning_rate_of_zero_moves_nothing(begin, tmp_path, splits):
@@ -169,17 +154,6 @@ def test_a_learning_rate_of_zero_moves_nothing(begin, tmp_path, splits):
     before = parameters(run)
     fit(run)
     assert torch.equal(before, parameters(run))
-
-
-def test_beta_warms_up_over_the_steps_it_is_given(begin, tmp_path, splits):
-    fit(begin(tmp_path, splits, beta=4.0, warmup=4, log_every_steps=1))
-    assert [line["train/beta"] for line in logged(tmp_path) if "train/beta" in line] == [0, 1, 2, 3, 4, 4, 4, 4]
-
-
-def test_no_epoch_of_the_warm_up_is_the_best(begin, tmp_path, splits):
-    run = begin(tmp_path, splits, warmup=8, epochs=3)
-    fit(run)
-    assert run.state.best_epoch in (2, 3)
 
 
 def test_training_learns(begin, tmp_path, splits):
@@ -242,6 +216,7 @@ def test_pictures_are_of_epochs_10_100_and_the_last(begin, tmp_path, splits, mon
     monkeypatch.setattr("vae.training.monitoring.show_pictures", lambda *given: steps.append(given[-1]))
     fit(begin(tmp_path, splits, epochs=12))
     assert steps == [10 * 4, 12 * 4]
+    assert steps == [line["step"] for line in logged(tmp_path) if "validation/mutual_information" in line]
 
 
 @pytest.mark.parametrize("make", [mlp_vae, conv_vae])
@@ -251,16 +226,6 @@ def test_bf16_stays_near_fp32(begin, tmp_path, splits, make):
         fit(run)
     assert not torch.equal(parameters(runs[False]), parameters(runs[True]))
     assert runs[True].state.best_elbo == pytest.approx(runs[False].state.best_elbo, rel=0.02)
-
-
-def test_under_bf16_the_terms_and_the_parameters_are_fp32(begin, tmp_path, splits):
-    for make in (mlp_vae, conv_vae):
-        run = begin(tmp_path / make.__name__, splits, make=make, bf16=True)
-        x = splits.test.batch(torch.arange(40), run.state.generator)
-        numbers = train_step(run.state, x, run.objective, run.options)
-        assert {t.dtype for t in (numbers.loss, numbers.distortion, numbers.rate, *run.state.vae.parameters())} == {
-            torch.float32
-        }
 
 
 def test_bf16_rounds_the_factors_of_the_matrix_multiplications_and_the_loss_is_outside(begin, tmp_path, splits):
@@ -276,7 +241,9 @@ def test_bf16_rounds_the_factors_of_the_matrix_multiplications_and_the_loss_is_o
     first.register_forward_hook(lambda _, given, out: seen.extend((given[0].detach().clone(), out.detach())))
     weight, bias = first.weight.detach().clone(), first.bias.detach().clone()
     x = splits.test.batch(torch.arange(40), run.state.generator) * 0.3  # bfloat16 rounds 0.3
-    train_step(run.state, x, run.objective, run.options)
+    numbers = train_step(run.state, x, run.objective, run.options)
+    terms = (numbers.loss, numbers.distortion, numbers.rate)
+    assert {tensor.dtype for tensor in (*terms, *run.state.vae.parameters())} == {torch.float32}
     of_rounded = x.flatten(1).bfloat16().float() @ weight.bfloat16().float().T + bias
     assert seen[1].dtype == torch.bfloat16
     assert torch.allclose(seen[1].float(), of_rounded, rtol=2**-7, atol=1e-2)
@@ -284,13 +251,13 @@ def test_bf16_rounds_the_factors_of_the_matrix_multiplications_and_the_loss_is_o
 
 
 @pytest.mark.parametrize(("bf16", "emulated"), [(True, True), (True, False), (False, True)])
-def test_who_asks_for_bf16_of_a_cpu_without_it_is_told(begin, tmp_path, splits, monkeypatch, caplog, bf16, emulated):
+def test_bf16_on_a_cpu_without_it_gets_a_warning(begin, tmp_path, splits, monkeypatch, caplog, bf16, emulated):
     monkeypatch.setattr(app, "emulates_bf16", lambda _: emulated)
     config = compose([f"precision={'bf16' if bf16 else 'fp32'}"], ROOT / "configs")
     with caplog.at_level("INFO", logger="vae"):
-        app.introduce(config, begin(tmp_path, splits, bf16=bf16), torch.device("cpu"))
-    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert [line.startswith("warning: precision=bf16 takes") for line in told] == [True] * (bf16 and emulated)
+        app.introduce(config, begin(tmp_path, splits, bf16=bf16), torch.device("cpu"), "MNIST")
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert [line.startswith("warning: precision=bf16 takes") for line in warned] == [True] * (bf16 and emulated)
 
 
 @pytest.mark.parametrize("learned", [False, True])
@@ -315,30 +282,16 @@ def test_a_loss_that_is_no_number_ends_training_with_the_step_and_its_terms(begi
     assert (tmp_path / "checkpoints" / "last").read_bytes() == before
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-@pytest.mark.parametrize("what", ["parameter", "moment"])
-def test_no_checkpoint_holds_what_is_no_finite_number(begin, tmp_path, splits, what, bad):
-    run = begin(tmp_path, splits)
-    fit(run)
-    before = (tmp_path / "checkpoints" / "last").read_bytes()
-    decoder = run.state.vae.decoder.output.bias
-    with torch.no_grad():
-        (decoder if what == "parameter" else run.state.optimizer.state[decoder]["exp_avg_sq"])[5] = bad
-    with pytest.raises(NonFiniteError, match="after step 8"):
-        save_checkpoint(run, run.state.state_dict())
-    assert (tmp_path / "checkpoints" / "last").read_bytes() == before
-
-
 def test_no_checkpoint_holds_a_discriminator_that_is_no_finite_number(begin, tmp_path, splits):
     run = begin(tmp_path, splits, objective=OBJECTIVES["factor"])
     fit(run)
     with torch.no_grad():
         next(run.objective.discriminator.parameters())[0] = math.nan
     with pytest.raises(NonFiniteError, match="after step 8"):
-        save_checkpoint(run, run.state.state_dict())
+        save_checkpoint(run)
 
 
-@pytest.mark.parametrize("injection", range(40))
+@pytest.mark.parametrize("injection", range(15))
 def test_what_is_no_finite_number_ends_training_within_its_step_and_is_not_saved(begin, tmp_path, splits, injection):
     moments = random.Random(injection)
     bad = moments.choice([math.nan, math.inf, -math.inf])
@@ -366,14 +319,6 @@ def test_what_is_no_finite_number_ends_training_within_its_step_and_is_not_saved
     stored = checkpoint.load(tmp_path / "checkpoints" / "last")
     assert stored["step"] == at - 1
     assert all(bool(numbers.isfinite().all()) for numbers in floats(stored))
-
-
-def test_a_diverged_encoder_is_named(begin, tmp_path, splits):
-    run = begin(tmp_path, splits)
-    with torch.no_grad():
-        run.state.vae.encoder.layers[-1].bias[0] = math.nan
-    with pytest.raises(NonFiniteError, match="mean must not hold NaN"):
-        fit(run)
 
 
 # Without the discriminator, whose fused Adam does not work on `meta`.

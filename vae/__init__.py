@@ -5,8 +5,8 @@
     >>> posterior.kl_to_standard().sum()
     tensor(0.)
 
-Names are imported when they are first used, so that `train.py` can answer a wrong option before torch is loaded;
-neither Hydra nor TensorBoard is needed by any of them.
+Names are imported when they are first used, so that `train.py` can report a wrong option before torch is loaded. None
+of them needs Hydra or TensorBoard.
 """
 
 from importlib import import_module
@@ -33,35 +33,33 @@ if TYPE_CHECKING:
     from vae.probability.divergences import kl_to_standard_normal_terms as kl_to_standard_normal_terms
     from vae.probability.divergences import mutual_information as mutual_information
 
-_HOME = {
-    "importance_weighted_bound": "measures.bound",
-    "conv_vae": "model.burgess",
-    "mlp_vae": "model.mlp",
-    "VAE": "model.vae",
-    "BetaObjective": "objectives",
-    "Terms": "objectives",
-    "elbo_terms": "objectives",
-    "LinearWarmup": "objectives.schedules",
-    "Bernoulli": "probability.distributions",
-    "DiagonalNormal": "probability.distributions",
-    "Gaussian": "probability.distributions",
-    "LogvarBounds": "probability.distributions",
-    "cross_entropy": "probability.divergences",
-    "entropy": "probability.divergences",
-    "kl_categorical": "probability.divergences",
-    "kl_normal": "probability.divergences",
-    "kl_to_standard_normal": "probability.divergences",
-    "kl_to_standard_normal_terms": "probability.divergences",
-    "mutual_information": "probability.divergences",
+_NAMES = {
+    "measures.bound": ["importance_weighted_bound"],
+    "model.burgess": ["conv_vae"],
+    "model.mlp": ["mlp_vae"],
+    "model.vae": ["VAE"],
+    "objectives": ["BetaObjective", "Terms", "elbo_terms"],
+    "objectives.schedules": ["LinearWarmup"],
+    "probability.distributions": ["Bernoulli", "DiagonalNormal", "Gaussian", "LogvarBounds"],
+    "probability.divergences": [
+        "cross_entropy",
+        "entropy",
+        "kl_categorical",
+        "kl_normal",
+        "kl_to_standard_normal",
+        "kl_to_standard_normal_terms",
+        "mutual_information",
+    ],
 }
-__all__ = list(_HOME)
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'vae' has no attribute {name!r}. It has {', '.join(_HOME)}")
-    return getattr(import_module(f"vae.{_HOME[name]}"), name)
+    if name not in _MODULES:
+        raise AttributeError(f"module 'vae' has no attribute {name!r}. It has {', '.join(_MODULES)}")
+    return getattr(import_module(f"vae.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(_HOME)
+    return sorted(_MODULES)

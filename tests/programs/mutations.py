@@ -65,7 +65,7 @@ MUTATIONS = (
     Mutation(
         "objective's state",
         "vae/training/state.py",
-        'self.learner.load_state_dict(state["objective"])',
+        'learner.load_state_dict(state["objective"])',
         "pass",
         RESUME,
     ),
@@ -96,7 +96,7 @@ MUTATIONS = (
     Mutation(
         "parameters are numbers",
         "vae/training/state.py",
-        "if not math.isfinite(numbers.sum()) and not bool(numbers.isfinite().all()):",
+        "if not math.isfinite(tensor.sum()) and not bool(tensor.isfinite().all()):",
         "if False:",
         ("tests/test_training.py", "-k", "number or finite or diverged"),
     ),

@@ -17,7 +17,7 @@ from vae.run import checkpoint, record
 from vae.run.directory import has_checkpoint
 from vae.run.names import BEST, CHECKPOINTS, LAST
 from vae.training.hardware import prepare_torch
-from vae.training.state import load_learner, load_parameters, refuse_other_configuration, step_of
+from vae.training.state import load_learned
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,8 @@ def load_run(directory: Path, name: str = LAST, words: Sequence[str] = ()) -> Ru
     splits = data.read().to(device)
     refuse_other_data(stored.data_sha256, data.checksums())
     vae = build_vae(config, splits.train.shape).to(device)
-    refuse_other_configuration(state, record.fingerprint(stored))
-    load_parameters(vae, state)
     objective = build_objective(config, len(splits.train), device)
-    if isinstance(objective, Stateful):
-        load_learner(objective, state)
-    weight = objective.rate_weight(max(0, step_of(state) - 1))
+    learner = objective if isinstance(objective, Stateful) else None
+    load_learned(vae, learner, state, record.fingerprint(stored))
+    weight = objective.rate_weight(max(0, state["step"] - 1))
     return Run(config, vae.eval(), splits, device, weight)

@@ -43,7 +43,7 @@ from vae.run.record import Task
 from vae.run.signals import StopNow, StopRequest
 from vae.run.summary import read_origin, read_summary
 from vae.run.tracking import Tracker
-from vae.training.conclusion import asked, chosen_options, conclude, objective_name, parameters
+from vae.training.conclusion import asked, chosen_options, conclude, count_parameters, objective_name
 from vae.training.hardware import emulates_bf16, prepare_torch
 from vae.training.loop import Training, fit, over
 from vae.training.monitoring import CHARTS, TERMS
@@ -304,7 +304,8 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
     steps = training.options.epochs * training.steps_per_epoch
     for line in (
         f"data   {data}; {sizes} images (train / validation / test) of {channels}x{height}x{width}",
-        f"model  {model}, {latent_dim} latents, {parameters(state):,} parameters, {options['likelihood']} likelihood",
+        f"model  {model}, {latent_dim} latents, {count_parameters(state.vae):,} parameters, "
+        f"{options['likelihood']} likelihood",
         f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
         f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"
         + (f", warmed up over {config.beta_warmup_steps} steps" if config.beta_warmup_steps else ""),

@@ -1,1 +1,1 @@
-"""The VAE, and the networks it can have: one network a file."""
+"""The VAE and its networks, one per file."""

@@ -1,7 +1,7 @@
 """The convolutional network of Burgess et al. (2018), "Understanding disentangling in beta-VAE".
 
-The paper does not state the initial weights. He's reproduce its published curves; torch's default learns dSprites more
-slowly.
+The paper does not state the initial weights. Those of He et al. reproduce its published curves. With torch's default,
+dSprites is learned more slowly.
 """
 
 import math
@@ -32,10 +32,10 @@ def conv_vae(
     Args:
         image: (channels, height, width), square, of side 8 or more.
         latent_dim: the number of latents.
-        channels: of every convolution.
-        width: of the two fully connected layers.
+        channels: the number of channels of every convolution.
+        width: the width of the two fully connected layers.
         activation: the class of the non-linearity.
-        head: from the decoder's output to the likelihood; Bernoulli if none is given.
+        head: from the decoder's output to the likelihood; Bernoulli by default.
         bounds: of the posterior's log-variance.
 
     Raises:

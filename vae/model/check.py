@@ -1,4 +1,4 @@
-"""The check of networks that a user brings, before training starts."""
+"""A check of the user's own networks before training."""
 
 import copy
 
@@ -11,7 +11,7 @@ from vae.model.vae import VAE, Decoder, Encoder
 
 
 def check_networks(vae: VAE, x: Float[Tensor, "batch channels height width"]) -> None:
-    """Run encoder and decoder once, forward and backward. They are copies: the model and torch's generator stay as is.
+    """Run a copy of encoder and decoder once, forward and backward. The model and torch's generator do not change.
 
     Raises:
         ConfigError: an output has the wrong shape or is not finite, or gradients do not reach a parameter.
@@ -23,7 +23,6 @@ def check_networks(vae: VAE, x: Float[Tensor, "batch channels height width"]) ->
 
 
 def _tried(key: str, network: Encoder | Decoder, given: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The output, without its graph."""
     rule = f"{key} must return numbers of shape {shape} for an input of shape {tuple(given.shape)}, got"
     try:
         output = network(given)

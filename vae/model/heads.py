@@ -1,21 +1,23 @@
 """From the output of a decoder to the likelihood p(x|z)."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vae.probability.distributions import Bernoulli, Gaussian, Likelihood, LogvarBounds, bound_logvar, logvar_of
+from vae.probability.distributions import Bernoulli, Gaussian, Likelihood, LogvarBounds, bound_logvar
 
 
 class BernoulliHead(nn.Module):
-    """Takes the decoder's output as logits."""
+    """The decoder's output as logits."""
 
     def forward(self, output: Float[Tensor, "batch *pixels"]) -> Likelihood:
         """p(x|z)."""
         return Bernoulli(output)
 
     def output_of(self, mean: Float[Tensor, " outputs"]) -> Float[Tensor, " outputs"]:
-        """The output of a decoder for these means. An epsilon of 0.001 keeps it finite, as in Burda et al. (2016)."""
+        """The logits of these means, clamped to [0.001, 0.999] as in Burda et al. (2016)."""
         return torch.logit(mean, eps=1e-3)
 
     def start_at(self, variance: float) -> None:
@@ -23,13 +25,14 @@ class BernoulliHead(nn.Module):
 
 
 class GaussianHead(nn.Module):
-    """Takes the decoder's output as means. All pixels have one variance.
+    """The decoder's output as means. All pixels have the same variance.
 
-    Rybkin, Daniilidis & Levine (2021), "Simple and Effective VAE Training with Calibrated Decoders", learn it.
+    A learned variance is that of Rybkin, Daniilidis & Levine (2021), "Simple and Effective VAE Training with
+    Calibrated Decoders".
 
     Args:
         variance: of every pixel; the initial one if it is learned.
-        learned: train the variance with the networks.
+        learned: whether the variance is trained.
         bounds: of the log-variance.
     """
 
@@ -37,7 +40,7 @@ class GaussianHead(nn.Module):
 
     def __init__(self, variance: float, learned: bool, bounds: LogvarBounds = LogvarBounds()) -> None:
         super().__init__()
-        start = torch.tensor(logvar_of(variance, epsilon=0.0))
+        start = torch.tensor(math.log(variance))
         self.learned = learned
         self.bounds = bounds
         if learned:
@@ -50,11 +53,11 @@ class GaussianHead(nn.Module):
         return Gaussian(output, bound_logvar(self.logvar, self.bounds))
 
     def output_of(self, mean: Float[Tensor, " outputs"]) -> Float[Tensor, " outputs"]:
-        """The output of a decoder for these means."""
+        """The means themselves."""
         return mean
 
     @torch.no_grad()
     def start_at(self, variance: float) -> None:
-        """Set a learned variance to this one. A fixed variance is left as it is."""
+        """Set a learned variance. A fixed one is not changed."""
         if self.learned:
-            self.logvar.fill_(logvar_of(variance))
+            self.logvar.fill_(math.log(variance + 1e-8))  # the variance of constant images is zero

@@ -1,4 +1,4 @@
-"""Layers that several networks are made of, and their initial weights."""
+"""Layers of several networks, and their initial weights."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 def mlp(widths: Sequence[int], activation: Callable[[], nn.Module]) -> nn.Sequential:
-    """Linear layers of these widths, input and output included, with the activation between them."""
+    """Linear layers with an activation between them. The widths include those of input and output."""
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(widths):
         layers += [nn.Linear(inputs, outputs), activation()]

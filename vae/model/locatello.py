@@ -21,7 +21,7 @@ def locatello_vae(
     Args:
         image: (channels, height, width), square, the side a multiple of 16; 64 in the paper.
         latent_dim: the number of latents.
-        head: from the decoder's output to the likelihood; Bernoulli if none is given.
+        head: from the decoder's output to the likelihood; Bernoulli by default.
         bounds: of the posterior's log-variance.
 
     Raises:

@@ -27,12 +27,12 @@ def mlp_vae(
     Args:
         image: (channels, height, width).
         latent_dim: the number of latents.
-        hidden: widths of the encoder's hidden layers, from the image on.
+        hidden: widths of the encoder's hidden layers.
         activation: the class of the encoder's non-linearity.
-        head: from the decoder's output to the likelihood; Bernoulli if none is given.
+        head: from the decoder's output to the likelihood; Bernoulli by default.
         bounds: of the posterior's log-variance.
-        decoder_hidden: widths of the decoder's hidden layers, from z on; the encoder's in reverse if none are given.
-        decoder_activation: the class of the decoder's non-linearity; the encoder's if none is given.
+        decoder_hidden: widths of the decoder's hidden layers; the encoder's in reverse by default.
+        decoder_activation: the class of the decoder's non-linearity; the encoder's by default.
 
     Example:
         >>> import torch
@@ -43,9 +43,9 @@ def mlp_vae(
     pixels = math.prod(image)
     encoder = OrderedDict(flatten=nn.Flatten(), layers=mlp([pixels, *hidden, 2 * latent_dim], activation))
     widths = [latent_dim, *(hidden[::-1] if decoder_hidden is None else decoder_hidden)]
-    other = decoder_activation or activation
+    of_decoder = decoder_activation or activation
     decoder = OrderedDict(
-        layers=nn.Sequential(mlp(widths, other), other()),
+        layers=nn.Sequential(mlp(widths, of_decoder), of_decoder()),
         output=nn.Linear(widths[-1], pixels),
         image=nn.Unflatten(1, image),
     )

@@ -1,4 +1,4 @@
-"""The way back for latents whose log-variances have left their bounds. A part of the training step."""
+"""Reset latents whose log-variances are far outside their bounds. A part of the training step."""
 
 import torch
 
@@ -7,18 +7,18 @@ from vae.probability.distributions import DiagonalNormal
 
 
 def reset_lost_latents(vae: VAE, posterior: DiagonalNormal) -> DiagonalNormal:
-    """Move the log-variances of each lost latent to 0, the prior's, by changing the encoder's last bias.
+    """Move the log-variances of each lost latent to 0, that of the prior, by changing the encoder's last bias.
 
-    A latent is lost if its log-variance is beyond the same bound for every image of the batch, by more than 1, and if
-    the images' values would fit between the bounds. The gradient of `bound_logvar` brings back single images. For a
-    whole latent it is too slow: it moves a bias by about the learning rate per step.
+    A latent is lost if its log-variances of all images in the batch are beyond the same bound by more than 1, and
+    differ by less than the distance between the bounds. The gradient of `bound_logvar` is enough for single images.
+    For a whole latent it is too slow, because it moves a bias by about the learning rate per step.
 
     Args:
-        vae: the model. Only if the encoder's last parameter is a bias of its 2 * latent_dim outputs is it changed.
+        vae: the model. It changes only if the encoder's last parameter is the bias of its 2 * latent_dim outputs.
         posterior: q(z|x) of a batch, as `vae.encode` returned it.
 
     Returns:
-        The posterior under the new bias; `posterior` itself if all its log-variances are inside the bounds.
+        The posterior after the reset. It is `posterior` itself if all log-variances are inside the bounds.
     """
     logvar, (low, high) = posterior.unbounded_logvar, vae.bounds
     last = [weight for _, weight in vae.encoder.named_parameters()][-1:]

@@ -83,12 +83,7 @@ class VAE(nn.Module):
     def log_likelihood(
         self, x: Float[Tensor, "batch channels height width"], z: Float[Tensor, "*samples batch latent"]
     ) -> Float[Tensor, "*samples batch"]:
-        """ln p(x|z) of each image, summed over its pixels, in nats.
-
-        Args:
-            x: images.
-            z: latents of each image, either one sample or several.
-        """
+        """ln p(x|z) of each image, summed over its pixels, in nats, for one or several samples of z."""
         if z.ndim == 2:
             return self.decode(z).log_prob(x)
         samples, batch, _ = z.shape
@@ -96,15 +91,14 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def sample(self, noise: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channels height width"]:
-        """The means of p(x|z) for z = noise, standard normal as the prior is."""
+        """The mean images of p(x|z) for z = `noise`, samples of the prior N(0, I)."""
         return self.decode(noise).mean
 
     @torch.no_grad()
     def start_at(self, mean: Float[Tensor, "channels height width"], variance: float) -> None:
-        """Start training from the data's mean and variance: set the output's biases, and a learned variance.
+        """Initialise the decoder's output bias, and a learned variance, from the mean and variance of the data.
 
-        The biases are those of the decoder's layer `output`, one per pixel or one per channel. Another decoder is left
-        as it is.
+        A decoder is changed only if it has a layer `output` whose bias has one entry per pixel or per channel.
 
         Args:
             mean: of each pixel over the training images, in [0, 1].

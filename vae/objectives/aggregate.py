@@ -21,16 +21,16 @@ def minibatch_log_densities(
 
     .. math:: \ln q(z) \approx \ln \sum_i W_i \, q(z|x_i), \quad \ln q(z_j) \approx \ln \sum_i W_i \, q(z_j|x_i)
 
-    Chen et al. (2018), "Isolating Sources of Disentanglement in Variational Autoencoders", Appendix C: minibatch
-    weighted sampling, whose weights are all 1 / (N B) and which is a lower bound in expectation, or minibatch
-    stratified sampling, whose weights sum to 1.
+    The weights are those of Chen et al. (2018), "Isolating Sources of Disentanglement in Variational Autoencoders",
+    Appendix C. In minibatch weighted sampling all are 1 / (N B), for a batch of B images. The estimate is then a lower
+    bound in expectation. In minibatch stratified sampling they sum to 1.
 
     Args:
         z: one sample of each image's posterior.
-        mean: of the posteriors of the same images.
-        logvar: of the posteriors of the same images.
-        dataset_size: N, the number of images that the minibatch was drawn from.
-        stratified: the weights of stratified sampling.
+        mean: the means of the posteriors.
+        logvar: the log-variances of the posteriors.
+        dataset_size: N, the number of training images.
+        stratified: whether to use stratified sampling.
     """
     squares = (z[:, None] - mean).square() * torch.exp(-logvar)
     of_latent = -0.5 * (squares + logvar + LN_2PI)  # ln q(z_j|x_i): (z, x, latent)
@@ -46,7 +46,7 @@ def _log_weights(batch: int, dataset_size: int, stratified: bool, like: Tensor) 
     others = batch - 1
     if others == 0:
         return like.new_zeros(1, 1)
-    # The image that z is drawn for has the weight 1 / N. One of the others gets what the rest of the weights leaves.
+    # The image of z has the weight 1 / N. All others have 1 / (B - 1), except one, which makes the sum 1.
     weights = like.new_full((batch, batch), 1 / others)
     weights.diagonal().fill_(1 / dataset_size)
     own = torch.arange(batch, device=like.device)

@@ -12,7 +12,7 @@ from vae.objectives.terms import Terms, mean_over_images
 
 @dataclass(frozen=True)
 class BetaObjective:
-    """loss = mean over images of (distortion + beta * rate), their Eq. 4: beta = 1 is the negative ELBO.
+    """loss = mean over images of (distortion + beta * rate), their Eq. 4. With beta = 1 it is the negative ELBO.
 
     Args:
         beta: the weight of the rate as a function of the step.

@@ -15,12 +15,12 @@ from vae.objectives.terms import Terms, mean_over_images
 
 @dataclass(frozen=True)
 class CapacityObjective:
-    """The distance of the rate from a capacity of C nats is penalised; C grows with the step.
+    """Penalises the distance of the rate from a capacity of C nats, which grows with the step.
 
-    The rate is its mean over the batch, so single images may have more or less than C.
+    The rate is the mean over the batch, so single images may have more or less than C.
 
     Args:
-        gamma: the weight of a nat above or below C.
+        gamma: the weight of the distance.
         capacity: C in nats as a function of the step.
     """
 
@@ -34,5 +34,5 @@ class CapacityObjective:
         return mean_over_images(terms.distortion) + self.gamma * (rate - self.capacity(step)).abs()
 
     def rate_weight(self, step: int) -> float:  # noqa: ARG002
-        """1: the rate has no fixed weight here, so `loss` is the negative ELBO."""
+        """1: the rate has no weight of its own here, so `loss` is the negative ELBO."""
         return 1.0

@@ -1,4 +1,4 @@
-"""A loss of the user's own, with what the loop asks of every objective besides."""
+"""The user's own loss as an objective."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -14,11 +14,11 @@ def takes_beta(target: Callable[..., Any]) -> bool:
 
 
 class CustomObjective(Stateful):
-    """What `target(**options)` gives, called with the terms and the step.
+    """`target(**options)` makes the loss, which is called with the terms and the step.
 
-    A parameter `beta` of the target gets the weight of the rate as a function of the step. Attributes and methods that
-    the made object has are used: `sample_shape`, `rate_weight(step)`, and `state_dict()` with `load_state_dict(state)`
-    for what it learns. Schedules among its attributes are logged.
+    If the target has a parameter `beta`, it gets the weight of the rate as a function of the step. The loss may have
+    `sample_shape`, `rate_weight(step)`, and `state_dict()` with `load_state_dict(state)` for what it learns. Its
+    attributes that are schedules are logged.
 
     Args:
         target: a class, or a function that returns a function.
@@ -36,20 +36,20 @@ class CustomObjective(Stateful):
                 setattr(self, name, part)
 
     def __call__(self, terms: DrawnTerms, step: int) -> Any:
-        """What the object gives: the mean loss of a batch, in nats per image, if it is right."""
+        """The mean loss of a batch, in nats per image. `try_objective` checks it once before training."""
         return self.loss(terms, step)
 
     def rate_weight(self, step: int) -> float:
-        """What the object says; else beta, if it takes one; else 1."""
+        """That of the loss, if it has one; otherwise beta, if the target takes it; otherwise 1."""
         if hasattr(self.loss, "rate_weight"):
             return float(self.loss.rate_weight(step))
         return 1.0 if self.weight is None else self.weight(step)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the object has learnt, if it learns."""
+        """The state of the loss; empty if it has none."""
         return dict(self.loss.state_dict()) if hasattr(self.loss, "state_dict") else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
         if hasattr(self.loss, "load_state_dict"):
             self.loss.load_state_dict(state)

@@ -20,13 +20,13 @@ from vae.probability.distributions import DiagonalNormal
 
 @dataclass(frozen=True)
 class DipObjective:
-    """Latents whose covariance over the data is the identity, as the prior's is.
+    """Penalises latents whose covariance over the data is not the identity, which is that of the prior.
 
     Args:
         beta: the weight of the rate as a function of the step.
         lambda_od: the weight of the squares off the diagonal, in nats.
         lambda_d: the weight of the squared distances of the diagonal from 1, in nats.
-        aggregate: the covariance of z ~ q(z) (II) instead of that of the posterior means (I).
+        aggregate: whether to use the covariance of z ~ q(z) (II) instead of that of the posterior means (I).
     """
 
     beta: Schedule
@@ -50,7 +50,7 @@ class DipObjective:
 
 
 def covariance_of(posterior: DiagonalNormal, *, aggregate: bool) -> Float[Tensor, "latent latent"]:
-    """Of the posterior means over the batch; of z too if `aggregate`, by the law of total covariance."""
+    """The covariance of the posterior means over a batch, or of z if `aggregate` (law of total covariance)."""
     centred = posterior.mean - posterior.mean.mean(0)
     covariance = centred.T @ centred / len(centred)
     return covariance + torch.diag(posterior.logvar.exp().mean(0)) if aggregate else covariance

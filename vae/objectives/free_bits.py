@@ -15,9 +15,9 @@ from vae.objectives.terms import Terms, mean_over_images
 
 @dataclass(frozen=True)
 class FreeBitsObjective:
-    """A latent whose rate is below lambda nats gets no gradient from the rate, so that it does not collapse early.
+    """A latent with a rate below lambda nats gets no gradient from the rate, so that it does not collapse early.
 
-    The rate of a latent is its mean over the batch. A latent below lambda adds the constant beta * lambda to the loss.
+    The rate of a latent is the mean over the batch. Below lambda it adds the constant beta * lambda to the loss.
 
     Args:
         beta: the weight of the rate as a function of the step.

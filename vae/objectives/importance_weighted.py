@@ -16,12 +16,12 @@ from vae.probability.prior import log_prior
 
 @dataclass(frozen=True)
 class ImportanceWeightedObjective:
-    """A bound on -ln p(x), tighter with more samples; with one sample its expectation is the negative ELBO.
+    """An upper bound on -ln p(x). It is tighter with more samples; with one, its expectation is the negative ELBO.
 
-    As in the authors' code, ln q(z|x) - ln p(z) is that of the samples, and not the KL in closed form.
+    As in the authors' code, ln q(z|x) - ln p(z) is computed from the samples, and not as the KL in closed form.
 
     Args:
-        samples: k, of each image.
+        samples: k, the number of samples per image.
     """
 
     samples: int

@@ -1,4 +1,4 @@
-"""torch's optimizers, with all of their state from the start, so that every checkpoint has the same layout."""
+"""torch's optimizers. Their state exists before the first step, so that all checkpoints have the same layout."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,9 +18,9 @@ def adam(
 
     Args:
         parameters: on a CPU, a CUDA GPU or an Apple GPU.
-        learning_rate: of the next step; a schedule sets it anew by `set_learning_rate`.
+        learning_rate: the initial one; the training step sets it from the schedule.
         betas: the decay rates of the two moments.
-        epsilon: is added to the denominator.
+        epsilon: added to the denominator.
     """
     optimizer = torch.optim.Adam(parameters, learning_rate, betas, epsilon, fused=True)
     _make_state(optimizer)
@@ -28,13 +28,13 @@ def adam(
 
 
 def adagrad(parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Adagrad:
-    """Duchi, Hazan & Singer (2011), "Adaptive Subgradient Methods". torch has one kernel for it on a CPU only."""
+    """Duchi, Hazan & Singer (2011), "Adaptive Subgradient Methods". torch has a fused kernel on CPUs only."""
     listed = list(parameters)
     return torch.optim.Adagrad(listed, learning_rate, fused=all(p.device.type == "cpu" for p in listed))
 
 
 def _make_state(optimizer: Optimizer) -> None:
-    """Make the moments, which torch makes at the first step: a step down no gradient, which is then not counted."""
+    """Create the moments by a step with zero gradients, which is not counted. torch would create them at the first."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             parameter.grad = torch.zeros_like(parameter)
@@ -44,22 +44,11 @@ def _make_state(optimizer: Optimizer) -> None:
         state["step"].zero_()
 
 
-def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
-    """Set the learning rate of the next step."""
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-
-
 def moments(optimizer: Optimizer) -> dict[str, Any]:
-    """The state of an optimizer for a checkpoint, without its settings: these are the configuration's."""
+    """The state of an optimizer for a checkpoint, without its settings, which the configuration has."""
     return {"state": optimizer.state_dict()["state"]}
 
 
 def load_moments(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Continue from what `moments` gave, with the optimizer's own settings.
-
-    Raises:
-        KeyError: it is of another optimizer.
-        ValueError: it is of other parameters.
-    """
+    """Continue from what `moments` returned, with the optimizer's present settings."""
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state["state"]})

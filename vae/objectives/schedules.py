@@ -7,12 +7,12 @@ from itertools import pairwise
 
 
 class Schedule(ABC):
-    """A number that is a function of the step, counted from 0, and constant from the step `steps` on."""
+    """A number as a function of the training step, which counts from 0. It is constant from the step `steps` on."""
 
     @property
     @abstractmethod
     def steps(self) -> int:
-        """The first step of the constant that the schedule ends in."""
+        """The first step of the final constant."""
 
     @abstractmethod
     def __call__(self, step: int) -> float:
@@ -21,10 +21,10 @@ class Schedule(ABC):
 
 @dataclass(frozen=True)
 class LinearWarmup(Schedule):
-    """`start` at step 0, `value` from step `steps` on, a straight line between; `value` throughout if `steps` is 0.
+    """A straight line from `start` at step 0 to `value` at step `steps`, then `value`.
 
-    The warm-up of the rate's weight is that of Bowman et al. (2016) and Sønderby et al. (2016), the growing capacity
-    that of Burgess et al. (2018).
+    Bowman et al. (2016) and Sønderby et al. (2016) warm up the weight of the rate in this way, Burgess et al. (2018)
+    the capacity.
 
     Example:
         >>> beta = LinearWarmup(4.0, steps=100)
@@ -37,13 +37,13 @@ class LinearWarmup(Schedule):
     start: float = 0.0
 
     def __call__(self, step: int) -> float:
-        """The number at `step`, counted from 0."""
+        """The number at `step`."""
         return self.value if step >= self.steps else self.start + (self.value - self.start) * step / self.steps
 
 
 @dataclass(frozen=True)
 class CyclicalWarmup(Schedule):
-    """The warm-up from 0 made `cycles` times, each `rise` steps long and followed by as many at `value`.
+    """`cycles` times a warm-up from 0 to `value` of `rise` steps, followed by `rise` steps at `value`.
 
     Fu et al. (2019), "Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing", with their R = 0.5.
 
@@ -59,24 +59,24 @@ class CyclicalWarmup(Schedule):
 
     @property
     def steps(self) -> int:
-        """The end of the last rise."""
+        """The end of the last warm-up."""
         return self.rise * (2 * self.cycles - 1)
 
     def __call__(self, step: int) -> float:
-        """The number at `step`, counted from 0."""
+        """The number at `step`."""
         return self.value if step >= self.steps else LinearWarmup(self.value, self.rise)(step % (2 * self.rise))
 
 
 @dataclass(frozen=True)
 class Piecewise(Schedule):
-    """Through `points` of (step, number), constant before the first and after the last.
+    """Straight lines through `points`, constant before the first and after the last.
 
     Args:
-        points: their steps rise.
-        constant_between: each number stays until the next point, instead of a straight line to it.
+        points: pairs of a step and a number, by rising steps.
+        constant_between: keep each number until the next point, instead of a straight line.
 
     Raises:
-        ValueError: no point, or steps that do not rise.
+        ValueError: there is no point, or the steps do not rise.
 
     Example:
         >>> points = ((0, 0.0), (100, 10.0), (200, 4.0))
@@ -92,7 +92,7 @@ class Piecewise(Schedule):
     def __post_init__(self) -> None:
         steps = [step for step, _ in self.points]
         if not steps or any(later <= earlier for earlier, later in pairwise(steps)):
-            raise ValueError(f"a schedule by points needs some whose steps rise, got steps {steps}")
+            raise ValueError(f"a schedule needs points with rising steps, got steps {steps}")
 
     @property
     def steps(self) -> int:
@@ -100,7 +100,7 @@ class Piecewise(Schedule):
         return self.points[-1][0]
 
     def __call__(self, step: int) -> float:
-        """The number at `step`, counted from 0."""
+        """The number at `step`."""
         if step < self.points[0][0]:
             return self.points[0][1]
         for (before, low), (after, high) in pairwise(self.points):
@@ -111,22 +111,15 @@ class Piecewise(Schedule):
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A schedule that goes on after the last step of training.
+    """A schedule that ends after the last step of training."""
 
-    Attributes:
-        reached: the number at the last step of training.
-        end: the number that the schedule ends in.
-        steps: of training.
-        schedule_steps: the step at which the schedule ends.
-    """
-
-    reached: float
-    end: float
-    steps: int
+    reached: float  # the number at the last step of training
+    end: float  # the number at the end of the schedule
+    steps: int  # of training
     schedule_steps: int
 
     def described(self, name: str) -> str:
-        """One line for people.
+        """A line for the user.
 
         Example:
             >>> Unfinished(0.0156, 4.0, 391, 100_000).described("beta")
@@ -138,7 +131,7 @@ class Unfinished:
 
 
 def unfinished(schedules: Mapping[str, Schedule], steps: int) -> dict[str, Unfinished]:
-    """Which of these schedules end only after `steps` steps of training, by name.
+    """The schedules that end only after `steps` steps of training, by name.
 
     Example:
         >>> found = unfinished({"beta": LinearWarmup(4.0, steps=100), "capacity": LinearWarmup(9.0)}, steps=51)

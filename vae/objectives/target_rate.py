@@ -16,16 +16,16 @@ from torch import Tensor
 
 from vae.objectives.terms import DrawnTerms, Stateful, mean_over_images
 
-LARGEST_LN_BETA = math.log(1e4)  # a bound of the integral, so that it recovers soon
+LARGEST_LN_BETA = math.log(1e4)  # bounds the integral as well, so that it recovers quickly
 
 
 class TargetRateObjective(Stateful):
-    """A controller adjusts beta so that the rate, its mean over a batch, stays at a target.
+    """A controller adjusts beta so that the mean rate of a batch stays at a target.
 
     Args:
-        target: of the rate, in nats.
+        target: the rate, in nats.
         proportional: K_p, ln beta per nat of the error.
-        integral: K_i, ln beta per nat of the error and step.
+        integral: K_i, ln beta per nat of the error, per step.
         device: of the controller's state.
     """
 
@@ -61,5 +61,5 @@ class TargetRateObjective(Stateful):
         return {"summed": self.summed, "beta": self.beta}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
         self.summed, self.beta = state["summed"].to(self.summed), state["beta"].to(self.beta)

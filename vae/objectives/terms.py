@@ -1,7 +1,7 @@
-"""The terms of the ELBO, and what every objective is.
+"""The terms of the ELBO, and the protocol of objectives.
 
-Distortion is summed over pixels, rate over latents, and nothing is ever averaged over either; a loss is a mean over
-images. All are in nats. The words are those of Alemi et al. (2018), "Fixing a Broken ELBO".
+The distortion is summed over pixels and the rate over latents. A loss is a mean over images. All are in nats.
+Distortion and rate are the words of Alemi et al. (2018), "Fixing a Broken ELBO".
 """
 
 from abc import ABC, abstractmethod
@@ -19,40 +19,36 @@ from vae.probability.distributions import DiagonalNormal
 
 @dataclass(frozen=True)
 class Terms:
-    """What an image costs, in nats."""
+    """The two terms of the negative ELBO of each image, in nats."""
 
     distortion: Float[Tensor, " batch"]  # -ln p(x|z), summed over pixels
     rate: Float[Tensor, "batch latent"]  # KL(q(z|x) || N(0, I)) of each latent
 
     @property
     def elbo(self) -> Float[Tensor, " batch"]:
-        """The evidence lower bound on ln p(x), one sample of it, in nats."""
+        """The evidence lower bound on ln p(x), estimated from the samples of z, in nats."""
         return -self.distortion - self.rate.sum(1)
 
 
 @dataclass(frozen=True)
 class DrawnTerms(Terms):
-    """The terms of a batch, and what they were computed from: what an objective is called with.
+    """The terms of a batch with what they were computed from: the argument of an objective.
 
-    The distortion of several samples is their mean.
-
-    Attributes:
-        generator: the run's own generator. What an objective draws from it is drawn again by a resumed run.
-            None where nothing is trained.
-        logged: the numbers that `log` was given.
+    With several samples of z, the distortion is their mean.
     """
 
     posterior: DiagonalNormal  # q(z|x)
     z: Float[Tensor, "*samples batch latent"]
     log_likelihood: Float[Tensor, "*samples batch"]  # ln p(x|z)
+    # The run's generator, whose state is in the checkpoints. An objective draws from it. None outside of training.
     generator: torch.Generator | None = None
-    logged: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
+    logged: dict[str, Float[Tensor, ""]] = field(default_factory=dict)  # by `log`
 
     def log(self, **numbers: Float[Tensor, "..."] | float) -> None:
-        """Have numbers of this step logged as `train/<name>`, at the steps that are logged.
+        """Log single numbers of this step as `train/<name>`, if the step is one that is logged.
 
         Raises:
-            ValueError: one is not a single number.
+            ValueError: a tensor has more than one entry.
         """
         for name, number in numbers.items():
             value = torch.as_tensor(number).detach()
@@ -67,13 +63,13 @@ def elbo_terms(
     noise: Float[Tensor, "*samples batch latent"],
     posterior: DiagonalNormal | None = None,
 ) -> DrawnTerms:
-    """Encode, sample once (or as often as the noise has it), decode.
+    """Encode, sample and decode.
 
     Args:
         vae: the model.
         x: images with pixels in [0, 1].
-        noise: standard normal.
-        posterior: q(z|x), if `x` is encoded already.
+        noise: standard normal. A first axis of samples draws several z of each image.
+        posterior: q(z|x), if `x` is already encoded.
     """
     posterior = posterior or vae.encode(x)
     z = posterior.rsample(noise)
@@ -84,60 +80,59 @@ def elbo_terms(
 
 @runtime_checkable
 class Objective(Protocol):
-    """What the loop minimises: a file of this package each, chosen by `build_objective`.
+    """The loss of a batch as a function of its terms and the step, computed in fp32.
 
-    It is computed in fp32, outside of any autocast. One that learns, such as a discriminator or a controller, makes
-    its own step in the call, and is `Stateful`. A schedule that is an attribute is logged under the attribute's name,
-    and no epoch before its end is the best.
+    An objective that learns, such as one with a discriminator or a controller, makes its own step when it is called,
+    and is `Stateful`. Attributes that are schedules are logged by their names. No epoch before their end is the best.
     """
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """The samples of z of an image: () for one, (k,) for several."""
+        """The number of samples of z per image: () for one, (k,) for k."""
         ...
 
     def __call__(self, terms: DrawnTerms, step: int) -> Float[Tensor, ""]:
-        """The mean loss of a batch, in nats per image. Numbers to log beside it are given to `terms.log`."""
+        """The mean loss of a batch, in nats per image. Passes further numbers to `terms.log`."""
         ...
 
     def rate_weight(self, step: int) -> float:
-        """The weight of the rate at a step, or 1 where the rate enters otherwise.
+        """The weight of the rate at a step; 1 if the objective has no such weight.
 
-        What is called `loss` in logs, summaries and reports is distortion + weight * rate, with the weight of the
-        last step that was made. The value of the call, penalties included, is logged as `objective`.
+        The `loss` in logs, summaries and reports is distortion + weight * rate, with the weight of the last step made.
+        The value of the call, which includes penalties, is logged as `objective`.
         """
         ...
 
 
 class Stateful(ABC):
-    """An objective that learns: what it has learnt is part of a checkpoint."""
+    """An objective that learns. Its state is part of a checkpoint."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """A tree of tensors, numbers and texts."""
+        """The state: a tree of tensors, numbers and texts."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
 
 
 def schedules_of(objective: Objective) -> dict[str, Schedule]:
-    """The schedules among the fields of an objective, by the name of the field."""
+    """The attributes of an objective that are schedules, by name."""
     return {name: part for name, part in vars(objective).items() if isinstance(part, Schedule)}
 
 
-def settled(objective: Objective) -> int:
+def schedules_end(objective: Objective) -> int:
     """The first step at which all schedules of an objective have ended."""
     return max((schedule.steps for schedule in schedules_of(objective).values()), default=0)
 
 
 def mean_over_images(per_image: Float[Tensor, " batch"]) -> Float[Tensor, ""]:
-    """The mean, divided before it is summed: a batch whose terms have run away to 1e38 still has a finite one."""
+    """The mean. Each entry is divided before the sum, so that entries near 1e38 do not overflow."""
     return (per_image / per_image.numel()).sum()
 
 
 def normalised_beta(beta: float, latent_dim: int, pixels: int) -> float:
-    """beta * M / N, the weight of the rate if rate and distortion were means (Higgins et al., 2017).
+    """beta * M / N: the weight if rate and distortion were means over latents and pixels (Higgins et al., 2017).
 
     Example:
         >>> normalised_beta(4.0, latent_dim=10, pixels=64 * 64)

@@ -1,7 +1,7 @@
 r"""Chen et al. (2018), "Isolating Sources of Disentanglement in Variational Autoencoders", Eq. 4: the beta-TCVAE.
 
-The rate is the sum of three (their Eq. 2): the mutual information of x and z, the total correlation of q(z), and the
-KL of each latent's q(z_j) to the prior.
+The rate is the sum of three parts (their Eq. 2): the mutual information of x and z, the total correlation of q(z), and
+the dimension-wise KL, which is the sum of the KL of each q(z_j) to the prior.
 
 .. math:: \text{loss} = \text{distortion} + \alpha \, I(x; z) + \beta \, KL(q(z) \| \prod_j q(z_j))
     + \gamma \sum_j KL(q(z_j) \| p(z_j))
@@ -21,7 +21,7 @@ from vae.probability.prior import log_prior
 
 @dataclass(frozen=True)
 class TotalCorrelationObjective:
-    """The three parts of the rate get three weights. If all are 1 the loss is exactly the negative ELBO.
+    """Weights the three parts of the rate. If all weights are 1, the loss is exactly the negative ELBO.
 
     loss = distortion + rate + (alpha - 1) MI + (beta - 1) TC + (gamma - 1) DWKL, with the rate in closed form and the
     three parts estimated from the minibatch. With alpha = gamma = 1 it is the loss of Locatello et al. (2019).
@@ -37,7 +37,7 @@ class TotalCorrelationObjective:
         beta: the weight of the total correlation as a function of the step.
         gamma: the weight of the dimension-wise KL.
         dataset_size: the number of training images.
-        stratified: minibatch stratified instead of minibatch weighted sampling.
+        stratified: whether to use minibatch stratified instead of minibatch weighted sampling.
     """
 
     alpha: float

@@ -1,1 +1,1 @@
-"""Divergences, distributions and the checks that their numbers are finite. All are in nats."""
+"""Divergences, distributions, and checks for NaN. Divergences and log-densities are in nats."""

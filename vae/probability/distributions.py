@@ -1,7 +1,7 @@
 """The distributions of a VAE: the posterior q(z|x), and the likelihoods p(x|z). Log-densities are in nats.
 
-The log-variance is bounded here and nowhere else. Sampling, density and KL all use the bounded value; otherwise
-distortion + rate would not be a bound on -ln p(x).
+Sampling, density and KL all use the same bounded log-variance. Otherwise distortion + rate would not be a bound on
+-ln p(x).
 """
 
 import math
@@ -16,11 +16,11 @@ from vae.probability.divergences import kl_to_standard_normal
 from vae.probability.finite import all_inside, refuse_nan
 from vae.probability.prior import LN_2PI
 
-NEGLIGIBLE = -80.0  # its exponential adds nothing to 1, in float32 or float64, and is not denormal
+NEGLIGIBLE = -80.0  # its exponential is lost when added to 1, in float32 and float64, and is not denormal
 
 
 def log_sum_exp(log_densities: Float[Tensor, "*shape"], dim: int) -> Tensor:
-    """`torch.logsumexp`, faster if most entries are far below the largest: denormal results of `exp` are avoided.
+    """`torch.logsumexp` without denormal intermediate results, with which a CPU computes slowly.
 
     Example:
         >>> log_sum_exp(torch.tensor([-100.0, -100.0, -900.0]), 0)
@@ -40,10 +40,9 @@ class LogvarBounds(NamedTuple):
 class _Bound(torch.autograd.Function):
     """`clamp` in the forward pass. In the backward pass, values outside the bounds get a gradient that leads back.
 
-    The gradient of `clamp` is zero outside, so the KL could not bring a log-variance back. The gradient of the KL at
-    the bound is no substitute: at logvar = 10 it is e^10 / 2, which dominates Adam's moments for thousands of steps.
     Outside, the gradient of the loss is replaced by that of (|d| + d^2 / 2) / batch, where d is the distance to the
-    bounds.
+    bounds. The gradient of `clamp` is zero there, so nothing would bring a log-variance back. The gradient of the KL
+    at the bound is too large: at logvar = 10 it is e^10 / 2, which dominates Adam's moments for thousands of steps.
     """
 
     @staticmethod
@@ -80,25 +79,17 @@ def bound_logvar(logvar: Float[Tensor, "*shape"], bounds: LogvarBounds = LogvarB
     return bounded
 
 
-def logvar_of(variance: float, epsilon: float = 1e-8) -> float:
-    """ln(variance + epsilon), finite for a variance of zero, such as that of constant images."""
-    return math.log(variance + epsilon)
-
-
 class DiagonalNormal:
     """N(mean, diag(exp(logvar))) over the last axis, with the log-variance bounded.
 
     Args:
         mean: of each latent.
-        logvar: the natural logarithm of each variance, as the encoder returns it, unbounded.
-        bounds: of the log-variance.
+        logvar: the natural logarithm of each variance, unbounded, as the encoder returns it.
+        bounds: of the log-variance. The attribute `logvar` lies between them.
 
     Raises:
         NonFiniteError: `mean` or `logvar` holds NaN.
     """
-
-    mean: Float[Tensor, "*batch latent"]
-    logvar: Float[Tensor, "*batch latent"]  # bounded
 
     def __init__(
         self,
@@ -130,16 +121,17 @@ class DiagonalNormal:
         return kl_to_standard_normal(self.mean, self.logvar)
 
     def saturated(self) -> Bool[Tensor, "*batch latent"]:
-        """Where the log-variance is at a bound: the encoder returned the bound or a value beyond it."""
+        """Whether the encoder returned a log-variance at a bound or beyond it."""
         return (self.logvar <= self.bounds.low) | (self.logvar >= self.bounds.high)
 
 
 class _BernoulliLogProb(torch.autograd.Function):
     """The sum over pixels of x * logits - softplus(logits). The gradient with respect to the logits is x - p.
 
-    `binary_cross_entropy_with_logits` is not vectorised on a CPU. This is: with p = sigmoid(a), softplus(a) is
-    relu(a) - ln max(p, 1 - p), and the gradient needs p as well. The logarithm is the slowest part, so it is taken of
-    products of up to 112 factors. Each factor is at least 1/2, so no product is denormal in float32.
+    It is faster on a CPU than `binary_cross_entropy_with_logits`, which is not vectorised. With p = sigmoid(a),
+    softplus(a) = relu(a) - ln max(p, 1 - p), and the gradient needs p as well. The logarithm is the slowest part, so
+    it is computed once for the product of up to 112 factors. Each factor is at least 1/2, so no product is denormal in
+    float32.
     """
 
     @staticmethod
@@ -158,10 +150,10 @@ class _BernoulliLogProb(torch.autograd.Function):
 
 
 class Bernoulli:
-    """Independent pixels that are 0 or 1, given by their logits. For grey x in [0, 1] it is the cross-entropy.
+    """Independent pixels that are 0 or 1. For grey x in [0, 1], `log_prob` is the negative cross-entropy.
 
     Args:
-        logits: ln(p / (1 - p)) of each pixel; the first axis is the image.
+        logits: ln(p / (1 - p)) of each pixel.
     """
 
     def __init__(self, logits: Float[Tensor, "batch *pixels"]) -> None:
@@ -181,11 +173,11 @@ class Bernoulli:
 class Gaussian:
     """Independent real pixels with the given means and one variance, exp(logvar).
 
-    This is a density: its logarithm can be positive, so a distortion can be negative.
+    The logarithm of a density can be positive, so a distortion can be negative.
 
     Args:
-        mean: of each pixel; the first axis is the image.
-        logvar: one log-variance for all pixels.
+        mean: of each pixel.
+        logvar: the log-variance of all pixels.
     """
 
     def __init__(self, mean: Float[Tensor, "batch *pixels"], logvar: Float[Tensor, ""]) -> None:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.probability.finite import holds_nan, refuse_nan
+from vae.probability.finite import refuse_nan
 
 
 def entropy(p: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch"]:
@@ -83,10 +83,9 @@ def kl_normal(
         NonFiniteError: an argument holds NaN.
         torch.linalg.LinAlgError: a covariance is not positive definite.
     """
-    refuse_nan("mean_q", mean_q)
-    refuse_nan("covariance_q", covariance_q)
-    refuse_nan("mean_p", mean_p)
-    refuse_nan("covariance_p", covariance_p)
+    named = {"mean_q": mean_q, "covariance_q": covariance_q, "mean_p": mean_p, "covariance_p": covariance_p}
+    for name, value in named.items():
+        refuse_nan(name, value)
     root_q = torch.linalg.cholesky(covariance_q)
     root_p = torch.linalg.cholesky(covariance_p)
     # With Sigma = L L^T the trace and the distance are squared norms, and Sigma_p need not be inverted.
@@ -94,7 +93,8 @@ def kl_normal(
     scaled_step = torch.linalg.solve_triangular(root_p, (mean_p - mean_q).unsqueeze(-1), upper=False)
     trace = scaled_root.square().sum((-2, -1))
     distance = scaled_step.square().sum((-2, -1))
-    half_logdet_ratio = (_log_diagonal(root_p) - _log_diagonal(root_q)).sum(-1)
+    ratios = root_p.diagonal(dim1=-2, dim2=-1) / root_q.diagonal(dim1=-2, dim2=-1)
+    half_logdet_ratio = ratios.log().sum(-1)
     kl: Tensor = 0.5 * (trace + distance - mean_q.shape[-1]) + half_logdet_ratio
     return kl
 
@@ -112,11 +112,9 @@ def kl_to_standard_normal(
     Raises:
         NonFiniteError: `mean` or `logvar` holds NaN.
     """
-    kl = 0.5 * (mean.square() + (torch.expm1(logvar) - logvar))
-    if holds_nan(kl):  # one check instead of two; then find out which argument it was
-        refuse_nan("mean", mean)
-        refuse_nan("logvar", logvar)
-    return kl
+    refuse_nan("mean", mean)
+    refuse_nan("logvar", logvar)
+    return 0.5 * (mean.square() + (torch.expm1(logvar) - logvar))
 
 
 class KLTerms(NamedTuple):
@@ -138,10 +136,6 @@ def kl_to_standard_normal_terms(
     refuse_nan("mean", mean)
     refuse_nan("logvar", logvar)
     return KLTerms(0.5 * torch.expm1(logvar), 0.5 * mean.square(), -0.5 * logvar)
-
-
-def _log_diagonal(root: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch k"]:
-    return torch.diagonal(root, dim1=-2, dim2=-1).log()
 
 
 def _refuse_non_distribution(name: str, p: Float[Tensor, "*batch n"]) -> None:

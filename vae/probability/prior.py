@@ -21,6 +21,6 @@ def standard_normal(shape: Sequence[int], generator: torch.Generator, device: to
     Args:
         shape: of the result.
         generator: the source of randomness.
-        device: of the result; the generator's if none is given.
+        device: of the result; the generator's by default.
     """
     return torch.randn(shape, generator=generator, device=device or generator.device)

@@ -1,1 +1,1 @@
-"""The training loop, its step, its state, and what a run shows of itself."""
+"""The training loop, its step, its state, its monitoring, and the test at its end."""

@@ -1,4 +1,4 @@
-"""The end of a run: what it is tested to be, and in which order that reaches TensorBoard and `summary.json`."""
+"""The end of a run: the test of its model, and the order in which the results are written."""
 
 import io
 import logging
@@ -17,44 +17,45 @@ from vae.config.options import FREE, OPTIONS
 from vae.data.factors import Factors
 from vae.disentanglement.own_metrics import Metric, own_numbers
 from vae.measures.evaluation import encode_posteriors, final_numbers
+from vae.model.vae import VAE
 from vae.objectives import normalised_beta
 from vae.run.files import relative_to_cwd, write_atomically, write_json
 from vae.run.names import CODES, SUMMARY
 from vae.run.signals import StopRequest
 from vae.training.loop import Training
 from vae.training.monitoring import prepare_end, show_end
-from vae.training.state import TrainState, means
+from vae.training.state import means
 
 log = logging.getLogger(__name__)
 
 CODED_IMAGES = 1_000
-NAMED = 5  # of the factors that are left out
+NAMED = 5  # factors without scores that are named in the log
 
 
 def conclude(config: Config, training: Training, stop: StopRequest, metrics: Sequence[Metric] = ()) -> None:
-    """Test the model, write the HParams row and then `summary.json`, and say where to look.
+    """Test the trained model, log the results, write `summary.json`, and print the results.
 
     Args:
         config: of the run.
-        training: which has made its last step.
+        training: the run after its last step.
         stop: the signals.
         metrics: the user's own.
 
     Raises:
-        StopNow: a signal came before there was anything to write.
+        StopNow: a signal came before anything was written.
     """
-    state, directory = training.state, training.directory
+    state, directory, train_images = training.state, training.directory, training.splits.train
+    weight = training.loss_weight
     found: dict[str, Any] | None = None
     with stop.at_once():
-        weight = training.loss_weight
-        test = final_numbers(state.vae, training.splits.test, training.splits.train.mean(), weight)
-        if config.disentanglement and training.splits.train.factors is not None:
-            for line in scoring_lines(training.splits.train.factors, state.vae.latent_dim):
+        test = final_numbers(state.vae, training.splits.test, train_images.mean(), weight)
+        if config.disentanglement and train_images.factors is not None:
+            for line in scoring_lines(train_images.factors, state.vae.latent_dim):
                 log.info(line)
-            from vae.disentanglement.scores import disentanglement_numbers  # scikit-learn takes seconds to import
+            from vae.disentanglement.scores import disentanglement_numbers  # imports scikit-learn, which takes seconds
 
-            found = disentanglement_numbers(state.vae, training.splits.train)
-        own = own_numbers(metrics, state.vae, training.splits.train)
+            found = disentanglement_numbers(state.vae, train_images)
+        own = own_numbers(metrics, state.vae, train_images)
         end = prepare_end(training.tracker, state.vae, training.watched[1], found, test["rate_per_latent"])
         codes = encode_posteriors(state.vae, training.splits.test.first(CODED_IMAGES))
     unfinished = training.unfinished(state.step)
@@ -62,7 +63,7 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
         "status": "done",
         "objective": objective_name(config),
         "beta": config.beta,
-        "normalised_beta": normalised_beta(config.beta, state.vae.latent_dim, math.prod(training.splits.train.shape)),
+        "normalised_beta": normalised_beta(config.beta, state.vae.latent_dim, math.prod(train_images.shape)),
         "seed": config.seed,
         "asked": asked(config),
         "conditions": conditions(config),
@@ -71,38 +72,35 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
         "epochs": state.step // training.steps_per_epoch,
         "steps": state.step,
         "seconds": state.seconds,
-        "images_per_second": state.step * len(training.splits.train) / training.steps_per_epoch / state.seconds,
-        "parameters": parameters(state),
+        "images_per_second": state.step * len(train_images) / training.steps_per_epoch / state.seconds,
+        "parameters": count_parameters(state.vae),
         "best": {
-            "epoch": state.best_epoch or None,  # none where beta, or a capacity, was still warming up at the end
+            "epoch": state.best_epoch or None,  # none if a schedule of the objective has not ended
             f"{training.watched[0]}_elbo": state.best_elbo if state.best_epoch else None,
         },
         "train": means(state.epoch_sums, weight),
         "test": test,
+        **({} if found is None else {"disentanglement": found}),
+        **({"metrics": own} if own else {}),
     }
+    scores: dict[str, float] = {} if found is None else found["numbers"]
     bound = test["importance_weighted_bound"]
     scalars = {f"test/{name}": value for name, value in test.items() if isinstance(value, float)}
     scalars["test/importance_weighted_bound"] = bound["bound"]
     scalars["test/importance_weighted_rise_from_half"] = bound["rise_from_half"]
-    scores: dict[str, float] = {}
-    if found is not None:
-        summary["disentanglement"], scores = found, found["numbers"]
-        scalars |= {f"disentanglement/{name}": value for name, value in scores.items()}
-    if own:
-        summary["metrics"] = own
-        scalars |= {f"metrics/{name}": value for name, value in own.items()}
+    scalars |= {f"disentanglement/{name}": value for name, value in scores.items()}
+    scalars |= {f"metrics/{name}": value for name, value in own.items()}
     write_codes(directory, *codes)
     training.tracker.begin_conclusion(state.step)
     show_end(training.tracker, end, state.step)
     training.tracker.scalars(scalars, state.step)
     training.tracker.hyperparameters(hyperparameters(config), scalars, state.step)
     training.tracker.flush()
-    write_json(directory / SUMMARY, summary)  # last: a run that is done lacks nothing
-    latents = state.vae.latent_dim
+    write_json(directory / SUMMARY, summary)  # last, so that a run with a summary is complete
     for line in (
         f"test   ELBO {test['elbo']:.2f} = -(distortion {test['distortion']:.2f} + rate {test['rate']:.2f}) nats "
         f"per image; loss {test['loss']:.2f} = distortion + {weight:.4g} * rate",
-        f"       {test['active_units']:.0f} of {latents} latents active; ln p(x) >= {bound['bound']:.2f} "
+        f"       {test['active_units']:.0f} of {state.vae.latent_dim} latents active; ln p(x) >= {bound['bound']:.2f} "
         f"({bound['samples']} samples, {bound['images']} images; still rose by {bound['rise_from_half']:.2f} "
         f"from {bound['samples'] // 2} samples)",
         *([f"scores {scores_line(scores)}"] if scores else []),
@@ -117,9 +115,9 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
 
 
 def conditions(config: Config) -> dict[str, str | float]:
-    """What runs must share to be compared by beta, by dotted key, besides how long they were `asked` to train.
+    """The values that runs must share to be compared by beta, by dotted key, besides those of `asked`.
 
-    The option of each group, and every value but beta, the seed, and what does not change the numbers.
+    These are the option of each group and all values, except beta, the seed, and those that do not change the numbers.
     """
     free = FREE | {"beta", "seed", "evaluate_every_epochs", "metrics"}
     values = {k: v for k, v in hyperparameters(config).items() if k not in free and k.partition(".")[0] not in free}
@@ -127,9 +125,9 @@ def conditions(config: Config) -> dict[str, str | float]:
 
 
 def loss_change(training: Training) -> float | None:
-    """How the loss of the watched images still moved at the end, in nats an epoch; None if it was measured once.
+    """The change of the loss between the last two evaluations, in nats per epoch; None after a single evaluation.
 
-    From the last evaluation but one to the last, both with the weight of the rate at the last step.
+    Both losses have the weight of the rate at the last step.
     """
     name, weight = training.watched[0], training.loss_weight
     curves = training.tracker.history({f"{name}/distortion", f"{name}/rate"}.__contains__)
@@ -142,20 +140,20 @@ def loss_change(training: Training) -> float | None:
 
 
 def asked(config: Config) -> dict[str, int | None]:
-    """How long to train, which is no mathematics: a sweep is done if its members were asked for this, or for more."""
+    """How long to train. A sweep has a member already if it was asked to train as long, or longer."""
     return {"epochs": config.epochs, "early_stopping_epochs": config.early_stopping_epochs}
 
 
 def write_codes(directory: Path, mean: Float[Tensor, "images latent"], logvar: Float[Tensor, "images latent"]) -> None:
-    """Leave the posteriors of the first test images, by which a sweep compares the models of its seeds."""
+    """Write the posteriors of the first test images. The report of a sweep compares its seeds by them."""
     content = io.BytesIO()
     np.savez(content, mean=mean.numpy(), logvar=logvar.numpy())
     write_atomically(directory / CODES, content.getvalue())
 
 
 def scoring_lines(factors: Factors, latents: int) -> list[str]:
-    """What is about to be scored and how long that takes; and which factors cannot be, with the reason."""
-    from vae.disentanglement.scores import expected_seconds, too_many  # scikit-learn takes seconds to import
+    """Lines for the log: how long the scores take, and the factors that have no scores, with the reason."""
+    from vae.disentanglement.scores import expected_seconds, too_many  # imports scikit-learn, which takes seconds
 
     left_out = too_many(factors)
     seconds = expected_seconds(factors, latents)
@@ -171,7 +169,7 @@ def scoring_lines(factors: Factors, latents: int) -> list[str]:
 
 
 def scores_line(scores: Mapping[str, float]) -> str:
-    """The best known of the scores; of factors with too many levels alone, the one that they have."""
+    """The best-known scores. If all factors have too many levels for them, continuous SAP is the only one."""
     names = {"mig": "MIG", "dci_disentanglement": "DCI", "factor_vae_score": "FactorVAE", "sap": "SAP"}
     known = {title: scores[name] for name, title in names.items() if name in scores}
     known = known or {"SAP, continuous": scores["sap_continuous"]}
@@ -179,25 +177,25 @@ def scores_line(scores: Mapping[str, float]) -> str:
 
 
 def objective_name(config: Config) -> str:
-    """What `objective=` was."""
+    """The name of the objective, as in `objective=NAME`."""
     return chosen_options(config)["objective"]
 
 
 def chosen_options(config: Config) -> dict[str, str]:
-    """The option of each group by its type, as in `{"model": "mlp"}`. Options of one type differ in their values."""
+    """The option of each group, as in `{"model": "mlp"}`. Of several with the same type, it is the first."""
     return {
         group: next(name for name, kind in options.items() if type(getattr(config, group)) is kind)
         for group, options in OPTIONS.items()
     }
 
 
-def parameters(state: TrainState) -> int:
-    """How many numbers are trained."""
-    return sum(parameter.numel() for parameter in state.vae.parameters())
+def count_parameters(vae: VAE) -> int:
+    """The number of entries of all parameters."""
+    return sum(parameter.numel() for parameter in vae.parameters())
 
 
 def hyperparameters(config: Config) -> dict[str, str | float]:
-    """Every value of the configuration by its dotted key, as the HParams table takes them: numbers and texts."""
+    """Every value of the configuration by its dotted key, as a number or a text for the HParams table."""
     return {
         key: value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
         for key, value in flat(config).items()

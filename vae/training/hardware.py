@@ -1,7 +1,7 @@
-"""What is set of torch and of the C library before a run trains on a machine.
+"""The settings of torch and of the C library for the machine that a run trains on.
 
-Nothing else in `vae/` sets the global state of torch or of the process, and nothing is set on import: only
-`prepare_torch` does it, and only the application calls that.
+They are global to the process. Only `prepare_torch` sets them, and only the application calls it. Nothing is set on
+import.
 """
 
 import ctypes
@@ -21,36 +21,36 @@ BF16_ON_X86 = ("avx512_bf16", "amx_bf16", "avx_ne_convert")  # instructions, eac
 
 
 def prepare_torch(config: Config) -> torch.device:
-    """Set what the run needs for speed and for the same numbers from the same seed. Returns the device.
+    """Set what makes a run fast and reproducible, and return its device.
 
-    Sets the number of threads and torch's global seed, flushes denormal numbers to zero, makes cuDNN deterministic,
-    has the C library keep freed memory, and chooses the library of matrix multiplications (`choose_library`).
+    These are the number of threads, torch's global seed, flushing denormal numbers to zero, deterministic cuDNN, and
+    the settings of `keep_freed_memory` and `choose_library`.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     keep_freed_memory()
-    # Adam's moments of pixels that are always black decay to denormal numbers, with which a CPU computes slowly.
+    # Adam's moments for pixels that are always black decay to denormal numbers, with which a CPU computes slowly.
     torch.set_flush_denormal(True)
     torch.backends.cudnn.deterministic = True
-    torch.manual_seed(config.seed)  # of the initial weights; training has a generator of its own
+    torch.manual_seed(config.seed)  # for the initial weights; training has a generator of its own
     device = choose_device(config.device)
     choose_library(device)
     return device
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep freed memory for the next step.
+    """Make glibc reuse freed memory at the next step.
 
-    By default it returns large blocks to the system, and a convolution's activations cause page faults at each step.
+    By default it returns large blocks to the system. The activations of convolutions then cause page faults.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # bytes, the largest value that is accepted
+        libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # bytes; the largest value that glibc accepts
         libc.mallopt(M_TRIM_THRESHOLD, 2**30)
 
 
 def choose_device(device: Device) -> torch.device:
-    """The device that `auto` stands for, or the one that was named."""
+    """The named device. `auto` is a CUDA GPU if there is one, else an Apple GPU, else the CPU."""
     if device is not Device.auto:
         return torch.device(device.value)
     if torch.cuda.is_available():
@@ -59,10 +59,10 @@ def choose_device(device: Device) -> torch.device:
 
 
 def choose_library(device: torch.device) -> None:
-    """Have oneDNN multiply fp32 matrices on CPUs with AVX-512 that are not Intel's, as long as it stays in fp32.
+    """Let oneDNN multiply fp32 matrices on CPUs with AVX-512 that are not from Intel.
 
-    torch would take MKL, which uses AVX-512 on Intel's CPUs only. torch's only public switch to oneDNN is the
-    precision "medium", which on some CPUs also rounds the factors to bfloat16; there the precision stays "highest".
+    By default torch uses MKL, which uses AVX-512 on Intel CPUs only. torch's only public switch to oneDNN is the
+    precision "medium". On some CPUs this also rounds the factors to bfloat16; there the precision stays "highest".
     """
     avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backends.mkldnn.is_available()
     intel = "Intel" in str(cpu().get("cpu_name"))
@@ -78,7 +78,7 @@ def uses_onednn() -> bool:
 
 @cache
 def rounds_factors() -> bool:
-    """Whether this CPU rounds the factors of fp32 matrix multiplications to bfloat16 at the precision "medium"."""
+    """Whether the precision "medium" rounds the factors of fp32 matrix multiplications to bfloat16 on this CPU."""
     nearly_one = torch.full((64, 64), 1 + 2.0**-12)  # 1 in bfloat16
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
@@ -89,10 +89,10 @@ def rounds_factors() -> bool:
 
 
 def emulates_bf16(device: torch.device) -> bool:
-    """Whether the device is an x86 CPU without instructions for bfloat16, as far as torch says; then it is slow."""
+    """Whether the device is known to be an x86 CPU without bfloat16 instructions, on which bfloat16 is slow."""
     return device.type == "cpu" and "avx512_bf16" in cpu() and not any(cpu().get(name) for name in BF16_ON_X86)
 
 
 def cpu() -> Mapping[str, Any]:
-    """What torch says of this CPU; an older torch says nothing."""
+    """torch's description of this CPU; empty for an older torch."""
     return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}

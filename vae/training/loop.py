@@ -1,7 +1,6 @@
-"""The training loop, top to bottom, readable as the algorithm."""
+"""The training loop, from `fit` down to the step."""
 
 import copy
-import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -10,52 +9,47 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.utils import get_total_norm
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from vae.data.images import ImageSet, Splits, epoch_order
 from vae.measures.evaluation import elbo_numbers, encode_images
-from vae.objectives import Objective, schedules_of
-from vae.objectives.optimizers import set_learning_rate
+from vae.objectives import Objective, schedules_end, schedules_of
 from vae.objectives.schedules import Schedule, Unfinished, unfinished
-from vae.objectives.terms import settled
 from vae.probability.finite import NonFiniteError
 from vae.run.progress import Progress
 from vae.run.signals import StopNow
 from vae.run.tracking import Tracker
 from vae.training import monitoring
-from vae.training.state import REMEDY, Sums, TrainState, means, write_state
-from vae.training.step import StepNumbers, TermsOfStep, backpropagate, descend, terms_of_step
+from vae.training.state import REMEDY, TrainState, means, write_state
+from vae.training.step import StepNumbers, TermsOfStep, backpropagate, terms_of_step
 
-log = logging.getLogger(__name__)
-
-PICTURED_EPOCHS = {10**k for k in range(1, 7)}  # and the last epoch: figures take time and change more and more slowly
-UNVALIDATED_IMAGES = 10_000  # training images that are watched where no validation images were set aside
+PICTURED_EPOCHS = {10**k for k in range(1, 7)}  # and the last: drawing takes time, and figures change ever more slowly
+UNVALIDATED_IMAGES = 10_000  # the training images that are evaluated if there are no validation images
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to train; what to train is in `TrainState`."""
+    """How to train. What is trained is in `TrainState`."""
 
     epochs: int
     batch_size: int
-    seed: int
+    seed: int  # of the order of the images
     gradient_norm_limit: float | None
     early_stopping_epochs: int | None
     log_every_steps: int
     bf16: bool
     learning_rate: Schedule
-    evaluate_every_epochs: int = 1  # besides the last
-    save_every_steps: int | None = None  # besides the end of each epoch
+    evaluate_every_epochs: int = 1  # and after the last epoch
+    save_every_steps: int | None = None  # and at the end of each epoch
     save_every_seconds: float | None = None
-    terms_of_step: TermsOfStep = terms_of_step  # or the same, compiled
+    terms_of_step: TermsOfStep = terms_of_step  # or its compiled form
 
 
 @dataclass(frozen=True)
 class Training:
-    """A run in progress: its state, data, objective and options, and where its numbers go."""
+    """A run in progress: its state, data, objective and options, and where its numbers are logged."""
 
     state: TrainState
     splits: Splits
@@ -64,13 +58,13 @@ class Training:
     tracker: Tracker
     progress: Progress
     directory: Path
-    stop_asked: Callable[[], bool] = field(default=lambda: False)  # at the next step
-    interruptible: Callable[[], AbstractContextManager[None]] = nullcontext  # where a stop need not be asked for
-    before_last_step: dict[str, Any] = field(default_factory=dict)  # of the epoch: what `TrainState.state_dict` gave
+    stop_asked: Callable[[], bool] = field(default=lambda: False)  # read before each step
+    interruptible: Callable[[], AbstractContextManager[None]] = nullcontext  # inside, a signal raises StopNow at once
+    before_last_step: dict[str, Any] = field(default_factory=dict)  # `state_dict` before the last step of an epoch
 
     @property
     def steps_per_epoch(self) -> int:
-        """The last step of an epoch may see a smaller batch; no image is left out."""
+        """Every image is used once, so the last batch of an epoch may be smaller."""
         return math.ceil(len(self.splits.train) / self.options.batch_size)
 
     @property
@@ -79,63 +73,70 @@ class Training:
         return self.objective.rate_weight(max(0, self.state.step - 1))
 
     def unfinished(self, steps: int) -> dict[str, Unfinished]:
-        """Which schedules, of the objective and of the learning rate, end only after so many steps."""
+        """The schedules of the objective and of the learning rate that end only after `steps` steps."""
         schedules = schedules_of(self.objective) | {"learning_rate": self.options.learning_rate}
         return unfinished(schedules, steps)
 
     @property
     def watched(self) -> tuple[str, ImageSet]:
-        """The images that each epoch's numbers are of, and their name: validation, or training where there is none."""
+        """The images that are evaluated during training, and their name: training images if there are no others."""
         if len(self.splits.validation) > 0:
             return "validation", self.splits.validation
         return "train_images", self.splits.train.first(UNVALIDATED_IMAGES)
 
     def evaluation_due(self, epoch: int) -> bool:
-        """Whether this epoch, counted from 1, ends with an evaluation."""
-        last = epoch >= self.options.epochs or exhausted(self.state, self.options)
+        """Whether an epoch, counted from 1, ends with an evaluation."""
+        last = epoch >= self.options.epochs or out_of_patience(self.state, self.options)
         return last or epoch % self.options.evaluate_every_epochs == 0
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or early stopping says so."""
+        """Whether no epoch is left to train."""
         return over(self.state, self.options, self.steps_per_epoch)
 
 
 def over(state: TrainState, options: Options, steps_per_epoch: int) -> bool:
-    """Whether all epochs are made, or early stopping says so. An epoch that has begun is always made to its end."""
+    """Whether all epochs are done, or early stopping ends training. An epoch that has begun is always completed."""
     epochs, steps_begun = divmod(state.step, steps_per_epoch)
-    return steps_begun == 0 and (exhausted(state, options) or epochs >= options.epochs)
+    return steps_begun == 0 and (out_of_patience(state, options) or epochs >= options.epochs)
 
 
-def exhausted(state: TrainState, options: Options) -> bool:
-    """Whether early stopping has waited long enough for a better epoch."""
+def out_of_patience(state: TrainState, options: Options) -> bool:
+    """Whether `early_stopping_epochs` epochs have passed without a better ELBO."""
     patience = options.early_stopping_epochs
     return patience is not None and state.epochs_without_better >= patience
 
 
 def fit(training: Training) -> bool:
-    """Train to the end, or until asked to stop: then the state is saved and False is returned.
+    """Train to the end.
+
+    Returns:
+        False if a signal stopped training before the end. The state is saved, and can be resumed bit for bit.
 
     Raises:
-        NonFiniteError: the loss or a parameter is no longer a number; the last checkpoint is from before.
+        NonFiniteError: the loss or a parameter is not finite. The last checkpoint is from before.
     """
     training.tracker.expect(training.state.logged_lines)
     while not training.finished:
         if not train_epoch(training):
-            save_checkpoint(training, snapshot(training))
+            save_checkpoint(training)
             return False
         try:
             end_epoch(training)
         except StopNow:
-            # The evaluation is lost. The resumed run makes the last step again, and then evaluates.
+            # The evaluation is lost. The resumed run repeats the last step, and then evaluates.
             training.state.load_state_dict(training.before_last_step)
-            save_checkpoint(training, training.before_last_step)
+            training.tracker.flush()
+            write_state(training.directory, training.before_last_step)
             return False
     return True
 
 
 def train_epoch(training: Training) -> bool:
-    """Every training image once, in an order that is a function of seed and epoch. False if asked to stop midway."""
+    """Train on every training image once, in an order that depends on the seed and the epoch only.
+
+    A resumed epoch continues after the steps that were made. Returns False if it was stopped before its end.
+    """
     state, options, images = training.state, training.options, training.splits.train
     epoch, steps_done = divmod(state.step, training.steps_per_epoch)
     state.vae.train()
@@ -145,33 +146,29 @@ def train_epoch(training: Training) -> bool:
         if training.stop_asked():
             state.seconds += time.perf_counter() - started
             return False
-        if done == training.steps_per_epoch and training.evaluation_due(epoch + 1):
-            training.before_last_step.update(copy.deepcopy(snapshot(training)))
-        if done == 1:  # not before the loop: a run that was asked to stop keeps the sums of its last epoch
+        last = done == training.steps_per_epoch
+        if last and training.evaluation_due(epoch + 1):
+            state.logged_lines = training.tracker.lines
+            training.before_last_step.update(copy.deepcopy(state.state_dict()))
+        if done == 1:  # not before the loop: a run that is stopped here keeps the sums of the epoch before
             state.epoch_sums.zero_()
         x = images.batch(index, state.generator)
         numbers = train_step(state, x, training.objective, options)
         state.step += 1
-        _add(state.interval_sums, numbers)
-        log_due = state.step % options.log_every_steps == 0 or state.step % training.steps_per_epoch == 0
-        if log_due or x.device.type == "cpu":  # an accelerator would have to wait
+        state.interval_sums += numbers.sums
+        log_due = last or state.step % options.log_every_steps == 0
+        save_due = not last and checkpoint_due(options, done, time.perf_counter() - saved)
+        if log_due or save_due or x.device.type == "cpu":  # reading a value on an accelerator waits for the device
             refuse_non_finite(numbers, state.step)
         training.progress.advance()
         if log_due:
             elapsed = time.perf_counter() - started
             log_interval(training, numbers.logged, elapsed)
             started = time.perf_counter()
-        if save_due(options, done, time.perf_counter() - saved) and done < training.steps_per_epoch:
-            refuse_non_finite(numbers, state.step)
-            save_checkpoint(training, snapshot(training))
+        if save_due:
+            save_checkpoint(training)
             saved = time.perf_counter()
     return True
-
-
-def save_due(options: Options, steps: int, seconds: float) -> bool:
-    """Whether to save in the midst of an epoch: after so many steps of it, or seconds since it was saved or begun."""
-    by_steps = options.save_every_steps is not None and steps % options.save_every_steps == 0
-    return by_steps or (options.save_every_seconds is not None and seconds >= options.save_every_seconds)
 
 
 def train_step(
@@ -182,16 +179,25 @@ def train_step(
     numbers = backpropagate(
         state.vae, x, objective, state.step, state.generator, bf16=options.bf16, terms_of_step=options.terms_of_step
     )
-    set_learning_rate(state.optimizer, options.learning_rate(state.step))
-    descend(state.vae, state.optimizer, options.gradient_norm_limit)
+    if options.gradient_norm_limit is not None:
+        clip_grad_norm_(state.vae.parameters(), options.gradient_norm_limit)
+    for group in state.optimizer.param_groups:
+        group["lr"] = options.learning_rate(state.step)
+    state.optimizer.step()
     return numbers
 
 
+def checkpoint_due(options: Options, steps: int, seconds: float) -> bool:
+    """Whether to save within an epoch, after so many of its steps, or seconds after the last checkpoint."""
+    by_steps = options.save_every_steps is not None and steps % options.save_every_steps == 0
+    return by_steps or (options.save_every_seconds is not None and seconds >= options.save_every_seconds)
+
+
 def end_epoch(training: Training) -> None:
-    """Measure where it is due, log, and save what the epoch left.
+    """Evaluate if it is due, log the numbers of the epoch, and save.
 
     Raises:
-        StopNow: a signal came before it was to be saved.
+        StopNow: a signal came during the evaluation. Nothing was logged or saved.
     """
     state, options = training.state, training.options
     epoch = state.step // training.steps_per_epoch
@@ -202,14 +208,14 @@ def end_epoch(training: Training) -> None:
         better, numbers[training.watched[0]] = evaluate(training, epoch)
     training.tracker.scalars({f"train_epoch/{term}": value for term, value in trained.items()}, state.step)
     training.progress.epoch(epoch, options.epochs, numbers)
-    save_checkpoint(training, snapshot(training), best=better)
+    save_checkpoint(training, best=better)
 
 
 def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
-    """Measure the model on the images that are watched, log that, and say whether it is the best so far.
+    """Evaluate the model on the images `watched`, and log the numbers and, after some epochs, figures.
 
     Returns:
-        Whether it is, and distortion, rate and ELBO in nats.
+        Whether it is the best model so far, and its distortion, rate and ELBO in nats.
 
     Raises:
         StopNow: a signal came before anything was logged.
@@ -222,7 +228,7 @@ def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
     numbers = elbo_numbers(encoding)
     if not math.isfinite(numbers["elbo"]):
         raise NonFiniteError(f"the {name} ELBO is {numbers['elbo']} after step {state.step}. {REMEDY}")
-    better = judge(training, numbers["elbo"], epoch)
+    better = update_best(training, numbers["elbo"], epoch)
     pictured = epoch in PICTURED_EPOCHS or training.finished
     if pictured:
         with training.interruptible():
@@ -231,19 +237,18 @@ def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
     # From here on a signal waits: an exception must not interrupt the writing of a file.
     monitoring.report_numbers(tracker, name, encoding, weight, state.step)
     if pictured:
-        monitoring.report_decomposition(tracker, name, parts, state.step)
+        tracker.scalars({f"{name}/{part}": value for part, value in parts.items()}, state.step)
         monitoring.show_pictures(tracker, pictures, state.step)
     return better, numbers
 
 
-def judge(training: Training, elbo: float, epoch: int) -> bool:
-    """Whether this epoch's model is the best so far, by validation ELBO; without validation images the newest is.
+def update_best(training: Training, elbo: float, epoch: int) -> bool:
+    """Whether the model is the best so far by its validation ELBO. Without validation images the newest one is.
 
-    While beta, or a capacity, warms up no epoch counts: a smaller beta has a better ELBO and is not the model that
-    was asked for.
+    No epoch counts while beta or a capacity warms up: a smaller beta has a better ELBO, but is not what was asked for.
     """
     state = training.state
-    if state.step < settled(training.objective):
+    if state.step < schedules_end(training.objective):
         return False
     better = elbo > state.best_elbo or len(training.splits.validation) == 0
     if better:
@@ -252,20 +257,15 @@ def judge(training: Training, elbo: float, epoch: int) -> bool:
     return better
 
 
-def snapshot(training: Training) -> dict[str, Any]:
-    """The state of the run as a checkpoint holds it, with how much was logged before."""
+def save_checkpoint(training: Training, *, best: bool = False) -> None:
+    """Write a checkpoint after everything that was logged, so that a resumed run logs no step twice."""
     training.state.logged_lines = training.tracker.lines
-    return training.state.state_dict()
-
-
-def save_checkpoint(training: Training, state: dict[str, Any], *, best: bool = False) -> None:
-    """Write a checkpoint after all that was logged: a run continued from it logs no earlier step again."""
     training.tracker.flush()
-    write_state(training.directory, state, best=best)
+    write_state(training.directory, training.state.state_dict(), best=best)
 
 
 def refuse_non_finite(numbers: StepNumbers, step: int) -> None:
-    """Stop at the step that went wrong.
+    """Raise if the loss of a step is not finite.
 
     Raises:
         NonFiniteError: names the step and the terms.
@@ -278,12 +278,12 @@ def refuse_non_finite(numbers: StepNumbers, step: int) -> None:
 
 
 def log_interval(training: Training, logged: Mapping[str, Float[Tensor, ""]], elapsed: float) -> None:
-    """Log the means since the last logged step, in nats per image, and what describes the last step alone.
+    """Log the means since the last logged step, in nats per image, and what is known of the last step only.
 
     Args:
-        training: in progress.
-        logged: what the objective gave to `terms.log` at the last step.
-        elapsed: seconds since the last logged step.
+        training: the run.
+        logged: what the objective passed to `terms.log` at the last step.
+        elapsed: the seconds since the last logged step.
     """
     state = training.state
     interval = state.interval_sums.cpu().double()  # a copy
@@ -293,12 +293,11 @@ def log_interval(training: Training, logged: Mapping[str, Float[Tensor, ""]], el
     numbers = means(interval, training.loss_weight)
     scheduled = {name: schedule(state.step - 1) for name, schedule in schedules_of(training.objective).items()}
     own = {name: float(number) for name, number in logged.items()}
-    learning_rate = training.options.learning_rate(state.step - 1)
     gradients = [p.grad for p in state.vae.parameters() if p.grad is not None]
     training.tracker.scalars(
         {f"train/{name}": value for name, value in (own | scheduled | numbers).items()}
         | {
-            "train/learning_rate": learning_rate,
+            "train/learning_rate": training.options.learning_rate(state.step - 1),
             "train/gradient_norm": float(get_total_norm(gradients)),
             "train/images_per_second": float(interval[0]) / elapsed,
         },
@@ -306,10 +305,3 @@ def log_interval(training: Training, logged: Mapping[str, Float[Tensor, ""]], el
     )
     training.tracker.latents({"train_kl": interval[3:] / interval[0]}, state.step)
     training.progress.show(state.step, numbers)
-
-
-def _add(interval: Sums, numbers: StepNumbers) -> None:
-    images = len(numbers.distortion)
-    count = torch.full_like(numbers.loss, images)
-    head = torch.stack([count, numbers.loss * images, numbers.distortion.sum()])
-    interval += torch.cat([head, numbers.rate.sum(0)])

@@ -1,4 +1,4 @@
-"""What a run shows of itself: numbers each epoch, pictures as training slows down, everything at the end."""
+"""What TensorBoard shows of a run: numbers after each evaluation, figures after some epochs and at the end."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,14 @@ CHARTS = {
     "mean_of_posterior_mean": "mean of the posterior mean",
 }
 TERMS = ("elbo", "distortion", "rate", "loss")
-HISTOGRAM_IMAGES = 500  # of the images, whose latents make the histograms: ten thousand values at 20 latents
+TRAIN_KL = "z/train_kl/"
+TOTALS = {"train/rate": "rate", "train/capacity": "capacity C"}
+MATRICES = {
+    "mutual_information": "mutual information, nats",
+    "dci_importance": "importance (DCI)",
+    "factor_vae_votes": "votes (FactorVAE)",
+}
+HISTOGRAM_IMAGES = 500  # ten thousand values at 20 latents
 PROJECTED_IMAGES = 500
 SCATTER_IMAGES = 1_000
 RECONSTRUCTED = 30
@@ -44,14 +51,14 @@ PICTURE_SEED = 1
 
 
 def report_numbers(tracker: Tracker, split: str, encoding: Encoding, weight: float, step: int) -> None:
-    """The scalars and histograms of an epoch.
+    """Log the scalars and histograms of an evaluation, and an alarm if all latents have collapsed.
 
     Args:
-        tracker: where they go.
-        split: the name of the images, which begins the tags.
-        encoding: of those images.
-        weight: of the rate in the loss: the objective's at the last step made.
-        step: steps trained so far.
+        tracker: of the run.
+        split: the name of the images, the first part of each tag.
+        encoding: of the images.
+        weight: the weight of the rate in the loss.
+        step: the number of steps trained.
     """
     numbers = elbo_numbers(encoding)
     numbers |= weighed(numbers, weight) | latent_numbers(encoding)
@@ -68,38 +75,29 @@ def report_numbers(tracker: Tracker, split: str, encoding: Encoding, weight: flo
         step,
     )
     if numbers["active_units_by_rate"] == 0:
-        tracker.text("alarm", collapse_alarm(weight, numbers["rate"]), step)
+        alarm = (
+            f"**All latents have collapsed**: the rate is {numbers['rate']:.4f} nats and no latent's KL is above "
+            f"0.01 nats, so the decoder ignores z. The weight of the rate is {weight:g}; lower beta, or warm it up: "
+            "`beta_warmup_steps=5000`."
+        )
+        tracker.text("alarm", alarm, step)
 
 
 def decompose(encoding: Encoding) -> dict[str, float]:
-    """What the rate is made of, from fewer samples than at the end: good to a few tenths of a nat."""
+    """The parts of the rate in nats, from fewer samples than at the end: accurate to a few tenths of a nat."""
     return decomposition_numbers(encoding, DECOMPOSED_DENSITIES)
 
 
-def report_decomposition(tracker: Tracker, split: str, parts: Mapping[str, float], step: int) -> None:
-    """What `decompose` found of the images of that name."""
-    tracker.scalars({f"{split}/{name}": value for name, value in parts.items()}, step)
-
-
-def collapse_alarm(weight: float, rate: float) -> str:
-    """What to say when no latent carries information."""
-    return (
-        f"**All latents have collapsed**: the rate is {rate:.4f} nats and no latent's KL is above 0.01 nats, so the "
-        f"decoder ignores z. The weight of the rate is {weight:g}; lower beta, or warm it up: "
-        "`beta_warmup_steps=5000`."
-    )
-
-
 def show_pictures(tracker: Tracker, pictures: Mapping[str, figures.ImageBytes], step: int) -> None:
-    """What `draw_figures` drew."""
+    """Log pictures by name."""
     for name, picture in pictures.items():
         tracker.picture(name, picture, step)
 
 
 @torch.inference_mode()
 def draw_figures(vae: VAE, images: ImageSet, encoding: Encoding, weight: float) -> Mapping[str, figures.ImageBytes]:
-    """All figures by name."""
-    from vae.figures import plots  # not loaded where nothing is drawn
+    """The figures of an epoch by name, for a model in evaluation mode. Draws from a generator of its own."""
+    from vae.figures import plots  # imports matplotlib, which is needed only here
 
     vae.eval()
     device = images.device
@@ -130,36 +128,26 @@ def draw_figures(vae: VAE, images: ImageSet, encoding: Encoding, weight: float) 
     return pictures
 
 
-TRAIN_KL = "z/train_kl/"
-TOTALS = {"train/rate": "rate", "train/capacity": "capacity C"}
-
-MATRICES = {
-    "mutual_information": "mutual information, nats",
-    "dci_importance": "importance (DCI)",
-    "factor_vae_votes": "votes (FactorVAE)",
-}
-
-
 @dataclass(frozen=True)
 class End:
-    """What only the end of a run shows, besides numbers."""
+    """What is shown at the end of a run only, besides numbers."""
 
     pictures: Mapping[str, figures.ImageBytes]  # by name
-    images: ImageSet  # of the projector
+    images: ImageSet  # in the projector
     points: Float[Tensor, "images latent"]  # their posterior means
 
 
 def prepare_end(
     tracker: Tracker, vae: VAE, images: ImageSet, found: Mapping[str, Any] | None, rate_per_latent: Sequence[float]
 ) -> End:
-    """Draw and encode, which takes a while, but write nothing.
+    """Draw and encode, which takes some seconds, but write nothing.
 
     Args:
-        tracker: knows what was logged so far.
-        vae: as trained.
-        images: of which the first are shown in the projector.
-        found: by `disentanglement_numbers`, where the factors are known.
-        rate_per_latent: in nats; the order of latents beside factors.
+        tracker: of the run.
+        vae: the trained model.
+        images: the first ones are shown in the projector.
+        found: what `disentanglement_numbers` returned, if the factors are known.
+        rate_per_latent: in nats. The latents beside the factors are sorted by it.
     """
     few = images.first(PROJECTED_IMAGES)
     pictures = tracker.drawn(lambda: draw_last_figures(tracker, found, rate_per_latent))
@@ -167,37 +155,30 @@ def prepare_end(
 
 
 def show_end(tracker: Tracker, end: End, step: int) -> None:
-    """The last pictures, and the projector's points."""
+    """Log the last pictures, and the posterior means for TensorBoard's projector."""
     show_pictures(tracker, end.pictures, step)
-    show_embedding(tracker, end.images, end.points)
+    thumbnails = end.images.pixels.index_select(0, torch.arange(len(end.images), device=end.images.device))
+    tracker.embedding(end.points, end.images.labels.tolist(), thumbnails.cpu() / 255)
 
 
 def draw_last_figures(
     tracker: Tracker, found: Mapping[str, Any] | None, rate_per_latent: Sequence[float]
 ) -> dict[str, figures.ImageBytes]:
-    """The figures that only the end of a run has, by name, if there is something to see in them.
+    """The figures of the end of a run, by name.
 
-    How the rate of each latent grew in training, from all that was logged; and which latent knows which factor, from
-    what `disentanglement_numbers` found, latents in the order of their rate.
+    They show the rate of each latent during training, as it was logged, and which latent represents which factor.
     """
+    from vae.figures import plots  # imports matplotlib
+
     pictures: dict[str, figures.ImageBytes] = {}
-    if not tracker.takes_pictures:
-        return pictures
-    from vae.figures import plots
 
     curves = tracker.history(lambda tag: tag in TOTALS or tag.startswith(TRAIN_KL))
     latents = {tag.removeprefix(TRAIN_KL): curve for tag, curve in curves.items() if tag.startswith(TRAIN_KL)}
     totals = {title: curves[tag] for tag, title in TOTALS.items() if tag in curves}
-    if any(len(curve) > 1 for curve in latents.values()):  # of one point there is nothing to see
+    if any(len(curve) > 1 for curve in latents.values()):  # one point makes no curve
         pictures["rates_in_training"] = plots.rates_over_steps(latents, totals)
     if found is not None:
         order = sorted(range(len(rate_per_latent)), key=lambda latent: -rate_per_latent[latent])
         drawn = {title: found["matrices"][name] for name, title in MATRICES.items()}
         pictures["factors"] = plots.factor_matrices(drawn, found["factors"], order)
     return pictures
-
-
-def show_embedding(tracker: Tracker, images: ImageSet, mean: Float[Tensor, "images latent"]) -> None:
-    """The posterior means of these few images for TensorBoard's projector."""
-    thumbnails = images.pixels.index_select(0, torch.arange(len(images), device=images.device)).cpu() / 255
-    tracker.embedding(mean, images.labels.tolist(), thumbnails)

@@ -1,4 +1,4 @@
-"""One step of training: the loss of a batch, its gradient, and the optimizer's step."""
+"""The loss of a batch and its gradient."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -6,39 +6,38 @@ from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
-from torch.optim import Optimizer
+from torch import Tensor
 
 from vae.model.reset import reset_lost_latents
 from vae.model.vae import VAE
 from vae.objectives import DrawnTerms, Objective, elbo_terms
 from vae.probability.prior import standard_normal
+from vae.training.state import Sums
 
 TermsOfStep = Callable[[VAE, Tensor, Tensor], DrawnTerms]
 
 
 @dataclass(frozen=True)
 class StepNumbers:
-    """What a step was about, without its graph, in nats.
+    """The loss and the terms of a batch, in nats, without their graph."""
 
-    Attributes:
-        loss: what was minimised: the mean over the images of the batch.
-        distortion: -ln p(x|z) of each image.
-        rate: KL(q(z|x) || N(0, I)) of each latent of each image.
-        logged: what the objective gave to `terms.log`.
-    """
+    loss: Float[Tensor, ""]  # the mean over the images
+    distortion: Float[Tensor, " batch"]  # -ln p(x|z)
+    rate: Float[Tensor, "batch latent"]  # KL(q(z|x) || N(0, I)) of each latent
+    logged: dict[str, Float[Tensor, ""]]  # what the objective passed to `terms.log`
 
-    loss: Float[Tensor, ""]
-    distortion: Float[Tensor, " batch"]
-    rate: Float[Tensor, "batch latent"]
-    logged: dict[str, Float[Tensor, ""]]
+    @property
+    def sums(self) -> Sums:
+        """The sums over the images of the batch."""
+        images = len(self.distortion)
+        count = torch.full_like(self.loss, images)
+        return torch.cat([torch.stack([count, self.loss * images, self.distortion.sum()]), self.rate.sum(0)])
 
 
 def terms_of_step(
     vae: VAE, x: Float[Tensor, "batch channels height width"], noise: Float[Tensor, "*samples batch latent"]
 ) -> DrawnTerms:
-    """`elbo_terms`, after lost latents are reset, which may change the encoder's last bias."""
+    """`elbo_terms` after `reset_lost_latents`, which may change the encoder's last bias."""
     return elbo_terms(vae, x, noise, reset_lost_latents(vae, vae.encode(x)))
 
 
@@ -52,16 +51,16 @@ def backpropagate(
     bf16: bool = False,
     terms_of_step: TermsOfStep = terms_of_step,
 ) -> StepNumbers:
-    """Add the gradient of the loss to the parameters' `grad`.
+    """Compute the loss of a batch and add its gradient to the parameters' `grad`.
 
     Args:
         vae: the model.
         x: a batch of images.
-        objective: gives the loss.
-        step: steps made before this one.
-        generator: of the noise of z, and of what the objective draws.
-        bf16: compute the networks' matrix multiplications in bfloat16; the loss is in fp32 all the same.
-        terms_of_step: the function of this name, or the same compiled.
+        objective: computes the loss from the terms.
+        step: the number of steps before this one.
+        generator: draws the noise of z, and what the objective draws.
+        bf16: whether the networks' matrix multiplications are in bfloat16. The loss is in fp32 in any case.
+        terms_of_step: the function of this name, or its compiled form.
     """
     noise = standard_normal((*objective.sample_shape, len(x), vae.latent_dim), generator, x.device)
     with torch.autocast(x.device.type, dtype=torch.bfloat16) if bf16 else nullcontext():
@@ -72,14 +71,7 @@ def backpropagate(
     return StepNumbers(loss.detach(), terms.distortion.detach(), terms.rate.detach(), terms.logged)
 
 
-def descend(vae: nn.Module, optimizer: Optimizer, gradient_norm_limit: float | None) -> None:
-    """Move the parameters down their gradients, which are scaled down where they are longer than the limit."""
-    if gradient_norm_limit is not None:
-        clip_grad_norm_(vae.parameters(), gradient_norm_limit)
-    optimizer.step()
-
-
 def compiled_terms() -> TermsOfStep:
-    """`terms_of_step` by torch.compile: encode, sample, decode and likelihood are one graph for each batch size."""
+    """`terms_of_step` after `torch.compile`. Each batch size has a graph of its own."""
     compiled: TermsOfStep = torch.compile(terms_of_step, dynamic=False)
     return compiled

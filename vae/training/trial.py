@@ -1,9 +1,10 @@
-"""A loss of the user's own is tried on one batch before training, so that its mistakes cost seconds and one line."""
+"""A user's loss is tried on one batch before training, so that a mistake in it is found within seconds."""
 
 import copy
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,31 +18,28 @@ from vae.training.state import MEANS
 
 
 class TrialError(ValueError):
-    """A part that cannot be trained with. Its text is one line: the rule, and what was got."""
+    """A loss that cannot be trained. Its text is one line: the rule, and what was given."""
 
 
 def try_objective(objective: Objective, vae: VAE, x: Tensor) -> list[str]:
-    """Call an objective once with a batch, and take the gradient of what it gives.
-
-    Neither the model nor any generator is changed. The objective may be: give one that is not trained with.
+    """Compute an objective and its gradient once. The model and all generators stay as they are.
 
     Args:
-        objective: to be tried.
+        objective: a copy that is not trained afterwards, because the call may change it.
         vae: the model.
         x: a batch of images (batch, channels, height, width).
 
     Returns:
-        Warnings: which generators it draws from besides the run's own.
+        Warnings: which global generators the objective draws from.
 
     Raises:
-        TrialError: what it gives is no loss.
+        TrialError: the objective does not return a loss, or the gradient is zero or not finite.
     """
     vae = copy.deepcopy(vae).train()
     generator = torch.Generator(x.device).manual_seed(0)
     noise = standard_normal((*objective.sample_shape, len(x), vae.latent_dim), generator, x.device)
     with kept_generators():
-        terms = elbo_terms(vae, x, noise)
-        terms = DrawnTerms(**{**vars(terms), "generator": generator})
+        terms = replace(elbo_terms(vae, x, noise), generator=generator)
         before = generator_states()
         loss = objective(terms, 0)
         drawn_from = [name for name, state in generator_states().items() if state != before[name]]
@@ -62,29 +60,32 @@ def try_objective(objective: Objective, vae: VAE, x: Tensor) -> list[str]:
 def _refuse_no_loss(loss: object, terms: DrawnTerms) -> None:
     if not isinstance(loss, Tensor) or loss.ndim != 0 or not loss.is_floating_point():
         found = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise TrialError(f"a loss must be one floating-point number, a tensor of shape (), got {found}")
+        raise TrialError(
+            f"a loss must be one floating-point number, of shape (), got {found}. Return the mean over the images"
+        )
     if not bool(loss.isfinite()):
-        raise TrialError(f"a loss must be finite, got {loss.item()}")
+        raise TrialError(f"a loss must be finite, got {loss.item()}. Look for a division by zero or an overflow")
     if not loss.requires_grad:
-        raise TrialError("the loss must depend on the terms, got a number without a gradient")
+        raise TrialError(
+            "the loss must depend on the terms, got a number without a gradient. Leave out detach and no_grad"
+        )
     taken = sorted(MEANS & terms.logged.keys())
     if taken:
-        raise TrialError(f"terms.log must be given names that are free, got {', '.join(taken)}")
+        raise TrialError(f"terms.log must get names that the loop does not use, got {', '.join(taken)}. Rename it")
 
 
-def generator_states() -> dict[str, bytes]:
-    """The states of the generators of the process, by the name of their library."""
-    numpys = np.random.get_state(legacy=False)
+def generator_states() -> dict[str, str]:
+    """The states of the global generators, by the name of their library."""
     return {
-        "torch": torch.get_rng_state().numpy().tobytes(),
-        "numpy": repr([(key, np.asarray(value).tolist()) for key, value in numpys["state"].items()]).encode(),
-        "random": repr(random.getstate()).encode(),
+        "torch": str(torch.get_rng_state().tolist()),
+        "numpy": str(np.random.get_state()),
+        "random": str(random.getstate()),
     }
 
 
 @contextmanager
 def kept_generators() -> Iterator[None]:
-    """Leave the generators of the process as they were."""
+    """Restore the global generators at the end."""
     states = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng():
