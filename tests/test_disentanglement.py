@@ -11,7 +11,7 @@ from vae.disentanglement.irs import irs
 from vae.disentanglement.own_metrics import RESERVED, SCORE_NAMES
 from vae.disentanglement.representation import Representation
 from vae.disentanglement.sap import sap
-from vae.disentanglement.scores import Sizes, expected_seconds, of_codes, of_levels, score, too_many
+from vae.disentanglement.scores import Sizes, expected_seconds, code_scores, level_scores, score, too_many
 
 MATRICES = {
     "factor_vae_votes",
@@ -35,11 +35,11 @@ def codes() -> Representation:
 
 @pytest.fixture(scope="module")
 def straight(codes):
-    return of_codes(codes, 0, SMALL, 1)
+    return code_scores(codes, 0, SMALL, 1)
 
 
 def numbers(values, factors: Factors = FACTORS) -> dict[str, float]:
-    return of_codes(Representation(values, factors), 0, SMALL, 1)[0]
+    return code_scores(Representation(values, factors), 0, SMALL, 1)[0]
 
 
 def assert_in_bounds(found: dict[str, float]) -> None:
@@ -55,7 +55,7 @@ def assert_in_bounds(found: dict[str, float]) -> None:
 
 def test_the_order_of_latents_makes_no_difference(codes, straight):
     order = [2, 0, 3, 1]
-    found, matrices = of_codes(Representation(codes.codes[:, order], FACTORS), 0, SMALL, 1)
+    found, matrices = code_scores(Representation(codes.codes[:, order], FACTORS), 0, SMALL, 1)
     assert found == pytest.approx(straight[0], abs=0.01)
     for name, matrix in matrices.items():
         assert matrix == pytest.approx(straight[1][name][order], abs=0.01), name
@@ -75,7 +75,7 @@ def test_the_units_of_latents_make_no_difference_where_the_definition_has_none(c
 
 def test_the_order_of_factors_makes_no_difference_but_for_the_draws(codes, straight):
     order = [1, 2, 0]
-    found = of_codes(codes.only([FACTORS.names[k] for k in order]), 0, SMALL, 1)[1]
+    found = code_scores(codes.only([FACTORS.names[k] for k in order]), 0, SMALL, 1)[1]
     for name in MATRICES - {"factor_vae_votes"}:
         assert found[name] == pytest.approx(straight[1][name][:, order], abs=1e-9), name
 
@@ -166,7 +166,7 @@ def test_no_encoding_is_too_bad_for_a_score(codes):
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 7.7])
 def test_codes_that_are_all_the_same_score_nothing(value):
-    found, matrices = of_codes(nothing(FACTORS, 3, value), 0, SMALL, 1)
+    found, matrices = code_scores(nothing(FACTORS, 3, value), 0, SMALL, 1)
     guessing = {"beta_vae_score": 1 / 3, "dci_informativeness": (1 / 2 + 1 / 3 + 1 / 4) / 3, "explicitness": 0.5}
     for name, number in found.items():
         assert number == pytest.approx(guessing.get(name, 0), abs=0.1 if name in guessing else 1e-12), name
@@ -211,7 +211,7 @@ def test_a_latent_more_that_is_dead_changes_little_but_modularity(codes, straigh
 @pytest.mark.parametrize(("draws", "seed"), [(2, 0), (2, 1), (3, 2), (7, 3)])
 def test_few_draws_are_enough_for_a_score(draws, seed, codes):
     sizes = Sizes(train=draws, test=draws, batch=2, trees=2, samples=draws, components=draws)
-    assert_in_bounds(of_levels(codes, seed, sizes, 1)[0])
+    assert_in_bounds(level_scores(codes, seed, sizes, 1)[0])
     assert_in_bounds(score(codes.codes, np.full_like(codes.codes, -3.0), FACTORS, seed, sizes).numbers)
 
 
@@ -287,11 +287,11 @@ def test_the_baselines_are_those_of_random_codes_on_a_grid():
     factors = grid(3, 4, 6, 8, copies=20)
     random = seeded(11).standard_normal((len(factors), 4))
     sizes = Sizes(train=10_000, test=100, batch=8, trees=2, samples=100, components=100)
-    found = of_levels(Representation(random, factors), 0, sizes, 1)[0]
+    found = level_scores(Representation(random, factors), 0, sizes, 1)[0]
     for name, expected, tolerance in (("modularity", 0.728, 0.12), ("irs", 0.357, 0.03)):
         assert found[name] == pytest.approx(expected, abs=tolerance)
         assert found[f"{name}_baseline"] == pytest.approx(expected, abs=tolerance)
-    perfect = of_levels(identity(factors), 0, sizes, 1)[0]
+    perfect = level_scores(identity(factors), 0, sizes, 1)[0]
     assert perfect["modularity"] > 0.99 > perfect["modularity_baseline"] + 0.1
     assert perfect["irs"] > 0.99 > perfect["irs_baseline"] + 0.1
 

@@ -8,10 +8,10 @@ from known_codes import grid, nothing, seeded
 from scipy.integrate import quad
 from scipy.linalg import sqrtm
 from scipy.stats import norm
+from vae.disentanglement.discretise import information_matrix
 
 from vae.data.factors import Factors
 from vae.disentanglement.dependence import dependence, gaussian_wasserstein
-from vae.disentanglement.discretise import information_matrix
 from vae.disentanglement.mig_chen import mig_chen, mixture_entropy
 
 GAUSSIAN_NATS = 0.5 * math.log(2 * math.pi * math.e)

@@ -1,8 +1,8 @@
 """DCI: disentanglement, completeness and informativeness, from the importance of each latent for each factor.
 
 Eastwood & Williams (2018), "A Framework for the Quantitative Evaluation of Disentangled Representations"; boosted
-trees as in Locatello et al. (2019). The trees are those of `vae.disentanglement.boosting`, which are fast because they
-put codes into 256 bins. Against scikit-learn's exact trees importances and accuracies differ by about 0.01.
+trees as in Locatello et al. (2019). The trees of `vae.disentanglement.boosting` are fast because codes are put into
+256 bins. Importances and accuracies differ from those of scikit-learn's exact trees by about 0.01.
 """
 
 from typing import NamedTuple
@@ -71,7 +71,7 @@ def disentanglement(importance: Float[np.ndarray, "rows columns"]) -> float:
     if importance.sum() == 0:
         return 0.0
     if importance.shape[1] == 1:
-        return 1.0  # nothing can be mixed
+        return 1.0  # with one column no row can mix two
     p = importance + TINY
     p = p / p.sum(axis=1, keepdims=True)
     certainty = 1 + (p * np.log(p)).sum(axis=1) / np.log(importance.shape[1])

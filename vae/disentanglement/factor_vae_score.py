@@ -1,4 +1,4 @@
-"""The FactorVAE score: whether the latent that varies least tells which factor is fixed.
+"""The FactorVAE score: does the latent that varies least tell which factor is fixed?
 
 Kim & Mnih (2018), "Disentangling by Factorising", Section 4; sample sizes and the removal of dead latents as in
 Locatello et al. (2019).
@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 from vae.disentanglement.representation import MatrixScore, Representation
 
-DEAD_BELOW = 0.05  # standard deviation; a latent below carries no information, but would win every vote
+DEAD_BELOW = 0.05  # standard deviation; without this limit a latent that never varies would win every vote
 VOTES_AT_ONCE = 1_000
 
 
@@ -23,8 +23,8 @@ def factor_vae_score(
 
     Args:
         representation: of all images.
-        train: votes that decide which factor each latent stands for.
-        test: new votes.
+        train: the number of votes that assign a factor to each latent.
+        test: the number of new votes, on which the score is computed.
         batch: images that share a factor, for one vote.
         generator: of the draws.
     """

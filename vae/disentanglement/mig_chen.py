@@ -30,12 +30,12 @@ def mig_chen(
         logvar: of each image's posterior.
         factors: of the images.
         samples: of z, for every entropy.
-        components: the largest number of images in a mixture; more are drawn from without replacement.
+        components: the largest number of images in a mixture. Of more images, so many are drawn without replacement.
         generator: of the draws.
     """
 
     def mixture(images: Int64[np.ndarray, " images"], draws: int) -> Float[np.ndarray, " latents"]:
-        # An image that was drawn twice would make the mixture narrower than it is.
+        # Without replacement, because images that are drawn twice make the mixture narrower.
         few = generator.choice(images, components, replace=False) if len(images) > components else images
         return mixture_entropy(mean[few], logvar[few], draws, generator)
 
@@ -57,7 +57,7 @@ def mixture_entropy(
     samples: int,
     generator: Generator,
 ) -> Float[np.ndarray, " latents"]:
-    """H of the mixture of these posteriors for each latent, in nats, estimated from `samples` draws of it."""
+    """The entropy of the mixture of these posteriors for each latent in nats, estimated from `samples` draws."""
     mean, logvar = mean.astype(np.float64), logvar.astype(np.float64)
     chosen = generator.integers(len(mean), size=samples)
     z = mean[chosen] + np.exp(0.5 * logvar[chosen]) * generator.standard_normal((samples, mean.shape[1]))

@@ -39,7 +39,7 @@ def sap(representation: Representation, train: int, test: int, generator: Genera
 
 
 def sap_continuous(representation: Representation, samples: int, generator: Generator) -> MatrixScore:
-    """The same with squared correlations in place of accuracies, for factors whose levels are ordered."""
+    """SAP with squared correlations in place of accuracies, for factors whose levels are ordered."""
     correlations = squared_correlations(*representation.draw(samples, generator))
     return MatrixScore(float(gap(correlations).mean()), correlations)
 

@@ -1,4 +1,4 @@
-"""Reconstructions, samples and traversals. Tensors in, images out, as (height, width, 1 or 3) bytes."""
+"""Reconstructions, samples and traversals as images: (height, width, 1 or 3) bytes."""
 
 from collections.abc import Sequence
 
@@ -57,14 +57,14 @@ def as_image(image: ImageBytes) -> Image.Image:
 def reconstructions(
     x: Float[Tensor, "images channels height width"], means: Float[Tensor, "images channels height width"]
 ) -> ImageBytes:
-    """Rows of at most ten inputs, each above the row of their reconstructions."""
+    """Rows of at most ten inputs, each with its reconstruction below it."""
     rows = [part[start : start + 10] for start in range(0, len(x) - len(x) % 10 or len(x), 10) for part in (x, means)]
     return grid(torch.stack(rows), ["input", "output"] * (len(rows) // 2))
 
 
 @torch.inference_mode()
 def samples(vae: VAE, noise: Float[Tensor, "images latent"], columns: int = 10) -> ImageBytes:
-    """Mean images of `noise`, which are latents drawn from the prior."""
+    """The mean images that the decoder gives for latents `noise`, drawn from the prior."""
     return grid(vae.sample(noise).cpu().unflatten(0, (-1, columns)))
 
 
@@ -84,11 +84,11 @@ def traversals(
 
     Args:
         vae: decodes the latents.
-        z: the point from which each latent moves.
+        z: the latents that are varied one at a time.
         rate_per_latent: in nats.
-        rows: at most so many latents.
-        columns: steps of the movement.
-        reach: it goes from -reach to reach.
+        rows: the largest number of latents to show.
+        columns: the number of values of each latent.
+        reach: values go from -reach to reach.
         title: above the grid.
     """
     order = rate_per_latent.argsort(descending=True)[:rows].tolist()
