@@ -1,7 +1,7 @@
 """Draw a run's latent traversals: `python scripts/traverse.py outputs/RUN`, or of several runs side by side.
 
-Each row moves one latent while the others stay at the posterior mean of one test image; the latent with the highest
-rate comes first. Of several runs, the same image is taken.
+Each row moves one latent. The others stay at the posterior mean of one test image, the same for all runs. The latent
+with the highest rate comes first.
 """
 
 import argparse
@@ -23,7 +23,7 @@ MARGIN = 24  # pixels between runs
 
 
 def main() -> int:
-    """Write the figure and print where."""
+    """Write the figure and print its path."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", metavar="run", help="the directory of a run")
     parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def beside(pictures: list[figures.ImageBytes]) -> figures.ImageBytes:
-    """Pictures from left to right, on white."""
+    """The pictures side by side on white."""
     height = max(picture.shape[0] for picture in pictures)
     width = sum(picture.shape[1] for picture in pictures) + MARGIN * (len(pictures) - 1)
     channels = max(picture.shape[2] for picture in pictures)

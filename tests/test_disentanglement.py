@@ -11,7 +11,7 @@ from vae.disentanglement.irs import irs
 from vae.disentanglement.own_metrics import RESERVED, SCORE_NAMES
 from vae.disentanglement.representation import Representation
 from vae.disentanglement.sap import sap
-from vae.disentanglement.scores import Sizes, expected_seconds, code_scores, level_scores, score, too_many
+from vae.disentanglement.scores import Sizes, code_scores, expected_seconds, level_scores, score, too_many
 
 MATRICES = {
     "factor_vae_votes",
