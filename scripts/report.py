@@ -1,7 +1,7 @@
 """The report of a sweep, or of any folder of runs: `python scripts/report.py outputs/SWEEP`.
 
-Writes report.html, one page that needs no network, and results.csv into the folder, from the runs that are done. Prints
-the main table in Markdown and the slopes between rate and distortion. A sweep does the same at its end.
+Writes report.html, one page that needs no network, and results.csv into the folder, from the runs that are done.
+Prints the main table in Markdown and the slopes between rate and distortion. A sweep does the same at its end.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """What `scripts/benchmark.py` counts, trains and prints. No test depends on how long something takes."""
 
+import doctest
 import json
 import subprocess
 from contextlib import nullcontext
@@ -12,7 +13,7 @@ import torch
 from command import ROOT, one_error_line, run
 
 import benchmark
-from benchmarks import epochs, growth, logging_cost, ours, plan, steps, sweeps, turns, whole_runs
+from benchmarks import epochs, growth, logging_cost, ours, plan, rows, steps, sweeps, turns, whole_runs
 from benchmarks.apart import Apart
 from benchmarks.processes import python, run_to_end, seconds_to_text
 from benchmarks.rivals import RIVALS, TUTORIAL, Rival, load_loop
@@ -47,8 +48,12 @@ def test_a_row_says_whether_its_limit_is_met(limits, met):
     assert ("MISSED" in line(row)) is (met is False)
 
 
-def test_a_share_is_in_percent_and_a_ratio_is_the_median_of_rounds():
-    assert turns.ratio("speed-up", [1.0, 10.0, 100.0], [0.5, 5.0, 20.0]).value == 2.0
+@pytest.mark.parametrize("module", [rows, turns])
+def test_the_examples_are_true(module):
+    assert doctest.testmod(module).failed == 0
+
+
+def test_a_share_is_in_percent():
     share = turns.ratio("share", [1.0], [4.0], percent=True)
     assert (share.value, share.unit) == (25.0, "%")
 

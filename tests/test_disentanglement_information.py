@@ -8,11 +8,11 @@ from known_codes import grid, nothing, seeded
 from scipy.integrate import quad
 from scipy.linalg import sqrtm
 from scipy.stats import norm
-from vae.disentanglement.discretise import information_matrix
 
 from vae.data.factors import Factors
 from vae.disentanglement.dependence import dependence, gaussian_wasserstein
 from vae.disentanglement.mig_chen import mig_chen, mixture_entropy
+from vae.disentanglement.representation import information_matrix
 
 GAUSSIAN_NATS = 0.5 * math.log(2 * math.pi * math.e)
 

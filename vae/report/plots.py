@@ -175,8 +175,7 @@ def spectra(grouped: Mapping[str, Sequence[Member]]) -> str | None:
 
 def rate_per_latent(member: Member) -> list[float]:
     """In nats; empty if unknown."""
-    rates: list[float] = member.summary["test"].get("rate_per_latent", [])
-    return rates
+    return [float(rate) for rate in member.summary["test"].get("rate_per_latent", [])]
 
 
 def matrices_by_setting(grouped: Mapping[str, Sequence[Member]], name: str, unit: str) -> str | None:
