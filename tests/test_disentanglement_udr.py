@@ -38,6 +38,7 @@ def test_entangled_latents_are_less_alike_than_the_ones_that_they_mix():
 def test_the_score_is_the_median_of_the_likeness_to_the_others():
     x = uncorrelated()
     stranger = seeded(0).permuted(x, axis=0)
+    assert udr([x[:, :1], 2 - x[:, :1]], [np.ones(1)] * 2) == pytest.approx([EXACT] * 2, abs=1e-6)  # one latent each
     scores = udr([x, x, x, x[:, ::-1], stranger], [ALIVE] * 5)
     assert scores[:4] == pytest.approx([EXACT] * 4, abs=1e-6)  # one stranger of four is outvoted
     assert scores[4] < 0.2
@@ -57,11 +58,6 @@ def test_a_model_that_says_nothing_is_like_no_other():
     assert udr([x, x], [np.zeros(3)] * 2).tolist() == [0, 0]
     assert udr([x, x], [ALIVE, np.zeros(3)]).tolist() == [0, 0]
     assert udr([np.full_like(x, 0.3)] * 2, [ALIVE] * 2).tolist() == [0, 0]
-
-
-def test_one_latent_is_compared_too():
-    x = uncorrelated()[:, :1]
-    assert udr([x, 2 - x], [np.ones(1)] * 2) == pytest.approx([EXACT] * 2, abs=1e-6)
 
 
 def test_one_model_has_nothing_to_be_compared_with():

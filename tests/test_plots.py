@@ -110,9 +110,3 @@ def test_the_bars_of_the_spectrum_stand_in_the_order_given_with_heights_as_the_r
     tall = [height for height in seen.tolist() if (heights == height).sum() > 20]
     assert tall == sorted(tall, reverse=True)
     assert [height / tall[0] for height in tall] == pytest.approx([1.0, 0.5, 0.25], abs=0.02)
-
-
-def test_a_figure_is_rendered_at_its_size():
-    figure = Figure(figsize=(2, 1))
-    figure.add_subplot().plot([0, 1])
-    check(plots.rasterised(figure, dpi=50), 50, 100)

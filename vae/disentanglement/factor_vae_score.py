@@ -8,33 +8,24 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.random import Generator
 
-from vae.disentanglement.representation import MatrixScore, Representation
+from vae.disentanglement.representation import MatrixScore, Representation, Sizes
 
 DEAD_BELOW = 0.05  # standard deviation; without this limit a latent that never varies would win every vote
 VOTES_AT_ONCE = 1_000
 
 
-def factor_vae_score(
-    representation: Representation, train: int, test: int, batch: int, generator: Generator
-) -> MatrixScore:
+def factor_vae_score(representation: Representation, sizes: Sizes, generator: Generator) -> MatrixScore:
     """The accuracy of the majority vote on new batches, and the votes of each latent for each factor.
 
     Chance is 1 / factors. The score is 0 if no latent is active.
-
-    Args:
-        representation: of all images.
-        train: the number of votes that assign a factor to each latent.
-        test: the number of new votes, on which the score is computed.
-        batch: images that share a factor, for one vote.
-        generator: of the draws.
     """
     deviation = representation.codes.std(axis=0, dtype=np.float64)
     scale = np.where(deviation >= DEAD_BELOW, deviation, 0)
     votes = np.zeros((representation.latents, len(representation.factors.names)))
     if not scale.any():
         return MatrixScore(0.0, votes)
-    np.add.at(votes, cast_votes(representation, scale, train, batch, generator), 1)
-    latents, factors = cast_votes(representation, scale, test, batch, generator)
+    np.add.at(votes, cast_votes(representation, scale, sizes.train, sizes.batch, generator), 1)
+    latents, factors = cast_votes(representation, scale, sizes.test, sizes.batch, generator)
     return MatrixScore(float((votes.argmax(axis=1)[latents] == factors).mean()), votes)
 
 

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.random import Generator
 from scipy.stats import entropy
 
-from vae.disentanglement.representation import MatrixScore, Representation, gap, information_matrix, ratio
+from vae.disentanglement.representation import MatrixScore, Representation, Sizes, gap, information_matrix, ratio
 
 
-def mig(representation: Representation, samples: int, generator: Generator) -> MatrixScore:
+def mig(representation: Representation, sizes: Sizes, generator: Generator) -> MatrixScore:
     """The mean over factors of (I of the best latent - I of the second best) / H(factor), and I in nats."""
-    codes, levels = representation.draw(samples, generator)
+    codes, levels = representation.draw(sizes.train, generator)
     information = information_matrix(codes, levels)
     entropies = np.array([entropy(np.bincount(factor)) for factor in levels.T])
     return MatrixScore(float(ratio(gap(information), entropies).mean()), information)

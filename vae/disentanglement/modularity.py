@@ -17,22 +17,13 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from vae.disentanglement.classifiers import fitted, ignore_iteration_limits
-from vae.disentanglement.representation import Representation, information_matrix, ratio
+from vae.disentanglement.representation import Representation, Sizes, information_matrix, ratio
 
 
-def modularity_explicitness(
-    representation: Representation, train: int, test: int, generator: Generator
-) -> dict[str, float]:
-    """`modularity` in [0, 1], and `explicitness`, an area under the ROC curve, for which chance is 0.5.
-
-    Args:
-        representation: of all images.
-        train: images to estimate and fit on.
-        test: new images.
-        generator: of the draws.
-    """
-    x, y = representation.draw(train, generator)
-    x_test, y_test = representation.draw(test, generator)
+def modularity_explicitness(representation: Representation, sizes: Sizes, generator: Generator) -> dict[str, float]:
+    """`modularity` in [0, 1], and `explicitness`, an area under the ROC curve, for which chance is 0.5."""
+    x, y = representation.draw(sizes.train, generator)
+    x_test, y_test = representation.draw(sizes.test, generator)
     scaler = StandardScaler().fit(x)
     areas = []
     with ignore_iteration_limits():

@@ -53,6 +53,28 @@ class Representation:
         return self.codes[images], self.factors.levels[images]
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Sample sizes of the estimates. The defaults are those of Locatello et al. (2019); `components` is ours.
+
+    Attributes:
+        train: the number of images to fit on; in the β-VAE and FactorVAE scores the number of batches.
+        test: the number of new images, or batches, to score on.
+        batch: images that share a factor, in the β-VAE and FactorVAE scores.
+        trees: for each level, in DCI.
+        samples: of z, for each entropy in Chen's MIG.
+        components: images in a mixture, in Chen's MIG. With too few, the information is underestimated if posteriors
+            hardly overlap.
+    """
+
+    train: int = 10_000
+    test: int = 5_000
+    batch: int = 64
+    trees: int = 100
+    samples: int = 2_000
+    components: int = 4_000
+
+
 class MatrixScore(NamedTuple):
     """A score, and the matrix from which it is computed: a number for each latent and factor."""
 

@@ -19,7 +19,7 @@ from vae.disentanglement.irs import irs
 from vae.disentanglement.mig import mig
 from vae.disentanglement.mig_chen import mig_chen
 from vae.disentanglement.modularity import modularity, modularity_explicitness
-from vae.disentanglement.representation import Representation, information_matrix
+from vae.disentanglement.representation import Representation, Sizes, information_matrix
 from vae.disentanglement.sap import sap, sap_continuous
 from vae.measures.evaluation import encode_posteriors
 from vae.model.vae import VAE
@@ -28,28 +28,7 @@ SECONDS_A_LEVEL, SECONDS_A_LEVEL_AND_LATENT = 0.25, 0.025  # measured with 20 to
 IMAGES_A_LEVEL = 10  # on average; with fewer, perfect and random codes have similar scores
 
 Matrix = Float[np.ndarray, "latents factors"]
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Sample sizes of the estimates. The defaults are those of Locatello et al. (2019); `components` is ours.
-
-    Attributes:
-        train: images (or votes, or points) to fit on.
-        test: new ones to score on.
-        batch: images that share a factor, in the β-VAE and FactorVAE scores.
-        trees: for each level, in DCI.
-        samples: of z, for each entropy in Chen's MIG.
-        components: images in a mixture, in Chen's MIG. With too few, the information is underestimated if posteriors
-            hardly overlap.
-    """
-
-    train: int = 10_000
-    test: int = 5_000
-    batch: int = 64
-    trees: int = 100
-    samples: int = 2_000
-    components: int = 4_000
+DEFAULT_SIZES = Sizes()
 
 
 @dataclass(frozen=True)
@@ -77,9 +56,6 @@ def too_many(factors: Factors, train: int = Sizes.train) -> dict[str, str]:
     All scores but sap_continuous compare images of the same level. If each level has one image, as with a continuous
     factor, perfect and random codes have the same score. If `train` is less than the number of images, it counts.
 
-    Args:
-        factors: of all images.
-        train: images that are drawn to fit on.
     """
     images = min(len(factors), train)
     return {
@@ -89,15 +65,9 @@ def too_many(factors: Factors, train: int = Sizes.train) -> dict[str, str]:
     }
 
 
-def expected_seconds(factors: Factors, latents: int, train: int = Sizes.train) -> float:
-    """The expected duration of `score` on one core in seconds, to a factor of two. The trees of DCI take most of it.
-
-    Args:
-        factors: of all images.
-        latents: their number.
-        train: images that are drawn to fit on.
-    """
-    left_out = too_many(factors, train)
+def expected_seconds(factors: Factors, latents: int) -> float:
+    """The expected duration of `score` on one core in seconds, to a factor of two. DCI takes most of it."""
+    left_out = too_many(factors)
     levels = sum(size for name, size in zip(factors.names, factors.sizes, strict=True) if name not in left_out)
     return levels * (SECONDS_A_LEVEL + SECONDS_A_LEVEL_AND_LATENT * latents)
 
@@ -107,7 +77,7 @@ def score(
     logvar: Float[np.ndarray, "images latents"],
     factors: Factors,
     seed: int = 0,
-    sizes: Sizes | None = None,
+    sizes: Sizes = DEFAULT_SIZES,
     workers: int = 1,
 ) -> Scores:
     """All metrics but UDR, which compares several models.
@@ -123,7 +93,6 @@ def score(
     Raises:
         ValueError: a code is not finite, or there is no factor.
     """
-    sizes = sizes or Sizes()
     left_out = too_many(factors, sizes.train)
     scored = [name for name in factors.names if name not in left_out]
     noise = generator_for(seed, "noise").standard_normal(mean.shape, dtype=np.float32)
@@ -134,7 +103,7 @@ def score(
     if scored:
         levels = means.only(scored).factors
         numbers["mig_chen"], matrices["mig_chen"] = mig_chen(
-            mean, logvar, levels, sizes.samples, sizes.components, generator_for(seed, "mig_chen")
+            mean, logvar, levels, sizes, generator_for(seed, "mig_chen")
         )
     numbers |= {f"{name}_sampled": value for name, value in of_sampled.items()}
     return Scores(numbers, matrices, tuple(scored), left_out)
@@ -148,7 +117,7 @@ def code_scores(
     scored = [name for name in codes.factors.names if name not in left_out]
     numbers, matrices = level_scores(codes.only(scored), seed, sizes, workers) if scored else ({}, {})
     numbers["sap_continuous"], matrices["squared_correlation"] = sap_continuous(
-        codes, sizes.train, generator_for(seed, "sap_continuous")
+        codes, sizes, generator_for(seed, "sap_continuous")
     )
     drawn, _ = codes.draw(sizes.train, generator_for(seed, "dependence"))
     return numbers | dependence(drawn), matrices
@@ -158,26 +127,25 @@ def level_scores(
     codes: Representation, seed: int, sizes: Sizes, workers: int
 ) -> tuple[dict[str, float], dict[str, Matrix]]:
     """The scores that compare images of the same level, and the matrices they are computed from."""
-    train, test, batch = sizes.train, sizes.test, sizes.batch
     numbers: dict[str, float] = {}
     matrices: dict[str, Matrix] = {}
-    numbers["beta_vae_score"] = beta_vae_score(codes, train, test, batch, generator_for(seed, "beta_vae_score"))
+    numbers["beta_vae_score"] = beta_vae_score(codes, sizes, generator_for(seed, "beta_vae_score"))
     numbers["factor_vae_score"], matrices["factor_vae_votes"] = factor_vae_score(
-        codes, train, test, batch, generator_for(seed, "factor_vae_score")
+        codes, sizes, generator_for(seed, "factor_vae_score")
     )
-    numbers["mig"], matrices["mutual_information"] = mig(codes, train, generator_for(seed, "mig"))
-    importance = dci(codes, train, test, generator_for(seed, "dci"), workers, sizes.trees)
+    numbers["mig"], matrices["mutual_information"] = mig(codes, sizes, generator_for(seed, "mig"))
+    importance = dci(codes, sizes, generator_for(seed, "dci"), workers)
     numbers["dci_disentanglement"] = importance.disentanglement
     numbers["dci_completeness"] = importance.completeness
     numbers["dci_informativeness"] = importance.informativeness
     matrices["dci_importance"] = importance.importance
-    numbers["sap"], matrices["sap_accuracy"] = sap(codes, train, test, generator_for(seed, "sap"), workers)
-    numbers |= modularity_explicitness(codes, train, test, generator_for(seed, "modularity"))
-    numbers["irs"], matrices["irs_robustness"] = irs(*codes.draw(train, generator_for(seed, "irs")))
+    numbers["sap"], matrices["sap_accuracy"] = sap(codes, sizes, generator_for(seed, "sap"), workers)
+    numbers |= modularity_explicitness(codes, sizes, generator_for(seed, "modularity"))
+    numbers["irs"], matrices["irs_robustness"] = irs(*codes.draw(sizes.train, generator_for(seed, "irs")))
     generator = generator_for(seed, "baselines")
     permuted = Representation(generator.permutation(codes.codes), codes.factors)
-    numbers["modularity_baseline"] = modularity(information_matrix(*permuted.draw(train, generator)))
-    numbers["irs_baseline"] = irs(*permuted.draw(train, generator)).score
+    numbers["modularity_baseline"] = modularity(information_matrix(*permuted.draw(sizes.train, generator)))
+    numbers["irs_baseline"] = irs(*permuted.draw(sizes.train, generator)).score
     return numbers, matrices
 
 
