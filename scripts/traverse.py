@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import torch
+from torch.nn.functional import pad
 
 from vae.app import console
 from vae.app.load import load_run
@@ -69,15 +70,12 @@ def main() -> int:
 
 def beside(pictures: list[figures.ImageBytes]) -> figures.ImageBytes:
     """The pictures side by side on white."""
-    height = max(picture.shape[0] for picture in pictures)
-    width = sum(picture.shape[1] for picture in pictures) + MARGIN * (len(pictures) - 1)
-    channels = max(picture.shape[2] for picture in pictures)
-    canvas = torch.full((height, width, channels), figures.BACKGROUND, dtype=torch.uint8)
-    left = 0
-    for picture in pictures:
-        canvas[: picture.shape[0], left : left + picture.shape[1]] = picture
-        left += picture.shape[1] + MARGIN
-    return canvas
+    height, _, channels = (max(sizes) for sizes in zip(*(picture.shape for picture in pictures), strict=True))
+    padded = [
+        pad(p.expand(-1, -1, channels), (0, 0, 0, MARGIN, 0, height - len(p)), value=figures.BACKGROUND)
+        for p in pictures
+    ]
+    return torch.cat(padded, 1)[:, :-MARGIN]
 
 
 if __name__ == "__main__":
