@@ -71,10 +71,8 @@ def main() -> int:
 def beside(pictures: list[figures.ImageBytes]) -> figures.ImageBytes:
     """The pictures side by side on white."""
     height, _, channels = (max(sizes) for sizes in zip(*(picture.shape for picture in pictures), strict=True))
-    padded = [
-        pad(p.expand(-1, -1, channels), (0, 0, 0, MARGIN, 0, height - len(p)), value=figures.BACKGROUND)
-        for p in pictures
-    ]
+    coloured = [picture.expand(-1, -1, channels) for picture in pictures]
+    padded = [pad(p, (0, 0, 0, MARGIN, 0, height - len(p)), value=figures.BACKGROUND) for p in coloured]
     return torch.cat(padded, 1)[:, :-MARGIN]
 
 

@@ -30,7 +30,7 @@ def grid(images: Images, labels: Sequence[str] = (), title: str = "", scale: int
     """
     bytes_ = (images.clamp(0, 1) * 255).round().byte()
     bytes_ = bytes_.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
-    # (rows, columns, channels, y, x) becomes (rows * y, columns * x, channels), with a gap right of and below each image.
+    # (rows, columns, channels, y, x) becomes (rows * y, columns * x, channels), with gaps between the images.
     cells = pad(bytes_, (0, GAP, 0, GAP), value=BACKGROUND).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
     font = ImageFont.load_default(size=TEXT_SIZE)
     left = max((int(font.getlength(label)) for label in labels), default=-GAP) + 2 * GAP
