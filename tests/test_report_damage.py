@@ -1,4 +1,4 @@
-"""What damaged, foreign or missing files of a run do to the report of its folder: they take only themselves along."""
+"""Damaged, foreign or missing files of a run cost the report only what was in them."""
 
 import json
 import os

@@ -79,13 +79,13 @@ def own_numbers(metrics: Sequence[Metric], vae: VAE, images: ImageSet) -> dict[s
     if not metrics:
         return {}
     codes = encode_posteriors(vae, images)[0].numpy()
-    levels = None if images.factors is None else images.factors.levels
+    levels = None if images.factors is None else images.factors.levels.astype(np.int64)
     found: dict[str, float] = {}
     for metric in metrics:
         try:
-            found |= metric(codes.copy(), None if levels is None else levels.astype(np.int64))
+            found |= metric(codes.copy(), None if levels is None else levels.copy())
         except ConfigError as error:
-            log.warning(f"warning: {error}. The run has no numbers of it")
+            log.warning(f"warning: {error}. Its numbers are left out")
     bad = [name for name, value in found.items() if not math.isfinite(value)]
     if bad:
         log.warning(f"warning: metrics: {', '.join(bad)} is not finite, and is left out")
