@@ -14,13 +14,11 @@ from typing import Any
 import torch
 
 from benchmarks import (
-    convolutions,
     epochs,
     evaluations,
     growth,
     logging_cost,
     ours,
-    recipes,
     rivals,
     steps,
     sweeps,
@@ -39,35 +37,28 @@ SUBJECTS: Mapping[str, tuple[str, Subject]] = {
     "epoch": ("a training epoch, MNIST, 784-400-20-400-784, batch 128, Adam", epochs.rows),
     "step": ("a train step beside the peak rate of matrix multiplications", steps.rows),
     "logging": ("cost of logging, default run", logging_cost.rows),
-    "conv": ("convolutions, random binary images", convolutions.rows),
     "evaluation": ("evaluation", evaluations.rows),
     "first_step": ("from the start of the process to the first step", whole_runs.rows_of_first_steps),
     "process": ("the whole process", whole_runs.rows_of_whole_runs),
-    "growth": ("how the time of an image grows", growth.rows),
+    "growth": ("how the time of an image grows with the data", growth.rows),
     "scores": ("disentanglement", evaluations.rows_of_scores),
     "sweep": ("a sweep of small runs", sweeps.rows),
-    "recipe": ("two recipes for the VAE of Burda et al. (2016), whole trainings by the time of a step", recipes.rows),
 }
-IN_QUICK = ("epoch", "step", "conv", "evaluation", "first_step")
-WITHOUT_MNIST = {"conv", "scores"}  # they draw their images
+IN_QUICK = ("epoch", "step", "evaluation", "first_step")
 
 
 def main() -> int:
-    """Measure, print each subject's rows when they are there, and write JSON if asked."""
+    """Measure, print the rows of each subject, and write them as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("subjects", nargs="*", metavar="subject", help=f"default all: {', '.join(SUBJECTS)}")
+    parser.add_argument("subjects", nargs="*", choices=SUBJECTS, metavar="subject", help="default all: %(choices)s")
     parser.add_argument("--quick", action="store_true", help="about a minute: fewer subjects, rough numbers")
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.subjects if name not in SUBJECTS]
-    if unknown:
-        parser.error(f"unknown subject {unknown[0]}, the subjects are {', '.join(SUBJECTS)}")
-    # First, as in a run: torch's threads inherit how denormals are treated.
+    # Before torch starts its threads, as in a run: they inherit how denormals are treated.
     prepare_torch(ours.configured(["device=cpu"]))
     names = arguments.subjects or (IN_QUICK if arguments.quick else tuple(SUBJECTS))
     try:
-        if set(names) - WITHOUT_MNIST:
-            build_data(ours.configured(ours.GREY)).read()  # downloads it, which must not be timed
+        build_data(ours.configured(ours.GREY)).read()  # downloads MNIST, which must not be timed
     except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         return exit_code(error)
@@ -93,7 +84,7 @@ def where() -> dict[str, Any]:
 
 
 def measure(names: Sequence[str], plan: Plan) -> dict[str, Sequence[Row | Absent]]:
-    """The rows of each subject, printed when they are there."""
+    """Measure and print each subject. Returns the rows by subject."""
     table: dict[str, Sequence[Row | Absent]] = {}
     print(HEADING)
     for name in names:
@@ -105,7 +96,7 @@ def measure(names: Sequence[str], plan: Plan) -> dict[str, Sequence[Row | Absent
 
 
 def as_json(table: Mapping[str, Sequence[Row | Absent]]) -> dict[str, Any]:
-    """The rows by subject, and the lines of what is absent."""
+    """The rows by subject, and the lines in place of rows that could not be measured."""
     rows = {name: [row.as_json() for row in found if isinstance(row, Row)] for name, found in table.items()}
     absent = [row.line for found in table.values() for row in found if isinstance(row, Absent)]
     return {"rows": rows, "absent": absent}

@@ -3,11 +3,11 @@
 Those of the last checkpoint must agree with what the run wrote into summary.json; the exit code is 1 if they do not.
 
 With --samples it also estimates the NLL of the test images, -ln p(x) in nats, by the importance-weighted bound with
-that many samples an image: 5000 on all images is what papers report (Burda et al., 2016), and takes ten to fifteen
-minutes of a CPU core for the default network. summary.json does not hold it, so it is compared with nothing.
+that many samples an image. Papers report it by 5000 samples on all images (Burda et al., 2016), which takes ten to
+fifteen minutes of a CPU core for the default network. It is not in summary.json.
 
-Where the factors of the images are known, the scores of disentanglement are among the numbers; a summary.json that
-lacks them gets them. Metrics of your own are computed again if the command names them, as in
+If the factors of the images are known, the scores of disentanglement are computed, too. They are added to a
+summary.json that has none. Metrics of your own are computed again if the command names them, as in
 `python scripts/evaluate.py outputs/RUN "metrics=[my_metrics:score]"`.
 """
 
@@ -31,18 +31,18 @@ from vae.run.files import write_json
 from vae.run.names import BEST, LAST, SUMMARY
 from vae.run.summary import is_number, read_summary
 
-TOLERANCE = 1e-5  # relative, for another machine or thread count; the same one agrees to the last digit
-SCORE_TOLERANCE = 0.01  # a classifier's answer to one image in a hundred may turn on the last digit of a code
+TOLERANCE = 1e-5  # relative; machines and numbers of threads differ in the last digits
+SCORE_TOLERANCE = 0.01  # the last digits of the codes may change some predictions of a classifier
 
 
 def main() -> int:
-    """Print the numbers as JSON on stdout and the verdict on stderr."""
+    """Print the numbers as JSON to stdout, and to stderr whether they agree with summary.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the directory of a run")
     parser.add_argument("parts", nargs="*", metavar="key=value", help="the run's parts of your own, named again")
     parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
     parser.add_argument("--samples", type=int, help="importance samples an image for the NLL (none: no NLL)")
-    parser.add_argument("--images", type=int, help="the NLL is of the first so many test images (all)")
+    parser.add_argument("--images", type=int, help="how many test images the NLL is of (all)")
     arguments = parser.parse_intermixed_args()
     if any(number is not None and number < 1 for number in (arguments.samples, arguments.images)):
         parser.error("--samples and --images must be 1 or more")
@@ -50,18 +50,14 @@ def main() -> int:
         parser.error("--images is of the NLL. Add --samples, as in --samples 5000")
     try:
         run = load_run(arguments.run, arguments.checkpoint, arguments.parts)
-        metrics = own_metrics(run.config.metrics, run.vae.latent_dim, run.splits.train.factors)
-    except EXPECTED as error:
-        print(f"error: {said(error)}", file=sys.stderr)
-        return exit_code(error)
-    numbers = final_numbers(run.vae, run.splits.test, run.splits.train.mean(), run.loss_weight)
-    factors_known = run.splits.train.factors is not None
-    scores = disentanglement_numbers(run.vae, run.splits.train) if factors_known else None
-    shown = numbers if arguments.samples is None else numbers | {"nll": nll(run, arguments.samples, arguments.images)}
-    own = own_numbers(metrics, run.vae, run.splits.train)
-    more = {"disentanglement": scores, "metrics": own}
-    console.say(json.dumps(shown | {name: found for name, found in more.items() if found}, indent=2))
-    try:
+        train = run.splits.train
+        metrics = own_metrics(run.config.metrics, run.vae.latent_dim, train.factors)
+        numbers = final_numbers(run.vae, run.splits.test, train.mean(), run.loss_weight)
+        scores = None if train.factors is None else disentanglement_numbers(run.vae, train)
+        own = own_numbers(metrics, run.vae, train)
+        found = nll(run, arguments.samples, arguments.images) if arguments.samples else None
+        more = {"nll": found, "disentanglement": scores, "metrics": own}
+        console.say(json.dumps(numbers | {name: value for name, value in more.items() if value}, indent=2))
         return 0 if arguments.checkpoint == BEST else compare(numbers, scores, own, arguments.run / SUMMARY)
     except EXPECTED as error:
         print(f"error: {said(error)}", file=sys.stderr)
@@ -78,32 +74,35 @@ def nll(run: Run, samples: int, images: int | None) -> dict[str, int | float]:
 def compare(
     numbers: Mapping[str, Any], scores: Mapping[str, Any] | None, own: Mapping[str, float], summary: Path
 ) -> int:
-    """0 if the numbers are those that `summary` records, else 1. Scores that it lacks are added if they are.
+    """Compare the numbers with those in the file `summary`, and print the result to stderr.
+
+    If they agree and the file has no scores of disentanglement, the scores are added to it.
+
+    Returns:
+        The exit code: 0 if the numbers agree, else 1.
 
     Raises:
-        RunExistsError: they cannot be added, because the run is being trained.
+        RunExistsError: the scores cannot be added, because the run is being trained.
     """
     recorded = read_summary(summary.parent)
-    if recorded["status"] == "unfinished":
+    if recorded["status"] != "done":
+        failed = "the run failed, " if recorded["status"] == "failed" else ""
         reason = recorded.get("error", "it does not exist: the run has not ended")
-        print(f"{summary} has no numbers to compare: {reason}", file=sys.stderr)
+        print(f"{summary} has no numbers to compare: {failed}{reason}", file=sys.stderr)
         return 1
-    if recorded["status"] == "failed":
-        print(f"{summary} has no numbers to compare: the run failed, {recorded.get('error')}", file=sys.stderr)
-        return 1
-    test = recorded.get("test", {})
+    test = recorded["test"]
     if "loss_weight" in test:
         apart = [name for name, value in numbers.items() if not agree(value, test.get(name), TOLERANCE)]
-    else:  # of an older version: it has fewer numbers, and its loss was by config.beta under every objective
+    else:  # by an older version, which had fewer numbers and always took config.beta as the weight of the rate
         older = dict(numbers) | {"loss": numbers["distortion"] + recorded["beta"] * numbers["rate"]}
         apart = [name for name, value in test.items() if not agree(value, older.get(name), TOLERANCE)]
     known = recorded.get("metrics", {})
     apart += [name for name in own if name in known and not agree(own[name], known[name], SCORE_TOLERANCE)]
     if scores is not None and "disentanglement" in recorded:
         before, now = recorded["disentanglement"]["numbers"], scores["numbers"]
-        names = now if "left_out" in recorded["disentanglement"] else before  # of which an older version has fewer
+        names = now if "left_out" in recorded["disentanglement"] else before  # an older version had fewer scores
         apart += [name for name in names if not agree(now.get(name), before.get(name), SCORE_TOLERANCE)]
-    elif scores is not None and recorded["status"] == "done" and not apart:
+    elif scores is not None and not apart:
         with locked(summary.parent):
             if read_summary(summary.parent) != recorded:
                 print(f"{summary} has changed meanwhile: the run was continued", file=sys.stderr)
@@ -115,7 +114,7 @@ def compare(
 
 
 def agree(one: Any, other: Any, tolerance: float) -> bool:
-    """Whether two numbers, or all numbers of two lists or tables, are the same but for rounding."""
+    """Whether two numbers, or all numbers in two lists or dictionaries, are equal up to `tolerance`."""
     match one:
         case dict():
             same = isinstance(other, dict)

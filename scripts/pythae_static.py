@@ -1,4 +1,4 @@
-"""The NLL of pythae itself on the pixels of `experiment=rezende2015_static`: half an hour of a core.
+"""Train pythae's own VAE on the pixels of `experiment=rezende2015_static` and print its NLL: half an hour of a core.
 
 Its model, trainer and estimator of the NLL, by the settings of its published script: commit 73ff590 of
 github.com/clementchadebec/benchmark_VAE, examples/scripts/reproducibility/vae.py. It reports 89.78 ± 0.01 nats for the

@@ -1,7 +1,7 @@
 """The report of a sweep, or of any folder of runs: `python scripts/report.py outputs/SWEEP`.
 
-Leaves report.html, one page that needs no network, and results.csv in the folder, from the runs that are done so far;
-prints the main table in Markdown and the slopes between rate and distortion. A sweep does the same at its end.
+Writes report.html, one page that needs no network, and results.csv into the folder, from the runs that are done.
+Prints the main table in Markdown and the slopes between rate and distortion. A sweep does the same at its end.
 """
 
 import argparse
@@ -13,19 +13,19 @@ from vae.report import PAGE, RESULTS, write_report
 
 
 def main() -> int:
-    """Write both files and say where they are."""
+    """Write both files and print their paths."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", help="a sweep, or a folder of runs")
     given = parser.parse_args().folder
     folder = Path(given)
     if not given or not folder.is_dir():
-        print(f"error: a report is of a folder of runs, got {given or 'nothing'}, which is none", file=sys.stderr)
+        print(f"error: name a folder of runs, got {given or 'an empty name'}, which is not a folder", file=sys.stderr)
         return 1
     try:
         found = write_report(folder)
     except OSError as error:
         print(f"error: the report could not be written: {error}", file=sys.stderr)
-        from vae.app.main import exit_code  # it loads torch for seconds, which a report does not need
+        from vae.app.main import exit_code  # loads torch, which takes seconds and which a report does not need
 
         return exit_code(error)
     if found is None:

@@ -1,7 +1,7 @@
 """Draw a run's latent traversals: `python scripts/traverse.py outputs/RUN`, or of several runs side by side.
 
-Each row moves one latent while the others stay at the posterior mean of one test image; the latent with the highest
-rate comes first. Of several runs, the same image is taken.
+Each row moves one latent. The others stay at the posterior mean of one test image, the same for all runs. The latent
+with the highest rate comes first.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import torch
+from torch.nn.functional import pad
 
 from vae.app import console
 from vae.app.load import load_run
@@ -24,7 +25,7 @@ MARGIN = 24  # pixels between runs
 
 
 def main() -> int:
-    """Write the figure and print where."""
+    """Write the figure and print its path."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "runs",
@@ -78,16 +79,11 @@ def main() -> int:
 
 
 def beside(pictures: list[figures.ImageBytes]) -> figures.ImageBytes:
-    """Pictures from left to right, on white."""
-    height = max(picture.shape[0] for picture in pictures)
-    width = sum(picture.shape[1] for picture in pictures) + MARGIN * (len(pictures) - 1)
-    channels = max(picture.shape[2] for picture in pictures)
-    canvas = torch.full((height, width, channels), figures.BACKGROUND, dtype=torch.uint8)
-    left = 0
-    for picture in pictures:
-        canvas[: picture.shape[0], left : left + picture.shape[1]] = picture
-        left += picture.shape[1] + MARGIN
-    return canvas
+    """The pictures side by side on white."""
+    height, _, channels = (max(sizes) for sizes in zip(*(picture.shape for picture in pictures), strict=True))
+    coloured = [picture.expand(-1, -1, channels) for picture in pictures]
+    padded = [pad(p, (0, 0, 0, MARGIN, 0, height - len(p)), value=figures.BACKGROUND) for p in coloured]
+    return torch.cat(padded, 1)[:, :-MARGIN]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs that nobody trained: the files that a report reads, with numbers whose right answers are known."""
+"""Files of runs as a report reads them, with made-up numbers that follow the law of rate and distortion."""
 
 import csv
 import json
@@ -91,7 +91,7 @@ def summary_of(beta: float, seed: int, *, scores: bool = True) -> dict[str, Any]
 
 
 def put_run(directory: Path, summary: dict[str, Any] | None) -> Path:
-    """A run's directory with its log, its origin and its summary; without a summary it has not ended."""
+    """Make a run's directory with a log, an origin and a summary. Without a summary the run has not ended."""
     directory.mkdir(parents=True)
     (directory / "train.log").write_text(LOG)
     (directory / "run.json").write_text(json.dumps(ORIGIN))
@@ -101,7 +101,7 @@ def put_run(directory: Path, summary: dict[str, Any] | None) -> Path:
 
 
 def put_codes(directory: Path, seed: int, *, alike: bool, images: int = 300) -> None:
-    """Posteriors of the same images: alike, those of the seeds are equal up to order and sign; else each is mixed."""
+    """Posteriors of the same images. If `alike`, seeds differ only in order and sign; else each has a rotation."""
     found = np.random.default_rng(0).standard_normal((images, LATENTS))
     generator = np.random.default_rng(seed + 1)
     if alike:
@@ -134,7 +134,7 @@ def put_sweep(folder: Path, betas: list[float], seeds: int, *, scores: bool = Tr
 
 
 def reported(folder: Path) -> tuple[str, str]:
-    """What a report says as text, and its page."""
+    """The text that a report prints, and its page."""
     text = write_report(folder)
     assert text is not None
     return text, (folder / PAGE).read_text(encoding="utf-8")

@@ -3,8 +3,7 @@
 import numpy as np
 
 from vae.data.factors import Factors
-from vae.disentanglement.representation import Representation
-from vae.disentanglement.scores import Sizes
+from vae.disentanglement.representation import Representation, Sizes
 
 SMALL = Sizes(train=400, test=200, batch=8, trees=5, samples=200, components=200)
 

@@ -13,7 +13,7 @@ import torch
 from command import ROOT, one_error_line, run
 
 import benchmark
-from benchmarks import convolutions, epochs, growth, logging_cost, ours, plan, rows, steps, sweeps, turns, whole_runs
+from benchmarks import epochs, growth, logging_cost, ours, plan, rows, steps, sweeps, turns, whole_runs
 from benchmarks.apart import Apart
 from benchmarks.processes import python, run_to_end, seconds_to_text
 from benchmarks.rivals import RIVALS, TUTORIAL, Rival, load_loop
@@ -22,7 +22,7 @@ from benchmarks.rows import Absent, Row, line
 pytestmark = pytest.mark.usefixtures("mnist_root")
 
 FEW = 1_280
-SHORTEST = replace(plan.QUICK, rounds=1, images=FEW, steps=1, logged_epochs=1, nll_images=5, drawn_images=256)
+SHORTEST = replace(plan.QUICK, rounds=1, images=FEW, steps=1, logged_epochs=1, nll_images=5)
 
 
 @pytest.fixture(scope="module")
@@ -34,36 +34,28 @@ def grey_run(mnist_root):  # noqa: ARG001
 # The arithmetic
 
 
-@pytest.mark.parametrize("module", [rows, turns])
-def test_the_examples_are_true(module):
-    assert doctest.testmod(module).failed == 0
-
-
 def test_a_step_has_three_products_a_layer_but_for_the_gradient_of_the_images(grey_run):
     weights = 784 * 400 + 400 * 40 + 20 * 400 + 400 * 784
     assert steps.step_flops(grey_run) == 2 * 128 * (3 * weights - 784 * 400)
 
 
 @pytest.mark.parametrize(
-    ("value", "limits", "met"),
-    [
-        (2.5, {"at_least": 2.0}, True),
-        (1.9, {"at_least": 2.0}, False),
-        (2.5, {"at_most": 8.0}, True),
-        (8.1, {"at_most": 8.0}, False),
-        (1.0, {}, None),
-    ],
+    ("limits", "met"), [({"at_least": 2}, True), ({"at_least": 3}, False), ({"at_most": 2}, False), ({}, None)]
 )
-def test_a_row_says_whether_its_limit_is_met(value, limits, met):
-    row = Row("epoch", value, "x", **limits)
+def test_a_row_says_whether_its_limit_is_met(limits, met):
+    row = Row("epoch", 2.5, "x", **limits)
     assert row.as_json()["met"] is met
     assert ("MISSED" in line(row)) is (met is False)
 
 
-def test_a_ratio_is_that_of_neighbours():
-    assert turns.ratio("speed-up", [1.0, 10.0, 100.0], [0.5, 5.0, 20.0]).value == 2.0
-    share = turns.ratio("share", [1.0], [4.0], at_most=30, percent=True)
-    assert (share.value, share.unit, share.met) == (25.0, "%", True)
+@pytest.mark.parametrize("module", [rows, turns])
+def test_the_examples_are_true(module):
+    assert doctest.testmod(module).failed == 0
+
+
+def test_a_share_is_in_percent():
+    share = turns.ratio("share", [1.0], [4.0], percent=True)
+    assert (share.value, share.unit) == (25.0, "%")
 
 
 def test_every_call_has_its_turn_after_the_rehearsals():
@@ -84,8 +76,7 @@ def test_our_epochs_are_compared_with_each_loop_that_was_there():
 
 def test_a_stopwatch_counts_a_nested_call_once():
     watch = logging_cost.Stopwatch()
-    inner = watch.timed(lambda: 3)
-    assert watch.timed(inner)() == 3
+    assert watch.timed(watch.timed(lambda: 3))() == 3
     assert watch.calls == 1
 
 
@@ -104,7 +95,7 @@ def test_a_rival_trains_the_same_network_on_the_same_images_to_a_like_loss(rival
     with ours.Runs() as started:
         run = started.of_words(ours.GREY, FEW)
         our_losses = [ours.epoch(run) for _ in range(3)]
-    # Ours starts at the data's mean, and is some nats ahead for the first epochs.
+    # Our decoder starts at the mean image, which puts our loss some nats below for the first epochs.
     assert our_losses[2] < losses[2] < our_losses[2] + 60
 
 
@@ -143,19 +134,6 @@ def test_a_rival_that_does_not_train_or_is_not_installed_is_a_line():
         f"broken: {said}",
         f"broken{epochs.LENT}: {said}",
     ]
-
-
-def test_copies_are_the_same_images_several_times():
-    once, thrice = (growth.copied(FEW, copies).train for copies in (1, 3))
-    assert len(thrice) == 3 * len(once) == 3 * FEW
-    assert torch.equal(thrice.pixels[FEW : 2 * FEW], once.pixels)
-
-
-def test_random_images_are_binary_and_as_sparse_as_sprites():
-    x = ours.random_binary(64, side=32).train.batch(torch.arange(64), torch.Generator())
-    assert x.shape == (64, 1, 32, 32)
-    assert set(x.unique().tolist()) == {0.0, 1.0}
-    assert 0.04 < float(x.mean()) < 0.06
 
 
 # Other processes
@@ -199,18 +177,17 @@ def test_quick_measures_a_subject_and_writes_what_it_prints(tmp_path, called, mo
     assert all(name in done.stdout for name in names)
 
 
-@pytest.mark.parametrize("subject", [logging_cost.rows, convolutions.rows, partial(steps.rows, compiled=())])
-def test_other_subjects_have_rows_or_say_what_is_left_out(subject):
+@pytest.mark.parametrize("subject", [logging_cost.rows, growth.rows, partial(steps.rows, compiled=())])
+def test_other_subjects_have_rows(subject):
     found = subject(SHORTEST)
-    assert all(row.value > 0 for row in found if isinstance(row, Row))
-    left_out = [row.line for row in found if isinstance(row, Absent)]
-    assert left_out == ([row.line for row in ours.without_bf16()] if subject is not logging_cost.rows else [])
+    assert len(found) >= 3
+    assert all(row.value > 0 for row in found)
 
 
 def test_an_unknown_subject_is_refused(called):
     done = called(benchmark, "speed")
     assert done.returncode == 2
-    assert "unknown subject speed, the subjects are epoch, step" in done.stderr
+    assert "invalid choice: 'speed' (choose from 'epoch', 'step'" in done.stderr
 
 
 def test_before_anything_is_timed_the_data_is_there(tmp_path, monkeypatch, called):

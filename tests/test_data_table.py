@@ -14,7 +14,7 @@ from vae.data.factors import Factors
 from vae.data.files import DataError
 from vae.data.own import read_own
 from vae.data.splits import random_splits
-from vae.disentanglement.representation import Representation
+from vae.disentanglement.representation import Representation, Sizes
 from vae.disentanglement.sap import sap_continuous
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 5), dtype=np.uint8)
@@ -203,7 +203,7 @@ def test_perfect_codes_of_a_numeric_factor_are_scored_as_perfect(tmp_path, kind)
         np.savez(tmp_path / "f.npz", images=IMAGES[:1].repeat(400, axis=0), factors=values.astype(str))
         factors = read_own(tmp_path / "f.npz").factors
     assert (factors.levels == values // 10).all()
-    score = sap_continuous(Representation(values / 10.0, factors), 10_000, generator).score
+    score = sap_continuous(Representation(values / 10.0, factors), Sizes(), generator).score
     assert score == pytest.approx(0.997, abs=0.01)
 
 

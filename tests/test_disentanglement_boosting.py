@@ -98,12 +98,3 @@ def test_many_values_are_in_bins_of_equally_many():
     for column in bins.T:
         assert np.bincount(column, minlength=MAX_BINS) == pytest.approx(np.full(MAX_BINS, 40), abs=1)
     assert (test_bins == bins[:100]).all()
-
-
-def test_more_values_than_bins_of_which_one_is_most():
-    x = np.concatenate([np.zeros(5_000), np.arange(1.0, 1_001.0)])[:, None]
-    bins, _ = quantised(x, x)
-    assert (np.diff(bins[:, 0]) >= 0).all()
-    assert bins.max() < MAX_BINS
-    assert (bins[:5_000] == 0).all()
-    assert (bins[5_100:] > 0).all()

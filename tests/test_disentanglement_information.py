@@ -11,8 +11,8 @@ from scipy.stats import norm
 
 from vae.data.factors import Factors
 from vae.disentanglement.dependence import dependence, gaussian_wasserstein
-from vae.disentanglement.discretise import information_matrix
 from vae.disentanglement.mig_chen import mig_chen, mixture_entropy
+from vae.disentanglement.representation import Sizes, information_matrix
 
 GAUSSIAN_NATS = 0.5 * math.log(2 * math.pi * math.e)
 
@@ -36,7 +36,8 @@ def test_a_code_has_the_information_of_a_factor_that_was_put_into_it():
 
 
 def chen(mean, logvar, factors: Factors, samples: int = 4_000, components: int = 400):
-    return mig_chen(mean, np.broadcast_to(logvar, mean.shape).copy(), factors, samples, components, seeded())
+    sizes = Sizes(samples=samples, components=components)
+    return mig_chen(mean, np.broadcast_to(logvar, mean.shape).copy(), factors, sizes, seeded())
 
 
 def test_posteriors_that_determine_the_factors_have_a_gap_of_one():
@@ -79,15 +80,10 @@ def test_images_that_no_two_are_alike_hide_no_information_if_they_are_all_in_the
     assert found.matrix[0, 0] == pytest.approx(math.log(2), abs=0.05)
 
 
-def test_the_entropy_of_one_posterior_is_that_of_a_gaussian():
-    logvar = np.array([[-3.0, 0.0, 2.0]])
-    found = mixture_entropy(np.ones((1, 3)), logvar, 20_000, seeded())
-    assert found == pytest.approx(GAUSSIAN_NATS + 0.5 * logvar[0], abs=0.02)
-
-
-def test_the_entropy_of_posteriors_far_apart_is_that_of_one_and_of_which():
-    found = mixture_entropy(100 * np.arange(7.0)[:, None], np.zeros((7, 1)), 20_000, seeded())
-    assert found == pytest.approx([GAUSSIAN_NATS + math.log(7)], abs=0.02)
+@pytest.mark.parametrize("logvar", [-3.0, 2.0])
+def test_the_entropy_of_posteriors_far_apart_is_that_of_one_and_of_their_choice(logvar):
+    found = mixture_entropy(100 * np.arange(7.0)[:, None], np.full((7, 1), logvar), 20_000, seeded())
+    assert found == pytest.approx([GAUSSIAN_NATS + logvar / 2 + math.log(7)], abs=0.02)
 
 
 def test_the_information_does_not_see_the_unit_of_a_latent():
@@ -120,12 +116,8 @@ def test_dependence_is_that_of_the_pairs_that_depend():
     assert same["gaussian_wasserstein_normalised"] == pytest.approx((2 - math.sqrt(2)) * 2 / 3)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 7.7])
-def test_codes_that_are_all_the_same_do_not_depend_on_each_other(value):
-    found = dependence(nothing(grid(4, 4), value=value).codes)
-    assert found == pytest.approx(dict.fromkeys(found, 0), abs=1e-12)
-
-
-def test_one_latent_has_nothing_to_depend_on():
-    found = dependence(grid(4, 4).levels[:, :1].astype(float))
-    assert found == pytest.approx(dict.fromkeys(found, 0), abs=1e-9)
+@pytest.mark.parametrize("value", [0.0, 1 / 3])
+def test_codes_that_are_all_the_same_or_of_one_latent_do_not_depend_on_each_other(value):
+    for codes in (nothing(grid(4, 4), value=value).codes, grid(4, 4).levels[:, :1].astype(float)):
+        found = dependence(codes)
+        assert found == pytest.approx(dict.fromkeys(found, 0), abs=1e-12)

@@ -55,15 +55,10 @@ def test_the_grid_puts_every_image_in_its_place(channels, scale, labels):
             assert shown.equal(as_bytes(images[row, column]))
 
 
-def test_between_the_images_the_grid_is_white():
-    picture = grid(torch.zeros(2, 3, 1, 4, 4), scale=1)
-    check(picture, GAP + 2 * (4 + GAP), GAP + 3 * (4 + GAP), channels=1)
-    assert (picture == 0).all(-1).sum() == 6 * 16
-    assert (picture == WHITE).all(-1).sum() == picture[..., 0].numel() - 6 * 16
-
-
-def test_values_outside_the_unit_interval_are_cut_off():
+def test_values_outside_the_unit_interval_are_clamped():
     picture = grid(torch.tensor([-3.0, 0.5, 7.0]).view(1, 3, 1, 1, 1), scale=1)
+    check(picture, 1 + 2 * GAP, GAP + 3 * (1 + GAP), channels=1)
+    assert (picture == WHITE).sum() == picture.numel() - 2  # all but the images
     assert [cell(picture, 0, column, 3, 1, 1)[0, 0, 0].item() for column in range(3)] == [0, 128, 255]
 
 
@@ -81,7 +76,7 @@ def test_labels_and_title_take_room_of_their_own():
 # Reconstructions and samples
 
 
-@pytest.mark.parametrize(("images", "pairs", "columns"), [(1, 1, 1), (7, 1, 7), (10, 1, 10), (13, 1, 10), (25, 2, 10)])
+@pytest.mark.parametrize(("images", "pairs", "columns"), [(1, 1, 1), (10, 1, 10), (25, 2, 10)])
 def test_inputs_stand_above_their_reconstructions(images, pairs, columns):
     x, means = torch.rand(2, images, 3, 6, 6, generator=seeded(0))
     picture = figures.reconstructions(x, means)

@@ -65,14 +65,10 @@ def test_where_each_latent_has_the_priors_variance_the_three_definitions_draw_ne
         assert torch.equal(active_by_rate(rate), by_mean)
 
 
-@pytest.mark.parametrize("n", [1, 2, 20])
+@pytest.mark.parametrize("n", [0, 1, 20])
 def test_latents_of_equal_rate_all_count_and_those_of_none_do_not(n):
     rate = torch.cat([torch.full((n,), 0.7), torch.zeros(3)])
     assert effective_latents(rate) == pytest.approx(n)
-
-
-def test_without_any_rate_no_latent_counts():
-    assert effective_latents(torch.zeros(4)) == 0
 
 
 @laws
@@ -86,7 +82,7 @@ def test_the_effective_number_lies_between_one_and_all_and_ignores_the_unit(rate
 # The participation ratio
 
 
-@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("n", [1, 7])
 def test_directions_of_equal_variance_all_participate_and_constant_ones_do_not(n):
     signs = torch.cartesian_prod(*[tensor([-1.0, 1.0])] * n).reshape(-1, n)  # uncorrelated, variance 1
     mean = torch.cat([signs, torch.full((len(signs), 3), 0.1, dtype=torch.float64)], 1)

@@ -60,10 +60,9 @@ def same(a: Encoding, b: Encoding) -> bool:
 # Batches
 
 
-@pytest.mark.parametrize("size", [64, 100, 255])
-def test_posteriors_samples_and_distortions_fit_together_whatever_the_batches(vae, tiny_images, monkeypatch, size):
+def test_posteriors_samples_and_distortions_fit_together_whatever_the_batches(vae, tiny_images, monkeypatch):
     whole = in_batches_of(256, vae, tiny_images, monkeypatch)
-    parts = in_batches_of(size, vae, tiny_images, monkeypatch)
+    parts = in_batches_of(100, vae, tiny_images, monkeypatch)
     assert torch.equal(parts.labels, whole.labels)
     assert torch.equal(parts.saturated, whole.saturated)
     for name in ("mean", "logvar", "rate"):
@@ -93,9 +92,8 @@ def test_a_ragged_last_batch_counts_every_image_once_and_as_much_as_all_others(v
 # Chance
 
 
-@pytest.mark.parametrize("redrawn", [False, True])
-def test_evaluating_twice_gives_the_same_numbers(vae, tiny_images, redrawn):
-    images = replace(tiny_images, redrawn=redrawn)
+def test_evaluating_twice_gives_the_same_numbers(vae, tiny_images):
+    images = replace(tiny_images, redrawn=True)
     mean = images.mean()
     first = encode_images(vae, images), final_numbers(vae, images, mean, weight=4.0)
     torch.randn(7)
@@ -236,10 +234,7 @@ def independent_encoding(rates: list[float], images: int = 5_000) -> Encoding:
     return replace(blank, mean=mean, logvar=variance.log(), z=z)
 
 
-@pytest.mark.parametrize(
-    ("rates", "expected"),
-    [([17.1 / 7] * 7, 8.56), ([8.9 / 5] * 5, 1.13), ([1.5] * 3, 0.05)],
-)
+@pytest.mark.parametrize(("rates", "expected"), [([17.1 / 7] * 7, 8.56), ([1.5] * 3, 0.05)])
 def test_independent_latents_have_the_total_correlation_of_shuffled_ones(rates, expected):
     numbers = decomposition_numbers(independent_encoding(rates))
     assert numbers["total_correlation"] == pytest.approx(expected, abs=max(0.05, 0.1 * expected))
@@ -269,16 +264,7 @@ def test_where_nothing_is_cut_off_the_total_correlation_is_true_and_the_shuffled
 # The tight bound
 
 
-def test_the_tight_bound_is_above_the_elbo_of_the_same_images(vae, tiny_images):
-    elbo = elbo_numbers(encode_images(vae, tiny_images))["elbo"]
-    bound = tight_bound(vae, tiny_images)
-    assert bound["images"] == 256
-    assert bound["samples"] == 100
-    assert bound["bound"] > elbo
-
-
 def test_the_rise_of_the_bound_is_that_over_the_halves_of_the_same_samples(vae, tiny_images):
-    vae.eval()
     found = tight_bound(vae, tiny_images, samples=10)
     assert found["rise_from_half"] > 0
     generator = torch.Generator().manual_seed(EVALUATION_SEED)
@@ -289,9 +275,10 @@ def test_the_rise_of_the_bound_is_that_over_the_halves_of_the_same_samples(vae, 
 
 
 def test_the_tight_bound_takes_the_first_images_and_says_how_many(vae, tiny_images):
-    vae.eval()
-    assert tight_bound(vae, tiny_images, limit=10)["images"] == 10
-    assert tight_bound(vae, tiny_images, limit=10) == tight_bound(vae, tiny_images.first(10))
+    found = tight_bound(vae, tiny_images, limit=10)
+    assert (found["images"], found["samples"]) == (10, 100)
+    assert found == tight_bound(vae, tiny_images.first(10))
+    assert found["bound"] > elbo_numbers(encode_images(vae, tiny_images.first(10)))["elbo"]
 
 
 # Dead latents
@@ -335,9 +322,8 @@ def test_a_model_with_dead_latents_gives_no_nan_anywhere(vae, tiny_images, dead)
     assert numbers["active_units"] <= LATENTS - len(dead)
 
 
-@pytest.mark.parametrize("images", [1, 2])
-def test_a_handful_of_images_gives_no_nan(vae, tiny_images, images):
-    few = tiny_images.first(images)
+def test_a_single_image_gives_no_nan(vae, tiny_images):
+    few = tiny_images.first(1)
     numbers = final_numbers(vae, few, tiny_images.mean(), weight=1.0)
     json.dumps(numbers, allow_nan=False)
     assert correlation(encode_images(vae, few)).isfinite().all()

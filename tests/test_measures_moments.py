@@ -38,10 +38,9 @@ def test_the_aggregate_kl_is_zero_at_the_prior_and_half_the_square_of_a_shift():
     assert aggregate_kl(tensor([0.0]), tensor([[4.0]])) == pytest.approx(0.5 * (4 - 1 - math.log(4)))
 
 
-@pytest.mark.parametrize("scale", [1.0, 5.0])
-@pytest.mark.parametrize("rho", [0.0, 0.5, -0.9, 0.9])
-def test_total_correlation_is_that_of_the_correlation_alone(rho, scale):
-    covariance = tensor([[1.0, rho * scale], [rho * scale, scale**2]])
+@pytest.mark.parametrize("rho", [0.0, 0.5, -0.9])
+def test_total_correlation_of_two_latents_is_that_of_their_correlation(rho):
+    covariance = tensor([[1.0, 5 * rho], [5 * rho, 25.0]])
     assert gaussian_total_correlation(covariance) == pytest.approx(-0.5 * math.log(1 - rho**2), abs=1e-12)
 
 

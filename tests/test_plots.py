@@ -4,9 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from command import run
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vae.figures import plots
@@ -22,17 +20,6 @@ def check(picture: torch.Tensor, height: int, width: int) -> None:
     assert picture.dtype == torch.uint8
     assert picture.shape == (height, width, 3)
     assert picture.min() < WHITE  # something is drawn
-
-
-def test_a_run_that_draws_nothing_does_not_load_matplotlib(tmp_path, few_images):
-    code = (
-        "import atexit, runpy, sys; sys.argv[0] = 'train.py'\n"
-        "atexit.register(lambda: print('loaded:', 'torch' in sys.modules, 'matplotlib' in sys.modules))\n"
-        "runpy.run_path('train.py', run_name='__main__')"
-    )
-    words = ("epochs=1", "tracking.tensorboard=false", f"hydra.run.dir='{tmp_path}/run'")
-    done = run("-c", code, *few_images, *words)
-    assert done.stdout.endswith("loaded: True False\n"), done.stderr
 
 
 @pytest.mark.parametrize(("images", "latent_dim"), [(1, 2), (50, 20)])
@@ -92,16 +79,6 @@ def test_the_rates_over_the_steps_are_a_picture_for_any_number_of_latents_and_po
     check(plots.rates_over_steps(latents, {"rate": curve}), 600, 800)
 
 
-def test_the_last_point_of_a_long_curve_is_drawn(monkeypatch):
-    drawn = []
-    monkeypatch.setattr(Axes, "plot", lambda _, steps, values, **__: drawn.append((steps, values)))
-    curve = {step: 2.0 * step for step in range(1, 5_002)}
-    plots.rates_over_steps({"00": curve}, {"rate": curve})
-    for steps, values in drawn:
-        assert (steps[0], steps[-1], values[-1]) == (1, 5_001, 10_002.0)
-        assert len(steps) <= plots.POINTS + 1
-
-
 @pytest.mark.parametrize(("changed", "half"), [("01", "lower"), ("rate", "upper"), ("capacity C", "upper")])
 def test_each_curve_of_the_rates_changes_its_half_of_the_picture(changed, half):
     flat, rising = {100: 1.0, 200: 1.0, 300: 1.0}, {100: 0.0, 200: 0.5, 300: 1.0}
@@ -133,9 +110,3 @@ def test_the_bars_of_the_spectrum_stand_in_the_order_given_with_heights_as_the_r
     tall = [height for height in seen.tolist() if (heights == height).sum() > 20]
     assert tall == sorted(tall, reverse=True)
     assert [height / tall[0] for height in tall] == pytest.approx([1.0, 0.5, 0.25], abs=0.02)
-
-
-def test_a_figure_is_rendered_at_its_size():
-    figure = Figure(figsize=(2, 1))
-    figure.add_subplot().plot([0, 1])
-    check(plots.rasterised(figure, dpi=50), 50, 100)

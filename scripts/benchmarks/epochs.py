@@ -1,7 +1,7 @@
-"""A training epoch of MNIST beside those of others: same images, network, batch size and optimizer.
+"""A training epoch of MNIST beside that of other projects, with the same images, network, batch size and optimizer.
 
-Each loop has a process of its own, and they take turns. The others train as their users have them. They also train
-with the settings of our processes: denormals flushed, freed memory kept, our library for matrix multiplications.
+Each loop has a process of its own, and they take turns. The others train with the default settings of a process, and
+again with ours: denormals flushed to zero, freed memory kept, and the same library for matrix multiplications.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,15 +40,15 @@ WORDS: Mapping[str, Sequence[str]] = {
 def rows(plan: Plan, rivals: Sequence[Rival] = RIVALS, own: Mapping[str, Sequence[str]] = WORDS) -> list[Row | Absent]:
     """Seconds, losses and ratios, and a line for each rival that is not installed or does not train.
 
-    Compiling happens in the rehearsal, which is not counted.
+    The first epoch of each loop, with its compiling, is not counted.
     """
     lacking = ours.without_bf16()
     chosen = {name: words for name, words in own.items() if not (lacking and name in (BF16, BF16_COMPILED))}
     others: dict[str, Loop] = {
-        rival.name: partial(of_rival, rival, plan.images) for rival in rivals if rival.installed
+        rival.name: partial(rival_loop, rival, plan.images) for rival in rivals if rival.installed
     }
     lent: dict[str, Loop] = {f"{name}{LENT}": partial(prepared, loop) for name, loop in others.items()}
-    loops = others | {name: partial(prepared, partial(of_ours, words, plan.images)) for name, words in chosen.items()}
+    loops = others | {name: partial(prepared, partial(own_loop, words, plan.images)) for name, words in chosen.items()}
     absent = [f"{rival.name} is not installed: pip install '.[bench]'" for rival in rivals if not rival.installed]
     losses: dict[str, float] = {}
     with ExitStack() as stack:
@@ -62,7 +62,7 @@ def rows(plan: Plan, rivals: Sequence[Rival] = RIVALS, own: Mapping[str, Sequenc
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
                 absent.append(f"{name}: it is installed, but does not train: {reason}")
                 del epochs[name]
-        turns = {name: partial(note, losses, name, epoch) for name, epoch in epochs.items()}
+        turns = {name: partial(train_and_note, losses, name, epoch) for name, epoch in epochs.items()}
         seconds = take_turns(turns, plan.rounds, rehearsals=0)
     measured = [
         Row(f"epoch of {plan.images} images, {name}", median(taken), "s", note=f"loss {losses[name]:.2f}")
@@ -71,21 +71,21 @@ def rows(plan: Plan, rivals: Sequence[Rival] = RIVALS, own: Mapping[str, Sequenc
     return [*measured, *ratios(seconds, rivals), *lacking, *map(Absent, absent)]
 
 
-def note(losses: dict[str, float], name: str, epoch: Epoch) -> None:
-    """Train the epoch and keep its mean loss."""
+def train_and_note(losses: dict[str, float], name: str, epoch: Epoch) -> None:
+    """Train an epoch and store its mean loss in `losses`."""
     losses[name] = epoch()
 
 
 @contextmanager
 def prepared(loop: Loop) -> Iterator[Epoch]:
-    """The same loop in a process with the settings of our runs."""
+    """Open `loop` with the process settings of our runs."""
     prepare_torch(ours.configured(["device=cpu"]))
     with loop() as epoch:
         yield epoch
 
 
 @contextmanager
-def of_rival(rival: Rival, images: int) -> Iterator[Epoch]:
+def rival_loop(rival: Rival, images: int) -> Iterator[Epoch]:
     """The loop of a rival."""
     config = ours.configured(ours.GREY)
     train = build_data(config).read().train.first(images)
@@ -95,7 +95,7 @@ def of_rival(rival: Rival, images: int) -> Iterator[Epoch]:
 
 
 @contextmanager
-def of_ours(words: Sequence[str], images: int) -> Iterator[Epoch]:
+def own_loop(words: Sequence[str], images: int) -> Iterator[Epoch]:
     """The loop of `python train.py WORDS`."""
     with ours.Runs() as started:
         yield partial(ours.epoch, started.of_words(words, images))

@@ -1,4 +1,4 @@
-"""What is computed of a trained model: its test numbers, the NLL of papers, the scores of disentanglement."""
+"""The time of the test numbers, the NLL and the scores of disentanglement of a trained model."""
 
 from statistics import median
 

@@ -1,4 +1,4 @@
-"""What TensorBoard, metrics.jsonl and the figures cost of the default run, and what its checkpoints cost."""
+"""The share of the default run's time for TensorBoard, metrics.jsonl and figures, and for checkpoints."""
 
 import inspect
 import time
@@ -15,7 +15,7 @@ from vae.run.tracking import Tracker
 from vae.training import loop as training
 from vae.training import monitoring
 
-PROMISED_EPOCHS = 25  # the default; figures have a larger share of shorter runs, for which nothing is promised
+PROMISED_EPOCHS = 25  # the default; the floor holds only for it, as figures take a larger share of shorter runs
 Functions = Sequence[tuple[Any, str]]
 LOGGING: Functions = [
     *((monitoring, name) for name, _ in inspect.getmembers(monitoring, inspect.isfunction)),
@@ -27,7 +27,7 @@ SAVING: Functions = [(training, "save_checkpoint")]
 
 
 class Stopwatch:
-    """The seconds spent in the functions it wraps; one that calls another counts once."""
+    """The seconds spent in the functions that it wraps. A call inside another call is not counted again."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -35,7 +35,7 @@ class Stopwatch:
         self.running = False
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, with its time taken."""
+        """Wrap the function so that its calls are timed."""
 
         def wrapper(*arguments: Any, **named: Any) -> Any:
             if self.running:
@@ -54,7 +54,7 @@ class Stopwatch:
 
 @contextmanager
 def timed(functions: Functions) -> Iterator[Stopwatch]:
-    """A stopwatch on these functions."""
+    """Replace these functions by timed ones inside the block."""
     watch = Stopwatch()
     with ExitStack() as stack:
         for owner, name in functions:
@@ -65,8 +65,8 @@ def timed(functions: Functions) -> Iterator[Stopwatch]:
 def rows(plan: Plan) -> list[Row]:
     """Seconds of training, the share of logging, and the share of a checkpoint.
 
-    MNIST has fewer steps an epoch than the default distance of checkpoints. Here they are written more often, so that
-    there are many to average, and their time is not counted as training.
+    Checkpoints are written more often than by default, so that there are many to average. The time of the additional
+    ones is not counted as training.
     """
     epochs = plan.logged_epochs
     with ours.Runs() as started:
@@ -89,7 +89,7 @@ def rows(plan: Plan) -> list[Row]:
 
 
 def log_end(run: training.Training) -> None:
-    """What a run shows when it ends, besides the numbers of its test."""
+    """Log what a run logs at its end, except the numbers of its test."""
     end = monitoring.prepare_end(run.tracker, run.state.vae, run.watched[1], None, ())
     run.tracker.begin_conclusion(run.state.step)
     monitoring.show_end(run.tracker, end, run.state.step)

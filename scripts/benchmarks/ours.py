@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 
 from benchmarks.processes import ROOT
@@ -15,8 +14,7 @@ from vae.app.build import build_objective, build_options, build_vae, new_state
 from vae.app.command_line import compose
 from vae.app.data import build_data
 from vae.config import Config
-from vae.data import ImageSet, Splits
-from vae.data.packed import PackedPixels, pack
+from vae.data import Splits
 from vae.run.progress import Progress
 from vae.run.tracking import Tracker
 from vae.training import loop as training
@@ -75,11 +73,3 @@ def epoch(run: training.Training) -> float:
     """Train one more epoch. Returns the mean loss of its images, in nats."""
     training.train_epoch(run)
     return means(run.state.epoch_sums, run.loss_weight)["objective"]
-
-
-def random_binary(images: int, side: int) -> Splits:
-    """Images of side x side pixels, packed like sprites, with one pixel in twenty lit. For training only."""
-    pixels = np.random.default_rng(0).random((images, 1, side, side), dtype=np.float32) < 0.05
-    packed = PackedPixels(torch.from_numpy(pack(pixels.view(np.uint8))), (1, side, side))
-    drawn = ImageSet(packed, torch.zeros(images, dtype=torch.long), redrawn=False)
-    return Splits(drawn, drawn.first(0), drawn)

@@ -1,4 +1,4 @@
-"""How much is measured: the whole table, or enough to see within a minute that everything works."""
+"""How much is measured: the whole table, or a part of it within a minute."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,13 @@ from dataclasses import dataclass
 class Plan:
     """Sizes and repetitions."""
 
-    rounds: int  # turns of each of several loops; the median is taken over them
+    rounds: int  # how often each of several loops is timed; the rows are medians
     images: int  # training images of an epoch, the first of MNIST
     steps: int  # steps that are timed together
-    logged_epochs: int  # length of the run whose logging is timed
-    processes: int  # turns of what is a process of its own
-    process_epochs: int  # length of the training in such a process
+    logged_epochs: int  # epochs of the run whose logging is timed
+    processes: int  # how often each whole process is timed
+    process_epochs: int  # epochs of such a process
     nll_images: int  # test images of the NLL; the time is extrapolated to 10 000
-    drawn_images: int  # random images of an epoch
 
 
 FULL = Plan(
@@ -25,7 +24,6 @@ FULL = Plan(
     processes=3,
     process_epochs=10,
     nll_images=200,
-    drawn_images=6_400,
 )
 QUICK = Plan(
     rounds=2,
@@ -35,5 +33,4 @@ QUICK = Plan(
     processes=1,
     process_epochs=1,
     nll_images=20,
-    drawn_images=1_280,
 )

@@ -1,7 +1,7 @@
 """Time and peak memory of other processes.
 
-Also a small program, `python processes.py COMMAND...`, that prints both as JSON. Linux counts the memory of the
-starting process as the child's, and the benchmark's own memory is large. So a small process starts what is measured.
+This file is also a program: `python processes.py COMMAND...` prints both as JSON. Linux counts the memory of the
+parent as the child's, and the benchmark's own memory is large. So this small program is the parent.
 """
 
 import json
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Finished:
-    """What a process took: seconds from start to end, and peak bytes of it or of its largest child."""
+    """Seconds from start to end, and the peak bytes of the process or of its largest child."""
 
     seconds: float
     peak_bytes: int
@@ -47,10 +47,10 @@ def seconds_to_text(command: Sequence[str], file: Path, text: str, *, printed: b
     """The seconds from a process's start until `file` holds `text`. The process is killed then.
 
     Args:
-        command: what is run.
-        file: that the command writes.
-        text: to wait for.
-        printed: `file` gets what the command prints.
+        command: the command to run.
+        file: a file that the command writes.
+        text: the text to wait for.
+        printed: write the output of the command to `file`.
 
     Raises:
         RuntimeError: the process ends, or five minutes pass, without the text.
@@ -71,7 +71,7 @@ def seconds_to_text(command: Sequence[str], file: Path, text: str, *, printed: b
 
 
 def main() -> int:
-    """Run the command without its output and print what it took. Returns its exit code."""
+    """Run the command and print its time and memory. Returns its exit code."""
     started = time.perf_counter()
     process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

@@ -6,22 +6,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any
 
-from torch import Tensor, nn
-
-
-class Loop(Protocol):
-    """A training loop that is run epoch by epoch."""
-
-    @property
-    def model(self) -> nn.Module:
-        """The model that it trains."""
-        ...
-
-    def epoch(self) -> float:
-        """Every image once. Returns the mean loss of the images, in nats."""
-        ...
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -30,10 +17,10 @@ class Rival:
 
     Attributes:
         name: of the loop or its package.
-        package: that must be installed.
-        module: of this folder, whose `start` gives the loop.
-        at_least: the ratio by which our epoch is to be faster.
-        compiled_at_least: the same for our compiled epoch.
+        package: the package that must be installed.
+        module: the module of this folder whose function `start` starts the loop.
+        at_least: the floor for the ratio of its time of an epoch to ours.
+        compiled_at_least: the same floor for our compiled epoch.
     """
 
     name: str
@@ -44,7 +31,7 @@ class Rival:
 
     @property
     def installed(self) -> bool:
-        """Whether its package is there."""
+        """Whether its package is installed."""
         return find_spec(self.package) is not None
 
 
@@ -57,19 +44,21 @@ RIVALS = (
 
 
 def versions() -> str:
-    """The packages of the rivals that are installed, for the head of the table."""
+    """The installed packages of the rivals with their versions."""
     return ", ".join(f"{rival.package} {version(rival.package)}" for rival in RIVALS if rival.installed)
 
 
-def load_loop(rival: Rival, images: Tensor, root: Path, folder: Path) -> Loop:
-    """The loop of a rival, in batches of 128, with Adam at 1e-3.
+def load_loop(rival: Rival, images: Tensor, root: Path, folder: Path) -> Any:
+    """The loop of a rival, in batches of 128, with Adam at a learning rate of 1e-3.
+
+    It has `model`, and `epoch()`, which trains on every image once and returns their mean loss in nats.
 
     Args:
-        rival: whose loop.
+        rival: the loop to start.
         images: (images, 1, 28, 28) in [0, 1].
-        root: of the files that these images are from, in torchvision's layout.
-        folder: where it may write.
+        root: the folder of the files of these images, in torchvision's layout.
+        folder: a folder for temporary files.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about optional packages
-        return cast("Loop", importlib.import_module(rival.module).start(images, root, folder))
+        return importlib.import_module(rival.module).start(images, root, folder)

@@ -14,7 +14,7 @@ class Row:
         unit: of the value; "x" is a ratio.
         at_least: the lower limit, if there is one.
         at_most: the upper limit, if there is one.
-        note: what helps to judge the number.
+        note: more about the number.
     """
 
     name: str

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import ours
 from benchmarks.plan import Plan
-from benchmarks.rows import Absent, Row
+from benchmarks.rows import Row
 from benchmarks.turns import Seconds, ratio, seconds_of, take_turns
 from vae.data.images import epoch_order, sample_bernoulli_fast
 from vae.training import loop as training
@@ -20,31 +20,29 @@ SIDES = (768, 1024, 1536)  # of the square matrices: larger than the caches, sma
 REPETITIONS = 8
 
 
-def rows(plan: Plan, compiled: Sequence[str] = COMPILED) -> list[Row | Absent]:
-    """The time of a step in fp32, compiled and in bf16, and the share of dynamic binarisation.
+def rows(plan: Plan, compiled: Sequence[str] = COMPILED) -> list[Row]:
+    """The time of a step in fp32, without and with compiling, and the share of dynamic binarisation.
 
     Args:
         plan: how much is measured.
         compiled: the overrides that compile a run.
     """
-    lacking = ours.without_bf16()
     with ours.Runs() as started:
         flops = step_flops(started.of_words(ours.GREY, IMAGES))
-        found: list[Row | Absent] = [*lacking]
-        kinds = [("fp32", [], torch.float32), ("fp32, compiled", compiled, torch.float32)]
-        for name, words, dtype in kinds + ([] if lacking else [("bf16", ["precision=bf16"], torch.bfloat16)]):
+        found: list[Row] = []
+        for name, words in (("fp32", ()), ("fp32, compiled", compiled)):
             run = started.of_words([*ours.GREY, *words], IMAGES)
-            found += beside_the_peak(name, steps(run, plan.steps), dtype, flops, plan)
+            found += beside_the_peak(name, steps(run, plan.steps), flops, plan)
         return [*found, share_of_drawing(started.of_words(["device=cpu"], IMAGES), plan)]
 
 
-def beside_the_peak(name: str, burst: Callable[[], None], dtype: torch.dtype, flops: int, plan: Plan) -> list[Row]:
+def beside_the_peak(name: str, burst: Callable[[], None], flops: int, plan: Plan) -> list[Row]:
     """The time of a step, and how much of it the step's matrix multiplications would take at the peak rate."""
     burst()  # fills caches, and compiles
     peaks: Seconds = []
     taken: Seconds = []
     for _ in range(plan.rounds):
-        peaks.append(flops / matmul_rate(dtype))
+        peaks.append(flops / matmul_rate())
         taken.append(seconds_of(burst) / plan.steps)
     return [
         Row(f"peak rate of matrix multiplications, {name}", flops / median(peaks) / 1e9, "GFLOP/s"),
@@ -53,11 +51,11 @@ def beside_the_peak(name: str, burst: Callable[[], None], dtype: torch.dtype, fl
     ]
 
 
-def matmul_rate(dtype: torch.dtype) -> float:
-    """The peak rate of multiplications of square matrices, in FLOP/s: the best of all sizes and repetitions."""
+def matmul_rate() -> float:
+    """The rate of multiplying square matrices in FLOP/s: the best over all sizes and repetitions."""
     best = 0.0
     for side in SIDES:
-        a, b = torch.randn(side, side).to(dtype), torch.randn(side, side).to(dtype)
+        a, b = torch.randn(side, side), torch.randn(side, side)
         out = torch.empty_like(a)
         for _ in range(1 + REPETITIONS):
             started = time.perf_counter()
@@ -67,9 +65,9 @@ def matmul_rate(dtype: torch.dtype) -> float:
 
 
 def step_flops(run: training.Training) -> int:
-    """The operations in the matrix multiplications of one training step, forward and backward pass.
+    """The operations in the matrix multiplications of one training step, which it makes.
 
-    A multiplication of (m, k) and (k, n) counts as 2 m k n. The step is really made.
+    A multiplication of (m, k) and (k, n) counts as 2 m k n.
     """
     with FlopCounterMode(display=False) as counter:
         steps(run, 1)()

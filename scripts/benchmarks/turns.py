@@ -1,7 +1,7 @@
-"""Timing on a machine that others use too: what is compared takes turns, and ratios are those of neighbours.
+"""Timing on a shared machine: what is compared takes turns, and a ratio is the median of the ratios of each round.
 
-A shared machine changes its speed from minute to minute, but rarely within one turn. So the median of the ratios of
-neighbours can be repeated, and the ratio of two medians cannot.
+A shared machine changes its speed from minute to minute, but rarely within a round. So the median of the ratios can be
+repeated better than the ratio of the medians.
 """
 
 import time
@@ -14,7 +14,7 @@ Seconds = list[float]
 
 
 def take_turns(calls: Mapping[str, Callable[[], object]], rounds: int, rehearsals: int = 1) -> dict[str, Seconds]:
-    """The seconds of each call in each round. Rehearsals, which fill caches, are not counted."""
+    """The seconds of each call in each round. The rehearsals, which fill caches, are not timed."""
     for _ in range(rehearsals):
         for call in calls.values():
             call()
@@ -41,7 +41,7 @@ def ratio(
     at_most: float | None = None,
     percent: bool = False,
 ) -> Row:
-    """The median of the ratios of neighbours, with the smallest and the largest.
+    """The median over the rounds of numerator / denominator, with the smallest and the largest.
 
     Example:
         >>> row = ratio("speed-up", [4.0, 9.0, 4.0], [2.0, 3.0, 1.0])

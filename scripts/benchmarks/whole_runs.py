@@ -1,4 +1,4 @@
-"""Whole processes: from their start to the final numbers, or to the first step, and their peak memory."""
+"""The time of whole processes, their peak memory, and the time to their first step."""
 
 from pathlib import Path
 from statistics import median
@@ -10,7 +10,7 @@ from benchmarks.processes import Finished, python, run_to_end, seconds_to_text
 from benchmarks.rows import Row
 from benchmarks.turns import ratio
 
-PROMISED_EPOCHS = 10  # fewer are mostly start and end
+PROMISED_EPOCHS = 10  # the floor does not hold for shorter processes, which mostly start and end
 FIRST_STEP = '"train/loss"'  # in metrics.jsonl
 
 

@@ -10,32 +10,23 @@ from numpy.random import Generator
 from sklearn.linear_model import LogisticRegression
 
 from vae.disentanglement.classifiers import fitted, ignore_iteration_limits
-from vae.disentanglement.representation import Representation
+from vae.disentanglement.representation import Representation, Sizes
 
 POINTS_AT_ONCE = 1_000
 
 
-def beta_vae_score(representation: Representation, train: int, test: int, batch: int, generator: Generator) -> float:
-    """The accuracy of a logistic regression on new points; chance is 1 / factors.
-
-    Args:
-        representation: of all images.
-        train: points to fit on.
-        test: new points.
-        batch: pairs that are averaged into a point.
-        generator: of the draws.
-    """
+def beta_vae_score(representation: Representation, sizes: Sizes, generator: Generator) -> float:
+    """The accuracy of a logistic regression on new points; chance is 1 / factors."""
+    points = pair_differences(representation, sizes.train, sizes.batch, generator)
     with ignore_iteration_limits():
-        classifier = fitted(
-            LogisticRegression(max_iter=1000), *pair_differences(representation, train, batch, generator)
-        )
-    return float(classifier.score(*pair_differences(representation, test, batch, generator)))
+        classifier = fitted(LogisticRegression(max_iter=1000), *points)
+    return float(classifier.score(*pair_differences(representation, sizes.test, sizes.batch, generator)))
 
 
 def pair_differences(
     representation: Representation, count: int, batch: int, generator: Generator
 ) -> tuple[Float[np.ndarray, "points latents"], Int[np.ndarray, " points"]]:
-    """The mean absolute difference of pairs of codes that share a factor, and the number of that factor."""
+    """Points to classify, and the factor of each: mean absolute differences of `batch` pairs that share it."""
     codes, factors = representation.codes, representation.factors
     fixed = generator.integers(len(factors.names), size=count)
     features = np.empty((count, representation.latents))

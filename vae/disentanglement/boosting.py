@@ -25,7 +25,10 @@ TIE = 1e-9  # relative difference of explained squares; latents that differ by l
 def quantised(
     train: Float[np.ndarray, "train latents"], test: Float[np.ndarray, "test latents"]
 ) -> tuple[Int[np.ndarray, "train latents"], Int[np.ndarray, "test latents"]]:
-    """The bin 0 … 255 of every code: one for each distinct value of `train`, or with equally many of them in each."""
+    """The bin of every code, 0 … 255.
+
+    Every distinct value of a latent in `train` has a bin. With more than 256 values bins hold equally many images.
+    """
     columns = []
     for column, test_column in zip(train.T, test.T, strict=True):
         distinct = np.unique(column)
@@ -76,7 +79,7 @@ def boost(
 
 
 def memberships(bins: Int[np.ndarray, "images latents"]) -> csr_matrix:
-    """(latents x MAX_BINS, images): 1 where an image is in a bin. Times (images, columns) it gives the histograms."""
+    """(latents x MAX_BINS, images): 1 where an image is in a bin. Its product with weights is their histograms."""
     images, latents = bins.shape
     rows = (bins + MAX_BINS * np.arange(latents)).ravel()
     columns = np.repeat(np.arange(images), latents)
@@ -92,7 +95,7 @@ def grow(
     """One tree for each column of residuals.
 
     Returns:
-        The splits of all nodes, by level; the squares that the splits by each latent explain; the leaf of each image.
+        The splits of all nodes, by level; the squares that splits by each latent explain; the leaf of each image.
     """
     latents, columns = bins.shape[1], residual.shape[1]
     node = np.zeros(residual.shape, dtype=np.int64)
@@ -125,10 +128,10 @@ def best_splits(
 ) -> tuple[
     Int[np.ndarray, "columns nodes"], Int[np.ndarray, "columns nodes"], Float[np.ndarray, "latents columns nodes"]
 ]:
-    """The latent and the last bin to the left that explain most squares in each node, and how many they explain.
+    """The best split of each node: its latent, its last bin to the left, and the squares that it explains by latent.
 
-    A pure node is not split: all its images go to the left. A split that explains nothing is made, because a
-    dependence on two latents together shows only below it. Latents that explain equally much share it.
+    A pure node is not split: all its images go to the left. A split that explains nothing is made, because an
+    exclusive or of two latents shows only below it. Latents that explain equally much share the squares.
     """
     left_sum, left_count = sums.cumsum(axis=1), counts.cumsum(axis=1)
     total, count = left_sum[:1, -1:], left_count[:1, -1:]

@@ -1,4 +1,4 @@
-"""What the metrics share that fit classifiers of scikit-learn."""
+"""Fitting scikit-learn's classifiers."""
 
 import warnings
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from sklearn.exceptions import ConvergenceWarning
 
 
 def fitted(classifier: Any, features: Float[np.ndarray, "points latents"], labels: Int[np.ndarray, " points"]) -> Any:
-    """`classifier`, fitted. If there is only one label, a classifier that always predicts it."""
+    """Fit `classifier`. If there is only one label, the result is a classifier that always predicts it."""
     chosen = classifier if len(np.unique(labels)) > 1 else DummyClassifier(strategy="most_frequent")
     return chosen.fit(features, labels)
 
 
 @contextmanager
 def ignore_iteration_limits() -> Iterator[None]:
-    """Ignore that a fit stopped at its iteration limit: the limits are part of the metrics' definitions.
+    """Silence warnings about iteration limits, which are part of the metrics' definitions.
 
-    Enter it outside of threads, because the filters for warnings belong to the whole process.
+    Warning filters belong to the whole process, so enter this context before starting threads.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -1,8 +1,8 @@
 """DCI: disentanglement, completeness and informativeness, from the importance of each latent for each factor.
 
 Eastwood & Williams (2018), "A Framework for the Quantitative Evaluation of Disentangled Representations"; boosted
-trees as in Locatello et al. (2019). The trees are those of `vae.disentanglement.boosting`, which are fast because they
-put codes into 256 bins. Against scikit-learn's exact trees importances and accuracies differ by about 0.01.
+trees as in Locatello et al. (2019). The trees of `vae.disentanglement.boosting` are fast because codes are put into
+256 bins. Importances and accuracies differ from those of scikit-learn's exact trees by about 0.01.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from numpy.random import Generator
 
 from vae.disentanglement.boosting import boost, quantised
-from vae.disentanglement.representation import Representation
+from vae.disentanglement.representation import Representation, Sizes
 
 TINY = 1e-11  # added to importances, so that the logarithm of 0 is not taken
 
@@ -27,27 +27,16 @@ class DCI(NamedTuple):
     importance: Float[np.ndarray, "latents factors"]
 
 
-def dci(
-    representation: Representation, train: int, test: int, generator: Generator, workers: int = 1, trees: int = 100
-) -> DCI:
-    """The three scores. This is the slowest metric: it fits `trees` trees for every level of every factor.
-
-    Args:
-        representation: of all images.
-        train: images to fit on.
-        test: new images.
-        generator: of the draws.
-        workers: threads.
-        trees: for each level.
-    """
-    x, y = representation.draw(train, generator)
-    x_test, y_test = representation.draw(test, generator)
+def dci(representation: Representation, sizes: Sizes, generator: Generator, workers: int = 1) -> DCI:
+    """The three scores. This is the slowest metric: it fits `sizes.trees` trees for every level of every factor."""
+    x, y = representation.draw(sizes.train, generator)
+    x_test, y_test = representation.draw(sizes.test, generator)
     bins, test_bins = quantised(x, x_test)
 
     def fit(k: int) -> tuple[Float[np.ndarray, " latents"], float]:
         if len(np.unique(y[:, k])) < 2:  # possible with few draws
             return np.zeros(representation.latents), float((y_test[:, k] == y[0, k]).mean())
-        importance, predicted = boost(bins, y[:, k], test_bins, trees)
+        importance, predicted = boost(bins, y[:, k], test_bins, sizes.trees)
         return importance, float((predicted == y_test[:, k]).mean())
 
     slowest_first = np.argsort(representation.factors.sizes)[::-1].tolist()
@@ -71,7 +60,7 @@ def disentanglement(importance: Float[np.ndarray, "rows columns"]) -> float:
     if importance.sum() == 0:
         return 0.0
     if importance.shape[1] == 1:
-        return 1.0  # nothing can be mixed
+        return 1.0  # with one column no row can mix two
     p = importance + TINY
     p = p / p.sum(axis=1, keepdims=True)
     certainty = 1 + (p * np.log(p)).sum(axis=1) / np.log(importance.shape[1])

@@ -1,4 +1,4 @@
-"""How much the latents depend on each other, without the factors. All numbers are 0 for independent latents.
+"""How much the latents depend on each other. The factors are not needed. Independent latents have 0 everywhere.
 
 Locatello et al. (2019), "Challenging Common Assumptions in the Unsupervised Learning of Disentangled Representations".
 """
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from vae.disentanglement.discretise import information_matrix
+from vae.disentanglement.representation import information_matrix
 from vae.measures.information import equal_width_bins
 from vae.measures.moments import gaussian_total_correlation
 
@@ -19,10 +19,10 @@ def dependence(codes: Float[np.ndarray, "images latents"]) -> dict[str, float]:
     """The measures of dependence by name.
 
     - `codes_total_correlation`, nats: KL(N(0, C) || N(0, diag C)) with the covariance C of all latents that vary, as
-      in Locatello et al. (2019). It uses only correlations, so a collapsed latent counts as much as any other: it may
+      in Locatello et al. (2019). It depends only on correlations, so collapsed latents count as much as others. It may
       rise with beta because more latents collapse.
-    - `active_codes_total_correlation`, nats: the same of the latents whose code has a variance above 0.01. Of
-      posterior means these are the active units of Burda et al. (2016); of samples they are all latents.
+    - `active_codes_total_correlation`, nats: the same for latents with a variance above 0.01. If the codes are
+      posterior means, these are the active units of Burda et al. (2016). If they are samples, these are all latents.
     - `gaussian_wasserstein`: the squared 2-Wasserstein distance of the two Gaussians.
     - `gaussian_wasserstein_normalised`: this distance divided by the total variance.
     - `mutual_information_score`, nats: the mean over pairs of latents, in 20 bins. Collapsed latents count.

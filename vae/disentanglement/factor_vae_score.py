@@ -1,4 +1,4 @@
-"""The FactorVAE score: whether the latent that varies least tells which factor is fixed.
+"""The FactorVAE score: does the latent that varies least tell which factor is fixed?
 
 Kim & Mnih (2018), "Disentangling by Factorising", Section 4; sample sizes and the removal of dead latents as in
 Locatello et al. (2019).
@@ -8,33 +8,24 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.random import Generator
 
-from vae.disentanglement.representation import MatrixScore, Representation
+from vae.disentanglement.representation import MatrixScore, Representation, Sizes
 
-DEAD_BELOW = 0.05  # standard deviation; a latent below carries no information, but would win every vote
+DEAD_BELOW = 0.05  # standard deviation; without this limit a latent that never varies would win every vote
 VOTES_AT_ONCE = 1_000
 
 
-def factor_vae_score(
-    representation: Representation, train: int, test: int, batch: int, generator: Generator
-) -> MatrixScore:
+def factor_vae_score(representation: Representation, sizes: Sizes, generator: Generator) -> MatrixScore:
     """The accuracy of the majority vote on new batches, and the votes of each latent for each factor.
 
     Chance is 1 / factors. The score is 0 if no latent is active.
-
-    Args:
-        representation: of all images.
-        train: votes that decide which factor each latent stands for.
-        test: new votes.
-        batch: images that share a factor, for one vote.
-        generator: of the draws.
     """
     deviation = representation.codes.std(axis=0, dtype=np.float64)
     scale = np.where(deviation >= DEAD_BELOW, deviation, 0)
     votes = np.zeros((representation.latents, len(representation.factors.names)))
     if not scale.any():
         return MatrixScore(0.0, votes)
-    np.add.at(votes, cast_votes(representation, scale, train, batch, generator), 1)
-    latents, factors = cast_votes(representation, scale, test, batch, generator)
+    np.add.at(votes, cast_votes(representation, scale, sizes.train, sizes.batch, generator), 1)
+    latents, factors = cast_votes(representation, scale, sizes.test, sizes.batch, generator)
     return MatrixScore(float((votes.argmax(axis=1)[latents] == factors).mean()), votes)
 
 

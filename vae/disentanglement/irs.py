@@ -4,8 +4,8 @@ Suter, Miladinović, Schölkopf & Bauer (2019), "Robustly Disentangled Causal Me
 Locatello et al. (2019).
 
 Codes without any information do not have an IRS of 0, because the 99 % quantile of a latent's deviations is below
-their maximum. The fewer images a level has, the higher it is. On a grid of 3 x 4 x 6 x 8 levels random normal codes
-have .36. So `irs_baseline` is the IRS of the same codes, permuted over the images.
+their maximum. Their IRS is higher if each level has few images. So `irs_baseline` is the IRS of the same codes,
+permuted over the images.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def irs(codes: Float[np.ndarray, "images latents"], levels: Int32[np.ndarray, "i
     for k, factor in enumerate(levels.T):
         groups = [codes[factor == level] for level in np.unique(factor)]
         moved[:, k] = np.mean([np.quantile(np.abs(g - g.mean(axis=0)), QUANTILE, axis=0) for g in groups], axis=0)
-    varies = np.ptp(codes, axis=0) > 0  # not the deviation: the mean of equal codes is rounded
+    varies = np.ptp(codes, axis=0) > 0  # exact; the rounded mean of equal codes may differ from them
     if not varies.any():
         return MatrixScore(0.0, np.zeros_like(moved))
     robustness = np.zeros_like(moved)

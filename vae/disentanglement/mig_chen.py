@@ -11,7 +11,7 @@ from numpy.random import Generator
 from scipy.stats import entropy
 
 from vae.data.factors import Factors
-from vae.disentanglement.representation import MatrixScore, gap
+from vae.disentanglement.representation import MatrixScore, Sizes, gap
 from vae.measures.decomposition import aggregate_log_densities
 
 
@@ -19,33 +19,23 @@ def mig_chen(
     mean: Float[np.ndarray, "images latents"],
     logvar: Float[np.ndarray, "images latents"],
     factors: Factors,
-    samples: int,
-    components: int,
+    sizes: Sizes,
     generator: Generator,
 ) -> MatrixScore:
-    """The mean over factors of (I of the best latent - I of the second best) / H(factor), and I in nats.
-
-    Args:
-        mean: of each image's posterior.
-        logvar: of each image's posterior.
-        factors: of the images.
-        samples: of z, for every entropy.
-        components: the largest number of images in a mixture; more are drawn from without replacement.
-        generator: of the draws.
-    """
+    """The mean over factors of (I of the best latent - I of the second best) / H(factor), and I in nats."""
 
     def mixture(images: Int64[np.ndarray, " images"], draws: int) -> Float[np.ndarray, " latents"]:
-        # An image that was drawn twice would make the mixture narrower than it is.
-        few = generator.choice(images, components, replace=False) if len(images) > components else images
+        # Without replacement, because images that are drawn twice make the mixture narrower.
+        few = generator.choice(images, sizes.components, replace=False) if len(images) > sizes.components else images
         return mixture_entropy(mean[few], logvar[few], draws, generator)
 
-    marginal = mixture(np.arange(len(factors)), samples)
+    marginal = mixture(np.arange(len(factors)), sizes.samples)
     conditional = np.zeros((mean.shape[1], len(factors.names)))
     counts = [np.bincount(levels) for levels in factors.levels.T]
     for k, count in enumerate(counts):
         for level, share in enumerate(count / len(factors)):
             images = np.flatnonzero(factors.levels[:, k] == level)
-            conditional[:, k] += share * mixture(images, max(1, samples // len(count)))
+            conditional[:, k] += share * mixture(images, max(1, sizes.samples // len(count)))
     information = np.maximum(marginal[:, None] - conditional, 0)
     gaps = np.clip(gap(information) / [entropy(count) for count in counts], 0, 1)
     return MatrixScore(float(gaps.mean()), information)
@@ -57,7 +47,7 @@ def mixture_entropy(
     samples: int,
     generator: Generator,
 ) -> Float[np.ndarray, " latents"]:
-    """H of the mixture of these posteriors for each latent, in nats, estimated from `samples` draws of it."""
+    """The entropy of the mixture of these posteriors for each latent in nats, estimated from `samples` draws."""
     mean, logvar = mean.astype(np.float64), logvar.astype(np.float64)
     chosen = generator.integers(len(mean), size=samples)
     z = mean[chosen] + np.exp(0.5 * logvar[chosen]) * generator.standard_normal((samples, mean.shape[1]))

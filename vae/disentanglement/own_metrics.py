@@ -1,8 +1,8 @@
-"""Metrics that users bring: `metrics=[my_metrics:score]`."""
+"""The user's own metrics, as in `metrics=[my_metrics:score]`."""
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,10 +14,10 @@ from vae.model.vae import VAE
 
 log = logging.getLogger(__name__)
 
-# A user's function: posterior means and the level of each factor, or None if these are unknown -> numbers by name.
+# score(posterior means, level of each factor or None if unknown) -> numbers by name
 Metric = Callable[[Float[np.ndarray, "images latents"], Int[np.ndarray, "images factors"] | None], Mapping[str, float]]
 
-# The names of our own numbers, which no metric of a user may have: one row of a table holds both.
+# Names that a user's metric may not have, because a table of the report has columns of these names.
 SCORE_NAMES = {
     "beta_vae_score",
     "factor_vae_score",
@@ -70,23 +70,22 @@ OTHER_COLUMNS |= {"mig_chen", "setting", "status", "udr", "unfinished"}
 RESERVED = SCORE_NAMES | {f"{name}_sampled" for name in SCORE_NAMES} | TEST_NUMBERS | OTHER_COLUMNS
 
 
-def own_numbers(metrics: Iterable[Metric], vae: VAE, images: ImageSet) -> dict[str, float]:
-    """The numbers of all metrics on the posterior means of `images`.
+def own_numbers(metrics: Sequence[Metric], vae: VAE, images: ImageSet) -> dict[str, float]:
+    """The numbers of all metrics on the posterior means of `images`, by name.
 
-    A metric that raises ConfigError is left out with a warning, and so is a number that is not finite: neither ends a
-    run whose training is complete.
+    A metric that raises ConfigError is left out with a warning, and so is a number that is not finite. A run whose
+    training is complete does not fail because of them.
     """
-    metrics = list(metrics)
     if not metrics:
         return {}
     codes = encode_posteriors(vae, images)[0].numpy()
-    levels = None if images.factors is None else images.factors.levels
+    levels = None if images.factors is None else images.factors.levels.astype(np.int64)
     found: dict[str, float] = {}
     for metric in metrics:
         try:
-            found |= metric(codes.copy(), None if levels is None else levels.astype(np.int64))
+            found |= metric(codes.copy(), None if levels is None else levels.copy())
         except ConfigError as error:
-            log.warning(f"warning: {error}. The run has no numbers of it")
+            log.warning(f"warning: {error}. Its numbers are left out")
     bad = [name for name, value in found.items() if not math.isfinite(value)]
     if bad:
         log.warning(f"warning: metrics: {', '.join(bad)} is not finite, and is left out")

@@ -1,14 +1,16 @@
-"""What every metric is computed from: codes of images whose generative factors are known."""
+"""The input of every metric, codes of images whose generative factors are known, and what the metrics share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int32
+import torch
+from jaxtyping import Float, Int, Int32
 from numpy.random import Generator
 
 from vae.data.factors import Factors
+from vae.measures.information import label_information
 
 
 @dataclass(frozen=True)
@@ -20,20 +22,18 @@ class Representation:
         factors: of the same images.
 
     Raises:
-        ValueError: a code is not finite, there is no factor, or the numbers of codes and images differ.
+        ValueError: a code is not finite, or there is no factor.
     """
 
     codes: Float[np.ndarray, "images latents"]
     factors: Factors
 
     def __post_init__(self) -> None:
-        if len(self.codes) != len(self.factors):
-            raise ValueError(f"codes must be as many as images, got {len(self.codes)} and {len(self.factors)}")
         if not self.factors.names:
             raise ValueError("the metrics need a factor that varies, got none")
         if not np.isfinite(self.codes).all():
             bad = int((~np.isfinite(self.codes)).any(axis=1).sum())
-            raise ValueError(f"codes must be finite, {bad} of {len(self.codes)} images have others. Train anew")
+            raise ValueError(f"codes must be finite, got others for {bad} of {len(self.codes)} images. Train again")
 
     @property
     def latents(self) -> int:
@@ -53,15 +53,45 @@ class Representation:
         return self.codes[images], self.factors.levels[images]
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Sample sizes of the estimates. The defaults are those of Locatello et al. (2019); `components` is ours.
+
+    Attributes:
+        train: the number of images to fit on; in the β-VAE and FactorVAE scores the number of batches.
+        test: the number of new images, or batches, to score on.
+        batch: images that share a factor, in the β-VAE and FactorVAE scores.
+        trees: for each level, in DCI.
+        samples: of z, for each entropy in Chen's MIG.
+        components: images in a mixture, in Chen's MIG. With too few, the information is underestimated if posteriors
+            hardly overlap.
+    """
+
+    train: int = 10_000
+    test: int = 5_000
+    batch: int = 64
+    trees: int = 100
+    samples: int = 2_000
+    components: int = 4_000
+
+
 class MatrixScore(NamedTuple):
-    """A score, and the matrix that it is computed from: one number for each latent and factor."""
+    """A score, and the matrix from which it is computed: a number for each latent and factor."""
 
     score: float
     matrix: Float[np.ndarray, "latents factors"]
 
 
+def information_matrix(
+    codes: Float[np.ndarray, "images latents"], levels: Int[np.ndarray, "images factors"]
+) -> Float[np.ndarray, "latents factors"]:
+    """The mutual information of each latent, in 20 bins, and each factor in nats, from counts."""
+    values, labels = torch.from_numpy(codes.astype(np.float64)), torch.from_numpy(levels.astype(np.int64))
+    return torch.stack([label_information(values, factor) for factor in labels.T], dim=1).numpy()
+
+
 def gap(matrix: Float[np.ndarray, "latents factors"]) -> Float[np.ndarray, " factors"]:
-    """The best latent's number minus the second best's, for each factor. A single latent has its own number."""
+    """The highest number minus the second highest, for each factor. With one latent, its number."""
     ordered = np.sort(matrix, axis=0)[::-1]
     difference: Float[np.ndarray, " factors"] = ordered[0] - ordered[1] if len(ordered) > 1 else ordered[0]
     return difference

@@ -11,21 +11,13 @@ from numpy.random import Generator
 from sklearn.svm import LinearSVC
 
 from vae.disentanglement.classifiers import fitted, ignore_iteration_limits
-from vae.disentanglement.representation import MatrixScore, Representation, gap, ratio
+from vae.disentanglement.representation import MatrixScore, Representation, Sizes, gap, ratio
 
 
-def sap(representation: Representation, train: int, test: int, generator: Generator, workers: int = 1) -> MatrixScore:
-    """The mean gap over factors, and the accuracy of a linear support vector machine on each latent.
-
-    Args:
-        representation: of all images.
-        train: images to fit on.
-        test: new images.
-        generator: of the draws.
-        workers: threads.
-    """
-    x, y = representation.draw(train, generator)
-    x_test, y_test = representation.draw(test, generator)
+def sap(representation: Representation, sizes: Sizes, generator: Generator, workers: int = 1) -> MatrixScore:
+    """The mean gap over factors, and the accuracy of a linear support vector machine on each latent."""
+    x, y = representation.draw(sizes.train, generator)
+    x_test, y_test = representation.draw(sizes.test, generator)
 
     def accuracy(j: int, k: int) -> float:
         machine = fitted(LinearSVC(C=0.01, class_weight="balanced", dual=False), x[:, [j]], y[:, k])
@@ -38,9 +30,9 @@ def sap(representation: Representation, train: int, test: int, generator: Genera
     return MatrixScore(float(gap(accuracies).mean()), accuracies)
 
 
-def sap_continuous(representation: Representation, samples: int, generator: Generator) -> MatrixScore:
-    """The same with squared correlations in place of accuracies, for factors whose levels are ordered."""
-    correlations = squared_correlations(*representation.draw(samples, generator))
+def sap_continuous(representation: Representation, sizes: Sizes, generator: Generator) -> MatrixScore:
+    """SAP with squared correlations in place of accuracies, for factors whose levels are ordered."""
+    correlations = squared_correlations(*representation.draw(sizes.train, generator))
     return MatrixScore(float(gap(correlations).mean()), correlations)
 
 

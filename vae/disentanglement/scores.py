@@ -14,13 +14,12 @@ from vae.data.images import ImageSet
 from vae.disentanglement.beta_vae_score import beta_vae_score
 from vae.disentanglement.dci import dci
 from vae.disentanglement.dependence import dependence
-from vae.disentanglement.discretise import information_matrix
 from vae.disentanglement.factor_vae_score import factor_vae_score
 from vae.disentanglement.irs import irs
 from vae.disentanglement.mig import mig
 from vae.disentanglement.mig_chen import mig_chen
 from vae.disentanglement.modularity import modularity, modularity_explicitness
-from vae.disentanglement.representation import Representation
+from vae.disentanglement.representation import Representation, Sizes, information_matrix
 from vae.disentanglement.sap import sap, sap_continuous
 from vae.measures.evaluation import encode_posteriors
 from vae.model.vae import VAE
@@ -29,28 +28,7 @@ SECONDS_A_LEVEL, SECONDS_A_LEVEL_AND_LATENT = 0.25, 0.025  # measured with 20 to
 IMAGES_A_LEVEL = 10  # on average; with fewer, perfect and random codes have similar scores
 
 Matrix = Float[np.ndarray, "latents factors"]
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Sample sizes of the estimates. The defaults are those of Locatello et al. (2019); `components` is ours.
-
-    Attributes:
-        train: images (or votes, or points) to fit on.
-        test: new ones to score on.
-        batch: images that share a factor, in the β-VAE and FactorVAE scores.
-        trees: for each level, in DCI.
-        samples: of z, for each entropy in Chen's MIG.
-        components: images in a mixture, in Chen's MIG. With too few, the information is underestimated where the
-            posteriors of different images hardly overlap.
-    """
-
-    train: int = 10_000
-    test: int = 5_000
-    batch: int = 64
-    trees: int = 100
-    samples: int = 2_000
-    components: int = 4_000
+DEFAULT_SIZES = Sizes()
 
 
 @dataclass(frozen=True)
@@ -58,12 +36,12 @@ class Scores:
     """The scores of one model. README.md describes them.
 
     Attributes:
-        numbers: by name, of the posterior means. Names that end in `_sampled` are of one sample of each posterior.
-            If every factor is left out, only sap_continuous and the measures of dependence are there.
-        matrices: (latents, factors), of the posterior means; the scores are computed from them. The columns are
-            `factors`. Those of `squared_correlation` are `factors` followed by the factors that are left out.
-        factors: the names of those that are scored.
-        left_out: the names of the others, with the reason; see `too_many`.
+        numbers: scores of the posterior means by name. Names that end in `_sampled` are scores of one sample of each
+            posterior. If every factor is left out, only sap_continuous and the measures of dependence are present.
+        matrices: (latents, factors) of the posterior means, from which the scores are computed. The columns are
+            `factors`. `squared_correlation` has columns for the factors that are left out, too, after the others.
+        factors: the names of the factors with scores.
+        left_out: the names of the other factors, with the reason; see `too_many`.
     """
 
     numbers: dict[str, float]
@@ -73,15 +51,11 @@ class Scores:
 
 
 def too_many(factors: Factors, train: int = Sizes.train) -> dict[str, str]:
-    """The factors with too many levels to be scored, with the reason: fewer than 10 images a level on average.
+    """The factors with fewer than 10 images a level on average, and the number as a reason.
 
-    The images are all images, or the `train` that are drawn of them if these are fewer. All scores but sap_continuous
-    compare images of the same level. If a level has one image, as with a continuous factor, perfect and random codes
-    have the same score. sap_continuous distinguishes them at any number of levels, if the levels are ordered.
+    All scores but sap_continuous compare images of the same level. If each level has one image, as with a continuous
+    factor, perfect and random codes have the same score. If `train` is less than the number of images, it counts.
 
-    Args:
-        factors: of all images.
-        train: images that are drawn to fit on.
     """
     images = min(len(factors), train)
     return {
@@ -91,15 +65,9 @@ def too_many(factors: Factors, train: int = Sizes.train) -> dict[str, str]:
     }
 
 
-def expected_seconds(factors: Factors, latents: int, train: int = Sizes.train) -> float:
-    """The duration of `score` on one core in seconds, to within a factor of two. The trees of DCI take most of it.
-
-    Args:
-        factors: of all images.
-        latents: their number.
-        train: images that are drawn to fit on.
-    """
-    left_out = too_many(factors, train)
+def expected_seconds(factors: Factors, latents: int) -> float:
+    """The expected duration of `score` on one core in seconds, to a factor of two. DCI takes most of it."""
+    left_out = too_many(factors)
     levels = sum(size for name, size in zip(factors.names, factors.sizes, strict=True) if name not in left_out)
     return levels * (SECONDS_A_LEVEL + SECONDS_A_LEVEL_AND_LATENT * latents)
 
@@ -109,7 +77,7 @@ def score(
     logvar: Float[np.ndarray, "images latents"],
     factors: Factors,
     seed: int = 0,
-    sizes: Sizes | None = None,
+    sizes: Sizes = DEFAULT_SIZES,
     workers: int = 1,
 ) -> Scores:
     """All metrics but UDR, which compares several models.
@@ -125,77 +93,75 @@ def score(
     Raises:
         ValueError: a code is not finite, or there is no factor.
     """
-    sizes = sizes or Sizes()
     left_out = too_many(factors, sizes.train)
     scored = [name for name in factors.names if name not in left_out]
-    noise = chance(seed, "noise").standard_normal(mean.shape, dtype=np.float32)
+    noise = generator_for(seed, "noise").standard_normal(mean.shape, dtype=np.float32)
     means = Representation(mean, factors).only([*scored, *left_out])
     sampled = Representation(mean + np.exp(0.5 * logvar) * noise, means.factors)
-    numbers, matrices = of_codes(means, seed, sizes, workers)
-    of_sampled, _ = of_codes(sampled, seed, sizes, workers)
+    numbers, matrices = code_scores(means, seed, sizes, workers)
+    of_sampled, _ = code_scores(sampled, seed, sizes, workers)
     if scored:
         levels = means.only(scored).factors
         numbers["mig_chen"], matrices["mig_chen"] = mig_chen(
-            mean, logvar, levels, sizes.samples, sizes.components, chance(seed, "mig_chen")
+            mean, logvar, levels, sizes, generator_for(seed, "mig_chen")
         )
     numbers |= {f"{name}_sampled": value for name, value in of_sampled.items()}
     return Scores(numbers, matrices, tuple(scored), left_out)
 
 
-def of_codes(
+def code_scores(
     codes: Representation, seed: int, sizes: Sizes, workers: int
 ) -> tuple[dict[str, float], dict[str, Matrix]]:
     """The scores of one representation by name, and the matrices they are computed from."""
     left_out = too_many(codes.factors, sizes.train)
     scored = [name for name in codes.factors.names if name not in left_out]
-    numbers, matrices = of_levels(codes.only(scored), seed, sizes, workers) if scored else ({}, {})
+    numbers, matrices = level_scores(codes.only(scored), seed, sizes, workers) if scored else ({}, {})
     numbers["sap_continuous"], matrices["squared_correlation"] = sap_continuous(
-        codes, sizes.train, chance(seed, "sap_continuous")
+        codes, sizes, generator_for(seed, "sap_continuous")
     )
-    drawn, _ = codes.draw(sizes.train, chance(seed, "dependence"))
+    drawn, _ = codes.draw(sizes.train, generator_for(seed, "dependence"))
     return numbers | dependence(drawn), matrices
 
 
-def of_levels(
+def level_scores(
     codes: Representation, seed: int, sizes: Sizes, workers: int
 ) -> tuple[dict[str, float], dict[str, Matrix]]:
     """The scores that compare images of the same level, and the matrices they are computed from."""
-    train, test, batch = sizes.train, sizes.test, sizes.batch
     numbers: dict[str, float] = {}
     matrices: dict[str, Matrix] = {}
-    numbers["beta_vae_score"] = beta_vae_score(codes, train, test, batch, chance(seed, "beta_vae_score"))
+    numbers["beta_vae_score"] = beta_vae_score(codes, sizes, generator_for(seed, "beta_vae_score"))
     numbers["factor_vae_score"], matrices["factor_vae_votes"] = factor_vae_score(
-        codes, train, test, batch, chance(seed, "factor_vae_score")
+        codes, sizes, generator_for(seed, "factor_vae_score")
     )
-    numbers["mig"], matrices["mutual_information"] = mig(codes, train, chance(seed, "mig"))
-    importance = dci(codes, train, test, chance(seed, "dci"), workers, sizes.trees)
+    numbers["mig"], matrices["mutual_information"] = mig(codes, sizes, generator_for(seed, "mig"))
+    importance = dci(codes, sizes, generator_for(seed, "dci"), workers)
     numbers["dci_disentanglement"] = importance.disentanglement
     numbers["dci_completeness"] = importance.completeness
     numbers["dci_informativeness"] = importance.informativeness
     matrices["dci_importance"] = importance.importance
-    numbers["sap"], matrices["sap_accuracy"] = sap(codes, train, test, chance(seed, "sap"), workers)
-    numbers |= modularity_explicitness(codes, train, test, chance(seed, "modularity"))._asdict()
-    numbers["irs"], matrices["irs_robustness"] = irs(*codes.draw(train, chance(seed, "irs")))
-    generator = chance(seed, "baselines")
+    numbers["sap"], matrices["sap_accuracy"] = sap(codes, sizes, generator_for(seed, "sap"), workers)
+    numbers |= modularity_explicitness(codes, sizes, generator_for(seed, "modularity"))
+    numbers["irs"], matrices["irs_robustness"] = irs(*codes.draw(sizes.train, generator_for(seed, "irs")))
+    generator = generator_for(seed, "baselines")
     permuted = Representation(generator.permutation(codes.codes), codes.factors)
-    numbers["modularity_baseline"] = modularity(information_matrix(*permuted.draw(train, generator)))
-    numbers["irs_baseline"] = irs(*permuted.draw(train, generator)).score
+    numbers["modularity_baseline"] = modularity(information_matrix(*permuted.draw(sizes.train, generator)))
+    numbers["irs_baseline"] = irs(*permuted.draw(sizes.train, generator)).score
     return numbers, matrices
 
 
-def chance(seed: int, purpose: str) -> Generator:
-    """A generator of random numbers for each purpose: the draws of one metric never change another."""
+def generator_for(seed: int, purpose: str) -> Generator:
+    """A generator for one purpose, so that the draws of one metric never change another metric."""
     return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
 
 
 def disentanglement_numbers(vae: VAE, images: ImageSet) -> dict[str, Any]:
-    """The scores of a model from one encoding of `images`, as `summary.json` has them: `Scores` as JSON values.
+    """The `Scores` of a model on `images` as JSON values, as in `summary.json`.
 
     Raises:
         ValueError: the factors of the images are not known.
     """
     if images.factors is None:
-        raise ValueError("the metrics need images whose factors are known, got images without any")
+        raise ValueError("the metrics need images with known factors, got images without factors. Use data=sprites")
     mean, logvar = encode_posteriors(vae, images)
     scores = score(mean.numpy(), logvar.numpy(), images.factors, workers=torch.get_num_threads())
     return {

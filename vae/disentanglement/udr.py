@@ -1,7 +1,7 @@
-"""UDR: how alike the latents of models are that differ only in their seed. It needs no factors.
+"""UDR: how similar the latents of models with different seeds are. It needs no factors.
 
 Duan et al. (2020), "Unsupervised Model Selection for Variational Disentangled Representation Learning". The latents of
-disentangled models differ from seed to seed only in their order and sign, those of entangled models in everything.
+disentangled models differ between seeds only in their order and sign. Those of entangled models differ in everything.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 from sklearn.linear_model import Lasso
+from sklearn.preprocessing import StandardScaler
 
 from vae.disentanglement.representation import ratio
 
@@ -22,8 +23,8 @@ def udr(
 ) -> Float[np.ndarray, " models"]:
     """The score of each model: the median of its similarity to the others.
 
-    It is from 0 to 0.9. The similarity of two models is computed from the coefficients of a lasso, whose penalty gives
-    identical models 0.9.
+    It lies between 0 and 0.9. The similarity of two models is computed from the coefficients of a lasso. Its penalty
+    shrinks them, so identical models have 0.9.
 
     Args:
         codes: posterior means of the same images by each model.
@@ -35,19 +36,13 @@ def udr(
     if len(codes) < 2:
         raise ValueError(f"UDR compares models of two seeds or more, got {len(codes)}")
     informative = [rate > INFORMATIVE_NATS for rate in rates]
-    standard = [standardised(code) * used for code, used in zip(codes, informative, strict=True)]
+    standard = [StandardScaler().fit_transform(code) * used for code, used in zip(codes, informative, strict=True)]
     likeness = np.full((len(codes), len(codes)), np.nan)
     for i, j in zip(*np.nonzero(~np.eye(len(codes), dtype=bool)), strict=True):
         strength = by_lasso(standard[i], standard[j])
         likeness[i, j] = relative_strength(strength[np.ix_(informative[i], informative[j])])
     scores: Float[np.ndarray, " models"] = np.nanmedian(likeness, axis=0)
     return scores
-
-
-def standardised(codes: Float[np.ndarray, "images latents"]) -> Float[np.ndarray, "images latents"]:
-    """Mean 0 and variance 1; a constant latent is 0."""
-    centred = np.where(np.ptp(codes, axis=0) > 0, codes - codes.mean(axis=0), 0)
-    return ratio(centred, np.broadcast_to(centred.std(axis=0), centred.shape))
 
 
 def by_lasso(

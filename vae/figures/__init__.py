@@ -1,1 +1,1 @@
-"""Tensors in, images and plots out: nothing here writes files."""
+"""Images and plots as tensors of bytes. Nothing here writes files."""

@@ -1,4 +1,4 @@
-"""Reconstructions, samples and traversals. Tensors in, images out, as (height, width, 1 or 3) bytes."""
+"""Reconstructions, samples and traversals as images: (height, width, 1 or 3) bytes."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torch.nn.functional import pad
 
 from vae.model.vae import VAE
 
@@ -27,25 +28,22 @@ def grid(images: Images, labels: Sequence[str] = (), title: str = "", scale: int
         title: above the grid.
         scale: each pixel becomes a square with this side.
     """
-    rows, columns, channels, height, width = images.shape
     bytes_ = (images.clamp(0, 1) * 255).round().byte()
     bytes_ = bytes_.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
-    step_y, step_x = height * scale + GAP, width * scale + GAP
+    # (rows, columns, channels, y, x) becomes (rows * y, columns * x, channels), with gaps between the images.
+    cells = pad(bytes_, (0, GAP, 0, GAP), value=BACKGROUND).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
     font = ImageFont.load_default(size=TEXT_SIZE)
     left = max((int(font.getlength(label)) for label in labels), default=-GAP) + 2 * GAP
     top = TEXT_SIZE + 4 * GAP if title else GAP
-    needed = max(left + columns * step_x, int(font.getlength(title)) + 2 * GAP)
-    canvas = torch.full((top + rows * step_y, needed, channels), BACKGROUND, dtype=torch.uint8)
-    for row in range(rows):
-        y = top + row * step_y
-        for column in range(columns):
-            x = left + column * step_x
-            canvas[y : y + height * scale, x : x + width * scale] = bytes_[row, column].permute(1, 2, 0)
+    needed = max(left + cells.shape[1], int(font.getlength(title)) + 2 * GAP)
+    canvas = torch.full((top + len(cells), needed, images.shape[2]), BACKGROUND, dtype=torch.uint8)
+    canvas[top:, left : left + cells.shape[1]] = cells
     picture = as_image(canvas)
     draw = ImageDraw.Draw(picture)
     draw.text((GAP, GAP), title, fill=0, font=font)
     for row, label in enumerate(labels):
-        draw.text((GAP, top + row * step_y + height * scale // 2), label, fill=0, font=font, anchor="lm")
+        middle = top + (2 * row + 1) * len(cells) // (2 * len(images)) - GAP // 2
+        draw.text((GAP, middle), label, fill=0, font=font, anchor="lm")
     return torch.from_numpy(np.array(picture)).view_as(canvas)
 
 
@@ -57,14 +55,14 @@ def as_image(image: ImageBytes) -> Image.Image:
 def reconstructions(
     x: Float[Tensor, "images channels height width"], means: Float[Tensor, "images channels height width"]
 ) -> ImageBytes:
-    """Rows of at most ten inputs, each above the row of their reconstructions."""
+    """Rows of at most ten inputs, each with its reconstruction below it."""
     rows = [part[start : start + 10] for start in range(0, len(x) - len(x) % 10 or len(x), 10) for part in (x, means)]
     return grid(torch.stack(rows), ["input", "output"] * (len(rows) // 2))
 
 
 @torch.inference_mode()
 def samples(vae: VAE, noise: Float[Tensor, "images latent"], columns: int = 10) -> ImageBytes:
-    """Mean images of `noise`, which are latents drawn from the prior."""
+    """The mean images that the decoder gives for latents `noise`, drawn from the prior."""
     return grid(vae.sample(noise).cpu().unflatten(0, (-1, columns)))
 
 
@@ -84,11 +82,11 @@ def traversals(
 
     Args:
         vae: decodes the latents.
-        z: the point from which each latent moves.
+        z: the latents that are varied one at a time.
         rate_per_latent: in nats.
-        rows: at most so many latents.
-        columns: steps of the movement.
-        reach: it goes from -reach to reach.
+        rows: the largest number of latents to show.
+        columns: the number of values of each latent.
+        reach: values go from -reach to reach.
         title: above the grid.
     """
     order = rate_per_latent.argsort(descending=True)[:rows].tolist()

@@ -2,30 +2,27 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from vae.figures.images import ImageBytes
 
-POINTS = 2_000  # of a curve: the image is not wide enough for more
-LINES = ({"color": "black"}, {"color": "#d62728", "linestyle": "--"})
-COLOURED_LATENTS = 7  # of a plot of curves: matplotlib's next colour is grey, which stands for the others
-LABELS = 7  # latents named along an axis: more are hard to read
-NUMBERS = 4  # intervals between the numbers along an axis
-COLOURS = 10  # of labels; the labels from the last one on share a colour
+LINES = (("black", "-"), ("#d62728", "--"))  # colour and style
+COLOURED_LATENTS = 7  # curves with a colour of their own; all others are grey
+LABELS = 7  # the most names of latents along an axis
+NUMBERS = 4  # the most intervals between numbers along an axis
+COLOURS = 10  # for class labels; the label 9 and all larger ones have the same colour
 
 
 def scatter(
     mean: Float[Tensor, "images latent"], labels: Int64[Tensor, " images"], latents: tuple[int, int]
 ) -> ImageBytes:
-    """Posterior means in the plane of two latents, coloured by label. Each label is named in its colour."""
+    """Plot the posterior means of two latents, coloured by label, with a legend of the labels."""
     figure = Figure(figsize=(6, 5))
     axes = figure.add_subplot()
     across, up = latents
@@ -41,7 +38,7 @@ def scatter(
 
 
 def correlation_matrix(correlation: Float[Tensor, "latent latent"], order: Sequence[int]) -> ImageBytes:
-    """The correlations of the latents under the aggregate posterior, in `order`."""
+    """Plot the correlation matrix of the aggregate posterior, with the latents in `order`."""
     figure = Figure(figsize=(6, 5))
     axes = figure.add_subplot()
     image = axes.imshow(correlation.numpy()[np.ix_(order, order)], cmap="RdBu_r", vmin=-1, vmax=1)
@@ -53,13 +50,13 @@ def correlation_matrix(correlation: Float[Tensor, "latent latent"], order: Seque
 
 
 def latent_ticks(order: Sequence[int]) -> tuple[range, list[str]]:
-    """The places and names of some latents along an axis, evenly spaced."""
+    """The positions and names of at most `LABELS` latents along an axis, evenly spaced."""
     places = range(0, len(order), math.ceil(len(order) / LABELS))
     return places, [f"z{order[place]:02d}" for place in places]
 
 
 def rate_spectrum(rate_per_latent: Float[Tensor, " latent"], order: Sequence[int]) -> ImageBytes:
-    """The mean rate of each latent in nats, in `order`."""
+    """Plot the mean rate of each latent in nats, with the latents in `order`."""
     figure = Figure(figsize=(6, 3.5))
     axes = figure.add_subplot()
     # Faster than `bar`, which makes one object for each bar.
@@ -75,49 +72,42 @@ def rate_spectrum(rate_per_latent: Float[Tensor, " latent"], order: Sequence[int
 def rates_over_steps(
     latents: Mapping[str, Mapping[int, float]], totals: Mapping[str, Mapping[int, float]]
 ) -> ImageBytes:
-    """The rate during training, in nats: above the whole rate, below the rate of each latent.
+    """Plot the rate during training in nats: the whole rate above, the rate of each latent below.
 
     Args:
         latents: the rate of each latent by its name, at the steps where it was logged.
-        totals: the same for the whole rate, and for its target where the objective has one.
+        totals: the whole rate at each step, and its target if the objective has one, by name.
     """
     figure = Figure(figsize=(8, 6))
     above, below = figure.subplots(2, 1, sharex=True)
-    # Room for the legends. A layout engine would find it by drawing everything twice.
+    # Leaves room for the legends. A layout engine would have to draw everything twice.
     figure.subplots_adjust(left=0.09, right=0.84, top=0.94, bottom=0.09)
-    for (name, curve), style in zip(totals.items(), LINES, strict=False):
-        plot_curve(above, curve, label=name, **style)
+    for (name, curve), (colour, style) in zip(totals.items(), LINES, strict=False):
+        above.plot(list(curve), list(curve.values()), style, color=colour, linewidth=1.2, label=name)
     above.set(ylabel="rate, nats", title="rate in training, means of the steps since the point before")
     by_rate = sorted(latents, key=lambda name: -list(latents[name].values())[-1])
-    for place, name in enumerate(by_rate[:COLOURED_LATENTS]):
-        plot_curve(below, latents[name], label=f"z{name}", color=f"C{place}", zorder=-place)
-    others = by_rate[COLOURED_LATENTS:]
-    for number, name in enumerate(others):
-        label = f"{len(others)} others" if number == 0 else None
-        plot_curve(below, latents[name], label=label, color="#cccccc", zorder=-len(by_rate))
+    for place, name in enumerate(by_rate):
+        colour, label = f"C{place}", f"z{name}"
+        if place >= COLOURED_LATENTS:
+            colour, label = "#cccccc", f"{len(by_rate) - place} others" if place == COLOURED_LATENTS else "_"
+        curve = latents[name]
+        below.plot(list(curve), list(curve.values()), color=colour, linewidth=1.2, label=label, zorder=-place)
     below.set(xlabel="step", ylabel="rate of each latent, nats", xlim=(0, None))
     for axes, curves in ((above, totals), (below, latents)):
         if len(curves) > 1:
             axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
-        # The rate may be ten times as large at the first steps. The axis fits what follows.
+        # The rate may be ten times as large at the first steps, so the axis fits the later ones.
         settled = [value for curve in curves.values() for value in list(curve.values())[len(curve) // 20 :]]
         axes.set_ylim(0, 1.05 * max(settled, default=0.0) or 1.0)
         axes.locator_params(nbins=NUMBERS)
     return rasterised(figure)
 
 
-def plot_curve(axes: Axes, curve: Mapping[int, float], **style: Any) -> None:
-    """Draw values by step, at most about `POINTS` of them and always the last one."""
-    points = list(curve.items())
-    every = math.ceil(len(points) / POINTS)
-    axes.plot(*zip(*points[:-1:every], points[-1], strict=True), linewidth=1.2, **style)
-
-
 def factor_matrices(
     matrices: Mapping[str, Sequence[Sequence[float]]], factors: Sequence[str], order: Sequence[int]
 ) -> ImageBytes:
-    """How much each latent has to do with each factor, by several measures. The latents are in `order`."""
+    """Draw matrices of latents and factors, such as mutual information, with the latents in `order`."""
     figure = Figure(figsize=(3.2 * len(matrices), 1.4 + 0.28 * len(order)), layout="constrained")
     all_axes = figure.subplots(1, len(matrices), squeeze=False)[0]
     for axes, (name, matrix) in zip(all_axes, matrices.items(), strict=True):
@@ -130,7 +120,7 @@ def factor_matrices(
 
 
 def rasterised(figure: Figure, dpi: int = 100) -> ImageBytes:
-    """The pixels of a matplotlib figure."""
+    """Draw a matplotlib figure as an image, (height, width, 3)."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

@@ -1,6 +1,6 @@
-"""Which latents carry information, and the distortion of a decoder without any.
+"""Which latents carry information, and the distortion of a decoder that ignores them.
 
-There are three common definitions of an active latent. They differ where a latent is half used.
+There are three common definitions of an active latent. They differ for latents that carry little information.
 
 - The posterior mean varies over the data: Burda, Grosse & Salakhutdinov (2016), "Importance Weighted Autoencoders",
   Section 5.2.
@@ -40,7 +40,7 @@ def active_by_posterior_variance(
 
 
 def effective_latents(rate_per_latent: Float[Tensor, " latent"]) -> float:
-    """How many latents share the rate: exp of the entropy of their shares, 1 to latent; 0 if the rate is 0."""
+    """The effective number of latents: exp of the entropy of their shares in the rate; 0 if the rate is 0."""
     total = rate_per_latent.sum()
     if total <= 0:
         return 0.0
@@ -48,17 +48,17 @@ def effective_latents(rate_per_latent: Float[Tensor, " latent"]) -> float:
 
 
 def participation_ratio(mean: Float[Tensor, "images latent"]) -> float:
-    r"""How many directions the posterior means fill, whatever the axes: 1 to latent; 0 if they do not vary.
+    r"""The effective number of directions in which the posterior means vary; 0 if they do not vary.
 
     .. math:: \left( \sum_i \lambda_i \right)^2 / \sum_i \lambda_i^2
 
-    with the eigenvalues of their covariance. Gao et al. (2017), "A theory of multineuronal dimensionality, dynamics
-    and measurement".
+    with the eigenvalues of their covariance. It does not change under rotations. Gao et al. (2017), "A theory of
+    multineuronal dimensionality, dynamics and measurement".
     """
-    moved = (mean - mean[0]).double()  # exactly 0 where a mean never varies, which a rounded average is not
+    moved = (mean - mean[0]).double()  # exactly 0 where a mean never varies; subtracting the average may leave a rest
     centred = moved - moved.mean(0)
     covariance = centred.T @ centred / len(mean)
-    squares = covariance.square().sum()  # the sum of the squared eigenvalues, as the trace is their sum
+    squares = covariance.square().sum()  # the sum of the squared eigenvalues
     return float(covariance.trace() ** 2 / squares) if squares > 0 else 0.0
 
 

@@ -10,7 +10,7 @@ from vae.model.vae import VAE
 from vae.probability.finite import refuse_nan
 from vae.probability.prior import log_prior, standard_normal
 
-PIXELS_AT_ONCE = 2**20  # decoded together; larger blocks need more memory and are no faster
+PIXELS_AT_ONCE = 2**20  # decoded in one pass; larger blocks need more memory and are no faster
 
 
 @torch.inference_mode()
@@ -41,11 +41,11 @@ def importance_weighted_bound(
         raise ValueError(f"samples must be 1 or more, got {samples}. Take 100 for a look, 5000 for a published NLL")
     posterior = vae.encode(x)
     at_once = min(samples, max(1, PIXELS_AT_ONCE // x.numel()))
-    # In float64, because thousands of roundings would show; on the CPU, because some accelerators have no float64.
+    # In float64, because thousands of rounding errors add up; on the CPU, because some devices have no float64.
     total = torch.full((len(x),), -math.inf, dtype=torch.float64)
     for start in range(0, samples, at_once):
         draws = min(at_once, samples - start)
-        # One draw at a time: the noise is then the same, however many samples are decoded together.
+        # Drawn one sample at a time, so that the noise does not depend on the size of the blocks.
         noise = torch.stack([standard_normal(posterior.mean.shape, generator) for _ in range(draws)])
         z = posterior.rsample(noise)  # (draws, batch, latent)
         log_weights = vae.log_likelihood(x, z) + log_prior(z) - posterior.log_prob(z)

@@ -24,13 +24,13 @@ DENSITIES_AT_ONCE = 2**17  # in one block: half a megabyte of float32, which fit
 
 @dataclass(frozen=True)
 class RateDecomposition:
-    """The three parts of the rate, estimated from the same samples, in nats. They sum to `sampled_rate`.
+    """The three parts of the rate in nats, estimated from the same samples. They sum to `sampled_rate`.
 
     Attributes:
         mutual_information: I_q(n; z), the index-code mutual information. It is at most ln N, so only runs with the
             same N can be compared.
-        total_correlation: KL(q(z) || prod_j q(z_j)). Where the mutual information is near ln N, the rest of the rate
-            appears here even if the latents are independent. Compare it with the value of `shuffled` posteriors.
+        total_correlation: KL(q(z) || prod_j q(z_j)). If the mutual information is near ln N, it contains the rest of
+            the rate, even if the latents are independent. Compare it with the value of `shuffled` posteriors.
         dimension_wise_kl: sum_j KL(q(z_j) || p(z_j)).
         sampled_rate: the mean of ln q(z|x) - ln p(z). Its expectation is the rate.
     """
@@ -87,8 +87,8 @@ def shuffled(
 ) -> tuple[Float[Tensor, "images latent"], Float[Tensor, "images latent"], Float[Tensor, "images latent"]]:
     """The same posteriors and samples, with each latent permuted over the images independently of the others.
 
-    Every q(z_j) stays the same, and the latents become independent. So `decompose_rate` of these is a baseline: a
-    total correlation that is not above it shows no dependence.
+    Every q(z_j) stays the same, and the latents become independent. `decompose_rate` of the result is a baseline. A
+    total correlation that is not above the baseline's shows no dependence.
     """
     order = torch.rand(mean.shape, generator=generator).argsort(0)
     return mean.gather(0, order), logvar.gather(0, order), z.gather(0, order)

@@ -1,4 +1,4 @@
-"""All numbers of a model on a set of images. Evaluating uses a generator of its own and never changes training."""
+"""All numbers of a model on a set of images. They use a generator of their own, so they never change training."""
 
 import math
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ def encode_images(vae: VAE, images: ImageSet) -> Encoding:
 def encode_posteriors(
     vae: VAE, images: ImageSet
 ) -> tuple[Float[Tensor, "images latent"], Float[Tensor, "images latent"]]:
-    """Mean and log-variance of every image's posterior, on the CPU, without decoding."""
+    """Mean and log-variance of every image's posterior, on the CPU. Sets `vae` to evaluation mode."""
     posteriors = [vae.encode(x) for _, x, _ in in_batches(vae, images)]
     return torch.cat([p.mean.cpu() for p in posteriors]), torch.cat([p.logvar.cpu() for p in posteriors])
 
@@ -120,7 +120,7 @@ def per_latent(encoding: Encoding) -> dict[str, Float[Tensor, " latent"]]:
 
 
 def aggregate_numbers(encoding: Encoding) -> dict[str, float]:
-    """How far the aggregate posterior lies from the prior, as a Gaussian, in nats."""
+    """The KL of the aggregate posterior to the prior and its total correlation, as a Gaussian, in nats."""
     mean, covariance = aggregate_posterior(encoding.mean, encoding.logvar)
     return {
         "aggregate_posterior_kl": aggregate_kl(mean, covariance),
@@ -131,14 +131,12 @@ def aggregate_numbers(encoding: Encoding) -> dict[str, float]:
 def decomposition_numbers(encoding: Encoding, densities: int = DENSITIES) -> dict[str, float]:
     """The parts of the rate by `decompose_rate`, in nats, and the same of `shuffled` posteriors.
 
-    `decomposition_residual` is the rate minus the three parts, the error of Monte Carlo. The mutual information is at
-    most `information_ceiling`, ln of the number of images. Within a nat of that, the total correlation contains the
-    rest of the rate, even of independent latents. A total correlation that is not above `total_correlation_shuffled`
-    shows no dependence.
+    `decomposition_residual` is the rate minus the three parts, the Monte Carlo error. `information_ceiling` is ln of
+    the number of images. `RateDecomposition` says how to read the parts.
 
     Args:
         encoding: of all images that make up q(z).
-        densities: samples x images x latents at most; it limits the number of samples.
+        densities: the largest samples x images x latents, which determines the number of samples.
     """
     images, latents = encoding.mean.shape
     samples = min(images, max(1, densities // (images * latents)))
@@ -196,9 +194,8 @@ def final_numbers(vae: VAE, images: ImageSet, train_mean: Tensor, weight: float)
 def tight_bound(vae: VAE, images: ImageSet, limit: int = 1_000, samples: int = 100) -> dict[str, int | float]:
     """The importance-weighted bound in nats, averaged over the first `limit` images. Its negative bounds the NLL.
 
-    `rise_from_half` says how much the bound still rises when the samples double: it is the difference to the mean
-    bound of the two halves of the samples. With an odd number of samples it is missing. Memory does not grow with
-    `limit` or `samples`.
+    `rise_from_half` is the bound minus the mean bound of the two halves of the samples: how much the bound still rises
+    when the number of samples doubles. It is absent if `samples` is odd.
     """
     few = images.first(limit)
     parts = [samples] if samples % 2 else [samples // 2] * 2

@@ -1,4 +1,4 @@
-"""Mutual information by counting, in nats: the plug-in estimate, without a correction of its bias."""
+"""Mutual information in nats from counts: the plug-in estimate, without a correction of its bias."""
 
 import torch
 from jaxtyping import Float, Int64
@@ -25,7 +25,7 @@ def label_information(
     """I(label; posterior mean) of each latent in nats. The means are cut into bins of equal width.
 
     The estimate of Locatello et al. (2019). It is too large by about (bins - 1)(labels - 1) / 2n for n images. Labels
-    are any whole numbers. The memory needed grows with the number of different labels.
+    may be any integers.
     """
     different, label = labels.unique(return_inverse=True)
     classes, latents = len(different), mean.shape[1]

@@ -26,11 +26,11 @@ def aggregate_kl(mean: Float[Tensor, " latent"], covariance: Float[Tensor, "late
 def gaussian_total_correlation(covariance: Float[Tensor, "latent latent"], above: float = 0.0) -> float:
     """KL(N(0, covariance) || N(0, its diagonal)) in nats: the linear part of the latents' dependence.
 
-    Two latents that repeat each other have infinitely many nats. They give what float64 can express, about 18.
+    It is infinite if one latent determines another. The result is then about 18, the limit of float64.
 
     Args:
         covariance: of the latents.
-        above: latents whose variance is not above this are left out.
+        above: latents whose variance is not above this value are left out.
 
     Example:
         >>> round(gaussian_total_correlation(torch.tensor([[1, 0.9], [0.9, 1]], dtype=torch.float64)), 3)

@@ -1,19 +1,16 @@
-"""A folder of runs becomes `report.html`, one page that fetches nothing, and `results.csv`."""
+"""Write `report.html`, a page that needs no network, and `results.csv` for a folder of runs."""
 
-import time
-from contextlib import suppress
 from pathlib import Path
 
 from vae.report.members import Member, read_members, results_table, settings
 from vae.report.page import html_page
 from vae.report.selection import rank_by_udr
 from vae.report.tables import text_table
-from vae.run.files import leftovers_of, write_atomically
+from vae.run.files import write_atomically
 
 __all__ = ["PAGE", "RESULTS", "Member", "read_members", "settings", "text_table", "write_report"]
 
 PAGE, RESULTS = "report.html", "results.csv"
-LEFTOVER_SECONDS = 3600.0  # another process may be writing a younger file
 
 
 def write_report(folder: Path) -> str | None:
@@ -28,11 +25,6 @@ def write_report(folder: Path) -> str | None:
     Raises:
         OSError: the disk is full, or the folder cannot be written.
     """
-    for path in (folder / RESULTS, folder / PAGE):
-        for leftover in leftovers_of(path):
-            with suppress(OSError):  # another report may remove the same file
-                if time.time() - leftover.lstat().st_mtime > LEFTOVER_SECONDS:
-                    leftover.unlink()
     members = read_members(folder)
     grouped = settings(members)
     if not grouped:

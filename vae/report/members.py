@@ -1,4 +1,4 @@
-"""The runs of a folder and their numbers, from which all tables and plots are made."""
+"""The runs of a folder and their numbers."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ UNKNOWN: dict[str, Any] = {
 
 
 class StoredCodes(NamedTuple):
-    """The posteriors of the first test images. They are of the same images in every run of a sweep."""
+    """The posteriors of the first test images, which are the same images in every run of a sweep."""
 
     mean: Float[np.ndarray, "images latents"]
     rate_per_latent: Float[np.ndarray, " latents"]  # the mean KL to the prior, in nats
@@ -37,8 +37,9 @@ class Member:
 
     Attributes:
         directory: of the run.
-        summary: as `read_summary` returns it, which has checked the fields that are used here, over `UNKNOWN`.
-        setting: what tells the run from others, besides its seed. Runs of one setting are repetitions.
+        summary: by `read_summary`, which has checked it, with the values of `UNKNOWN` for fields that are absent.
+        setting: the values, besides the seed, in which the run differs from others, as in `beta=4, model=conv`. Runs
+            of one setting repeat each other.
     """
 
     directory: Path
@@ -52,7 +53,7 @@ class Member:
 
     @property
     def done(self) -> bool:
-        """Whether it has been tested. Then its beta, seed, distortion and rate are known."""
+        """Whether the run is complete. Its beta, seed, distortion and rate are then known."""
         return bool(self.summary["status"] == "done")
 
     @property
@@ -63,7 +64,7 @@ class Member:
 
     @cached_property
     def numbers(self) -> dict[str, float]:
-        """Every number of the test by its name in `summary.json`, and the scores."""
+        """All numbers of the test by their names in `summary.json`, and the scores."""
         test = self.summary["test"]
         numbers = {name: float(value) for name, value in test.items() if is_number(value)}
         bound = test.get("importance_weighted_bound", {})
@@ -75,7 +76,7 @@ class Member:
 
     @cached_property
     def unfinished(self) -> dict[str, str]:
-        """The schedules that go on after the end of training, by name, and how far each came, in words."""
+        """For each schedule that was longer than the training, by name: a sentence on how far it came."""
         words = {}
         for name, values in self.summary["unfinished"].items():
             from vae.objectives.schedules import Unfinished  # loads torch, which takes a second
@@ -88,9 +89,9 @@ class Member:
 
     @cached_property
     def conditions(self) -> dict[str, Any]:
-        """The configuration by dotted key, without the seed and without what does not change the numbers.
+        """The configuration by dotted key, without the seed and without keys that do not change the numbers.
 
-        A part of the user's own stands for its group: `{"objective": "MMD"}`.
+        Where an option is `custom`, its value is the name of the user's part, as in `{"objective": "MMD"}`.
         """
         known = {"beta": self.summary["beta"], **self.summary["conditions"], **self.summary["asked"]}
         for group, key in OWN_PARTS.items():
@@ -102,7 +103,7 @@ class Member:
 
     @cached_property
     def codes(self) -> StoredCodes | None:
-        """None if the file is missing or damaged."""
+        """The stored posteriors; None if the file is missing or damaged."""
         import torch  # takes a second to load, and the report of a single seed does not need it
 
         from vae.probability.divergences import kl_to_standard_normal
@@ -113,13 +114,13 @@ class Member:
             if mean.ndim != 2 or mean.size == 0 or mean.shape != logvar.shape:
                 return None
             rates = kl_to_standard_normal(torch.from_numpy(mean), torch.from_numpy(logvar)).mean(0).numpy()
-        except Exception:  # numpy and zipfile raise many kinds for a damaged file
+        except Exception:  # numpy and zipfile raise errors of many types for a damaged file
             return None
         return StoredCodes(mean, rates) if np.isfinite(rates).all() else None
 
 
 def read_members(folder: Path) -> list[Member]:
-    """The runs in `folder`, or the run that it is itself, in the order of beta and seed."""
+    """The runs in `folder`, in the order of beta and seed. `folder` may itself be a run."""
     top = folder.resolve()  # "." has no name
     found = sorted(path.parent for path in [*top.glob(LOG), *top.glob(f"*/{LOG}")])
     members = [Member(path, UNKNOWN | read_summary(path)) for path in found]
@@ -127,13 +128,13 @@ def read_members(folder: Path) -> list[Member]:
     members = [replace(m, setting=setting_of(m, keys)) if m.done else m for m in members]
     counts = Counter((m.setting, m.summary["seed"]) for m in members if m.done)
     ambiguous = {setting for (setting, _), count in counts.items() if count > 1}
-    # Two runs of one setting and seed are no repetitions: they differ in something that is not compared.
+    # Runs of one setting and seed differ in something that is not in `conditions`. Their names must tell them apart.
     members = [replace(m, setting=m.name) if m.setting in ambiguous else m for m in members]
     return sorted(members, key=position)
 
 
 def position(member: Member) -> tuple[float, str, float, str]:
-    """The place of a member in the report: by beta, setting and seed, with unknown ones last."""
+    """The key that sorts members by beta, setting and seed. Unknown values come last."""
     beta, seed = (math.inf if (v := member.summary[key]) is None else float(v) for key in ("beta", "seed"))
     return beta, member.setting, seed, member.name
 
@@ -141,8 +142,8 @@ def position(member: Member) -> tuple[float, str, float, str]:
 def differences(conditions: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys in which these configurations differ.
 
-    A key that some of them lack counts only if they all chose the same option of its group: `model.hidden` says
-    nothing beside `model=mlp` and `model=conv`.
+    A key that some of them lack counts only if all chose the same option of its group. If some chose `model=mlp` and
+    others `model=conv`, then `model.hidden` does not count.
 
     Example:
         >>> differences([{"model": "mlp", "model.hidden": "[9]", "epochs": 1}, {"model": "conv", "epochs": 1}])
@@ -164,7 +165,7 @@ def differences(conditions: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def setting_of(member: Member, keys: Sequence[str]) -> str:
-    """The values of these keys, as they would be typed; beta, if the runs have no other differences."""
+    """The setting: the values of these keys as on the command line, or beta if there are no keys."""
     if not member.summary["conditions"]:
         return member.name
     known = [(key, member.conditions[key]) for key in keys if key in member.conditions]
@@ -184,7 +185,7 @@ def settings(members: Sequence[Member]) -> dict[str, list[Member]]:
 
 
 def results_table(members: Sequence[Member], more: Mapping[str, Mapping[str, float]]) -> str:
-    """One row for each member, done or not, as CSV; `more` holds further numbers by the member's name."""
+    """One row for each member, done or not, as CSV. `more` has further numbers for each member's name."""
     rows = [
         {
             "member": member.name,

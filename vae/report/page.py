@@ -1,10 +1,8 @@
-"""The report as one HTML file, which holds all its tables, plots and images and fetches nothing."""
+"""The report as one HTML file. Its plots and images are inside, so that it needs no network."""
 
 import base64
 import io
-import itertools
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import jinja2
@@ -28,10 +26,10 @@ from vae.report.tables import (
     title,
 )
 from vae.run.files import read_regular
-from vae.run.names import FIGURES, LOG, SUMMARY
+from vae.run.names import FIGURES, LOG
 from vae.run.summary import read_origin
 
-TRAVERSALS_LENGTH = 2_500_000  # characters of HTML
+MOST_TRAVERSALS = 12  # images in the page, so that a browser opens it quickly
 WIDEST_IMAGE = 900  # pixels
 FACTOR_MATRICES = {"mutual_information": "mutual information, nats", "dci_importance": "importance in DCI"}
 FEWEST_FOR_RANKS = 4  # members: the ranks of fewer may agree by chance
@@ -43,17 +41,16 @@ def html_page(
     """The page as text.
 
     Args:
-        folder: which the report is about.
+        folder: of the runs.
         members: all of them, done or not.
         grouped: those that are done, by setting.
-        ranking: of the settings, without labels.
+        ranking: of the settings by UDR.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vae.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
     first = next(iter(grouped.values()))[0]
-    images = traversal_images(grouped)
-    shown = how_many_fit([len(source) for source in images.values()])
+    images = traversal_images(dict(list(grouped.items())[:MOST_TRAVERSALS]))
     return environment.get_template("page.html.j2").render(
         title=folder.resolve().name,
         members=members,
@@ -62,7 +59,6 @@ def html_page(
         introduction=introduction(first.directory),
         origin=origin_line(first.directory),
         hours=duration(sum(m.summary["seconds"] or 0 for m in members)),
-        elapsed=elapsed(members),
         tables={
             "The bound, on the test set": bound_table(grouped),
             "The parts of the rate": rate_table(grouped),
@@ -75,8 +71,8 @@ def html_page(
         spectra=plots.spectra(grouped),
         scores=plots.scores(grouped),
         matrices=[plots.matrices_by_setting(grouped, name, title) for name, title in FACTOR_MATRICES.items()],
-        traversals=list(images.items())[:shown],
-        traversals_left_out=len(images) - shown,
+        traversals=images,
+        traversals_left_out=max(0, len(grouped) - MOST_TRAVERSALS),
         ranks=ranks(grouped),
         choices=choices(ranking, grouped),
         notes_on_choices=ranking.notes,
@@ -117,18 +113,8 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def elapsed(members: Sequence[Member]) -> str | None:
-    """The time from the first start to the last end, with pauses; None if unknown."""
-    done = [m.directory for m in members if m.done]
-    try:
-        starts = [datetime.fromisoformat(read_origin(path).fields["started"]).timestamp() for path in done]
-        return duration(max((path / SUMMARY).stat().st_mtime for path in done) - min(starts))
-    except (KeyError, OSError, OverflowError, TypeError, ValueError):
-        return None
-
-
 def traversal_images(grouped: Mapping[str, Sequence[Member]]) -> dict[str, str]:
-    """The newest traversal figure of the first seed that has one, for each setting: its source by its title."""
+    """The traversal figure of the first seed that has one, for each setting: its data URL by its title."""
     found = {}
     for setting, members in grouped.items():
         for member in members:
@@ -139,21 +125,16 @@ def traversal_images(grouped: Mapping[str, Sequence[Member]]) -> dict[str, str]:
 
 
 def image_source(path: Path) -> str | None:
-    """An image as the `src` of the page, in few colours and as wide as it is shown; None if it is damaged."""
+    """The image file as a data URL, reduced to 64 colours and `WIDEST_IMAGE`; None if it is damaged."""
     content = io.BytesIO()
     try:
         with Image.open(io.BytesIO(read_regular(path))) as image:
             small = image.convert("RGB")
         small.thumbnail((WIDEST_IMAGE, WIDEST_IMAGE))
         small.quantize(64).save(content, "PNG", optimize=True)
-    except Exception:  # Pillow raises many kinds for a damaged file
+    except Exception:  # Pillow raises errors of many types for a damaged file
         return None
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
-
-
-def how_many_fit(lengths: Sequence[int]) -> int:
-    """How many of the images, from the first on, fit into the page."""
-    return sum(total <= TRAVERSALS_LENGTH for total in itertools.accumulate(lengths))
 
 
 def ranks(grouped: Mapping[str, Sequence[Member]]) -> tuple[list[str], list[list[float]], int] | None:

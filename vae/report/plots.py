@@ -1,4 +1,4 @@
-"""The plots of the report, as SVG in the colours of the page: one drawing for light and dark."""
+"""The plots of the report as SVG. They use the page's own colours, so they fit its light and its dark style."""
 
 import io
 import itertools
@@ -38,14 +38,14 @@ STYLE: Any = {
 }
 COLUMNS = 4  # of plots beside each other
 LEGEND_LETTERS = 62  # in a row
-LETTERS_BELOW = 20  # of all labels below a plot; more are turned by 90 degrees
+LETTERS_BELOW = 20  # in all labels below a plot together; longer labels are turned by 90 degrees
 LONGEST_PART = 26  # letters of `key=value` in a label
 PANELS_WIDTH = 9.3  # inches of matrices in a row
 LEAST_SCALE = 0.7  # a plot that would become smaller than this scrolls
 
 
 def svg(figure: Figure, description: str) -> str:
-    """The figure for a page; `description` is read to those who cannot see it."""
+    """The figure as an SVG element. `description` is its text for screen readers."""
     text = io.StringIO()
     with mpl.rc_context(STYLE | {"svg.hashsalt": description}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -64,20 +64,19 @@ def colours(count: int) -> list[Any]:
     return [mpl.colormaps["plasma"](position) for position in np.linspace(0.25, 0.85, count)]
 
 
-def label(setting: str) -> str:
-    """A setting's name for a plot, its long values cut in the middle.
+def shortened(setting: str) -> str:
+    """The name of a setting for a plot. Long values lose their middle.
 
     Example:
-        >>> label("beta=4, data.path=/home/me/pictures/of/cats.npz")
+        >>> shortened("beta=4, data.path=/home/me/pictures/of/cats.npz")
         'beta=4, data.path=/ho…s/of/cats.npz'
     """
     half = LONGEST_PART // 2
-    cut = (part if len(part) <= LONGEST_PART else f"{part[:half]}…{part[-half:]}" for part in setting.split(", "))
-    return ", ".join(cut)
+    return ", ".join(p if len(p) <= LONGEST_PART else f"{p[:half]}…{p[-half:]}" for p in setting.split(", "))
 
 
-def lines(grouped: Mapping[str, Sequence[Member]]) -> list[list[str]]:
-    """The settings that differ in beta only, together: a line is drawn through their means."""
+def series_over_beta(grouped: Mapping[str, Sequence[Member]]) -> list[list[str]]:
+    """Lists of settings that differ in beta only. A plot draws one line through the means of each list."""
     found: dict[str, list[str]] = {}
     for setting, members in grouped.items():
         rest = {key: value for key, value in members[0].conditions.items() if key != "beta"}
@@ -85,36 +84,41 @@ def lines(grouped: Mapping[str, Sequence[Member]]) -> list[list[str]]:
     return list(found.values())
 
 
-def add_legend(figure: Figure, axes: Axes, names: Sequence[str]) -> None:
-    """A legend below the plot, in as many columns as fit. The figure grows, so that the plot keeps its height."""
+def add_legend(figure: Figure, axes: Axes) -> None:
+    """Add a legend below the plot, in as many columns as fit, and make the figure higher by its height."""
+    handles, names = axes.get_legend_handles_labels()
     columns = max(1, min(len(names), LEGEND_LETTERS // (max(map(len, names)) + 5)))
     figure.set_figheight(figure.get_figheight() + 0.22 * math.ceil(len(names) / columns))
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=columns, frameon=False)
+    figure.legend(handles, names, loc="outside lower left", ncols=columns, frameon=False)
 
 
 def rate_distortion(grouped: Mapping[str, Sequence[Member]]) -> str:
-    """One dot for each member, and a line through the means of the settings that differ in beta only."""
+    """Plot one dot for each member, and a line through the means of settings that differ in beta only."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 3.6))
         axes = figure.add_subplot()
         means = {}
         for (setting, members), colour in zip(grouped.items(), colours(len(grouped)), strict=True):
             rates, distortions = ([m.numbers[name] for m in members] for name in ("rate", "distortion"))
-            axes.plot(rates, distortions, "o", ms=5, alpha=0.75, color=colour, label=label(setting))
+            axes.plot(rates, distortions, "o", ms=5, alpha=0.75, color=colour, label=shortened(setting))
             means[setting] = (float(np.mean(rates)), float(np.mean(distortions)))
-        for together in lines(grouped):
+        for together in series_over_beta(grouped):
             axes.plot(*zip(*(means[setting] for setting in together), strict=True), "-", lw=1, color=INK, zorder=1)
         axes.set(xlabel="rate, nats per image", ylabel="distortion, nats per image")
-        add_legend(figure, axes, [label(setting) for setting in grouped])
+        add_legend(figure, axes)
     return svg(figure, "Rate and distortion of every run, and the means of each setting on a line")
 
 
 def scores(grouped: Mapping[str, Sequence[Member]]) -> str | None:
-    """Each score by setting: one dot for each seed, and the mean with its confidence interval. None of one setting."""
+    """Plot each score by setting: a dot for each seed, and the mean with its confidence interval.
+
+    Returns:
+        None if there are no scores, or only one setting.
+    """
     names = [n for n in score_names(grouped) if not n.endswith(BASELINE) and estimates(grouped, n)]
     if not names or len(grouped) == 1:
         return None
-    labels = [label(setting) for setting in grouped]
+    labels = [shortened(setting) for setting in grouped]
     if all(name.startswith("beta=") and "," not in name for name in labels):
         labels = [name.removeprefix("beta=") for name in labels]
     longest = max(map(len, labels))
@@ -125,13 +129,13 @@ def scores(grouped: Mapping[str, Sequence[Member]]) -> str | None:
         for number, name in enumerate(names):
             axes = figure.add_subplot(rows, COLUMNS, number + 1)
             draw_score(axes, grouped, name)
-            axes.set_title(label(title(name)))
+            axes.set_title(shortened(title(name)))
             axes.set_xticks(range(len(labels)), labels, rotation=0 if upright else 90, fontsize=10 if upright else 8)
     return svg(figure, "Scores by setting, one dot for each seed")
 
 
 def draw_score(axes: Axes, grouped: Mapping[str, Sequence[Member]], name: str) -> None:
-    """One score. Its axis fits the dots: the interval of two seeds is often wider than the range of all scores."""
+    """Draw one score. The axis fits the dots, because the interval of two seeds is often wider than all of them."""
     found = estimates(grouped, name)
     positions = {setting: x for x, setting in enumerate(grouped)}
     dots = [(positions[s], value) for s, members in grouped.items() for value in finite_values(members, name)]
@@ -139,7 +143,7 @@ def draw_score(axes: Axes, grouped: Mapping[str, Sequence[Member]], name: str) -
     axes.margins(y=0.3)
     axes.set_xlim(-0.5, len(grouped) - 0.5)
     limits = axes.get_ylim()
-    for together in lines({setting: grouped[setting] for setting in found}):
+    for together in series_over_beta({setting: grouped[setting] for setting in found}):
         axes.errorbar(
             [positions[setting] for setting in together],
             [found[setting].mean for setting in together],
@@ -152,7 +156,7 @@ def draw_score(axes: Axes, grouped: Mapping[str, Sequence[Member]], name: str) -
 
 
 def spectra(grouped: Mapping[str, Sequence[Member]]) -> str | None:
-    """The rate of each latent, the highest first, as means over the seeds."""
+    """Plot the rate of each latent, the highest first, as means over the seeds; None if no run has it."""
     rates = {s: [sorted(rate_per_latent(m), reverse=True) for m in members] for s, members in grouped.items()}
     known = {setting: [row for row in rows if row] for setting, rows in rates.items() if any(rows)}
     if not known:
@@ -162,21 +166,23 @@ def spectra(grouped: Mapping[str, Sequence[Member]]) -> str | None:
         axes = figure.add_subplot()
         for (setting, rows), colour in zip(known.items(), colours(len(known)), strict=True):
             mean = [fmean(column) for column in itertools.zip_longest(*rows, fillvalue=0.0)]
-            axes.plot(range(1, len(mean) + 1), mean, "o-", ms=4, lw=1, color=colour, label=label(setting))
+            axes.plot(range(1, len(mean) + 1), mean, "o-", ms=4, lw=1, color=colour, label=shortened(setting))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="latent, by rate", ylabel="rate, nats")
-        add_legend(figure, axes, [label(setting) for setting in known])
+        add_legend(figure, axes)
     return svg(figure, "Rate of each latent by setting")
 
 
 def rate_per_latent(member: Member) -> list[float]:
     """In nats; empty if unknown."""
-    rates: list[float] = member.summary["test"].get("rate_per_latent", [])
-    return rates
+    return [float(rate) for rate in member.summary["test"].get("rate_per_latent", [])]
 
 
 def matrices_by_setting(grouped: Mapping[str, Sequence[Member]], name: str, unit: str) -> str | None:
-    """A matrix of latents and factors for the seed with the median MIG of each setting; the latents by rate."""
+    """Draw a matrix of latents and factors for one seed of each setting, the one with the median MIG.
+
+    The latents are in the order of their rates. Returns None if no run has the matrix.
+    """
     chosen = {s: member for s, members in grouped.items() if (member := median_member(members, name)) is not None}
     if not chosen:
         return None
@@ -200,13 +206,13 @@ def matrices_by_setting(grouped: Mapping[str, Sequence[Member]], name: str, unit
             labels = [""] * len(names) if same_factors and number + columns < len(chosen) else names
             axes.set_xticks(np.arange(len(names)) + 0.5, labels, rotation=45, ha="right", fontsize=9)
             axes.set_yticks(np.arange(len(order)) + 0.5, [f"z{latent:02d}" for latent in order], fontsize=9)
-            axes.set_title("\n".join([*label(setting).split(", "), f"seed {member.summary['seed']}"]), fontsize=9)
+            axes.set_title("\n".join([*shortened(setting).split(", "), f"seed {member.summary['seed']}"]), fontsize=9)
         figure.colorbar(image, ax=all_axes, label=unit)
     return svg(figure, f"{unit} of each latent and factor, by setting")
 
 
 def median_member(members: Sequence[Member], matrix: str) -> Member | None:
-    """The member with the median MIG, the lower of two, among those that have the matrix; None if there is none."""
+    """The member with the (lower) median MIG among those that have the matrix; None if there is none."""
     having = [
         m for m in members if matrix in m.summary["disentanglement"].get("matrices", {}) and finite_values([m], "mig")
     ]

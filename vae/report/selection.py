@@ -1,4 +1,4 @@
-"""The choice of a setting: without labels, by how alike its seeds are, and with labels, by its scores."""
+"""Choosing a setting: by UDR, which needs no labels, and by scores, which need them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ CHOOSING_SCORES = ("mig", "dci_disentanglement", "factor_vae_score", "sap")  # t
 
 @dataclass(frozen=True)
 class Ranking:
-    """The settings ranked by UDR.
+    """UDR of members and settings.
 
     Attributes:
         of_member: `{"udr": value}` by the member's name.
         of_setting: the mean over the seeds of each setting that has two or more.
-        notes: on codes that are missing, or are those of another run.
+        notes: on codes that are missing, or equal to those of another run.
     """
 
     of_member: Mapping[str, Mapping[str, float]]
@@ -26,17 +26,17 @@ class Ranking:
 
     @property
     def chosen(self) -> str | None:
-        """The setting whose seeds are most alike."""
+        """The setting with the highest UDR."""
         return best(self.of_setting)
 
 
 def rank_by_udr(grouped: Mapping[str, Sequence[Member]]) -> Ranking:
-    """Rank the settings by UDR with lasso (Duan et al., 2020), from the codes of the same test images."""
+    """Compute UDR (Duan et al., 2020) of each setting, from the codes of the same test images."""
     of_member: dict[str, dict[str, float]] = {}
     of_setting: dict[str, Estimate] = {}
     notes: list[str] = []
     for setting, members in grouped.items():
-        if len(members) < 2:  # there is nothing to compare, and reading codes loads torch
+        if len(members) < 2:  # UDR compares seeds, and reading codes loads torch
             continue
         usable = {member.name: codes for member in members if (codes := member.codes) is not None}
         notes += notes_on_codes(setting, members, usable)
@@ -52,7 +52,7 @@ def rank_by_udr(grouped: Mapping[str, Sequence[Member]]) -> Ranking:
 
 
 def notes_on_codes(setting: str, members: Sequence[Member], usable: Mapping[str, StoredCodes]) -> Sequence[str]:
-    """What makes the UDR of a setting differ from the UDR of all its seeds."""
+    """Warnings: codes of some seeds are missing, cannot be compared, or are equal."""
     notes = []
     if without := [member.name for member in members if member.name not in usable]:
         notes.append(
@@ -70,7 +70,7 @@ def notes_on_codes(setting: str, members: Sequence[Member], usable: Mapping[str,
 
 
 def supervised_choices(grouped: Mapping[str, Sequence[Member]]) -> dict[str, str]:
-    """The setting with the best mean, by the name of the score."""
+    """For each score the setting with the best mean."""
     found = {name: best(estimates(grouped, name)) for name in CHOOSING_SCORES}
     return {name: setting for name, setting in found.items() if setting is not None}
 

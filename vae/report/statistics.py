@@ -1,4 +1,4 @@
-"""Means with confidence intervals, the slopes of rate and distortion, and rank correlations."""
+"""Means with confidence intervals, slopes between rate and distortion, and rank correlations."""
 
 import itertools
 import math
@@ -50,16 +50,16 @@ def finite_values(members: Sequence[Member], name: str) -> list[float]:
 
 @dataclass(frozen=True)
 class Slope:
-    """By how much the distortion rises for each nat of rate that is saved, from one beta to the next.
+    """The rise of the distortion for each nat that the rate falls, from one beta to the next larger one.
 
-    The law: where both betas are at their optimum, the slope lies between them, as the lower convex hull of
-    (rate, distortion) has slope -beta at the optimum of beta (Alemi et al., 2018).
+    The law: if both models are at the optimum of their loss, the slope lies between the two betas. The optimal
+    distortion as a function of the rate is convex, and its slope is -beta at the optimum of beta (Alemi et al., 2018).
 
     Attributes:
         low: the smaller beta.
         high: the larger one.
         slope: infinite if the rate does not fall.
-        holds: whether the law does; None if it cannot be judged.
+        holds: whether the slope follows the law; None if this cannot be judged.
         verdict: the same in words, with the reason.
     """
 
@@ -73,9 +73,10 @@ class Slope:
 def slopes(grouped: Mapping[str, Sequence[Member]]) -> tuple[list[Slope], str]:
     """The slopes between means over seeds, from each beta to the next larger one.
 
+    The law applies only to runs with the objective distortion + beta * rate that differ in nothing but beta and seed.
+
     Returns:
-        The slopes; if the law does not apply to these runs, none, and the reason. It applies to runs that differ in
-        beta and seed alone, with the objective distortion + beta * rate.
+        The slopes, and an empty text. If the law does not apply to these runs: no slopes, and the reason.
     """
     every = [m for members in grouped.values() for m in members]
     if len(grouped) < 2:
@@ -111,9 +112,9 @@ def slope(low: Sequence[Member], high: Sequence[Member]) -> Slope:
 def why_not_judged(members: Sequence[Member], apart: float) -> str | None:
     """Why these runs cannot show whether the law holds; None if they can.
 
-    The law follows from two comparisons, one for each beta: the loss of its own model is less than the loss of the
-    other beta's model. The two differences add up to `apart`. A loss that still changes by a tenth of that in an
-    epoch may change the result.
+    The law follows from two inequalities: for each beta, the loss of its own model is below that of the other model.
+    The two differences add up to `apart`. A loss that still changes by a tenth of that in an epoch may break the law
+    only because training was too short.
 
     Args:
         members: of both betas.
@@ -135,7 +136,7 @@ def why_not_judged(members: Sequence[Member], apart: float) -> str | None:
 
 
 def rank_correlations(columns: Mapping[str, Sequence[float]]) -> tuple[list[str], list[list[float]]]:
-    """Spearman's rank correlation of each column with each, and the names of the columns.
+    """The names of the columns and Spearman's rank correlation of each pair.
 
     Columns that do not vary, or hold a value that is not finite, are left out.
     """

@@ -1,4 +1,4 @@
-"""The tables of the report: the titles of the numbers, and numbers as text."""
+"""The tables of the report, with numbers as text."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from vae.report.members import Member
 from vae.report.statistics import Estimate, estimates, slopes
 
-# By their names in summary.json. Nats, but for the scores and the number of active units.
+# Names in summary.json. All are in nats except the number of active units.
 BOUND = ("distortion", "rate", "elbo", "nll_upper_bound", "nll_fall_from_half", "active_units")
 RATE = (
     "mutual_information",
@@ -24,13 +24,16 @@ DEPENDENCE = (
     "gaussian_wasserstein_normalised",
     "mutual_information_score",
 )
-BASELINE, SAMPLED = "_baseline", "_sampled"  # endings of names: of shuffled codes; of one sample of each posterior
+BASELINE, SAMPLED = (
+    "_baseline",
+    "_sampled",
+)  # endings of the names of scores: of permuted codes; of one sample of each posterior
 BEST_KNOWN = ("mig", "dci_disentanglement", "factor_vae_score")
 SPELLED = {name: name.upper() for name in ("dci", "elbo", "irs", "kl", "mig", "nll", "sap", "vae")}
 SPELLED |= {name: name.capitalize() for name in ("chen", "gaussian", "wasserstein")}
 UNFINISHED, CEILING = "†", "*"
 NEAR_CEILING = 1.0  # nats: an estimate of mutual information this close to its upper bound is too low
-NAMED_FACTORS = 5  # of those that are not scored, so that the note stays shorter than the table
+NAMED_FACTORS = 5  # the note on factors without scores names at most so many
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,11 @@ class Table:
 
 
 def formatted(found: Estimate | None, *, whole: bool = False) -> str:
-    """`mean ± half width`, with two digits of the width. A single seed has a mean alone.
+    """`mean ± half width` with two digits of the half width, or the mean of a single seed.
 
     Args:
         found: the number.
-        whole: it is a count, which has no decimals if all seeds agree.
+        whole: the number is a count. It has no decimals if all seeds agree.
 
     Example:
         >>> formatted(Estimate(105.264, 0.2345)), formatted(Estimate(105.264, None)), formatted(None)
@@ -88,7 +91,7 @@ def table(grouped: Mapping[str, Sequence[Member]], names: Iterable[str]) -> Tabl
 
 
 def transposed(found: Table | None) -> Table | None:
-    """The same with a row for each number: there are more scores than settings."""
+    """The table with rows and columns exchanged, for numbers that are more than the settings."""
     if found is None:
         return None
     header, *rows = zip(found.header, *found.rows, strict=True)
@@ -96,7 +99,7 @@ def transposed(found: Table | None) -> Table | None:
 
 
 def bound_table(grouped: Mapping[str, Sequence[Member]], names: Sequence[str] = BOUND) -> Table:
-    """Distortion, rate and the bounds. Settings whose runs did not finish a schedule are marked."""
+    """Distortion, rate and the bounds. Settings whose training ended before a schedule are marked."""
     found = table(grouped, names)
     assert found is not None, "every run that is done has a distortion"
     notes = [nll_note(grouped)] if title("nll_upper_bound") in found.header else []
@@ -109,7 +112,7 @@ def bound_table(grouped: Mapping[str, Sequence[Member]], names: Sequence[str] = 
 
 
 def nll_note(grouped: Mapping[str, Sequence[Member]]) -> str:
-    """How the bound on the NLL was computed, and how loose it is."""
+    """A note on how the bound on the NLL was computed."""
     every = [m for members in grouped.values() for m in members if "nll_upper_bound" in m.numbers]
     bounds = [m.summary["test"]["importance_weighted_bound"] for m in every]
     images, samples = (
@@ -124,7 +127,7 @@ def nll_note(grouped: Mapping[str, Sequence[Member]]) -> str:
 
 
 def rate_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:
-    """The parts of the rate. Mutual information near its upper bound is marked, and so is total correlation."""
+    """The parts of the rate. Mutual information near its upper bound and its total correlation are marked."""
     found = table(grouped, RATE)
     if found is None:
         return None
@@ -154,7 +157,7 @@ def rate_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:
 
 
 def ceilings_reached(members: Iterable[Member]) -> set[str]:
-    """The upper bounds of mutual information, in nats, that these runs come near."""
+    """The upper bounds of the mutual information, in nats, that are less than a nat above the value of a run."""
     return {
         f"{m.numbers['information_ceiling']:.2f}"
         for m in members
@@ -194,7 +197,7 @@ def sampled_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:
 
 
 def dependence_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:
-    """How dependent the latents are on each other."""
+    """The measures of dependence between latents."""
     found = table(grouped, DEPENDENCE)
     note = (
         "All but the Wasserstein distance count collapsed latents as much as others, though their means hardly vary. "
@@ -204,7 +207,7 @@ def dependence_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:
 
 
 def text_table(grouped: Mapping[str, Sequence[Member]]) -> str:
-    """The main table in Markdown, and whether the law of the slopes holds."""
+    """The main table in Markdown, the slopes, and whether they follow the law."""
     chosen = bound_table(grouped, [*BOUND, *BEST_KNOWN])
     rows = [[cell.replace("|", "\\|") for cell in row] for row in (chosen.header, *chosen.rows)]
     lines = [f"| {' | '.join(row)} |" for row in rows]
