@@ -6,6 +6,8 @@ SHELL := bash
 supported := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 # The first that starts and is supported: a name on the PATH may be a shim that leads nowhere.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c '$(supported)' 2>/dev/null && echo $$p && break; done)
+needed := error: Python 3.11, 3.12 or 3.13 is needed
+fix := Set PYTHON=<path>, or install uv, with which make fetches one
 ARGS ?= beta=4
 TORCH ?= default
 BIN := .venv/bin
@@ -48,11 +50,10 @@ clean: ## remove the environment and caches; runs and data stay
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/python: # the interpreter, checked once
-	@test -n "$(PYTHON)" || { echo "error: Python 3.11, 3.12 or 3.13 is needed, none was found. Set PYTHON=<path>" >&2; exit 1; }
-	@"$(PYTHON)" -c '$(supported)' || \
-		{ echo "error: Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is another. Set PYTHON=<path>" >&2; exit 1; }
-	"$(PYTHON)" -m venv .venv
+.venv/python: # the interpreter, checked once; without a supported one, uv fetches it if uv is installed
+	@if [ -n "$(PYTHON)" ]; then "$(PYTHON)" -c '$(supported)' || { echo "$(needed), $(PYTHON) is another. $(fix)" >&2; exit 1; }; \
+		else command -v uv >/dev/null || { echo "$(needed), none was found. $(fix)" >&2; exit 1; }; fi
+	$(if $(PYTHON),"$(PYTHON)" -m venv .venv,uv venv --quiet --seed --python 3.13 .venv)
 	touch $@
 
 .venv/torch: .venv/python

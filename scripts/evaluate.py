@@ -8,7 +8,7 @@ minutes of a CPU core for the default network. summary.json does not hold it, so
 
 Where the factors of the images are known, the scores of disentanglement are among the numbers; a summary.json that
 lacks them gets them. Metrics of your own are computed again if the command names them, as in
-`python scripts/evaluate.py outputs/RUN --metrics my_metrics:score`.
+`python scripts/evaluate.py outputs/RUN "metrics=[my_metrics:score]"`.
 """
 
 import argparse
@@ -39,18 +39,18 @@ def main() -> int:
     """Print the numbers as JSON on stdout and the verdict on stderr."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the directory of a run")
+    parser.add_argument("parts", nargs="*", metavar="key=value", help="the run's parts of your own, named again")
     parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
     parser.add_argument("--samples", type=int, help="importance samples an image for the NLL (none: no NLL)")
     parser.add_argument("--images", type=int, help="the NLL is of the first so many test images (all)")
-    parser.add_argument("--metrics", nargs="+", default=[], help="metrics of your own, each as module:name")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     if any(number is not None and number < 1 for number in (arguments.samples, arguments.images)):
         parser.error("--samples and --images must be 1 or more")
     if arguments.images is not None and arguments.samples is None:
         parser.error("--images is of the NLL. Add --samples, as in --samples 5000")
     try:
-        run = load_run(arguments.run, arguments.checkpoint)
-        metrics = own_metrics(arguments.metrics, run.vae.latent_dim, run.splits.train.factors)
+        run = load_run(arguments.run, arguments.checkpoint, arguments.parts)
+        metrics = own_metrics(run.config.metrics, run.vae.latent_dim, run.splits.train.factors)
     except EXPECTED as error:
         print(f"error: {said(error)}", file=sys.stderr)
         return exit_code(error)

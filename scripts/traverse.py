@@ -14,6 +14,7 @@ import torch
 from vae.app import console
 from vae.app.load import load_run
 from vae.app.main import EXPECTED, exit_code, said
+from vae.config.options import FOREIGN
 from vae.figures import images as figures
 from vae.measures.evaluation import encode_images
 from vae.run.files import write_atomically
@@ -25,19 +26,28 @@ MARGIN = 24  # pixels between runs
 def main() -> int:
     """Write the figure and print where."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="run", help="the directory of a run")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="run",
+        help="the directory of a run, or a part of your own, named again as key=value",
+    )
     parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
     parser.add_argument("--image", type=int, default=0, help="number of the test image to start from (0)")
     parser.add_argument("--rows", type=int, default=10, help="latents to show (10)")
     parser.add_argument("--reach", type=float, default=3.0, help="move each latent from -reach to reach (3)")
     parser.add_argument("--output", type=Path, help="the PNG file (<run>/figures/traversals_test.png)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
+    parts = [word for word in arguments.runs if word.startswith(FOREIGN)]
+    runs = [Path(word) for word in arguments.runs if word not in parts]
+    if not runs:
+        parser.error("a run is needed, got only parts of your own")
     if arguments.image < 0 or arguments.rows < 1:
         parser.error("--image must be 0 or more and --rows 1 or more")
     pictures = []
-    for directory in arguments.runs:
+    for directory in runs:
         try:
-            run = load_run(directory, arguments.checkpoint)
+            run = load_run(directory, arguments.checkpoint, parts)
         except EXPECTED as error:
             print(f"error: {said(error)}", file=sys.stderr)
             return exit_code(error)
@@ -51,10 +61,10 @@ def main() -> int:
                 encoding.rate_per_latent,
                 rows=arguments.rows,
                 reach=arguments.reach,
-                title=f"beta {run.config.beta:g}, latents by rate in nats",
+                title=f"{directory.resolve().name}: latents by rate in nats",
             )
         )
-    output = arguments.output or arguments.runs[0] / "figures" / "traversals_test.png"
+    output = arguments.output or runs[0] / "figures" / "traversals_test.png"
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         encoded = io.BytesIO()

@@ -15,7 +15,7 @@ CHOICES = {"data": "mnist", "model": "mlp", "likelihood": "bernoulli", "objectiv
 def values_of(choices: dict[str, str] = CHOICES, **changed: Any) -> dict[str, Any]:
     """The values that the files give for these options, with those of the root, or of its sections, `changed`."""
     files = {"": "config.yaml"} | {group: f"{group}/{option}.yaml" for group, option in choices.items()}
-    found = {group: yaml.safe_load((ROOT / "configs" / name).read_text()) for group, name in files.items()}
+    found = {group: yaml.safe_load((ROOT / "configs" / name).read_text()) or {} for group, name in files.items()}
     for section in found.values():
         section.pop("defaults", None)
     root = found.pop("")

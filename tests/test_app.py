@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 import torch
 from command import ROOT, SMALL, one_error_line, run, run_train
+from configured import record_of
 
 from vae.app import main as app
-from vae.app.command_line import register_schema
-from vae.app.command_line.composition import Composer
 from vae.run import checkpoint
 from vae.run.directory import RunExistsError, locked
 from vae.run.record import Task
@@ -313,9 +312,7 @@ def test_a_run_that_is_trained_by_another_process_is_left_to_it(tmp_path, caplog
 
 
 def test_an_error_that_nobody_expects_is_shown_with_its_traceback(tmp_path, monkeypatch, caplog):
-    register_schema()
-    composer = Composer(ROOT / "configs")
-    task = Task(tmp_path / "run", composer.stored(composer.parse(["beta=4"])))
+    task = Task(tmp_path / "run", record_of(beta=4))
     monkeypatch.setattr(app, "train", lambda *_: 1 / 0)
     assert app.run(task) == 1
     assert caplog.records[-1].exc_info is not None

@@ -279,6 +279,7 @@ def test_the_values_an_experiment_sweeps_over_are_checked(files, capsys):
         ),
         (["-m", "data.root='a/b',c"], "data.root=-a-b-,c_9f8cdde3", "beta=1.0_seed=0_data.root=c", 2),
         (["-m"], "", "beta=1.0_seed=0", 1),
+        (["-m", "data=images", "data.path=a,b"], "data=images_data.path=a,b", "beta=1.0_seed=0_data.path=b", 2),
         (["hydra.mode=MULTIRUN", "beta=1,2"], "beta=1,2", "beta=2.0_seed=0", 2),
     ],
 )

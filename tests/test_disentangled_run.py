@@ -84,7 +84,7 @@ def test_evaluate_finds_the_same_scores_and_adds_those_that_lack(tmp_path, sprit
     copy = tmp_path / "run"
     shutil.copytree(sprites_run, copy)
     (copy / "summary.json").write_text(json.dumps({k: v for k, v in before.items() if k != "disentanglement"}))
-    done = called(evaluate, str(copy), "--metrics", "my_metrics:score")
+    done = called(evaluate, str(copy), "metrics=[my_metrics:score]")
     assert done.returncode == 0, done.stderr
     assert "added the scores" in done.stderr
     assert summary(copy) == before

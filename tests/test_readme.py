@@ -41,8 +41,13 @@ def test_every_command_is_of_a_kind_that_is_tested():
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python train.py") and "--help" not in c])
 def test_every_training_command_composes(command, monkeypatch, finished_run):
     monkeypatch.syspath_prepend(ROOT / "tests" / "examples")  # where my_losses and its like lie
+    monkeypatch.setattr("vae.app.command_line.check_devices", lambda _: None)  # cuda is for those who have it
     words = shlex.split(command.replace("outputs/RUN", str(finished_run)))[2:]
-    assert checked(words, CONFIGS)
+    try:
+        is_good = bool(checked(words, CONFIGS).tasks)
+    except SystemExit as shown:  # what was asked for was only shown
+        is_good = shown.code == 0
+    assert is_good
 
 
 @pytest.mark.parametrize("target", sorted({word for c in COMMANDS for word in re.findall(r"^make ([\w-]+)", c)}))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fake_runs import LATENTS, grouped_of, put_codes, put_picture, put_run, put_sweep, reported, rows_of, summary_of
 
-from vae.app.sweep import conclude, member_line
+from vae.app.sweep import report_members, table_row
 from vae.report import PAGE, read_members, settings
 from vae.report.page import introduction, origin_line, traversal_images
 from vae.run.summary import read_origin, read_summary
@@ -227,12 +227,12 @@ def test_no_mutation_of_a_summary_ends_a_report_or_a_table(tmp_path, capsys):
         (directory / "summary.json").write_text(text.replace('"seed": 0', f'"seed": {number}'))  # few settings
         found = read_summary(directory)
         assert found["status"] == "done" or found["error"].startswith("summary.json is damaged: "), text[:300]
-        assert directory.name in member_line(directory, found, 20)
+        assert directory.name in table_row(directory, found, 20)
         names.add(directory.name)
     assert len(names) > 400
     statuses = [member.done for member in read_members(tmp_path)]
     assert 50 < sum(statuses) < len(statuses) - 200
-    conclude(tmp_path, [])
+    report_members(tmp_path, [])
     said = capsys.readouterr().out
     page = (tmp_path / PAGE).read_text(encoding="utf-8").replace("<wbr>", "")
     assert set(rows_of(tmp_path)) == names

@@ -14,8 +14,7 @@ import pytest
 from command import ROOT, run_train
 from configured import changed
 
-from vae.app import sweep
-from vae.app.sweep import run_member
+from vae.app.sweep import train_member
 from vae.config.options import FREE
 from vae.run import record as stored
 from vae.run.record import Task
@@ -137,13 +136,12 @@ def stored_sweep(tmp_path, few_images, *more: str) -> tuple[str, ...]:
     return words
 
 
-def test_a_member_that_another_sweep_has_made_otherwise_is_left_alone(tmp_path, few_images, monkeypatch):
+def test_a_member_that_another_sweep_has_made_otherwise_is_left_alone(tmp_path, few_images):
     stored_sweep(tmp_path, few_images)
     place = tmp_path / "sweep/beta=1.0_seed=0"
     before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
     other = changed(stored.read(place), learning_rate=0.5)
-    monkeypatch.setattr(sweep, "share_of_threads", lambda: None)  # of no launcher
-    assert run_member(Task(place, other), ROOT / "train.py", frozenset(FREE)) == 1
+    assert train_member(Task(place, other), ROOT / "train.py", frozenset(FREE)) == 1
     assert {path: path.read_bytes() for path in before} == before
 
 

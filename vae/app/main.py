@@ -28,6 +28,7 @@ from vae.app.command_line import AGAIN, Command, one_line
 from vae.app.data import build_data, refuse_other_data
 from vae.app.metrics import own_metrics
 from vae.config import Config, ConfigError, plain
+from vae.config.model import CustomModelConfig
 from vae.config.objective import BetaConfig
 from vae.data import DataError
 from vae.objectives import normalised_beta
@@ -42,7 +43,7 @@ from vae.run.record import Task
 from vae.run.signals import StopNow, StopRequest
 from vae.run.summary import read_origin, read_summary
 from vae.run.tracking import Tracker
-from vae.training.conclusion import asked, conclude, objective_name, parameters
+from vae.training.conclusion import asked, chosen_options, conclude, objective_name, parameters
 from vae.training.hardware import emulates_bf16, prepare_torch
 from vae.training.loop import Training, fit, over
 from vae.training.monitoring import CHARTS, TERMS
@@ -294,14 +295,16 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
         f"{len(images):,}".replace(",", " ") for images in (splits.train, splits.validation, splits.test)
     )
     channels, height, width = splits.train.shape
-    model = type(config.model).__name__.removesuffix("Config").lower()
-    likelihood = type(config.likelihood).__name__.removesuffix("Config")
+    options = chosen_options(config)
+    model = options["model"]
+    if isinstance(config.model, CustomModelConfig):
+        model = f"{config.model.encoder} and {config.model.decoder}"
     latent_dim = state.vae.latent_dim
     normalised = normalised_beta(config.beta, latent_dim, channels * height * width)
     steps = training.options.epochs * training.steps_per_epoch
     for line in (
         f"data   {data}; {sizes} images (train / validation / test) of {channels}x{height}x{width}",
-        f"model  {model}, {latent_dim} latents, {parameters(state):,} parameters, {likelihood} likelihood",
+        f"model  {model}, {latent_dim} latents, {parameters(state):,} parameters, {options['likelihood']} likelihood",
         f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
         f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"
         + (f", warmed up over {config.beta_warmup_steps} steps" if config.beta_warmup_steps else ""),

@@ -199,13 +199,11 @@ def new_command(overrides: Sequence[Override], composer: Composer, *, is_sweep: 
     Raises:
         ConfigError: it cannot be run.
     """
-    single = composer.composed(o for o in overrides if not o.is_sweep_override())
-    if not is_shown and (is_sweep or single.hydra.mode == RunMode.MULTIRUN):
-        parameters = single.hydra.sweeper.get("params") or {}
-        swept = [composer.parse(f"{key}={value}") for key, value in parameters.items()]
+    own, _ = composer.files(o for o in overrides if not o.is_sweep_override())
+    if not is_shown and (is_sweep or own.mode == RunMode.MULTIRUN):
+        swept = [composer.parse(f"{key}={value}") for key, value in (own.sweeper.get("params") or {}).items()]
         return sweep_command([*swept, *overrides], overrides, composer)
-    if any(o.is_sweep_override() for o in overrides):
-        composer.composed(overrides)  # says what is wrong
+    single = composer.composed(overrides)
     name = single.directory("run.dir") or f"outputs/{run_name(single.record, overrides, datetime.now())}"
     return Command([Task(absolute(name, "hydra.run.dir"), single.record)])
 
@@ -251,19 +249,10 @@ def sweep_command(overrides: Sequence[Override], given: Sequence[Override], comp
     if first.hydra.runtime.choices["hydra/launcher"] == "basic":
         return Command(repeated, sweep, free=free)
     own = [str(o.input_line) for o in given if bare(o) not in PLACES]
-    return Command(repeated, sweep, [*composer.searchpath, *own, *hydra_words(sweep)], free=free)
-
-
-def hydra_words(sweep: Path) -> list[str]:
-    """Words that leave to Hydra's launcher only when and where a member's process is started."""
-    return [
-        "hydra.mode=MULTIRUN",
-        f"hydra.sweep.dir={quoted(str(sweep))}",
-        "hydra.sweep.subdir=.",
-        "hydra.output_subdir=null",
-        "hydra/job_logging=none",
-        "hydra/hydra_logging=none",
-    ]
+    quiet = ["hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"]
+    literal = str(sweep).replace("${", r"\${")
+    where = ["hydra.mode=MULTIRUN", f"hydra.sweep.dir={quoted(literal)}", "hydra.sweep.subdir=."]
+    return Command(repeated, sweep, [*composer.searchpath, *own, *where, *quiet], free=free)
 
 
 def resume_command(run: str, overrides: Sequence[Override], composer: Composer, *, is_sweep: bool) -> Command:

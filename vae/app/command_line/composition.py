@@ -125,40 +125,46 @@ class Composer:
         parsed = {word: self.parse(word) for words in choices for word in words}
         return [[parsed[word] for word in member] for member in product(*choices)]
 
-    def composed(self, overrides: Iterable[Override]) -> Composed:
-        """The configuration of one run, every value in its range.
+    def files(self, overrides: Iterable[Override]) -> tuple[DictConfig, dict[str, Any]]:
+        """Hydra's own section, and the values of the files that overrides choose.
 
         Raises:
-            ConfigError: one line, whatever is wrong.
+            ConfigError: a prefix, an option or one of Hydra's keys that cannot be used.
         """
-        files, values = [], []
+        words = list(self.searchpath)
         for o in overrides:
-            key = bare(o)
+            key, text = bare(o), str(o.input_line)
             if o.is_sweep_override():
-                raise ConfigError(
-                    f"one run takes one value of {key}, got {o.input_line}. Add -m for a sweep, [] for a list"
-                )
+                raise ConfigError(f"one run takes one value of {key}, got {text}. Add -m for a sweep, [] for a list")
             if o.is_hydra_override() and not re.fullmatch(HYDRA_KEYS, key):
                 raise ConfigError(
                     f"{key} is not read by train.py. Of Hydra's keys it reads hydra.run.dir, hydra.sweep.dir, "
                     "hydra.sweep.subdir, hydra.mode, hydra.searchpath, hydra/launcher and hydra.launcher.*"
                 )
             refuse_prefix(o, self.groups)
-            if key in self.groups:
-                refuse_other_option(o, self.groups[key])
+            if key in self.groups and o.value() not in self.groups[key]:
+                options, given = self.groups[key], o.get_value_string()
+                hint = near(given, options) or (" Leave it out for none" if key not in OPTIONS else "")
+                raise ConfigError(f"{key} must be one of {', '.join(options)}, got {given or 'nothing'}.{hint}")
             if o.is_hydra_override() or key in self.groups:
-                files.append(str(o.input_line))
-            else:
-                values.append(o)
-        own, tree = merged_files(self.configs, (*self.searchpath, *files), self.state)
+                words.append(text)
+        return merged_files(self.configs, tuple(words), self.state)
+
+    def composed(self, overrides: Iterable[Override]) -> Composed:
+        """The configuration of one run, every value in its range.
+
+        Raises:
+            ConfigError: one line, whatever is wrong.
+        """
+        given = list(overrides)
+        own, tree = self.files(given)
         choices = {group: str(own.runtime.choices[group]) for group in self.groups if own.runtime.choices.get(group)}
-        tree = with_values(tree, values)
+        tree = with_values(tree, [o for o in given if not o.is_hydra_override() and bare(o) not in self.groups])
         try:
             resolved = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.create(tree), resolve=True))
         except OmegaConfBaseException as error:
             raise ConfigError(f"{error.full_key}: {hydra_message(error)}") from None
-        config = with_absolute_paths(typed(choices, resolved))
-        return Composed(Record(choices, config), own)
+        return Composed(Record(choices, with_absolute_paths(typed(choices, resolved))), own)
 
 
 @lru_cache
@@ -257,18 +263,6 @@ def refuse_prefix(o: Override, groups: Iterable[str]) -> None:
     if o.is_delete():
         raise ConfigError(f"{key} cannot be removed, every run has one, got {text}. Set it instead")
     raise ConfigError(f"{key} needs no '+', got {text}. Write {text.lstrip('+')}")
-
-
-def refuse_other_option(o: Override, options: Sequence[str]) -> None:
-    """Refuse an option that a group does not have.
-
-    Raises:
-        ConfigError: names the options.
-    """
-    if o.value() not in options:
-        key, text = bare(o), o.get_value_string()
-        hint = near(text, options) or (" Leave it out for none" if key not in OPTIONS else "")
-        raise ConfigError(f"{key} must be one of {', '.join(options)}, got {text or 'nothing'}.{hint}")
 
 
 def bare(o: Override) -> str:
