@@ -8,7 +8,7 @@ import io
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -273,5 +273,5 @@ def latent_tag(name: str, latent: int, latent_dim: int) -> str:
     return f"z/{name}/{latent:0{max(2, len(str(latent_dim - 1)))}d}"
 
 
-def _is_of_final_test(line: Mapping[str, float]) -> bool:
-    return any(tag.startswith(CONCLUSION) for tag in line)
+def _is_of_final_test(tags: Iterable[str]) -> bool:
+    return any(tag.startswith(CONCLUSION) for tag in tags)
