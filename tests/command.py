@@ -1,8 +1,11 @@
 """The real command line, as a user starts it."""
 
+import os
+import pty
 import shutil
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +41,23 @@ def run_train(
 def run(*words: str, timeout: float = 300, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """`python WORDS` from the top of the checkout, or elsewhere."""
     return subprocess.run([sys.executable, *words], cwd=cwd, capture_output=True, text=True, timeout=timeout)
+
+
+def on_a_terminal(*words: str) -> str:
+    """What `python WORDS` writes to a terminal of 160 columns."""
+    outer, inner = pty.openpty()
+    termios.tcsetwinsize(inner, (24, 160))
+    said = b""
+    with subprocess.Popen([sys.executable, *words], cwd=ROOT, stdin=inner, stdout=inner, stderr=inner) as process:
+        os.close(inner)
+        try:
+            while chunk := os.read(outer, 65536):
+                said += chunk
+        except OSError:  # Linux: the other end has closed
+            pass
+        os.close(outer)
+        assert process.wait(timeout=300) == 0, said.decode()
+    return said.decode()
 
 
 def made_once(directory: Path, words: tuple[str, ...]) -> Path:

@@ -1,13 +1,7 @@
 """One result, whatever is watched and whoever starts the run: every way below ends in one hash."""
 
-import os
-import pty
-import subprocess
-import sys
-import termios
-
 import pytest
-from command import ROOT, made_once, run_train
+from command import made_once, on_a_terminal, run_train
 from results import result
 
 from vae.run import checkpoint
@@ -39,22 +33,8 @@ def test_a_run_ends_the_same_when_it_is_measured_logged_and_saved_at_other_steps
 
 
 def test_a_run_ends_the_same_with_a_bar_on_a_terminal(words, expected, tmp_path):
-    terminal, behind = pty.openpty()
-    termios.tcsetwinsize(behind, (24, 120))
-    run = tmp_path / "run"
-    command = [sys.executable, "train.py", *words, f"hydra.run.dir='{run}'"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=behind)
-    os.close(behind)
-    seen = b""
-    try:
-        while part := os.read(terminal, 4_096):
-            seen += part
-    except OSError:  # how a terminal ends
-        pass
-    os.close(terminal)
-    assert process.wait() == 0
-    assert b"step/s" in seen
-    assert result(run) == expected
+    assert "step/s" in on_a_terminal("train.py", *words, f"hydra.run.dir='{tmp_path}/run'")
+    assert result(tmp_path / "run") == expected
 
 
 @pytest.mark.parametrize("launcher", [(), JOBLIB], ids=["one after another", "joblib"])

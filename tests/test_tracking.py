@@ -7,7 +7,6 @@ import math
 import os
 import pty
 import re
-import resource
 import shlex
 import subprocess
 import sys
@@ -19,14 +18,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command import ROOT, SMALL
+from command import ROOT, on_a_terminal
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vae.run import progress as progress_room
 from vae.run import tracking
-from vae.run.files import write_json
 from vae.run.metrics import read_metrics
 from vae.run.names import METRICS
 from vae.run.progress import Progress
@@ -90,11 +88,6 @@ def test_a_real_run_writes_one_object_a_line_whose_steps_never_go_back_and_no_nu
     assert len(logged) == len(set(logged))
 
 
-def test_numbers_keep_all_their_digits(tmp_path):
-    track(tmp_path, 0, {1: 1 / 3, 2: 1e-300})
-    assert [line["a"] for line in lines(tmp_path)] == [1 / 3, 1e-300]
-
-
 def test_what_was_flushed_is_on_disk_before_the_run_ends(tmp_path, monkeypatch):
     synced = []
     with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
@@ -129,7 +122,7 @@ def test_each_step_of_a_continued_run_is_there_and_shown_once(tmp_path, parts):
     assert points(tmp_path, "a") == list(PARTS[parts][1].items())
 
 
-@pytest.mark.parametrize("cut", ['{"step": 3', '{"step": 30, "a', '{"step": 30, "a": 3.0', "{"])
+@pytest.mark.parametrize("cut", ['{"step": 3', '{"step": 30, "a": 3.0'])
 def test_a_half_written_last_line_is_dropped(tmp_path, cut):
     track(tmp_path, 0, {10: 1.0, 20: 2.0})
     with (tmp_path / METRICS).open("a") as file:
@@ -165,37 +158,6 @@ def test_the_tags_of_all_latents_are_equally_long_and_sort_by_index(latent_dim):
     assert len({len(tag) for tag in tags}) == 1
     assert sorted(tags) == tags
     assert [int(tag.rpartition("/")[2]) for tag in tags] == list(range(latent_dim))
-
-
-# JSON
-
-
-def test_json_reads_back_and_ends_with_a_newline(tmp_path):
-    content = {"beta": 4.0, "test": {"rate_per_latent": [0.1, 0.2]}, "text": "β"}
-    write_json(tmp_path / "a.json", content)
-    assert json.loads((tmp_path / "a.json").read_text()) == content
-    assert (tmp_path / "a.json").read_text().endswith("}\n")
-
-
-def test_content_that_is_no_json_leaves_the_old_file(tmp_path):
-    write_json(tmp_path / "a.json", {"old": 1})
-    with pytest.raises(TypeError, match="not JSON serializable"):
-        write_json(tmp_path / "a.json", {"new": torch.zeros(1)})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
-    assert os.listdir(tmp_path) == ["a.json"]
-
-
-def test_a_disk_that_takes_no_more_leaves_the_old_file(tmp_path):
-    write_json(tmp_path / "a.json", {"old": 1})
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            write_json(tmp_path / "a.json", {"new": "x" * 10_000})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
-    assert os.listdir(tmp_path) == ["a.json"]
 
 
 def test_a_continued_run_replaces_its_points_in_the_projector(tmp_path, capfd):
@@ -243,49 +205,17 @@ def test_without_a_bar_a_long_epoch_says_where_it_is_now_and_then(monkeypatch, c
     ]
 
 
-def on_a_terminal(*words: str) -> str:
-    """What `python WORDS` writes to a terminal of 160 columns."""
-    outer, inner = pty.openpty()
-    termios.tcsetwinsize(inner, (24, 160))
-    said = b""
-    with subprocess.Popen([sys.executable, *words], cwd=ROOT, stdin=inner, stdout=inner, stderr=inner) as process:
-        os.close(inner)
-        try:
-            while chunk := os.read(outer, 65536):
-                said += chunk
-        except OSError:  # Linux: the other end has closed
-            pass
-        os.close(outer)
-        assert process.wait(timeout=60) == 0, said.decode()
-    return said.decode()
-
-
-@pytest.fixture(scope="module")
-def terminal(mnist_root, tmp_path_factory) -> str:  # noqa: ARG001
-    """What a run of one epoch shows at a terminal."""
-    directory = tmp_path_factory.mktemp("terminal") / "run"
-    return on_a_terminal("train.py", *SMALL, "epochs=1", "threads=1", f"hydra.run.dir='{directory}'")
-
-
-def test_on_a_terminal_a_bar_shows_the_elbo_and_its_two_parts(terminal):
-    bars = re.findall(r"(\d+)%\|.*?\| (\d+)/100 \[.*?elbo (\S+), distortion (\S+), rate (\S+)\]", terminal)
+def test_on_a_terminal_a_bar_shows_the_elbo_and_each_epoch_has_a_line(few_images, tmp_path):
+    small = ("epochs=1", "threads=1", "model.hidden=[8]", "tracking.tensorboard=false", "tracking.log_every_steps=1")
+    terminal = on_a_terminal("train.py", *few_images, *small, f"hydra.run.dir='{tmp_path}/run'")
+    bars = re.findall(r"\| \d+/10 \[.*?elbo (\S+), distortion (\S+), rate (\S+)\]", terminal)
     assert bars
-    for percent, step, elbo, distortion, rate in bars:
-        assert percent == step
+    for elbo, distortion, rate in bars:
         assert float(elbo) == pytest.approx(-(float(distortion) + float(rate)), abs=0.02)
-    assert terminal.count("100/100") >= 1
-
-
-def test_the_line_of_the_epoch_is_not_mixed_with_the_bar(terminal):
-    assert (
-        len(re.findall(r"^\r?epoch 1/1  train elbo .* validation elbo .* nats\r?$", last_of_each_line(terminal), re.M))
-        == 1
-    )
-
-
-def last_of_each_line(text: str) -> str:
-    """What stays of each line: a bar writes over its line after every carriage return."""
-    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    assert "10/10" in terminal
+    # The bar overwrites its line after each carriage return.
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in terminal.split("\n")]
+    assert sum(bool(re.fullmatch(r"epoch 1/1  train elbo .* validation elbo .* nats", line)) for line in lines) == 1
 
 
 def bar_of(monkeypatch, steps: int, done: int, *, shown: bool) -> str:
@@ -315,10 +245,8 @@ def test_the_bar_of_a_continued_run_starts_where_it_was_and_can_be_hidden(monkey
 
 @pytest.mark.parametrize(
     "line",
-    [b"\xff", b"5", b"null", b"[]", b'{"step":"x"}', b'{"a": 1}', b'{"step": true, "a": 1}', b'{"step": -1, "a": 1}',
-     b'{"step": 10, "a": "x"}', b'{"step": 10, "a": false}', b'{"step": 10, "a": NaN}', b'{"step": 10, "a": [1]}',
-     b'{"step": 10, "a": 1' + b"0" * 400 + b"}", b'{"step": 10, "a": ' + b"[" * 100_000, b'{"step": 10'],
-)  # fmt: skip
+    [b"\xff", b"[]", b'{"step": true, "a": 1}', b'{"step": 10, "a": NaN}', b'{"step": 10, "a": ' + b"[" * 100_000],
+)
 def test_damaged_lines_are_dropped_with_one_warning_and_end_no_run(tmp_path, caplog, line):
     track(tmp_path, 0, {10: 1.0, 20: 2.0})
     with (tmp_path / METRICS).open("ab") as file:
@@ -339,7 +267,7 @@ def test_what_is_no_regular_file_is_set_aside_and_never_waited_for(tmp_path, cap
     track(tmp_path, 20, {30: 3.0}, tensorboard=False)
     assert lines(tmp_path) == [{"step": 30, "a": 3.0}]
     (record,) = caplog.records
-    assert record.message.endswith("It is now metrics.jsonl.damaged; numbers begin anew")
+    assert record.message.endswith("It was renamed to metrics.jsonl.damaged")
     assert os.path.lexists(tmp_path / "metrics.jsonl.damaged")
 
 
@@ -414,7 +342,7 @@ def test_what_cannot_be_shown_ends_no_run_and_is_said_once(tmp_path, monkeypatch
     monkeypatch.setattr(tracking, name, refused)
     everything(tmp_path, tensorboard=True)
     (record,) = caplog.records
-    assert "failed: for no reason. The run goes on without" in record.message
+    assert "could not be written for TensorBoard: for no reason. The run goes on without" in record.message
     assert points(tmp_path, "a") == [(1, 1.0)]
 
 
@@ -427,7 +355,7 @@ def test_drawing_that_fails_ends_no_run_and_is_said_once(tmp_path, caplog):
         assert tracker.drawn(refused) == {}
         assert tracker.drawn(lambda: {"a": 1}) == {"a": 1}
     (record,) = caplog.records
-    assert "TensorBoard does not get figures that failed: nothing to see" in record.message
+    assert "some figures could not be written for TensorBoard: nothing to see" in record.message
     with closing(Tracker(tmp_path, 0, tensorboard=False)) as tracker:
         assert tracker.drawn(refused) == {}
 
@@ -461,7 +389,7 @@ def test_an_event_file_in_the_way_of_a_link_is_not_written_through(tmp_path, cap
     (tmp_path / "events.out.tfevents.1.a.1.0.hparams").symlink_to(tmp_path / "mine")
     everything(tmp_path, tensorboard=True)
     assert (tmp_path / "mine").read_text() == "mine"
-    assert len(caplog.records) == 1
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("stderr", [None, "closed"])

@@ -1,10 +1,10 @@
 """What a run is: dataclasses without defaults, the range of every value, and one-line errors.
 
-Types and ranges live here, values live in `configs/*.yaml` and nowhere else: a value that a YAML file forgets is an
-error, not a silent default. Neither torch nor Hydra is imported, so a wrong option is answered at once.
+Types and ranges are here. Values are in `configs/*.yaml` only, so a value that is missing there is an error. Neither
+torch nor Hydra is imported, so an error in the configuration is reported at once.
 """
 
-from vae.config.building import flat, known_keys, near, option_types, plain, typed, unknown_key, written
+from vae.config.building import flat, known_keys, near, plain, typed, unknown_key, written
 from vae.config.data import (
     Background,
     Binarisation,
@@ -16,7 +16,6 @@ from vae.config.data import (
     ImagesConfig,
     MnistConfig,
     SpritesConfig,
-    check_places,
 )
 from vae.config.model import (
     Activation,
@@ -26,11 +25,10 @@ from vae.config.model import (
     LikelihoodConfig,
     LocatelloConfig,
     MLPConfig,
-    ModelConfig,
     Start,
 )
-from vae.config.rules import Choice, ConfigError, between, check_points, must_be, rule
-from vae.config.run import Between, Config, Device, Optimizer, Precision, TrackingConfig
+from vae.config.rules import ConfigError
+from vae.config.run import Between, Config, Device, Optimizer, Precision
 
 __all__ = [
     "Activation",
@@ -38,7 +36,6 @@ __all__ = [
     "BernoulliConfig",
     "Between",
     "Binarisation",
-    "Choice",
     "Colour",
     "Config",
     "ConfigError",
@@ -54,22 +51,14 @@ __all__ = [
     "LocatelloConfig",
     "MLPConfig",
     "MnistConfig",
-    "ModelConfig",
     "Optimizer",
     "Precision",
     "SpritesConfig",
     "Start",
-    "TrackingConfig",
-    "between",
-    "check_places",
-    "check_points",
     "flat",
     "known_keys",
-    "must_be",
     "near",
-    "option_types",
     "plain",
-    "rule",
     "typed",
     "unknown_key",
     "written",

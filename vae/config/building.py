@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import Field, asdict, fields, is_dataclass
 from difflib import get_close_matches
 from enum import Enum
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any, cast, get_args, get_origin
 
 from vae.config.options import OPTIONS
-from vae.config.rules import ConfigError, must_be
+from vae.config.rules import ConfigError, must_be, without_none
 from vae.config.run import Config
 
 NOT_GIVEN = "???"  # in a YAML file: a value that the user must give
@@ -18,18 +18,18 @@ def typed(choices: Mapping[str, str], values: Mapping[str, Any]) -> Config:
     """The checked configuration that plain data describes.
 
     Args:
-        choices: the option of each group, as in `{"model": "conv", ...}`. Names that are no groups are ignored.
-        values: all values, nested by section. A choice of one word is given as that word.
+        choices: the option of each group, as in `{"model": "conv", ...}`. Other names are ignored.
+        values: all values, nested by section. A member of an enumeration is given by its name.
 
     Raises:
-        ConfigError: one line on the first option, key or value that is wrong.
+        ConfigError: the first option, key or value that is wrong, in one line.
     """
     return cast(Config, _section(Config, values, "", option_types(choices)))
 
 
 def plain(config: Config) -> dict[str, Any]:
-    """The values of a configuration as plain data: `typed` reads them back as an equal configuration."""
-    return cast(dict[str, Any], _plain(asdict(config)))
+    """The values of a configuration as plain data, from which `typed` makes an equal configuration."""
+    return asdict(config, dict_factory=lambda pairs: {k: v.name if isinstance(v, Enum) else v for k, v in pairs})
 
 
 def flat(config: Config) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def option_types(choices: Mapping[str, str]) -> dict[str, type]:
 
 
 def known_keys(choices: Mapping[str, str]) -> dict[str, Field[Any]]:
-    """The dotted key of every value that a run with these options has, and its field.
+    """The field of every value of a run with these options, by dotted key.
 
     Raises:
         ConfigError: a group has no option, or an unknown one.
@@ -61,7 +61,7 @@ def known_keys(choices: Mapping[str, str]) -> dict[str, Field[Any]]:
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
-    """One line on a key that is not `known`: the option it belongs to, or the nearest known key."""
+    """The error of a key that is not in `known`. It names the option with this key, or the nearest known key."""
     group, _, name = key.partition(".")
     owners = [option for option, kind in OPTIONS.get(group, {}).items() if name in {f.name for f in fields(kind)}]
     if owners:
@@ -74,7 +74,7 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
 
 
 def near(word: str, names: Iterable[str]) -> str:
-    """` Did you mean x?` for the name closest to `word`, or nothing."""
+    """The text ` Did you mean x?` with the name closest to `word`. Empty if none is close."""
     known = {name.lower(): name for name in names}
     matches = get_close_matches(word.lower(), known, 1)
     return f" Did you mean {known[matches[0]]}?" if matches else ""
@@ -102,7 +102,7 @@ def written(value: Any) -> str:
 
 
 def _near_key(key: str, keys: Iterable[str]) -> str:
-    """The nearest key, where the last part of a dotted key alone may be what was meant."""
+    """As `near`, for dotted keys. A key may also be found by its last part alone."""
     by_end = {name.rpartition(".")[2]: name for name in keys}
     end = key.rpartition(".")[2]
     whole = "" if end in by_end else near(key, by_end.values())
@@ -120,7 +120,7 @@ def _keys(kind: type, prefix: str, options: Mapping[str, type]) -> Iterator[tupl
 
 
 def _section(kind: type, values: object, prefix: str, options: Mapping[str, type]) -> object:
-    """A dataclass of the values. `options` has the dataclass of each group; only the root, without prefix, has any."""
+    """The dataclass `kind` with these values. `options` has the types of the groups, whose prefix is empty."""
     known = {f.name: f for f in fields(kind)}
     if not isinstance(values, Mapping):
         raise ConfigError(f"{prefix[:-1] or 'a configuration'} must have the keys {', '.join(known)}, got {values}")
@@ -145,23 +145,20 @@ def _section(kind: type, values: object, prefix: str, options: Mapping[str, type
 
 
 def _value(kind: Any, value: Any) -> Any:
-    """A value of the type that a field declares.
+    """The value as the type `kind` of its field.
 
     Raises:
-        ValueError, TypeError, OverflowError: it has another type.
+        ValueError, TypeError, OverflowError: it cannot be of that type.
     """
     if get_origin(kind) is UnionType:
-        inner = next(part for part in get_args(kind) if part is not NoneType)
-        return None if value is None else _value(inner, value)
+        return None if value is None else _value(without_none(kind), value)
     if get_origin(kind) is list and isinstance(value, list | tuple):
         return [_value(get_args(kind)[0], entry) for entry in value]
     if get_origin(kind) is dict and isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         return dict(value)
-    if isinstance(value, Enum):
-        value = value.name
     if isinstance(kind, type) and issubclass(kind, Enum) and value in kind.__members__:
         return kind[value]
-    # A number may come as a text, from an environment variable, and a name of digits as a number.
+    # A number from an environment variable is a text, and a name of digits is read as a number.
     takes = {bool: bool, int: int | str, float: int | float | str, str: int | str}.get(kind)
     if takes is not None and isinstance(value, takes) and isinstance(value, bool) == (kind is bool):
         return kind(value)
@@ -174,14 +171,3 @@ def _leaves(section: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _plain(below) for key, below in value.items()}
-        case list():
-            return [_plain(below) for below in value]
-        case Enum():
-            return value.name
-    return value

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from vae.config.rules import Choice, ConfigError, between
+from vae.config.rules import ConfigError, between
 
 
-class Binarisation(Choice):
+class Binarisation(StrEnum):
     """How grey pixels become the 0 and 1 of a Bernoulli likelihood."""
 
     dynamic = "dynamic"  # training pixels are drawn anew at every use, validation and test once
@@ -16,14 +17,14 @@ class Binarisation(Choice):
     none = "none"  # grey values as they are: no Bernoulli bound, but what many tutorials train on
 
 
-class Background(Choice):
+class Background(StrEnum):
     """What lies behind the transparent pixels of a picture."""
 
     black = "black"
     white = "white"
 
 
-class Colour(Choice):
+class Colour(StrEnum):
     """How many channels the user's own images have."""
 
     auto = "auto"  # one if every picture is grey, three if they are in colour, refused if both are stored
@@ -31,7 +32,7 @@ class Colour(Choice):
     rgb = "rgb"  # three
 
 
-class Dataset(Choice):
+class Dataset(StrEnum):
     """The data sets, by torchvision's names."""
 
     MNIST = "MNIST"

@@ -1,19 +1,20 @@
 """The configuration of the network and of the likelihood."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from vae.config.rules import Choice, between
+from vae.config.rules import between
 
 
-class Start(Choice):
-    """The weights that training starts from."""
+class Start(StrEnum):
+    """The initial weights and biases."""
 
-    torch = "torch"  # torch's own: a third as large as Glorot's, in variance, in a square layer; and random biases
-    glorot = "glorot"  # Glorot & Bengio (2010), and no biases
+    torch = "torch"  # the defaults of torch.nn.Linear
+    glorot = "glorot"  # weights of Glorot & Bengio (2010), biases 0
 
 
-class Activation(Choice):
+class Activation(StrEnum):
     """The non-linearity between the layers."""
 
     relu = "relu"
@@ -24,7 +25,7 @@ class Activation(Choice):
 
 @dataclass
 class MLPConfig:
-    """Fully connected encoder, and its mirror as the decoder where no other is given."""
+    """Fully connected encoder and decoder. Without `decoder_hidden` the decoder mirrors the encoder."""
 
     latent_dim: int = field(metadata=between(1, 10_000))
     hidden: list[int] = field(metadata=between(1, 100_000))
@@ -36,7 +37,7 @@ class MLPConfig:
 
 @dataclass
 class ConvConfig:
-    """The convolutions of Burgess et al. (2018), with as many as the image's side takes."""
+    """The convolutions of Burgess et al. (2018). Their number depends on the size of the image."""
 
     latent_dim: int = field(metadata=between(1, 10_000))
     channels: int = field(metadata=between(1, 4_096))
@@ -58,7 +59,7 @@ class BernoulliConfig:
 
 @dataclass
 class GaussianConfig:
-    """Pixels are real numbers around the decoder's mean; one variance for all of them."""
+    """Pixels are real numbers, normal around the decoder's mean with one variance for all pixels."""
 
     variance: float = field(metadata=between(1e-6, 1e6))
     learned: bool

@@ -1,4 +1,4 @@
-"""What can be chosen for each group of the configuration, and the dataclass that holds an option's keys."""
+"""The options of each group of the configuration, with the dataclass of each option's keys."""
 
 from collections.abc import Mapping
 
@@ -42,11 +42,11 @@ OPTIONS: Mapping[str, Mapping[str, type]] = {
     },
 }
 
-# The keys whose values name code of the user's own, as `module:name`. What they name is imported only if the person
-# who gives the command names it: a run's directory never decides what is imported.
+# The keys whose values name the user's own code, as `module:name`. It is imported only if the command names it, never
+# because a run's directory does.
 FOREIGN = ("objective.target", "model.encoder", "model.decoder", "data.target", "metrics")
 
-# What a continued run may change: how long, where and how visibly it trains, but not what it computes. A section's
-# name stands for all its keys.
+# The keys that a resumed run may change, as they do not change what a step computes. The name of a section stands for
+# all its keys.
 FREE = frozenset({"epochs", "early_stopping_epochs", "resume", "device", "threads", "compile", "disentanglement"})
 FREE |= {"metrics", "tracking", "data.root", "data.download", "data.timeout_seconds"}

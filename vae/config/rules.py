@@ -1,12 +1,12 @@
-"""What a value may be, and the one line that says so."""
+"""The range of each value, and errors of one line."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import Field, fields, is_dataclass
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin
 
 
 class ConfigError(ValueError):
@@ -14,7 +14,7 @@ class ConfigError(ValueError):
 
 
 def raised(error: Exception) -> str:
-    """An error of a user's own code in one line: its type, its message, and the file and line it comes from."""
+    """An error of the user's own code in one line: its type, its message, and the file and line that raised it."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -22,20 +22,19 @@ def raised(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{where}"
 
 
-class Choice(Enum):
-    """One of several words; in a text, as the name of a sweep's member is, it is that word."""
-
-    def __str__(self) -> str:
-        return str(self.value)
-
-
 def between(low: int | float, high: int | float, *, above: bool = False) -> Mapping[str, Any]:
-    """The metadata of a field whose value, or each of whose values, lies in [low, high], or (low, high] if above."""
+    """The metadata of a field whose value, or each of whose values, lies in [low, high], or (low, high] if `above`."""
     return {"low": low, "high": high, "above": above}
 
 
 def check_points(key: str, places: list[int] | None, other: str, factors: list[float] | None) -> None:
-    """Refuse a schedule whose points, `places` in steps or epochs and the factor at each, do not fit together.
+    """Refuse a schedule without one factor for each place, or with places that do not rise.
+
+    Args:
+        key: of the places.
+        places: steps or epochs.
+        other: the key of the factors.
+        factors: the factor at each place.
 
     Raises:
         ConfigError: one line, with both keys.
@@ -48,7 +47,7 @@ def check_points(key: str, places: list[int] | None, other: str, factors: list[f
         raise ConfigError(f"{key} must rise, got {places}. Sort them")
 
 
-def rule(kind: object, metadata: Mapping[str, Any]) -> str:
+def rule(kind: Any, metadata: Mapping[str, Any]) -> str:
     """What a value must be, in words.
 
     Example:
@@ -65,18 +64,22 @@ def rule(kind: object, metadata: Mapping[str, Any]) -> str:
         return "true or false"
     if kind is str:
         return "text"
-    if getattr(kind, "__origin__", None) is dict:
+    if get_origin(kind) is dict:
         return "values by name"
-    optional = getattr(kind, "__args__", ())
-    if type(None) in optional:
-        return rule(next(a for a in optional if a is not type(None)), metadata) + ", or null"
-    if optional and getattr(kind, "__origin__", None) is list:
-        return f"a list, each entry {rule(optional[0], metadata)}"
+    if get_origin(kind) is list:
+        return f"a list, each entry {rule(get_args(kind)[0], metadata)}"
+    if get_origin(kind) is UnionType:
+        return f"{rule(without_none(kind), metadata)}, or null"
     noun = "a whole number" if kind is int else "a number"
     if not metadata:
         return noun
     low, high = (f"{metadata[k]:.10g}" for k in ("low", "high"))
     return f"{noun} above {low} and up to {high}" if metadata["above"] else f"{noun} from {low} to {high}"
+
+
+def without_none(kind: Any) -> Any:
+    """The type `X` of an optional field, declared as `X | None`."""
+    return next(part for part in get_args(kind) if part is not NoneType)
 
 
 def must_be(f: Field[Any]) -> str:
@@ -85,7 +88,7 @@ def must_be(f: Field[Any]) -> str:
 
 
 def check_ranges(section: Any, prefix: str = "") -> None:
-    """Refuse the first value below `section`, a dataclass, that lies outside its field's range.
+    """Check every value of a dataclass, and of the dataclasses in it, against the range of its field.
 
     Raises:
         ConfigError: names the key, the range and the value.
@@ -103,7 +106,5 @@ def _inside(value: Any, metadata: Mapping[str, Any]) -> bool:
         return True
     if isinstance(value, list):
         return len(value) > 0 and all(_inside(entry, metadata) for entry in value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return False
     low, high, above = metadata["low"], metadata["high"], metadata["above"]
     return bool(low < value <= high if above else low <= value <= high)

@@ -1,23 +1,17 @@
 """The configuration of a whole run: the keys of the root."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from vae.config.data import (
-    Binarisation,
-    CustomDataConfig,
-    ImagesConfig,
-    MnistConfig,
-    SpritesConfig,
-    check_grid,
-    check_places,
-)
+from vae.config.data import Binarisation, SpritesConfig, check_grid, check_places
 from vae.config.model import GaussianConfig
-from vae.config.rules import Choice, ConfigError, between, check_points, check_ranges
+from vae.config.objective import check_objective
+from vae.config.rules import ConfigError, between, check_points, check_ranges
 
 
-class Device(Choice):
-    """Where the tensors live. `auto` takes CUDA, then MPS, then the CPU."""
+class Device(StrEnum):
+    """The device of the tensors. `auto` is CUDA if there is one, else MPS, else the CPU."""
 
     auto = "auto"
     cpu = "cpu"
@@ -25,30 +19,30 @@ class Device(Choice):
     mps = "mps"
 
 
-class Precision(Choice):
-    """The number format of the networks' products; the rate, the likelihood and Adam are always fp32."""
+class Precision(StrEnum):
+    """The number format of matrix multiplications in the networks. The rest is always fp32."""
 
     fp32 = "fp32"
     bf16 = "bf16"
 
 
-class Optimizer(Choice):
-    """What takes the steps, with the paper's other constants."""
+class Optimizer(StrEnum):
+    """The optimizer of the networks."""
 
     adam = "adam"
     adagrad = "adagrad"
 
 
-class Between(Choice):
-    """What a schedule does between its points."""
+class Between(StrEnum):
+    """The value of a schedule between its points."""
 
-    line = "line"  # goes straight from one to the next
-    hold = "hold"  # stays at the one before
+    line = "line"  # linear from one point to the next
+    hold = "hold"  # that of the point before
 
 
 @dataclass
 class TrackingConfig:
-    """What is shown and written while a run goes on."""
+    """What is shown, logged and saved during a run."""
 
     tensorboard: bool
     progress: bool
@@ -59,7 +53,7 @@ class TrackingConfig:
 
 @dataclass
 class Config:
-    """A whole run."""
+    """The configuration of a run. `configs/config.yaml` says what each key means, with its unit."""
 
     beta: float = field(metadata=between(0, 1e6))
     beta_warmup_steps: int = field(metadata=between(0, 10**9))
@@ -85,16 +79,16 @@ class Config:
     metrics: list[str]
     resume: str | None
     tracking: TrackingConfig
-    data: Any  # of these four, one of `vae.config.options.OPTIONS`
+    data: Any  # this and the following: a dataclass of `vae.config.options.OPTIONS`
     likelihood: Any
     model: Any
     objective: Any
 
     def __post_init__(self) -> None:
-        """Refuse what no run could mean.
+        """Check all values.
 
         Raises:
-            ConfigError: a value outside its range, or two values that contradict each other.
+            ConfigError: a value is outside its range, or two values contradict each other.
         """
         check_ranges(self)
         check_places(vars(self.data))
@@ -103,30 +97,25 @@ class Config:
                 f"logvar_min must be below logvar_max, got {self.logvar_min:g} and {self.logvar_max:g}. "
                 "The defaults are -10 and 10"
             )
-        check_points(
-            *("learning_rate_epochs", self.learning_rate_epochs),
-            *("learning_rate_factors", self.learning_rate_factors),
-        )
-        self.objective.check(self.beta, self.beta_warmup_steps)
-        gaussian = isinstance(self.likelihood, GaussianConfig)
-        drawn = (
-            isinstance(self.data, MnistConfig | ImagesConfig | CustomDataConfig)
-            and self.data.binarisation is not Binarisation.none
-        )
-        if gaussian and drawn:
+        epochs, factors = self.learning_rate_epochs, self.learning_rate_factors
+        check_points("learning_rate_epochs", epochs, "learning_rate_factors", factors)
+        check_objective(self.objective, self.beta, self.beta_warmup_steps)
+        binarisation = getattr(self.data, "binarisation", Binarisation.none)  # not all data can be binarised
+        if isinstance(self.likelihood, GaussianConfig) and binarisation is not Binarisation.none:
             raise ConfigError(
-                "likelihood=gaussian needs grey pixels, got "
-                f"data.binarisation={self.data.binarisation.value}. Add data.binarisation=none"
+                f"likelihood=gaussian needs grey pixels, got data.binarisation={binarisation}. "
+                "Add data.binarisation=none"
             )
-        if self.early_stopping_epochs is not None and self.data.validation_size == 0:
-            raise ConfigError(
-                "early_stopping_epochs needs validation images, got data.validation_size=0. "
-                "Keep some, or set early_stopping_epochs=null"
-            )
-        if self.early_stopping_epochs is not None and self.early_stopping_epochs < self.evaluate_every_epochs:
-            raise ConfigError(
-                f"early_stopping_epochs must be {self.evaluate_every_epochs} or more with "
-                f"evaluate_every_epochs={self.evaluate_every_epochs}, got {self.early_stopping_epochs}. Raise it"
-            )
+        if self.early_stopping_epochs is not None:
+            if self.data.validation_size == 0:
+                raise ConfigError(
+                    "early_stopping_epochs needs validation images, got data.validation_size=0. "
+                    "Keep some, or set early_stopping_epochs=null"
+                )
+            if self.early_stopping_epochs < self.evaluate_every_epochs:
+                raise ConfigError(
+                    f"early_stopping_epochs must be {self.evaluate_every_epochs} or more with "
+                    f"evaluate_every_epochs={self.evaluate_every_epochs}, got {self.early_stopping_epochs}. Raise it"
+                )
         if isinstance(self.data, SpritesConfig):
             check_grid(self.data)

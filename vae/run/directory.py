@@ -1,4 +1,4 @@
-"""The directory of a run: its lock, what it holds, and what killed processes left in it."""
+"""The directory of a run: its lock, whether it holds a run, and the temporary files of killed processes."""
 
 import json
 import logging
@@ -6,18 +6,16 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from vae.run.files import DamagedFileError, leftovers_of, read_json, relative_to_cwd, write_atomically
 from vae.run.names import (
-    BEST,
     CHECKPOINTS,
     CODES,
     CONFIGURATION,
-    CONFIGURATION_COPY,
     FIGURES,
     LAST,
     LOCK,
@@ -35,7 +33,7 @@ LOCK_TIMEOUT_SECONDS = 30.0  # long enough for a process that is saving and stop
 
 
 class RunExistsError(Exception):
-    """The directory holds another run, or is being trained in. Its text is one line."""
+    """The directory already holds a run, or another process trains in it. Its text is one line."""
 
 
 class BusyError(RunExistsError):
@@ -44,37 +42,36 @@ class BusyError(RunExistsError):
 
 @contextmanager
 def locked(directory: Path, *, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
-    """Hold the lock of a run's directory, so that no other process trains there. Makes the directory.
+    """Make the directory of a run and hold its lock, so that no other process trains there.
 
     Args:
         directory: of the run.
         timeout_seconds: how long to wait for another process to release the lock.
 
     Raises:
-        BusyError: another process still holds it. Names that process, its host and the lock's file.
+        BusyError: another process still holds the lock. The text names that process, its host and the file.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / LOCK)
-    try:
-        _acquire(lock, directory, timeout_seconds)
+    with _acquire(directory, timeout_seconds):
         remove_leftovers(directory)
         _note_holder(directory)
-        yield
-    finally:
-        if lock.is_locked:
+        try:
+            yield
+        finally:
             with suppress(OSError):
                 (directory / LOCK_HOLDER).unlink()
-        lock.release()
 
 
-def _acquire(lock: FileLock, directory: Path, timeout_seconds: float) -> None:
+def _acquire(directory: Path, timeout_seconds: float) -> AbstractContextManager[object]:
+    """Acquire the lock, which leaving the returned context releases."""
+    lock = FileLock(directory / LOCK)
     occupied = f"{relative_to_cwd(directory)} is being trained by another process"
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         log.warning(f"warning: {occupied}. Waiting up to {timeout_seconds:g} s for it to stop")
         try:
-            lock.acquire(timeout=timeout_seconds)
+            return lock.acquire(timeout=timeout_seconds)
         except Timeout:
             raise BusyError(
                 f"{occupied}, {_holder(directory)}, which holds {relative_to_cwd(directory / LOCK)}. "
@@ -83,38 +80,32 @@ def _acquire(lock: FileLock, directory: Path, timeout_seconds: float) -> None:
 
 
 def _note_holder(directory: Path) -> None:
-    """Write who holds the lock, into a file of its own: filelock may empty the lock's file, or write to it."""
+    """Write which process holds the lock, in a separate file, as filelock may empty the lock's file or write to it."""
     holder = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
-    with suppress(OSError):  # if the disk is full, training reports it
+    with suppress(OSError):  # training reports a full disk
         write_atomically(directory / LOCK_HOLDER, json.dumps(holder).encode(), durable=False)
 
 
 def _holder(directory: Path) -> str:
-    """The process that holds the lock of a run, as far as it is known."""
     try:
-        holder = read_json(directory / LOCK_HOLDER)
-        return f"process {int(holder['process'])} on {str(holder['host'])[:100]} since {str(holder['since'])[:40]}"
-    except (DamagedFileError, KeyError, TypeError, ValueError):
+        return "process {process} on {host} since {since}".format_map(read_json(directory / LOCK_HOLDER))
+    except (DamagedFileError, KeyError):
         return "unknown"
 
 
 def has_checkpoint(directory: Path) -> bool:
-    """Whether the run in `directory` has saved a checkpoint that it can be resumed from."""
-    # Unlike Path.exists, os.path.exists raises nothing where a permission is missing.
+    """Whether `directory` has a checkpoint to resume from."""
+    # Unlike Path.exists, os.path.exists does not raise if a permission is missing.
     return any(os.path.exists(directory / CHECKPOINTS / name) for name in (LAST, PREVIOUS))
 
 
 def holds_a_run(directory: Path) -> bool:
-    """Whether `directory` holds a checkpoint, or the results of a run that is done."""
+    """Whether `directory` has a checkpoint, or the results of a finished run."""
     return has_checkpoint(directory) or read_summary(directory)["status"] == "done"
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove the temporary files of killed processes. Only for the holder of the lock, as no other process writes."""
-    files = [CONFIGURATION, CONFIGURATION_COPY, RUN, SUMMARY, CODES, METRICS, LOCK_HOLDER]
-    files += [f"{CHECKPOINTS}/{name}" for name in (LAST, PREVIOUS, BEST)]
-    temporaries = [path for name in files for path in leftovers_of(directory / name)]
-    if not (directory / FIGURES).is_symlink():
-        temporaries += (directory / FIGURES).glob("*.png.*.tmp")
-    for temporary in temporaries:
-        temporary.unlink(missing_ok=True)
+    """Remove the temporary files of killed processes. The caller holds the lock, so no other process writes."""
+    for name in (CONFIGURATION, RUN, SUMMARY, CODES, METRICS, LOCK_HOLDER, f"{CHECKPOINTS}/*", f"{FIGURES}/*.png"):
+        for leftover in leftovers_of(directory / name):
+            leftover.unlink(missing_ok=True)

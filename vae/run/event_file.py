@@ -1,4 +1,4 @@
-"""An event file of TensorBoard with a name of our choice, which neither torch's nor TensorBoard's writer allows."""
+"""Event files of TensorBoard with chosen names, which neither torch's nor TensorBoard's writer supports."""
 
 import os
 import re
@@ -10,20 +10,20 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-LAST_SECOND = 9_999_999_998  # in the names of event files, which sort as numbers up to ten digits
+LAST_SECOND = 9_999_999_998  # the time in a name has ten digits, so that names sort by time
 
 
 class EventFile:
     """An event file of TensorBoard. Each event is flushed to the operating system when it is added.
 
-    TensorBoard reads the files of a folder in the order of their names, which begin with a time. If two files have
-    the same step, it shows that of the later file. So the time of a new file is later than that of every file in the
-    folder, even after the clock was set back.
+    TensorBoard reads the files of a folder in the order of their names, which contain a time. If two files have the
+    same step, it shows the step of the later file. So the time of a new file is later than that of every file in the
+    folder, even if the clock was set back.
 
     Args:
         directory: of the run.
-        suffix: of the file's name.
-        purge_step: TensorBoard hides this step and later ones of earlier files.
+        suffix: the end of the file's name.
+        purge_step: TensorBoard hides this step and later steps in earlier files.
 
     Raises:
         OSError: it cannot be written.
@@ -40,11 +40,7 @@ class EventFile:
             self._write(Event(step=purge_step, session_log=SessionLog(status=SessionLog.START)))
 
     def add(self, summary: Summary, step: int) -> None:
-        """Add a summary at a step.
-
-        Raises:
-            OSError: it cannot be written.
-        """
+        """Add a summary at a step. Raises `OSError` if it cannot be written."""
         self._write(Event(summary=summary, step=step))
 
     def close(self) -> None:
@@ -58,13 +54,14 @@ class EventFile:
 
 
 def empty_event_files(directory: Path, suffix: str) -> None:
-    """Empty the event files with this suffix. A TensorBoard that reads one of them could not go on if it were gone."""
+    """Empty the event files with this suffix. If they were removed, a TensorBoard that reads one could not go on."""
     for path in directory.glob(f"events.out.tfevents.*{suffix}"):
-        os.close(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK))
+        if not path.is_symlink():
+            os.truncate(path, 0)
 
 
 def _time_of(event_file: Path) -> int:
-    """The time in the name of an event file or that of its last change, whichever is later, in seconds."""
+    """The time in the name of an event file, or of its last change if that is later, in seconds."""
     found = re.match(r"events\.out\.tfevents\.(\d{10})\.", event_file.name)
     named = int(found[1]) if found else 0
     return min(max(named, int(event_file.lstat().st_mtime)), LAST_SECOND)

@@ -6,12 +6,10 @@ import json
 import logging
 import math
 import os
-import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,50 +20,46 @@ LARGEST_NUMBER = 1e60  # in a JSON file: larger than any sum in float32, and its
 
 
 class DamagedFileError(Exception):
-    """A file of a run that cannot be used. Its text is one line."""
+    """A file of a run cannot be used. Its text is one line."""
 
 
 class MissingFileError(DamagedFileError):
-    """There is no such file."""
+    """A file of a run is missing."""
 
 
 class IrregularFileError(OSError):
-    """A folder, pipe, socket or device where a file should be."""
+    """A path is a folder, pipe, socket or device instead of a file."""
 
 
 def relative_to_cwd(path: Path) -> Path:
-    """The path relative to the working directory if it lies below it, else the path as it is."""
+    """The path relative to the working directory if it is below it, else the path itself."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def printable(text: str) -> str:
-    """The text with a `?` for each byte of a path, or half of a surrogate pair, that UTF-8 cannot encode."""
+    """The text with a `?` for each character that UTF-8 cannot encode, as paths and JSON may contain."""
     return text.encode(errors="replace").decode()
 
 
 def temporary_of(path: Path) -> Path:
-    """A new, unique name beside `path` for its content while it is written."""
+    """A new, unique path beside `path` for its content while it is written."""
     return path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
 
 
 def leftovers_of(path: Path) -> list[Path]:
-    """The temporary files of writes to `path` that were killed."""
-    pattern = re.compile(re.escape(path.name) + r"\.[0-9a-f]{16}\.tmp")
-    try:
-        return [entry for entry in path.parent.iterdir() if pattern.fullmatch(entry.name)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    """The temporary files of killed writes to `path`, whose name may be a pattern such as `*.png`."""
+    return list(path.parent.glob(f"{path.name}.{'[0-9a-f]' * 16}.tmp"))
 
 
 def write_atomically(path: Path, content: bytes, keep: Path | None = None, *, durable: bool = True) -> None:
-    """Write `content` to `path` so that readers see the old file or the new one, even after a kill.
+    """Write `content` to `path`. Even if the process is killed, `path` is either the old file or the new one.
 
-    Several processes may write to the same path at once. The last one wins.
+    Several processes may write to the same path at once. The last write stays.
 
     Args:
         path: of the file. A symbolic link is replaced, not followed.
         content: of the new file.
-        keep: the old file gets this name.
+        keep: the path to which the old file is moved. None: it is removed.
         durable: wait until the content is on the disk, so that a power failure cannot lose it. Takes milliseconds.
 
     Raises:
@@ -73,7 +67,7 @@ def write_atomically(path: Path, content: bytes, keep: Path | None = None, *, du
     """
     temporary = temporary_of(path)
     try:
-        with temporary.open("xb") as file:  # fails if the name exists, so no link is followed
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             if durable:
@@ -89,7 +83,7 @@ def write_atomically(path: Path, content: bytes, keep: Path | None = None, *, du
 
 
 def add_name(path: Path, name: Path) -> None:
-    """Give the file at `path` another name, atomically. A file that has this name is replaced."""
+    """Give the file at `path` a second name, atomically. An existing file of that name is replaced."""
     temporary = temporary_of(name)
     try:
         try:
@@ -103,15 +97,16 @@ def add_name(path: Path, name: Path) -> None:
 
 def set_aside(path: Path) -> Path:
     """Rename a file that cannot be used to `<name>.damaged`, `<name>.damaged-2`, ... Returns the new path."""
-    endings = itertools.chain(["damaged"], (f"damaged-{number}" for number in itertools.count(2)))
-    names = (path.with_name(f"{path.name}.{ending}") for ending in endings)
-    free = next(name for name in names if not os.path.lexists(name))
-    path.rename(free)
-    return free
+    free = path.with_name(f"{path.name}.damaged")
+    for number in itertools.count(2):
+        if not os.path.lexists(free):
+            break
+        free = path.with_name(f"{path.name}.damaged-{number}")
+    return path.rename(free)
 
 
 def remove(path: Path) -> None:
-    """Remove a file of a run, if it exists. A directory of that name is set aside."""
+    """Remove a file of a run, if it exists. A directory of that name is renamed, with a warning."""
     _set_folder_aside(path)
     path.unlink(missing_ok=True)
 
@@ -122,23 +117,16 @@ def _set_folder_aside(path: Path) -> None:
         log.warning(f"warning: {shown} is no file but a directory. It was renamed to {set_aside(path).name}")
 
 
-@contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to read it. Reading from a pipe could block, so anything but a regular file is refused.
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading. Other files are refused, as reading from a pipe could block.
 
     Raises:
-        IrregularFileError: it is no regular file.
+        IrregularFileError: it is not a regular file.
         OSError: it is missing or cannot be read.
     """
-    _refuse_irregular(path, os.stat(path))  # before it is opened, which may already do something to a device
-    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-        _refuse_irregular(path, os.fstat(file.fileno()))
-        yield file
-
-
-def _refuse_irregular(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(path.stat().st_mode):
         raise IrregularFileError(errno.EINVAL, "not a regular file", str(path))
+    return path.open("rb")
 
 
 def read_regular(path: Path, most: int = -1) -> bytes:
@@ -157,11 +145,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. All its texts can be printed.
+    """The object in a JSON file. All texts in it can be printed.
 
     Raises:
-        DamagedFileError: the file is missing, cannot be read or holds no object, or the object is nested too deeply
-            or has a number out of range. Its text is one line.
+        MissingFileError: the file is missing.
+        DamagedFileError: the file cannot be read or has no object, or the object is nested too deeply or has a number
+            out of range.
     """
     try:
         content = json.loads(read_regular(path))
@@ -172,17 +161,13 @@ def read_json(path: Path) -> dict[str, Any]:
         raise MissingFileError(f"{path.name} is missing") from None
     except OSError as error:
         raise DamagedFileError(f"{path.name} cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError, MemoryError) as error:
+    except (ValueError, RecursionError) as error:
         reason = "too deeply nested" if isinstance(error, RecursionError) else " ".join(str(error).split())[:160]
         raise DamagedFileError(f"{path.name} is damaged: {reason}") from None
 
 
 def _bounded(value: Any, name: str, depth: int) -> Any:
-    """The value with printable texts.
-
-    Raises:
-        ValueError: it is nested more than `depth` deep, or has a number out of range.
-    """
+    """The value with printable texts. Raises `ValueError` if it is nested too deeply or has a number out of range."""
     match value:
         case dict() | list() if depth == 0:
             raise ValueError(f"{printable(name)[:100]} is too deeply nested")

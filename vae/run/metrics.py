@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: every scalar of a run, one JSON object a line with the step and the numbers by tag."""
+"""`metrics.jsonl`: all scalars of a run. Each line is a JSON object with a step and numbers by tag."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ class MetricsFile:
 
     Args:
         directory: of the run.
-        keep: the lines of an earlier process to keep. The others are dropped, and damaged ones with a warning.
+        keep: whether to keep a line that an earlier process wrote. Damaged lines are always dropped, with a warning.
 
     Attributes:
         kept: the lines that were kept.
@@ -33,11 +33,10 @@ class MetricsFile:
     def __init__(self, directory: Path, keep: Callable[[Line], bool]) -> None:
         path = directory / METRICS
         self.kept = _keep_lines(path, keep)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        self.file = os.fdopen(os.open(path, flags, 0o666), "a", encoding="utf-8", buffering=1)
+        self.file = path.open("a", encoding="utf-8", buffering=1)
 
     def add(self, values: Mapping[str, float], step: int) -> None:
-        """Add a line. Numbers that are not finite are left out, as JSON has none."""
+        """Add a line. Numbers that are not finite are left out, as JSON cannot represent them."""
         finite = {tag: value for tag, value in values.items() if math.isfinite(value)}
         self.file.write(json.dumps({"step": step} | finite) + "\n")
 
@@ -51,9 +50,9 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> tuple[list[Line], int]:
-    """The lines of a `metrics.jsonl`, and how many damaged ones were left out.
+    """The lines of a `metrics.jsonl`, and the number of damaged lines, which are left out.
 
-    A last line without an end, as a kill leaves it, does not count as damaged.
+    The last line of a killed process may be incomplete. It does not count as damaged.
 
     Raises:
         OSError: the file is missing or cannot be read.
@@ -81,10 +80,10 @@ def _keep_lines(path: Path, keep: Callable[[Line], bool]) -> list[Line]:
     except FileNotFoundError:
         return []
     except IrregularFileError:
-        log.warning(f"warning: {METRICS} is not a regular file. It is now {set_aside(path).name}; numbers begin anew")
+        log.warning(f"warning: {METRICS} is not a regular file. It was renamed to {set_aside(path).name}")
         return []
     if damaged:
-        log.warning(f"warning: {METRICS} had {damaged} damaged lines, which are dropped: the numbers on them are lost")
+        log.warning(f"warning: {METRICS} had {damaged} damaged lines. They were removed, and their numbers are lost")
     kept = [line for line in lines if keep(line)]
     content = "".join(json.dumps(line) + "\n" for line in kept).encode()
     if content != read_regular(path):

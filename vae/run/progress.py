@@ -9,20 +9,20 @@ from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
-SILENCE_SECONDS = 30.0  # after which a run without a bar prints a line
+SILENCE_SECONDS = 30.0  # without a bar, a line is printed after so long without one
 
 
 class Progress:
-    """A progress bar on a terminal, and a line an epoch. Without a bar, long epochs print a line now and then.
+    """A progress bar on a terminal, and a line for each epoch. Without a bar, long epochs print more lines.
 
     Args:
         steps: of the whole run.
-        done: steps that an earlier process made.
-        shown: False for no bar on a terminal either.
+        done: the steps that are done when a run is resumed, else 0.
+        shown: whether to show a bar if stderr is a terminal.
     """
 
     def __init__(self, steps: int, done: int, *, shown: bool) -> None:
-        # tqdm's disable=None: no bar if stderr is no terminal. sys.stderr is None if it was closed before the start.
+        # disable=None is tqdm's value for no bar unless stderr is a terminal. A closed stderr may be None.
         disable = None if shown and sys.stderr is not None and not sys.stderr.closed else True
         self.bar = tqdm(total=steps, initial=done, disable=disable, unit="step", dynamic_ncols=True)
         self.steps = steps
@@ -33,7 +33,7 @@ class Progress:
         self.bar.update()
 
     def show(self, step: int, means: Mapping[str, float]) -> None:
-        """Show ELBO, distortion and rate of the last steps, in nats per image."""
+        """Show the mean ELBO, distortion and rate of the last steps, in nats per image."""
         self.bar.set_postfix_str(
             f"elbo {means['elbo']:.2f}, distortion {means['distortion']:.2f}, rate {means['rate']:.2f}", refresh=False
         )
@@ -41,7 +41,7 @@ class Progress:
             self._print(f"step {step:,}/{self.steps:,}", {"train": means})
 
     def epoch(self, epoch: int, epochs: int, numbers: Mapping[str, Mapping[str, float]]) -> None:
-        """Print the line of an epoch: ELBO, distortion and rate, in nats per image, by the name of the images."""
+        """Print the line of an epoch: ELBO, distortion and rate in nats per image, by the name of the split."""
         self._print(f"epoch {epoch:{len(str(epochs))}d}/{epochs}", numbers)
 
     def close(self) -> None:

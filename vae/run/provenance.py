@@ -1,4 +1,4 @@
-"""What a run was made with: command, revision of the code, versions, device, threads and data."""
+"""The provenance of a run: command, revision of the code, versions, device, threads and data."""
 
 import platform
 import subprocess
@@ -17,9 +17,9 @@ def provenance(command: Sequence[str], device: torch.device, data_checksums: Map
     """The content of `run.json`.
 
     Args:
-        command: the arguments of Python, `sys.argv`.
-        device: that the run trains on.
-        data_checksums: sha256 of the files that the images were read from, by name.
+        command: `sys.argv`.
+        device: of the training.
+        data_checksums: the sha256 of each file of images, by name.
     """
     return {
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -35,7 +35,7 @@ def provenance(command: Sequence[str], device: torch.device, data_checksums: Map
 
 
 def revision() -> str | None:
-    """The git commit of the code, with "-dirty" if files were changed since. None outside a git checkout."""
+    """The git commit of the code, with "-dirty" if files have changed since. None outside a git checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         answer = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5)

@@ -1,8 +1,8 @@
 """The configuration of a run, stored in its directory.
 
-A run is resumed, evaluated and shown by this record, not by the command that started it. Nothing in a directory is
-imported, and nothing in it decides where files are written. The record is one YAML file whose first line is the
-checksum of the rest. A copy of it lies beside the checkpoints.
+A run is resumed and evaluated with this record, not with the command that started it. Nothing in a directory is
+imported, and nothing in it decides where files are written. The record is a YAML file whose first line is the checksum
+of the rest. The folder of the checkpoints has a copy.
 """
 
 import hashlib
@@ -26,17 +26,19 @@ log = logging.getLogger(__name__)
 
 FIRST_LINE = b"# beta-vae configuration, sha256 of what follows: "
 NOTE = f"# Do not edit: the checksum would fail. The same is in {CONFIGURATION_COPY}.\n".encode()
-LARGEST_BYTES = 1_000_000  # of a record; real ones have some two thousand
+LARGEST_BYTES = 1_000_000  # of a record. A usual one has two thousand
+GOLDEN_CHOICES = ".hydra/hydra.yaml"
+GOLDEN_CACHE = "${oc.env:XDG_CACHE_HOME,'~/.cache'}"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is stored of a run's configuration.
+    """The configuration of a run as it is stored.
 
     Attributes:
         choices: the option of each group, as in `{"model": "conv"}`.
-        config: every value, checked.
-        data_sha256: of the files that the images were read from, by name. Empty until they have been read.
+        config: the checked values.
+        data_sha256: the sha256 of each file of images, by name. Empty until the images have been read.
     """
 
     choices: Mapping[str, str]
@@ -49,7 +51,7 @@ class Task(NamedTuple):
 
     directory: Path
     record: Record
-    may_write_data: bool = True  # whether data may be downloaded or generated where the configuration says
+    may_write_data: bool = True  # whether to write downloaded or generated data to the configured place
 
 
 def write(directory: Path, record: Record) -> None:
@@ -58,7 +60,7 @@ def write(directory: Path, record: Record) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    config = replace(record.config, resume=None)  # the directory may be moved
+    config = replace(record.config, resume=None)  # it names the directory, which may be moved
     tree = {"choices": dict(record.choices), "data_sha256": dict(record.data_sha256), **plain(config)}
     body = NOTE + yaml.safe_dump(tree, sort_keys=False, width=10**6).encode("ascii")
     content = _first_line_of(body) + b"\n" + body
@@ -70,45 +72,43 @@ def write(directory: Path, record: Record) -> None:
 
 
 def read(directory: Path) -> Record:
-    """The record of the run in `directory`. If it is missing or damaged, its copy, with a warning.
+    """The record of the run in `directory`. If the file is missing or damaged, its copy is used, with a warning.
 
     Raises:
-        ConfigError: there is none, or both are damaged.
+        ConfigError: both are missing or damaged, or they are of two runs.
     """
-    reasons, found = [], []
-    for name in (CONFIGURATION, CONFIGURATION_COPY):
-        path = directory / name
+    original, copy = directory / CONFIGURATION, directory / CONFIGURATION_COPY
+    records, problems = {}, []
+    for path in (original, copy):
         try:
-            found.append(_parsed(path))
-            usable = path
+            records[path] = _parsed(path)
         except ConfigError as error:
-            reasons.append(str(error))
-    differences = changes(found[0], found[-1], FREE | {"data.path"}) if found else []
-    if differences:
-        raise ConfigError(
-            f"{directory / CONFIGURATION} and {directory / CONFIGURATION_COPY} are of two runs: "
-            f"{', '.join(differences)}. Remove the wrong one"
-        )
-    if found:
-        if reasons:
-            log.warning(f"warning: {reasons[0]}. {usable} is used")
-        return found[-1]  # the copy is written first, so it is the newer one
-    exists, copy_exists = ((directory / name).exists() for name in (CONFIGURATION, CONFIGURATION_COPY))
-    if exists and not copy_exists and (directory / GOLDEN_CHOICES).exists():
-        return _golden(directory)
-    if not (exists or copy_exists):
+            problems.append(str(error))
+    match list(records):
+        case [first, second]:
+            if differences := changes(records[first], records[second], FREE | {"data.path"}):
+                raise ConfigError(
+                    f"{first} and {second} are of two runs: {', '.join(differences)}. Remove the wrong one"
+                )
+            return records[second]  # the copy is written first, so it is the newer one
+        case [usable]:
+            log.warning(f"warning: {problems[0]}. {usable} is used")
+            return records[usable]
+    if not (original.exists() or copy.exists()):
         raise ConfigError(f"{directory} must be the directory of a run, it has no {CONFIGURATION}")
-    raise ConfigError("; ".join(reasons) + ". Restore one of them, or start a new run")
+    if not copy.exists() and (directory / GOLDEN_CHOICES).exists():
+        return _golden(directory)
+    raise ConfigError("; ".join(problems) + ". Restore one of them, or start a new run")
 
 
 def changes(before: Record, after: Record, free: Collection[str] = FREE) -> list[str]:
-    """The keys whose values differ, with both values. Keys in `free`, and in sections named there, are left out."""
+    """The keys whose values differ, with both values. `free` has keys and sections that are not compared."""
     chosen = [
         f"{group} {before.choices.get(group)} -> {after.choices.get(group)}"
         for group in OPTIONS
         if type(getattr(before.config, group)) is not type(getattr(after.config, group))
     ]
-    # The keys of another option differ, too, and add nothing.
+    # If the options of a group differ, its keys are not listed as well.
     skipped = {*free, *(line.partition(" ")[0] for line in chosen)}
     old, new = (_without(skipped, record) for record in (before, after))
     changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
@@ -116,14 +116,14 @@ def changes(before: Record, after: Record, free: Collection[str] = FREE) -> list
 
 
 def fingerprint(record: Record) -> str:
-    """A checksum of everything that decides a run's numbers. Runs with equal fingerprints may continue each other."""
+    """A checksum of all values that the numbers of a run depend on. A checkpoint fits a run with its fingerprint."""
     kinds = {group: type(getattr(record.config, group)).__name__ for group in OPTIONS}
     content = json.dumps([kinds, _without(FREE | {"data.path"}, record)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _without(skipped: Collection[str], record: Record) -> dict[str, Any]:
-    """The values by dotted key, but for the keys and sections in `skipped`."""
+    """The values by dotted key, without the keys and sections in `skipped`."""
     return {k: v for k, v in flat(record.config).items() if k not in skipped and k.partition(".")[0] not in skipped}
 
 
@@ -149,10 +149,10 @@ def _parsed(path: Path) -> Record:
 
 
 def record_of(tree: Any) -> Record:
-    """The record in the content of its YAML file.
+    """The record that the content of a YAML file describes.
 
     Raises:
-        ConfigError: the content is no record, or a key or value is wrong.
+        ConfigError: the content is not a record, or a key or value is wrong.
     """
     if not isinstance(tree, dict):
         raise ConfigError(f"it must hold a configuration, got {type(tree).__name__}")
@@ -164,18 +164,14 @@ def record_of(tree: Any) -> Record:
     return Record(choices, typed(choices, values), data)
 
 
-GOLDEN_CHOICES = ".hydra/hydra.yaml"
-GOLDEN_CACHE = "${oc.env:XDG_CACHE_HOME,'~/.cache'}"
-
-
 def _golden(directory: Path) -> Record:
-    """The configuration of the run in `tests/golden`, made in November 2026, in two files without a checksum."""
+    """The record of the run in `tests/golden` of November 2026, which is two files without a checksum."""
     try:
         tree = safe_yaml(_content(directory / CONFIGURATION))
         chosen = safe_yaml(_content(directory / GOLDEN_CHOICES))["hydra"]["runtime"]["choices"]
         tree["choices"] = {group: chosen[group] for group in OPTIONS}
         tree["data"]["root"] = tree["data"]["root"].replace(GOLDEN_CACHE, os.environ.get("XDG_CACHE_HOME", "~/.cache"))
-        tree |= {"evaluate_every_epochs": 1, "metrics": []}  # keys that did not exist yet
+        tree |= {"evaluate_every_epochs": 1, "metrics": []}  # these keys did not exist
         tree["data_sha256"] = read_origin(directory).fields.get("data_sha256", {})
         return record_of(tree)
     except (LookupError, TypeError, AttributeError, ConfigError) as error:
@@ -185,7 +181,7 @@ def _golden(directory: Path) -> Record:
 
 
 class _NoAliases(yaml.SafeLoader):
-    """YAML's plain types without references, by which a few lines can stand for gigabytes."""
+    """YAML's plain types without aliases, with which a few lines can describe gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):

@@ -1,19 +1,19 @@
-"""Signals that ask a run to stop: the training loop checks for one after each step, saves and stops."""
+"""Signals that ask a run to stop. After each step the training loop checks for one, saves and stops."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from types import FrameType
 
 # Schedulers of clusters send SIGUSR1 before they end a job. Windows does not have it.
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 
 class StopNow(SystemExit):
-    """A signal came inside `StopRequest.at_once`.
+    """A signal was received inside `StopRequest.at_once`.
 
-    It is a `SystemExit` so that no library catches it. tqdm's handler of log records catches everything else.
+    It is a `SystemExit`, as libraries catch other exceptions. One is tqdm's handler of log records.
     """
 
 
@@ -21,7 +21,7 @@ class StopRequest:
     """Inside its `with` block, SIGINT, SIGTERM and SIGUSR1 set a flag. A second signal raises `SystemExit`.
 
     Attributes:
-        number: of the signal that came; None if none did.
+        number: the first signal that was received, or None.
     """
 
     def __init__(self) -> None:
@@ -29,20 +29,20 @@ class StopRequest:
         self._raises = False
 
     def __call__(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal was received."""
         return self.number is not None
 
     @property
     def exit_code(self) -> int:
-        """128 + the number of the signal, as in shells. 0 if none came."""
+        """128 + the number of the signal, as in shells. 0 without a signal."""
         return 0 if self.number is None else 128 + self.number
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Inside its `with` block a signal raises `StopNow`. For work that takes long and can be repeated.
+        """Inside its `with` block a signal raises `StopNow`. For long work that can be repeated.
 
         Raises:
-            StopNow: a signal came, inside the block or before it.
+            StopNow: a signal was received, inside the block or before it.
         """
         self._raises = True
         try:
@@ -53,14 +53,12 @@ class StopRequest:
             self._raises = False
 
     def __enter__(self) -> "StopRequest":
-        # Python sets signal handlers in the main thread only. In other threads signals keep their usual effect.
+        # Python allows signal handlers in the main thread only. In other threads, signals keep their usual effect.
         handled = SIGNALS if threading.current_thread() is threading.main_thread() else ()
         self.previous = {number: signal.signal(number, self._note) for number in handled}
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self.previous.items():
             signal.signal(number, handler)
 

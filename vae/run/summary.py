@@ -1,4 +1,4 @@
-"""`summary.json` and `run.json` of a run, checked when they are read."""
+"""`summary.json` and `run.json` of a run, which are checked when they are read."""
 
 import math
 import sys
@@ -21,12 +21,12 @@ def is_finite(value: Any) -> TypeGuard[float]:
 
 
 def is_count(value: Any) -> TypeGuard[int]:
-    """Whether a JSON value is one of 0, 1, 2, ..."""
+    """Whether a JSON value is a whole number, 0 or more."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 class Rule(NamedTuple):
-    """What a JSON value that is neither list nor object must be."""
+    """A condition on a JSON value, and its words in an error message."""
 
     holds: Callable[[Any], bool]
     words: str
@@ -36,8 +36,8 @@ class Rule(NamedTuple):
         return Rule(lambda value: value is None or self.holds(value), f"{self.words}, or null")
 
 
-# A schema is a rule, `[schema of each entry]`, `{key: schema}` of which any key may be absent and others may be
-# present, or `{ANY: schema of each value}`.
+# A schema is a rule, `[schema of each entry]`, `{ANY: schema of each value}`, or `{key: schema}`. With the last, keys
+# may be absent, and other keys may be present.
 Schema = Any
 ANY = "*"
 
@@ -45,7 +45,7 @@ TEXT = Rule(lambda value: isinstance(value, str), "text")
 COUNT = Rule(is_count, "a whole number, 0 or more")
 FINITE = Rule(is_finite, "a finite number")
 NOT_NEGATIVE = Rule(lambda value: is_finite(value) and value >= 0, "a finite number, 0 or more")
-NUMBER = Rule(is_number, "a number")  # NaN included, for a score that is not defined
+NUMBER = Rule(is_number, "a number")  # or NaN, for a score that is not defined
 ENTRY = Rule(lambda value: is_number(value) and abs(value) != math.inf, "a number, not infinite")
 
 SUMMARY_SCHEMA: Schema = {
@@ -77,8 +77,7 @@ SUMMARY_SCHEMA: Schema = {
         "matrices": {ANY: [[ENTRY]]},
     },
 }
-# The keys that must be present, by status.
-NEEDED = {
+NEEDED = {  # the keys that must be present, by status
     "done": ("beta", "seed", "epochs", "steps", "seconds", "test.distortion", "test.rate", "test.elbo"),
     "failed": ("code", "error"),
     "unfinished": (),
@@ -98,13 +97,12 @@ ORIGIN_SCHEMA: Mapping[str, Schema] = {
 
 
 def read_summary(directory: Path) -> dict[str, Any]:
-    """The checked summary of the run in `directory`. Its readers need not check it again.
-
-    If the run is `done` it has `beta`, `seed`, `epochs`, `steps`, `seconds` and `test` with `distortion`, `rate` and
-    `elbo`. If it `failed` it has `code` and `error`. Every other key of `SUMMARY_SCHEMA` is absent or of its type.
+    """The checked summary of the run in `directory`.
 
     Returns:
-        The summary. `{"status": "unfinished"}` if there is none, and with the reason as `error` if it is damaged.
+        The summary. It has all keys that `NEEDED` lists for its `status`. Each other key of `SUMMARY_SCHEMA` is absent
+        or has the type given there. If the file is missing, `{"status": "unfinished"}`. If it is damaged, that with
+        the reason as `error`.
     """
     try:
         summary = read_json(directory / SUMMARY)
@@ -119,18 +117,19 @@ def read_summary(directory: Path) -> dict[str, Any]:
 def problem_of_summary(summary: Mapping[str, Any]) -> str | None:
     """What is wrong with a summary in one line, or None."""
     problem = problem_of(summary, SUMMARY_SCHEMA)
-    if problem is not None or "status" not in summary:
-        return problem or "status is missing"
-    scores = summary.get("disentanglement")
-    for name in (*NEEDED[summary["status"]], *(["disentanglement.numbers"] if scores is not None else [])):
+    if problem is not None:
+        return problem
+    needed = ["status", *NEEDED[summary.get("status", "unfinished")]]
+    if "disentanglement" in summary:
+        needed.append("disentanglement.numbers")
+    for name in needed:
         section, _, key = name.rpartition(".")
         if key not in (summary.get(section, {}) if section else summary):
             return f"{name} is missing"
-    if scores is None:
-        return None
+    scores = summary.get("disentanglement", {})
     scored, others = len(scores.get("factors", [])), len(scores.get("left_out", {}))
     for name, matrix in scores.get("matrices", {}).items():
-        columns = scored + others * (name == "squared_correlation")  # which is of all factors
+        columns = scored + others * (name == "squared_correlation")  # this matrix has all factors
         if {len(row) for row in matrix} != {columns} or columns == 0:
             return "disentanglement.matrices must have a column for each of disentanglement.factors"
     return None
@@ -140,9 +139,9 @@ def problem_of(value: Any, schema: Schema, name: str = "") -> str | None:
     """What is wrong with a JSON value in one line, or None.
 
     Args:
-        value: as `json` gives it.
-        schema: that it must follow.
-        name: of the value, dotted; empty for a whole file.
+        value: as `json` returns it.
+        schema: of the value.
+        name: the dotted name of the value. Empty for a whole file.
     """
     if isinstance(schema, Rule):
         return None if schema.holds(value) else f"{name} must be {schema.words}"
@@ -159,11 +158,11 @@ def problem_of(value: Any, schema: Schema, name: str = "") -> str | None:
 
 
 class Origin(NamedTuple):
-    """What `run.json` says a run was made with.
+    """The content of `run.json`.
 
     Attributes:
-        fields: that are as they should be.
-        problem: what is wrong with the file in one line; None if nothing is.
+        fields: without damaged ones.
+        problem: what is wrong with the file in one line, or None.
     """
 
     fields: dict[str, Any]
@@ -171,7 +170,7 @@ class Origin(NamedTuple):
 
 
 def read_origin(directory: Path) -> Origin:
-    """What is known of what the run in `directory` was made with. Damaged fields are left out and named."""
+    """The content of `run.json` of the run in `directory`. Damaged fields are left out and named."""
     try:
         found = read_json(directory / RUN)
     except DamagedFileError as error:

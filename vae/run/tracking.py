@@ -1,14 +1,14 @@
-"""Where the numbers and pictures of a run go: `metrics.jsonl`, TensorBoard's event files and `figures/`.
+"""The log of a run: numbers in `metrics.jsonl`, and numbers and pictures in TensorBoard's event files and `figures/`.
 
-`metrics.jsonl` is complete, and scripts read it. TensorBoard is a view of it: if its files cannot be written, training
-goes on without them.
+All scalars are in `metrics.jsonl`, which scripts read. If TensorBoard's files cannot be written, training continues
+without them.
 """
 
 import io
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -22,59 +22,59 @@ from torch.utils.tensorboard.summary import custom_scalars, histogram, hparams, 
 from vae.figures.images import ImageBytes, as_image
 from vae.run.event_file import EventFile, empty_event_files
 from vae.run.files import printable, write_atomically
-from vae.run.metrics import Line, MetricsFile, read_metrics
+from vae.run.metrics import MetricsFile, read_metrics
 from vae.run.names import FIGURES, METRICS
 
 log = logging.getLogger(__name__)
 
 Drawn = TypeVar("Drawn")
 
-HISTOGRAM_BINS = 64  # TensorBoard displays 30; its own choice of 700 is slow to write
-CONCLUSION = ("test/", "disentanglement/", "metrics/")  # tags that begin so are of the end of a run
+HISTOGRAM_BINS = 64  # TensorBoard displays 30, and by default writes 700, which is slow
+CONCLUSION = ("test/", "disentanglement/", "metrics/")  # the tags of the final test begin with one of these
 
 
 class Tracker:
-    """Writes what a run measures into its directory.
+    """Writes the numbers and pictures of a run into its directory.
 
-    A failure in TensorBoard's files or in a figure is reported once and does not end the run.
+    An error in TensorBoard's files or in a figure is reported once and does not end the run.
 
     Args:
         directory: of the run.
-        first_step: 0, or the step that a run is resumed from. Numbers of later steps are dropped.
-        tensorboard: whether to write event files and figures, too.
+        first_step: 0, or the step from which a run is resumed. Numbers of later steps are removed.
+        tensorboard: whether to write event files and figures as well.
 
     Attributes:
-        lines: of `metrics.jsonl`, without those of the conclusion.
+        lines: the number of lines in `metrics.jsonl`, without those of the final test.
     """
 
     def __init__(self, directory: Path, first_step: int, *, tensorboard: bool) -> None:
         self.directory = directory
         self.metrics = MetricsFile(directory, lambda line: line["step"] <= first_step)
-        self.lines = sum(not _concludes(line) for line in self.metrics.kept)
+        self.lines = sum(not _is_of_final_test(line) for line in self.metrics.kept)
         self.first_step = first_step
         self.writer: EventFile | None = None
         self.failed: set[str] = set()
         if tensorboard:
-            # Without purge_step TensorBoard would show later steps twice. The first step is not written again.
+            # Without purge_step TensorBoard would show later steps twice. The first step was logged before.
             self._open_writer(purge_step=first_step + 1 if first_step else 0)
 
     def expect(self, lines: int | None) -> None:
-        """Warn if `metrics.jsonl` has fewer `lines` than when the checkpoint was saved. None: that is not known."""
+        """Warn if `metrics.jsonl` has fewer than `lines` lines, the number at the checkpoint. None: it is unknown."""
         if lines is not None and self.lines < lines:
             log.warning(
                 f"warning: {METRICS} has {self.lines} of the {lines} lines that were logged up to step "
-                f"{self.first_step}. The rest is lost: it was truncated, deleted or damaged. The run goes on, and its "
-                "curves lack these numbers"
+                f"{self.first_step}. The rest was truncated, deleted or damaged. The run goes on, and its curves lack "
+                "these numbers"
             )
 
     def begin_conclusion(self, step: int) -> None:
         """Prepare to log the final test of a run, under the tags `CONCLUSION`.
 
-        Numbers of an earlier test at this step, which was killed before its end, are dropped. So the test has an
-        event file of its own. The file before it is closed first, as TensorBoard never returns to a file that it left.
+        Numbers of a killed test at the same step are removed. So that they can be, the test has its own event file.
+        The event file of the training is closed, as TensorBoard never returns to an earlier file.
         """
         self.metrics.close()
-        self.metrics = MetricsFile(self.directory, lambda line: line["step"] != step or not _concludes(line))
+        self.metrics = MetricsFile(self.directory, lambda line: line["step"] != step or not _is_of_final_test(line))
         suffix = f".conclusion-{step}"
 
         def begin(writer: EventFile) -> None:
@@ -82,7 +82,7 @@ class Tracker:
             empty_event_files(self.directory, suffix)
             self._open_writer(suffix=suffix)
 
-        self._view("files", begin)
+        self._show("files", begin)
 
     @property
     def takes_pictures(self) -> bool:
@@ -90,16 +90,16 @@ class Tracker:
         return self.writer is not None
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Log numbers by tag. Steps never decrease. `metrics.jsonl` has the finite ones only."""
+        """Log numbers by tag. Steps must not decrease. `metrics.jsonl` has the finite numbers only."""
         self.metrics.add(values, step)
-        self.lines += not _concludes(values)
+        self.lines += not _is_of_final_test(values)
 
-        # One event for all tags: an event each, as add_scalar makes, slows training noticeably.
+        # One event for all tags. One event for each tag, as SummaryWriter.add_scalar writes, slows training.
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
-        self._view("numbers", lambda writer: writer.add(summary, step))
+        self._show("numbers", lambda writer: writer.add(summary, step))
 
     def latents(self, values: Mapping[str, Float[Tensor, " latent"]], step: int) -> None:
-        """Log a number of each latent, tagged `z/<name>/<zero-padded index>`."""
+        """Log one number for each latent, tagged `z/<name>/<zero-padded index>`."""
         self.scalars(
             {
                 latent_tag(name, latent, len(numbers)): number
@@ -110,7 +110,7 @@ class Tracker:
         )
 
     def history(self, tags: Callable[[str], bool]) -> dict[str, dict[int, float]]:
-        """The numbers so far, those of earlier processes included, by tag and step. `tags` selects the tags."""
+        """All logged numbers by tag and step, including those of earlier processes. `tags` selects the tags."""
         curves: dict[str, dict[int, float]] = {}
         for values in read_metrics(self.directory / METRICS)[0]:
             for tag in filter(tags, values):
@@ -122,14 +122,14 @@ class Tracker:
 
         def write(writer: EventFile) -> None:
             for tag, value in values.items():
-                finite = value[value.isfinite()].double()  # in float32 their squares may overflow
+                finite = value[value.isfinite()].double()  # in float32 the sum of squares may overflow
                 if len(finite):
                     writer.add(histogram(tag, finite.numpy(), bins=HISTOGRAM_BINS), step)
 
-        self._view("histograms", write)
+        self._show("histograms", write)
 
     def picture(self, name: str, picture: ImageBytes, step: int) -> None:
-        """Log a picture to TensorBoard, and write it to `figures/<name>.png` in place of an older one."""
+        """Log a picture to TensorBoard, and replace `figures/<name>.png` by it."""
 
         def write(writer: EventFile) -> None:
             encoded = io.BytesIO()
@@ -137,50 +137,50 @@ class Tracker:
             png = encoded.getvalue()
             folder = self.directory / FIGURES
             folder.mkdir(exist_ok=True)
-            # No run is resumed from a figure, so a power failure may lose it.
+            # A power failure may lose it, as no run is resumed from a figure.
             write_atomically(folder / f"{name}.png", png, durable=False)
             height, width, channels = picture.shape
             image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
             value = Summary.Value(tag=f"figures/{name}", image=image)
             writer.add(Summary(value=[value]), step)
 
-        self._view("figures", write)
+        self._show("figures", write)
 
     def drawn(self, draw: Callable[[], Mapping[str, Drawn]]) -> Mapping[str, Drawn]:
-        """The result of `draw`. Empty if no pictures are written, or if drawing fails, which is reported once."""
+        """The result of `draw()`. Empty if no pictures are written or if drawing fails. A failure is reported once."""
         found: Mapping[str, Drawn] = {}
 
         def call(_: EventFile) -> None:
             nonlocal found
             found = draw()
 
-        self._view("figures", call)
+        self._show("figures", call)
         return found
 
     def text(self, tag: str, markdown: str, step: int) -> None:
         """Log a text."""
-        self._view("texts", lambda writer: writer.add(text(tag, printable(markdown)), step))
+        self._show("texts", lambda writer: writer.add(text(tag, printable(markdown)), step))
 
     def charts(self, latents: Mapping[str, str], terms: Sequence[str]) -> None:
-        """Lay out TensorBoard's page of custom scalars. Once a run.
+        """Define the charts of TensorBoard's page of custom scalars. Called once a run.
 
         Args:
-            latents: for each name, the title of a chart with `z/<name>/*` of all latents.
-            terms: for each, a chart of training and validation.
+            latents: the titles of charts by name. A chart has `z/<name>/*` of all latents.
+            terms: names of scalars. Each has a chart with training and validation.
         """
-        # The tags are regular expressions.
+        # Tags are regular expressions here.
         per_latent = {title: ["Multiline", [rf"z/{name}/\d+"]] for name, title in latents.items()}
         both = {term: ["Multiline", [rf"(train|validation|train_images)/{term}$"]] for term in terms}
         layout = {"latents": per_latent, "nats per image": both}
-        self._view("charts", lambda writer: writer.add(custom_scalars(layout), 0))
+        self._show("charts", lambda writer: writer.add(custom_scalars(layout), 0))
 
     def embedding(self, points: Float[Tensor, "images latent"], labels: Sequence[int], thumbnails: Tensor) -> None:
-        """Points for the embedding projector, with labels and thumbnails (images, channels, height, width)."""
+        """Write points for the embedding projector, with labels and thumbnails (images, channels, height, width)."""
 
         def write(_: EventFile) -> None:
             with tempfile.TemporaryDirectory() as folder:
-                # torch writes an event file beside the points. In the run's directory it would be shown with the
-                # run. The "step" only names the folder.
+                # torch also writes an event file, which TensorBoard would show if it were in the run's directory.
+                # The "step" is the name of the folder.
                 with closing(SummaryWriter(folder)) as writer:
                     writer.add_embedding(
                         points,
@@ -189,39 +189,38 @@ class Tracker:
                         global_step="projector",
                         tag="posterior_mean",
                     )
-                shutil.rmtree(self.directory / "projector", ignore_errors=True)  # of an earlier process
+                shutil.rmtree(self.directory / "projector", ignore_errors=True)
                 shutil.copytree(Path(folder) / "projector", self.directory / "projector")
                 config = (Path(folder) / "projector_config.pbtxt").read_bytes()
                 write_atomically(self.directory / "projector_config.pbtxt", config, durable=False)
 
-        self._view("the projector", write)
+        self._show("points of the projector", write)
 
     def hyperparameters(self, values: Mapping[str, str | float], metrics: Mapping[str, float], step: int) -> None:
         """Log the row of this run in the HParams table, with its scalars `metrics`.
 
-        TensorBoard keeps the first row that it finds, so the row has an event file of its own, which a resumed run
-        empties.
+        TensorBoard shows the first row that it finds. So the row has its own event file, which a resumed run empties.
         """
 
         def write(_: EventFile) -> None:
             empty_event_files(self.directory, ".hparams")
-            # SummaryWriter.add_hparams would make a run below this one. Its first proto, `exp`, would hide other runs.
+            # SummaryWriter.add_hparams would make another run. The first of the three protos would hide other runs.
             plain = {key: printable(value) if isinstance(value, str) else value for key, value in values.items()}
             _, session_start, session_end = hparams(plain, dict(metrics))
             with closing(EventFile(self.directory, ".hparams")) as file:
                 file.add(session_start, step)
                 file.add(session_end, step)
 
-        self._view("hyperparameters", write)
+        self._show("hyperparameters", write)
 
     def flush(self) -> None:
-        """Wait until all numbers are on the disk, so that a power failure cannot lose them."""
+        """Wait until all lines of `metrics.jsonl` are on the disk, so that a power failure cannot lose them."""
         self.metrics.flush()
 
     def close(self) -> None:
         """Close the files."""
         self.metrics.close()
-        self._view("files", EventFile.close)
+        self._show("files", EventFile.close)
 
     def _open_writer(self, *, suffix: str = "", purge_step: int | None = None) -> None:
         self.writer = None
@@ -230,20 +229,19 @@ class Tracker:
         except Exception as error:
             self._report("files", error)
 
-    def _view(self, what: str, write: Callable[[EventFile], object]) -> None:
-        """Call `write` with the event file, if there is one. A failure to show `what` is reported once.
+    def _show(self, what: str, write: Callable[[EventFile], object]) -> None:
+        """Call `write` with the event file, if there is one. An error is reported once for each `what`.
 
-        After an `OSError` the event file is not used again. Other errors concern this call only.
+        After an `OSError` the event file is not used again. Other errors affect this call only.
         """
         if self.writer is None:
             return
         try:
             write(self.writer)
         except OSError as error:
-            failed, self.writer = self.writer, None
-            if failed is not None:
-                with suppress(OSError):
-                    failed.close()
+            with suppress(OSError):
+                self.writer.close()
+            self.writer = None
             self._report("files", error)
         except Exception as error:
             self._report(what, error)
@@ -257,10 +255,12 @@ class Tracker:
         if what == "files":
             log.warning(
                 f"warning: TensorBoard's files cannot be written: {reason}. The run goes on without them and "
-                f"without figures; {METRICS} has the numbers"
+                f"without figures. {METRICS} has the numbers"
             )
         else:
-            log.warning(f"warning: TensorBoard does not get {what} that failed: {reason}. The run goes on without")
+            log.warning(
+                f"warning: some {what} could not be written for TensorBoard: {reason}. The run goes on without"
+            )
 
 
 def latent_tag(name: str, latent: int, latent_dim: int) -> str:
@@ -273,5 +273,5 @@ def latent_tag(name: str, latent: int, latent_dim: int) -> str:
     return f"z/{name}/{latent:0{max(2, len(str(latent_dim - 1)))}d}"
 
 
-def _concludes(line: Line | Mapping[str, float]) -> bool:
-    return any(tag.startswith(CONCLUSION) for tag in line)
+def _is_of_final_test(tags: Iterable[str]) -> bool:
+    return any(tag.startswith(CONCLUSION) for tag in tags)
