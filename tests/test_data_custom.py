@@ -207,10 +207,6 @@ def test_the_example_trains_and_the_run_is_continued_only_with_the_same_images(t
     done = start(tmp_path, "train.py", "resume=run", named, "epochs=4")
     assert done.returncode == 4
     assert "but the images of my_data:read is not what it was" in one_error_line(done)
-    reader.write_text(reader.read_text().replace("return 1 - images, ", "return 2 * images, "))
-    done = start(tmp_path, "train.py", "resume=run", named, "epochs=4")
-    assert done.returncode == 4
-    assert "data.target=my_data:read: floats must lie in [0, 1], these go from" in one_error_line(done)
 
 
 def test_the_example_is_short():

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from command import ROOT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vae.config import Binarisation, Dataset, MnistConfig
@@ -113,6 +113,14 @@ def test_a_grey_batch_is_the_pixels_over_255_and_leaves_the_generator_alone(tiny
     assert batch.dtype == torch.float32
     assert torch.equal(batch, tiny_images.pixels[index].float() / 255)
     assert torch.equal(generator.get_state(), before)
+
+
+@given(order=st.permutations(range(12)))
+@settings(max_examples=20)
+def test_an_image_in_a_batch_does_not_depend_on_the_order(tiny_images, order):
+    index = torch.tensor(order)
+    whole = tiny_images.batch(torch.arange(12), seeded(0))
+    assert torch.equal(tiny_images.batch(index, seeded(0)), whole[index])
 
 
 def test_a_batch_does_not_change_the_images(tiny_images):

@@ -264,6 +264,14 @@ def test_a_picture_is_turned_as_a_person_sees_it(tmp_path, kind, orientation, gr
     assert abs(picture.pixels.astype(int) - expected).max() <= (3 if kind == "JPEG" else 0)
 
 
+def test_sixteen_bits_are_turned_too(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    stored = RAMP[:20, :30] * 100
+    pixels = read(tmp_path / "p.png", saved(Image.fromarray(stored), "PNG", exif=exif))
+    assert (pixels[0] == np.rint(SEEN[6](stored) / 257)).all()
+
+
 def test_damaged_exif_data_are_said_and_end_nothing(tmp_path):
     image = Image.fromarray(noise(8, 8))
     for exif in (b"Exif\0\0II*\0\x08\0\0\0\x05", b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3"):
@@ -520,6 +528,12 @@ def test_palettes_and_colours_that_are_grey_are_read_as_grey_among_grey_ones(tmp
     with caplog.at_level(logging.INFO):
         assert (read_own(folder).images == grey[:, None]).all()
     assert "2 of 3 pictures are stored in colour but are grey: read as grey" in caplog.text
+
+
+def test_a_grey_photograph_among_colours_has_three_channels(tmp_path):
+    grey, colour = noise(8, 8, 1).repeat(3, axis=2), noise(8, 8, 3)
+    folder = folder_of(tmp_path / "f", a=grey, b=colour)
+    assert (read_own(folder).images == np.stack([grey, colour]).transpose(0, 3, 1, 2)).all()
 
 
 def test_grey_files_among_colours_are_refused_unless_it_is_said_what_is_meant(tmp_path):
