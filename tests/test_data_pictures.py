@@ -163,8 +163,8 @@ def test_a_fourth_channel_of_no_known_meaning_is_left_out_and_that_is_said(tmp_p
     [
         (6, {"t258": (16,) * 3, "t262": (2,), "t277": (3,), "t284": (2,)}, r"Planar.* 2\).*; save it as contiguous"),
         (8, {"t258": (16,) * 4, "t262": (2,), "t277": (4,), "t284": (2,), "t338": (2,)}, r"save it as contiguous"),
-        (1, {"t339": (2,)}, "channels of 8 bits, signed, are not supported; save it with 8 bits, unsigned"),
-        (2, {"t258": (12,)}, "channels of 12 bits, unsigned, are not supported; save it with 8 bits, unsigned"),
+        (1, {"t339": (2,)}, "channels of 8 bits, signed, are not supported; save it with 8 or 16 bits"),
+        (2, {"t258": (12,)}, "channels of 12 bits, unsigned, are not supported; save it with 8 or 16 bits"),
         (1, {"t32997": (4,)}, r"it has 4 frames \(ImageDepth\), and must have one"),
         (2, {"t258": (8, 8), "t277": (2,), "t338": (0,)}, r"2 channels, and some have no known meaning"),
         (4, {"t258": (8,) * 4, "t262": (2,), "t277": (4,)}, r"4 channels, and some have no known meaning"),

@@ -83,10 +83,8 @@ def as_labels(labels: np.ndarray, count: int, source: object) -> Int64[np.ndarra
     return labels.astype(np.int64)
 
 
-def factor_columns(
-    table: np.ndarray | None, names: np.ndarray | None, count: int, source: object
-) -> dict[str, np.ndarray] | None:
-    """The columns of a table of factors by name. Without names they are called factor_0, factor_1, ..."""
+def factors_of_table(table: np.ndarray | None, names: np.ndarray | None, count: int, source: object) -> Factors | None:
+    """The factors in the columns of a table. Without names they are called factor_0, factor_1, ..."""
     if table is None:
         if names is not None:
             raise DataError(f"{source}: factor_names need an array `factors` of shape ({count}, factors). Add it")
@@ -102,7 +100,7 @@ def factor_columns(
         titles = [name.strip() for name in as_text(names.ravel(), f"{source}: factor_names")]
         if names.shape != (columns,) or len(set(titles)) < columns or "" in titles:
             raise DataError(f"{source}: factor_names must be {columns} different names, got {', '.join(titles)[:200]}")
-    return {name: table[:, k] for k, name in enumerate(titles)}
+    return factors_of_columns({name: table[:, k] for k, name in enumerate(titles)}, source)
 
 
 def factors_of_columns(columns: Mapping[str, np.ndarray], source: object) -> Factors:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vae.config import Background, Colour, ImagesConfig
-from vae.data.arrays import as_images, as_labels, factor_columns, factors_of_columns
+from vae.data.arrays import as_images, as_labels, factors_of_table
 from vae.data.files import (
     DataError,
     expanded,
@@ -115,14 +115,10 @@ def read_archive(path: Path, colour: Colour) -> ImageArrays:
     if others:
         log.warning(single_line(f"warning: {path}: ignored {others}; the arrays read are {', '.join(ARRAYS)}"))
     images = as_images(given, path)
-    labels, count = arrays.get("labels"), len(images)
-    columns = factor_columns(arrays.get("factors"), arrays.get("factor_names"), count, path)
+    factors = factors_of_table(arrays.get("factors"), arrays.get("factor_names"), len(images), path)
+    labels = arrays.get("labels")
     if colour is Colour.grey and images.shape[1] == 3:
         images = np.stack([luma(image) for image in images])
     elif colour is Colour.rgb and images.shape[1] == 1:
         images = images.repeat(3, axis=1)
-    return ImageArrays(
-        images,
-        factors=None if columns is None else factors_of_columns(columns, path),
-        labels=None if labels is None else as_labels(labels, count, path),
-    )
+    return ImageArrays(images, factors, None if labels is None else as_labels(labels, len(images), path))

@@ -167,7 +167,8 @@ def check_tags(tags: Mapping[int, Any], warned: list[str]) -> None:
     if len(set(bits)) > 1 or len(set(formats)) > 1 or bits[0] not in known.get(formats[0], ()):
         kind = {UNSIGNED: "unsigned", SIGNED: "signed", FLOATS: "float"}.get(formats[0], "unknown")
         raise ValueError(
-            f"channels of {', '.join(map(str, bits))} bits, {kind}, are not supported; save it with 8 bits, unsigned"
+            f"channels of {', '.join(map(str, bits))} bits, {kind}, are not supported; "
+            "save it with 8 or 16 bits, unsigned"
         )
     if tags.get(PLANAR, 1) == IN_PLANES and samples > 1 and bits[0] == 16:
         raise ValueError(
