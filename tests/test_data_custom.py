@@ -42,11 +42,8 @@ def pixels_of(data: CustomData) -> np.ndarray:
     ("images", "same"),
     [
         (BYTES, BYTES[:, None]),
-        (torch.from_numpy(BYTES), BYTES[:, None]),
         (list(BYTES), BYTES[:, None]),
         (BYTES / 255, BYTES[:, None]),
-        (torch.from_numpy(BYTES) / 255, BYTES[:, None]),
-        ((BYTES / 255).astype(np.float32), BYTES[:, None]),
         (torch.from_numpy(BYTES / 255).requires_grad_(), BYTES[:, None]),
         (BYTES[..., None], BYTES[:, None]),
         (BYTES[:, None], BYTES[:, None]),
@@ -92,28 +89,21 @@ def test_the_function_gets_the_path_and_the_options(tmp_path):
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
-        (None, r"images must be uint8 .*, got object"),
         ("images", r"images must be uint8 .*, got <U6"),
         ([[1, 2], [3]], "images must be an array, got list: "),
         (BYTES.astype(int), r"images must be uint8 .*, got int64 .*images\.astype\('uint8'\)"),
-        (BYTES > 3, r"images must be uint8 .*, got bool"),
-        (BYTES[0], r"images must be uint8 of shape \(n, height, width\), .*, got uint8 \(4, 5\)"),
-        (BYTES[:0], r"images must be uint8 .*, got uint8 \(0, 4, 5\)"),
-        (COLOURS[..., :2], r"images must have 1 or 3 channels, got the shape \(12, 6, 5, 2\)"),
-        (COLOURS[:, :3, :3], r"images of shape \(12, 3, 3, 3\) may have their channels first or last"),
-        (BYTES.astype(float), r"floats must lie in \[0, 1\], these go from 0 to 255"),
         (BYTES / 255 - 0.5, r"floats must lie in \[0, 1\], these go from -0\.5 to 0\.5"),
         (np.where(BYTES == 7, np.nan, BYTES / 255), r"floats must lie in \[0, 1\], these go from nan to nan"),
         (BYTES[:5], r"data\.validation_size \+ data\.test_size must be below 5"),
         ((BYTES, {}, 1), "must return images, or images and factors, got a tuple of 3"),
         ((BYTES, BYTES), "factors must be a mapping from names to values, got ndarray"),
         ((BYTES, {3: HUE}), "factors must be a mapping from names to values, got dict"),
-        ((BYTES, {"hue": HUE[:-1]}), r"the factor hue must have one value an image, of shape \(12,\), got \(11,\)"),
-        ((BYTES, {"hue": HUE[:, None]}), r"the factor hue must have one value an image, .*, got \(12, 1\)"),
+        (
+            (BYTES, {"hue": HUE[:-1]}),
+            r"the factor hue must have one value for each image, the shape \(12,\), got \(11,\)",
+        ),
+        ((BYTES, {"hue": HUE[:, None]}), r"the factor hue must have one value for each image, .*, got \(12, 1\)"),
         ((BYTES, {"hue": [{}] * 12}), "the factor hue must have finite numbers or words only, got object"),
-        ((BYTES, {"hue": np.where(HUE == 1, np.inf, 0)}), "the factor hue must have finite numbers or words only"),
-        ((BYTES, {"hue": np.ones(12)}), "a factor must vary, and none of hue does"),
-        ((BYTES, {}), "there are no factors"),
     ],
 )
 def test_what_is_no_such_thing_is_refused_in_one_line(tmp_path, returned, said):
@@ -129,9 +119,7 @@ def test_what_is_no_such_thing_is_refused_in_one_line(tmp_path, returned, said):
     [
         ("return path / 2", r"TypeError: unsupported operand .* \(my_mistakes\.py, line 2\)"),
         ("raise ValueError('a\\nb')", r"ValueError: a b \(my_mistakes\.py, line 2\)"),
-        ("return open(path / 'none')", r"FileNotFoundError: .*No such file"),
         ("import no_such_module", r"ModuleNotFoundError: No module named 'no_such_module'"),
-        ("raise KeyError", r"KeyError:  \(my_mistakes\.py, line 2\)"),
     ],
 )
 def test_an_exception_of_the_function_is_one_line_that_names_it(tmp_path, monkeypatch, body, said):
@@ -149,31 +137,37 @@ def test_an_exception_of_the_function_is_one_line_that_names_it(tmp_path, monkey
 # ------------------------------------------------------------------------------------------------ checksums
 
 
+def checksums(returned: object, path: Path) -> dict[str, str]:
+    data = data_of(returned, path)
+    data.read()
+    return data.checksums()
+
+
 def test_the_checksums_tell_other_files_and_other_images(tmp_path):
     folder = tmp_path / "data"
     (folder / "more").mkdir(parents=True)
     (folder / "more" / "a").write_bytes(b"a")
-    seen = [data_of(BYTES, folder).checksums()]
+    seen = [checksums(BYTES, folder)]
     assert list(seen[0]) == ["data", "the images of my_data:read"]
     moved = shutil.copytree(folder, tmp_path / "moved")
-    assert list(data_of(BYTES, moved).checksums().values()) == list(seen[0].values())
+    assert list(checksums(BYTES, moved).values()) == list(seen[0].values())
     for returned in (255 - BYTES, BYTES.reshape(12, 5, 4), (BYTES, {"hue": HUE}), (BYTES, {"hue": HUE[::-1]})):
-        seen.append(data_of(returned, folder).checksums())
+        seen.append(checksums(returned, folder))
         assert seen[-1]["data"] == seen[0]["data"]
     (folder / "more" / "a").rename(folder / "more" / "b")
-    seen.append(data_of(BYTES, folder).checksums())
+    seen.append(checksums(BYTES, folder))
     assert seen[-1]["the images of my_data:read"] == seen[0]["the images of my_data:read"]
-    assert len({tuple(checksums.values()) for checksums in seen}) == len(seen)
+    assert len({tuple(found.values()) for found in seen}) == len(seen)
     (folder / "file").write_bytes(b"b")
-    assert list(data_of(BYTES, folder / "file").checksums()) == ["file", "the images of my_data:read"]
+    assert list(checksums(BYTES, folder / "file")) == ["file", "the images of my_data:read"]
 
 
 def test_a_path_without_files_cannot_be_known_again(tmp_path):
     with pytest.raises(DataError, match=r"data\.path must be a file or a folder, got .*/none, which is missing"):
-        data_of(BYTES, tmp_path / "none").checksums()
+        checksums(BYTES, tmp_path / "none")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match=r"pipe must be a regular file, is a named pipe"):
-        data_of(BYTES, tmp_path).checksums()
+    with pytest.raises(DataError, match=r"pipe must be a regular file, is a pipe"):
+        checksums(BYTES, tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------ whole runs
@@ -213,10 +207,6 @@ def test_the_example_trains_and_the_run_is_continued_only_with_the_same_images(t
     done = start(tmp_path, "train.py", "resume=run", named, "epochs=4")
     assert done.returncode == 4
     assert "but the images of my_data:read is not what it was" in one_error_line(done)
-    reader.write_text(reader.read_text().replace("return 1 - images, ", "return 2 * images, "))
-    done = start(tmp_path, "train.py", "resume=run", named, "epochs=4")
-    assert done.returncode == 4
-    assert "data.target=my_data:read: floats must lie in [0, 1], these go from" in one_error_line(done)
 
 
 def test_the_example_is_short():

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,55 +15,21 @@ from vae.data.mnist import FILES, checksums_in, idx_header
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = FILES
 
 
-def put(file: str, data: bytes) -> Callable[[Path], None]:
+def changed(file: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     def fault(folder: Path) -> None:
+        data = (folder / file).read_bytes()
         (folder / file).unlink()
-        (folder / file).write_bytes(data)
+        (folder / file).write_bytes(change(data))
 
     return fault
 
 
-def cut(file: str, size: int) -> Callable[[Path], None]:
-    return lambda folder: put(file, (folder / file).read_bytes()[:size])(folder)
-
-
-def append(file: str, tail: bytes) -> Callable[[Path], None]:
-    return lambda folder: put(file, (folder / file).read_bytes() + tail)(folder)
+def put(file: str, data: bytes) -> Callable[[Path], None]:
+    return changed(file, lambda _: data)
 
 
 def byte(file: str, at: int, value: int) -> Callable[[Path], None]:
-    def fault(folder: Path) -> None:
-        data = bytearray((folder / file).read_bytes())
-        assert data[at] != value
-        data[at] = value
-        put(file, bytes(data))(folder)
-
-    return fault
-
-
-def swap(one: str, other: str) -> Callable[[Path], None]:
-    def fault(folder: Path) -> None:
-        (folder / one).rename(folder / "aside")
-        (folder / other).rename(folder / one)
-        (folder / "aside").rename(folder / other)
-
-    return fault
-
-
-def link(file: str, target: str) -> Callable[[Path], None]:
-    def fault(folder: Path) -> None:
-        (folder / file).unlink()
-        (folder / file).symlink_to(target)
-
-    return fault
-
-
-def instead(file: str, make: Callable[[Path], None]) -> Callable[[Path], None]:
-    def fault(folder: Path) -> None:
-        (folder / file).unlink()
-        make(folder / file)
-
-    return fault
+    return changed(file, lambda data: data[:at] + bytes([value]) + data[at + 1 :])
 
 
 def without(*files: str) -> Callable[[Path], None]:
@@ -86,65 +51,36 @@ def archive(file: str, change: Callable[[bytes], bytes]) -> Callable[[Path], Non
     return fault
 
 
-def gzip_given_as_raw(folder: Path) -> None:
-    put(TEST_LABELS, (folder / TEST_LABELS).resolve().with_name(f"{TEST_LABELS}.gz").read_bytes())(folder)
-
-
-def a_label_at(position: int, value: int, file: str = TRAIN_LABELS) -> Callable[[Path], None]:
-    return byte(file, 8 + position, value)
+def a_pipe(folder: Path) -> None:
+    (folder / TEST_LABELS).unlink()
+    os.mkfifo(folder / TEST_LABELS)
 
 
 FAULTS = {
     "no files": (without(*FILES), "missing: all"),
-    "no training images": (without(TRAIN_IMAGES), f"missing: {TRAIN_IMAGES}\\."),
-    "no training labels": (without(TRAIN_LABELS), f"missing: {TRAIN_LABELS}\\."),
-    "no test images": (without(TEST_IMAGES), f"missing: {TEST_IMAGES}\\."),
     "no labels": (without(TRAIN_LABELS, TEST_LABELS), f"missing: {TRAIN_LABELS}, {TEST_LABELS}\\."),
     "empty images": (put(TRAIN_IMAGES, b""), f"{TRAIN_IMAGES} must be an IDX file.*starts with nothing and has 0"),
-    "one byte": (put(TEST_LABELS, b"\0"), "starts with 00 and has 1"),
-    "magic cut": (cut(TEST_LABELS, 3), "starts with 00 00 08 and has 3"),
-    "header cut in the lengths": (cut(TEST_IMAGES, 15), "has 7840016 bytes; it starts with 00 00 08 03 .* has 15"),
-    "header alone": (cut(TEST_IMAGES, 16), "and has 16\\."),
-    "half of the test images": (cut(TEST_IMAGES, 16 + 5_000 * 784), "and has 3920016"),
-    "last training pixel cut": (cut(TRAIN_IMAGES, 47_040_015), "has 47040016 bytes; .* and has 47040015"),
-    "last label cut": (cut(TRAIN_LABELS, 60_007), "and has 60007"),
-    "a trailing newline": (append(TEST_LABELS, b"\n"), "has 10008 bytes; .* and has 10009"),
-    "much after the largest file": (append(TRAIN_IMAGES, bytes(9_999)), "and has 47040017"),
-    "magic of signed bytes": (byte(TEST_LABELS, 2, 9), "starts with 00 00 08 01.*; it starts with 00 00 09 01"),
-    "magic with an axis less": (byte(TEST_IMAGES, 3, 2), "it starts with 00 00 08 02"),
-    "little-endian": (put(TEST_LABELS, struct.pack("<II", 0x801, 10_000) + bytes(10_000)), "it starts with 01 08"),
-    "an image fewer in the header": (byte(TEST_IMAGES, 7, 0x0F), "it starts with 00 00 08 03 00 00 27 0f"),
-    "vast images in the header": (put(TEST_IMAGES, idx_header((2**32 - 1,) * 3)), "03 ff ff ff ff .* and has 16"),
-    "fewer images": (put(TEST_IMAGES, idx_header((10, 28, 28)) + bytes(7_840)), "03 00 00 00 0a .* has 7856"),
-    "images on end": (put(TEST_IMAGES, idx_header((10_000, 14, 56)) + bytes(7_840_000)), "00 00 00 0e 00 00 00 38"),
-    "training and test images swapped": (swap(TRAIN_IMAGES, TEST_IMAGES), f"{TRAIN_IMAGES} must.*{TEST_IMAGES} must"),
-    "test images and labels swapped": (swap(TEST_IMAGES, TEST_LABELS), f"{TEST_IMAGES} must.*{TEST_LABELS} must"),
-    "a first label of 10": (a_label_at(0, 10), "labels from 0 to 9, holds 10"),
-    "a last label of 10": (a_label_at(59_999, 10), "labels from 0 to 9, holds 10"),
-    "a test label of 255": (a_label_at(77, 255, TEST_LABELS), "labels from 0 to 9, holds 255"),
-    "gzip given as raw": (gzip_given_as_raw, "it starts with 1f 8b .* Name it .gz"),
-    "a web page": (put(TEST_IMAGES, b"<!DOCTYPE html><title>404</title>\n"), "starts with 3c 21"),
-    "a pointer of git lfs": (put(TEST_IMAGES, b"version https://git-lfs\n"), "starts with 76 65"),
-    "line ends translated": (
-        lambda f: put(TEST_LABELS, (f / TEST_LABELS).read_bytes().replace(b"\x03", b"\r\n"))(f),
-        "and has 11008",
+    "header cut in the lengths": (
+        changed(TEST_IMAGES, lambda data: data[:15]),
+        "has 7840016 bytes; it starts with 00 00 08 03 .* has 15",
     ),
-    "a named pipe": (instead(TEST_LABELS, os.mkfifo), "must be a regular file"),
-    "a link to itself": (link(TEST_LABELS, TEST_LABELS), "must be a regular file"),
-    "a link to nothing": (link(TRAIN_IMAGES, "nothing"), "must be a regular file"),
-    "a link to a device": (link(TRAIN_IMAGES, "/dev/zero"), "must be a regular file"),
-    "a link that cannot be read": (link(TEST_IMAGES, "/proc/self/mem"), "cannot be read: Input/output error"),
-    "an empty directory": (instead(TEST_LABELS, Path.mkdir), "must be a regular file"),
+    "last training pixel cut": (
+        changed(TRAIN_IMAGES, lambda data: data[:-1]),
+        "has 47040016 bytes; .* and has 47040015",
+    ),
+    "a trailing newline": (changed(TEST_LABELS, lambda data: data + b"\n"), "has 10008 bytes; .* and has 10009"),
+    "much after the largest file": (changed(TRAIN_IMAGES, lambda data: data + bytes(9_999)), "and has 47040017"),
+    "vast images in the header": (put(TEST_IMAGES, idx_header((2**32 - 1,) * 3)), "03 ff ff ff ff .* and has 16"),
+    "images on end": (put(TEST_IMAGES, idx_header((10_000, 14, 56)) + bytes(7_840_000)), "00 00 00 0e 00 00 00 38"),
+    "a first label of 10": (byte(TRAIN_LABELS, 8, 10), "labels from 0 to 9, holds 10"),
+    "gzip given as raw": (put(TEST_LABELS, gzip.compress(b"")), "it starts with 1f 8b .* Name it .gz"),
+    "a web page": (put(TEST_IMAGES, b"<!DOCTYPE html><title>404</title>\n"), "starts with 3c 21"),
+    "a named pipe": (a_pipe, "must be a regular file"),
     "a cut archive": (archive(TEST_LABELS, lambda data: data[:-20]), "gz must be a gzip file: Compressed file ended"),
-    "an empty archive": (archive(TEST_LABELS, lambda _: b""), "t10k-labels-idx1-ubyte must be an IDX file"),
     "an archive that is none": (archive(TEST_LABELS, lambda _: b"<html>"), "must be a gzip file: Not a gzipped"),
     "a flipped byte in an archive": (
         archive(TEST_LABELS, lambda data: data[:-8] + bytes([data[-8] ^ 1]) + data[-7:]),
         "must be a gzip file: CRC check failed",
-    ),
-    "a broken stream in an archive": (
-        archive(TEST_LABELS, lambda data: data[:30] + b"\xff" * 30 + data[60:]),
-        "must be a gzip file: Error -3",
     ),
     "an archive of another file": (
         archive(TEST_LABELS, lambda _: gzip.compress(idx_header((2,)) + b"\1\2")),
@@ -172,8 +108,8 @@ def check_refusal(folder: Path, fault, message: str, *, download: bool) -> str:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_refused_in_one_line_and_nothing_is_lost(kmnist_folder, fault):
     text = check_refusal(kmnist_folder, *FAULTS[fault], download=False)
-    assert all(file in text for file in FILES) or "directory" in fault
-    assert "Set data.download=true" in text or "directory" in fault
+    assert all(file in text for file in FILES)
+    assert "Set data.download=true" in text
 
 
 @pytest.mark.parametrize("fault", ["no files", "a first label of 10", "a cut archive"])
@@ -182,13 +118,10 @@ def test_a_fault_that_no_source_mends_stays_as_it_was(kmnist_folder, fault):
     text = check_refusal(kmnist_folder, *FAULTS[fault], download=True)
     assert "torchvision's mirror http://127.0.0.1:9/: " in text
     assert "Connection refused" in text
-    assert text.endswith("Copy them there (.gz will do)")
+    assert text.endswith("Copy them there (.gz files are read, too)")
 
 
-@pytest.mark.parametrize(
-    "fault",
-    ["no files", "a named pipe", "a link to itself", "images on end", "a cut archive"],
-)
+@pytest.mark.parametrize("fault", ["no files", "a named pipe", "images on end", "a cut archive"])
 def test_a_fault_is_mended_from_a_good_source(kmnist_folder, kmnist_files, monkeypatch, fault):
     FAULTS[fault][0](kmnist_folder)
     only_mirror(monkeypatch, f"{kmnist_files.as_uri()}/", Dataset.KMNIST, kmnist_files)
@@ -199,23 +132,12 @@ def test_a_fault_is_mended_from_a_good_source(kmnist_folder, kmnist_files, monke
 
 
 def test_only_what_is_wrong_is_replaced(kmnist_folder, kmnist_files, monkeypatch):
-    a_label_at(3, 99)(kmnist_folder)
+    byte(TRAIN_LABELS, 11, 99)(kmnist_folder)
     before = state(kmnist_folder)
     only_mirror(monkeypatch, f"{kmnist_files.as_uri()}/", Dataset.KMNIST, kmnist_files)
     ensure(kmnist_folder, download=True)
     after = state(kmnist_folder)
     assert [Path(path).name for path in before if before[path] != after[path]] == [TRAIN_LABELS]
-
-
-@pytest.mark.parametrize("download", [False, True])
-@pytest.mark.usefixtures("offline")
-def test_a_directory_in_a_files_place_is_refused_before_anything_is_downloaded(kmnist_folder, caplog, download):
-    (kmnist_folder / TEST_LABELS).unlink()
-    (kmnist_folder / TEST_LABELS / "mine").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"must be a (regular )?file"):
-        ensure(kmnist_folder, download=download)
-    assert (kmnist_folder / TEST_LABELS / "mine").is_dir()
-    assert "trying" not in caplog.text
 
 
 @pytest.mark.parametrize("at", [16 + 300 * 784 + 400, 7_840_015])
@@ -226,13 +148,6 @@ def test_one_flipped_byte_of_mnist_is_detected(tmp_path, mnist_root, at):
         folder, byte(TEST_IMAGES, at, value), "must have the sha256 0fa7898d5092…, has", download=False
     )
     assert TRAIN_IMAGES in text
-
-
-@pytest.mark.parametrize("file", [TRAIN_LABELS, TEST_LABELS])
-def test_one_wrong_label_of_mnist_is_detected(tmp_path, mnist_root, file):
-    folder = filled(tmp_path / "MNIST" / "raw", mnist_root / "MNIST" / "raw")
-    value = ((folder / file).read_bytes()[500] + 1) % 10
-    check_refusal(folder, byte(file, 500, value), f"{file} must have the sha256", download=False)
 
 
 def test_files_of_another_data_set_are_not_mnist(tmp_path, kmnist_files):

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from data_files import ensure, only_mirror, serving, state
 from filelock import FileLock
 
@@ -45,14 +44,6 @@ def test_the_real_files_are_found_with_their_checksums_and_shapes(mnist_root):
         assert read_idx(mnist_root / "MNIST" / "raw" / file).shape == shape
 
 
-def test_a_tensor_that_is_written_does_not_change_the_file(kmnist_files):
-    labels = read_idx(kmnist_files / TEST_LABELS)
-    assert labels.dtype == torch.uint8
-    assert labels[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
-    labels.fill_(9)
-    assert read_idx(kmnist_files / TEST_LABELS)[0] == 0
-
-
 # ------------------------------------------------------------------------------------------------ places
 
 
@@ -60,28 +51,12 @@ def a_file_as_root(root: Path) -> None:
     root.write_text("mine")
 
 
-def a_file_as_data_set(root: Path) -> None:
-    root.mkdir()
-    (root / "KMNIST").write_text("mine")
-
-
-def a_file_as_raw(root: Path) -> None:
-    (root / "KMNIST").mkdir(parents=True)
-    (root / "KMNIST" / "raw").write_text("mine")
-
-
 def a_loop_as_root(root: Path) -> None:
     root.symlink_to(root)
 
 
-def a_directory_as_lock(root: Path) -> None:
-    (root / "KMNIST" / ".lock" / "mine").mkdir(parents=True)
-
-
 @pytest.mark.parametrize("download", [False, True])
-@pytest.mark.parametrize(
-    "make", [a_file_as_root, a_file_as_data_set, a_file_as_raw, a_loop_as_root, a_directory_as_lock]
-)
+@pytest.mark.parametrize("make", [a_file_as_root, a_loop_as_root])
 @pytest.mark.usefixtures("offline")
 def test_a_place_that_cannot_hold_files_is_refused(tmp_path, make, download):
     root = tmp_path / "root"
@@ -94,7 +69,7 @@ def test_a_place_that_cannot_hold_files_is_refused(tmp_path, make, download):
     assert state(tmp_path) == before
 
 
-@pytest.mark.parametrize("root", ["/proc/self/nowhere", "/dev/null/root", "x" * 300])
+@pytest.mark.parametrize("root", ["/proc/self/nowhere", "x" * 300])
 @pytest.mark.usefixtures("offline")
 def test_a_root_that_cannot_be_made_is_refused(root):
     with pytest.raises(DataError, match=re.escape(root)):

@@ -73,26 +73,15 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path):
     assert checksums_of(folder) != before
 
 
-def test_grey_pictures_have_one_channel(tmp_path):
-    images = read_own(folder_of(tmp_path / "pictures", colours()[..., 0])).images
-    assert images.shape == (24, 1, 28, 28)
-
-
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
         ({"images": colours().reshape(24, -1)}, r"images must be uint8 of shape .*, got uint8 \(24, 2352\)"),
-        ({"images": colours()[:0]}, r"images must be uint8 of shape .*, got uint8 \(0, 28, 28, 3\)"),
         ({"images": np.array([{}, {}])}, "must be an .npz of plain arrays: Object arrays cannot be loaded"),
         (
             {"images": colours(), "factors": np.arange(23)[:, None]},
             r"must have the shape \(24, factors\), got \(23, 1\)",
         ),
-        (
-            {"images": colours(), "factors": np.ones((24, 2))},
-            "a factor must vary, and none of factor_0, factor_1 does",
-        ),
-        ({"images": colours(), "factors": np.array([[{}]] * 24)}, "must be an .npz of plain arrays: Object arrays"),
     ],
 )
 def test_a_wrong_archive_is_one_line(tmp_path, arrays, said):
@@ -102,20 +91,12 @@ def test_a_wrong_archive_is_one_line(tmp_path, arrays, said):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"PK\3\4", b"hello", bytes(1000)])
+@pytest.mark.parametrize("data", [b"", b"PK\3\4", bytes(1000)])
 def test_a_file_that_is_no_archive_is_one_line(tmp_path, data):
     (tmp_path / "own.npz").write_bytes(data)
     with pytest.raises(DataError, match=r"own\.npz must be an \.npz of plain arrays") as caught:
         read_own(tmp_path / "own.npz")
     assert "\n" not in str(caught.value)
-
-
-def test_a_single_array_is_no_archive(tmp_path):
-    np.save(tmp_path / "own.npy", colours())
-    with pytest.raises(
-        DataError, match=r"own\.npy must be an \.npz of plain arrays: .* single array, an \.npy\. Write"
-    ):
-        read_own(tmp_path / "own.npy")
 
 
 def test_a_single_picture_is_told_to_be_given_as_its_folder(tmp_path):
@@ -136,7 +117,7 @@ def test_an_archive_that_may_not_be_read_says_so(tmp_path, read):
 def test_pictures_of_several_sizes_are_refused(tmp_path):
     folder = folder_of(tmp_path / "pictures", colours())
     Image.fromarray(colours()[0, :20]).save(folder / "007.png")
-    with pytest.raises(DataError, match=r"must be alike.*, 000\.png is 28x28, 007\.png is 20x28"):
+    with pytest.raises(DataError, match=r"must have the same height x width, 000\.png is 28x28, 007\.png is 20x28"):
         read_own(folder)
 
 
@@ -196,7 +177,7 @@ def test_a_named_pipe_as_a_picture_ends_the_run_at_once_with_code_4(tmp_path):
     done = run_train("data=images", f"data.path={folder}", *SMALL, directory=tmp_path / "run", timeout=60)
     assert done.returncode == 4
     (line,) = (done.stdout + done.stderr).splitlines()
-    assert line == f"error: {folder}/024.png must be a regular file, is a named pipe"
+    assert line == f"error: {folder}/024.png must be a regular file, is a pipe, a socket or a device"
 
 
 # --------------------------------------------------------------------------------------------- mutations
@@ -259,6 +240,6 @@ def test_no_flipped_bit_of_an_archive_gives_other_data(tmp_path):
     np.savez(path, images=colours()[:2, :4, :4], factors=np.arange(2)[:, None], factor_names=["hue"])
     good = path.read_bytes()
     table = 8 * good.index(b"PK\1\2")
-    bits = [*range(0, table, 7), *range(table, 8 * len(good))]  # the table of contents has no checksum
+    bits = [*range(0, table, 31), *range(table, 8 * len(good))]  # the table of contents has no checksum
     flipped = (good[: bit // 8] + bytes([good[bit // 8] ^ 1 << bit % 8]) + good[bit // 8 + 1 :] for bit in bits)
     assert len(refusals(path, path, flipped)) > len(bits) // 2

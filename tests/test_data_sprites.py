@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vae.config import SpritesConfig
-from vae.data import DataError, SpritesData
+from vae.data import SpritesData
 from vae.data.files import sha256_of
 from vae.data.sprites import Grid, cache_of, draw_grid, load_sprites
 
@@ -134,9 +134,3 @@ def test_processes_that_start_together_draw_once(tmp_path):
     first, second = results.get(timeout=60), results.get(timeout=60)
     assert first == second  # the second process has not written the file again
     assert [p.name for p in (tmp_path / "sprites").glob("*.tmp")] == []
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"must be a folder that can be written: .*Set data.root to another"):
-        load_sprites(SMALL, tmp_path / "file")

@@ -60,26 +60,19 @@ def test_the_levels_of_a_column_are_in_the_order_of_its_values(tmp_path, cells, 
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        (("1", "2", "", "3", "4", "5"), r"the factor hue must have a value for every image, 2\.png has none"),
         (("1", "2", "  ", "3", "4", "5"), r"the factor hue must have a value for every image, 2\.png has none"),
         *(
-            (
-                ("a", "b", word, "b", "a", "a"),
-                rf"must have a value for every image, 2\.png has {re.escape(word)}\. Fill",
-            )
-            for word in ("NA", "n/a", "#N/A", "Null", "none", "-", "?")
+            (("a", "b", word, "b", "a", "a"), rf"have a value for every image, 2\.png has {re.escape(word)}\. Fill")
+            for word in ("NA", "n/a", "#N/A", "Null", "none", "-", "?", "NaN", "-inf")
         ),
-        (('"1,000"', "20", "300", "3", "4", "5"), r"got 1,000\. Write 1000 if .* thousands, or 1\.000 if .* decimal"),
-        (('"1,000,000"', "20", "300", "3", "4", "5"), r"got 1,000,000\. Write 1000000 if it separates thousands$"),
+        (
+            ('"1,000,000"', "20", "300", "3", "4", "5"),
+            r"must have no commas in numbers, got 1,000,000\. Write decimal",
+        ),
+        (('"1,5"', "2", "3", "3", "4", "5"), r"must have no commas in numbers, got 1,5\. Write decimal points"),
         (("1", "x" * 5_000, "3", "3", "4", "5"), r"not both, got 1 and x{60}…\. Write"),
-        (("1", "2", "high", "3", "4", "5"), r"must have numbers or words, not both, got 1 and high"),
         (("true", "0", "1", "1", "1", "1"), r"must have numbers or words, not both, got 0 and true"),
-        (('"1,5"', "2", "3", "3", "4", "5"), r"must have decimal points, got 1,5\. Write 1\.5"),
-        (('"0,5"', '"0,25"', '"1,5"', '"2,5"', '",5"', '"-1,5"'), r"must have decimal points, got 0,5"),
-        (("1", "nan", "3", "3", "4", "5"), r"must have finite numbers or words, got nan"),
-        (("1", "2", "-inf", "3", "4", "5"), r"must have finite numbers or words, got -inf"),
-        (("1", "2", "1e999", "3", "4", "5"), r"must have finite numbers or words, got 1e999"),
-        (("1", "1_000", "3", "3", "4", "5"), r"must have numbers or words, not both, got 1 and 1_000"),
+        (("1", "2", "1e9999", "3", "4", "5"), r"must have numbers or words, not both, got 1 and 1e9999"),
         (("1", "−2", "3", "3", "4", "5"), r"must have numbers or words, not both, got 1 and −2"),
         (("7", "7.0", "7", "7", "7", "7"), r"a factor must vary, and none of hue does"),
     ],
@@ -96,35 +89,19 @@ ROWS = "".join(f"{k}.png,{k % 2},{k // 2}\n" for k in range(6))
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("file;hue;size\n" + ROWS.replace(",", ";"), "be separated by commas, is by semicolons"),
-        ("file\thue\tsize\n" + ROWS.replace(",", "\t"), "be separated by commas, is by tabs"),
-        ('"file";"hue"\n' + ROWS.replace(",", ";"), "be separated by commas, is by semicolons"),
-        ("file,hue,hue\n" + ROWS, "have a different name for every column, two are named hue"),
+        ("file;hue;size\n" + ROWS.replace(",", ";"), "got file;hue;size and 6 rows. Separate columns by commas"),
         ("file,hue, hue\n" + ROWS, "have a different name for every column, two are named hue"),
         ("file,file,hue\n" + ROWS, "have a different name for every column, two are named file"),
         ("file,hue,\n" + ROWS, "have a different name for every column, one has none"),
-        ("file,hue,size\n" + ROWS + "3.png,1,1\n", r"have one row for a picture, 3\.png has two"),
         ("file,hue,size\n" + ROWS + " 3.png ,1,1\n", r"have one row for a picture, 3\.png has two"),
-        ("name,hue,size\n" + ROWS, "one of them `file`, and have a row a picture; got name, hue, size and 6 rows"),
-        ("file,hue,size\n", "got file, hue, size and 0 rows"),
-        ("file,hue,size\n" + ROWS.replace("2.png,0,1", "2.png,0,1,5"), "the row 2.png,0,1,5 has 4"),
-        (
-            "file,hue,size\n" + ROWS.replace("2.png,0,1", "2.png,0"),
-            "have as many values .* the row 2.png,0 has 2",
-        ),
+        ("name,hue,size\n" + ROWS, r"one of them `file`, .* got name \| hue \| size and 6 rows"),
+        ("file,hue,size\n", r"got file \| hue \| size and 0 rows"),
+        ("file,hue,size\n" + ROWS.replace("2.png,0,1", "2.png,0"), "as many values .* the row 2.png,0 has 2"),
         ("file,hue,size\n" + ROWS.replace("2.png,0,1", '2.png,"0,1'), "be a table in CSV: .*Close every quote"),
         ("file,hue,size\n" + ROWS.replace("2.png,0,1", "2.png,0," + 200_000 * "x"), "a table in CSV: field larger"),
-        (
-            "file,hue,size\n" + ROWS.replace("2.png", "./2.png"),
-            r"2\.png has none; the first row .* \./2\.png\. Add it; nam",
-        ),
         ("file,hue,size\n" + ROWS.replace("2.png", "y" * 5_000), r"without a picture is y{60}…\. Add"),
-        (
-            "file,hue,size\n" + ROWS.replace("2.png,0,1\n", ""),
-            r"2\.png has none\. Add it; names are those in the folder",
-        ),
+        ("file,hue,size\n" + ROWS.replace("2.png,0,1\n", ""), r"2\.png has none\. Add it; write the names with"),
         (("file,hue,size\n" + ROWS).encode("utf-16"), "be a table in CSV, in UTF-8"),
-        ("file,größe,size\n".encode("latin-1") + ROWS.encode(), "be a table in CSV, in UTF-8"),
     ],
 )
 def test_a_table_that_may_mean_two_things_is_refused_in_one_line(tmp_path, table, said):
@@ -141,12 +118,9 @@ def test_names_of_pictures_are_compared_in_one_form_of_unicode(tmp_path, form):
     (tmp_path / "factors.csv").write_text("file,hue\n\u00e9.png,1\no\u0308.png,2\n")
     factors = read_own(tmp_path).factors
     assert sorted(factors.levels[:, 0].tolist()) == [0, 1]
-    Image.fromarray(IMAGES[2]).save(tmp_path / f"{unicodedata.normalize('NFD' if form == 'NFC' else 'NFC', 'é')}.png")
-    with pytest.raises(DataError, match=r"two pictures have the name é\.png, in different Unicode forms\. Re"):
-        read_own(tmp_path)
 
 
-@pytest.mark.parametrize("cell", ["5%", "10px", "1/2", "'10'", "+5%", ".5px", "1 000", "2020-01-02", "−5", "١"])
+@pytest.mark.parametrize("cell", ["5%", "'10'", "+.5px", "2020-01-02", "−5", "١"])
 def test_words_that_begin_as_numbers_do_are_said_to_be_sorted_as_words(tmp_path, caplog, cell):
     assert column(tmp_path / "f", "a", "b", cell, "a", "a", "a").sizes == (3,)
     assert f"the factor hue is sorted as words, because {cell} is no number. Write numbers without" in caplog.text
@@ -183,8 +157,8 @@ def test_rows_of_missing_pictures_are_counted_and_constant_factors_named(tmp_pat
     rows = "".join(f"{k}.png,{k % 2},same\n" for k in range(9))
     with caplog.at_level(logging.INFO):
         read_own(folder_with(tmp_path / "f", "file,hue,site\n" + rows))
-    assert "rows of pictures that are not there: 3, first 6.png" in caplog.text
-    assert "left out, because they are the same in every image: site" in caplog.text
+    assert "rows without a picture: 3, first 6.png" in caplog.text
+    assert "left out constant factors: site" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["table", "text in an array"])
@@ -236,17 +210,12 @@ def test_factors_of_an_array_are_numbers_or_words(tmp_path, values, levels):
     [
         (np.arange(6) * 1j, "the factor factor_0 must have finite numbers or words only, got complex128"),
         (np.arange(6).astype("M8[s]"), r"the factor factor_0 must .*, got datetime64\[s\]"),
-        (np.arange(6).astype("m8[s]"), r"the factor factor_0 must .*, got timedelta64\[s\]"),
         (np.zeros(6, dtype=[("a", "i4"), ("b", "f4")]), r"the factor factor_0 must .*, got \[\('a', '<i4'\)"),
-        (np.zeros(6, dtype=[("ä☃", "i4")]), r"the factor factor_0 must .*, got \[\('ä☃'"),
-        (np.zeros(6, dtype="V3"), r"the factor factor_0 must .*, got \|V3"),
         (np.array([b"\xff\xfe"] * 6), "the factor factor_0 must be text in UTF-8"),
         (np.array(["1", "", "2", "3", "4", "5"]), "must have a value for every image, 1 has none"),
-        (np.array(["1", "x", "2", "3", "4", "5"]), "not both, got 1 and x"),
         (np.array([1, np.inf, 2, 3, 4, 5]), "must have finite numbers"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Stored array in format 3.0")
 def test_factors_that_are_neither_are_refused_by_name(tmp_path, factors, said):
     with pytest.raises(DataError, match=said) as caught:
         read_own(archive(tmp_path, factors=factors[:, None]))
@@ -261,7 +230,6 @@ def test_factors_that_are_neither_are_refused_by_name(tmp_path, factors, said):
         (["a", "a "], "factor_names must be 2 different names"),
         (["a", ""], "factor_names must be 2 different names"),
         ([["a", "b"]], "factor_names must be 2 different names"),
-        ([b"\xff", b"b"], "factor_names must be text in UTF-8"),
     ],
 )
 def test_names_of_factors_that_do_not_name_them_are_refused(tmp_path, names, said):
@@ -275,7 +243,7 @@ def test_names_without_factors_are_refused(tmp_path):
         read_own(archive(tmp_path, factor_names=["hue"]))
 
 
-@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int16, np.bool_])
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.bool_])
 def test_labels_are_those_of_the_image_sets(tmp_path, kind):
     labels = np.array([0, 1, 0, 1, 1, 0]).astype(kind)
     own = read_own(archive(tmp_path, labels=labels, factors=np.arange(6)[:, None]))
@@ -290,14 +258,8 @@ def test_labels_are_those_of_the_image_sets(tmp_path, kind):
     ("labels", "said"),
     [
         (np.arange(5), r"labels must be whole numbers of shape \(6,\), got int64 \(5,\)"),
-        (np.eye(6, dtype=int), r"labels must be whole numbers of shape \(6,\), got int64 \(6, 6\)"),
         (np.arange(6.0), r"got float64 \(6,\)\. Convert them with astype\(int\)"),
-        (np.array(list("abcdef")), r"got <U1 \(6,\)"),
-        (
-            np.arange(6) - 1,
-            r"labels must lie in \[0, 2147483647\], go from -1 to 4\. Number them with numpy\.unique\(",
-        ),
-        (np.array([0, 1, 2, 3, 4, 2**64 - 1], dtype=np.uint64), r"go from 0 to 18446744073709551615"),
+        (np.arange(6) - 1, r"labels must not be negative, got -1\. Number them with numpy\.unique\("),
     ],
 )
 def test_labels_that_are_no_classes_are_refused(tmp_path, labels, said):
@@ -319,33 +281,25 @@ def test_images_that_are_nearly_black_are_warned_of(tmp_path, caplog, kind, larg
 
 
 def test_flat_factors_and_images_with_alpha_are_told_how_to_mend_them(tmp_path):
-    with pytest.raises(DataError, match=r"got \(6,\)\. Give them as factors\[:, None\]"):
+    with pytest.raises(DataError, match=r"got \(6,\)\. .* a single factor as factors\[:, None\]"):
         read_own(archive(tmp_path, factors=np.arange(6)))
     for shape in ((6, 9, 9, 4), (6, 4, 9, 9)):
-        with pytest.raises(DataError, match=r"1 or 3 channels, .*\. Drop the alpha channel, or composite them first"):
+        with pytest.raises(DataError, match=r"1 or 3 channels, .*\. Composite an alpha channel"):
             read_own(archive(tmp_path, images=np.zeros(shape, dtype=np.uint8)))
 
 
 def test_other_arrays_are_named_as_ignored(tmp_path, caplog):
     read_own(archive(tmp_path, targets=np.arange(6), masks=IMAGES))
-    assert "ignored targets, masks; what is read is images, labels, factors, factor_names" in caplog.text
+    assert "ignored targets, masks; the arrays read are images, labels, factors, factor_names" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("images", "said"),
-    [
-        (IMAGES / 255, r"got float64 \(6, 4, 5\)\. If they lie in \[0, 1\]: \(255 \* images\)\.round\(\)\.astype"),
-        (IMAGES > 127, r"got bool \(6, 4, 5\)\. Convert them: 255 \* images\.astype\('uint8'\)"),
-        (IMAGES.astype(int), r"got int64 \(6, 4, 5\)\. If they lie in \[0, 255\]: images\.astype\('uint8'\)"),
-        (IMAGES.astype(np.uint16), r"got uint16 \(6, 4, 5\)\. If they fill 16 bits: \(images / 257\)\.round"),
-    ],
-)
-def test_images_of_another_type_are_refused_with_their_conversion(tmp_path, images, said):
-    with pytest.raises(DataError, match=said):
+@pytest.mark.parametrize("images", [IMAGES / 255, IMAGES > 127, IMAGES.astype(np.uint16)])
+def test_images_of_another_type_are_refused_with_their_conversion(tmp_path, images):
+    with pytest.raises(DataError, match=rf"got {images.dtype} \(6, 4, 5\)\. Convert them: images\.astype"):
         read_own(archive(tmp_path, images=images))
 
 
-@pytest.mark.parametrize("shape", [(6, 3, 3, 3), (6, 1, 5, 3), (6, 3, 5, 1), (6, 1, 5, 1)])
+@pytest.mark.parametrize("shape", [(6, 3, 3, 3), (6, 1, 5, 3)])
 def test_an_array_whose_channels_may_be_first_or_last_is_refused(tmp_path, shape):
     with pytest.raises(DataError, match=r"own\.npz: images of shape .* may have their channels first or last"):
         read_own(archive(tmp_path, images=np.zeros(shape, dtype=np.uint8)))
@@ -353,7 +307,7 @@ def test_an_array_whose_channels_may_be_first_or_last_is_refused(tmp_path, shape
 
 def test_an_array_without_a_name_is_told_how_to_get_one(tmp_path):
     np.savez(tmp_path / "own.npz", IMAGES)
-    with pytest.raises(DataError, match=r"must hold an array `images`, it holds arr_0\. Name it so in numpy\.savez"):
+    with pytest.raises(DataError, match=r"must hold an array `images`, it holds arr_0\. Write it with numpy\.savez"):
         read_own(tmp_path / "own.npz")
 
 

@@ -12,24 +12,24 @@ from vae.config.rules import ConfigError, between
 class Binarisation(StrEnum):
     """How grey pixels become the 0 and 1 of a Bernoulli likelihood."""
 
-    dynamic = "dynamic"  # training pixels are drawn anew at every use, validation and test once
+    dynamic = "dynamic"  # training pixels are drawn again in every batch, validation and test pixels once
     static = "static"  # every pixel is drawn once
-    none = "none"  # grey values as they are: no Bernoulli bound, but what many tutorials train on
+    none = "none"  # grey values are kept: the loss is no Bernoulli bound, but many tutorials train on them
 
 
 class Background(StrEnum):
-    """What lies behind the transparent pixels of a picture."""
+    """The colour behind the transparent pixels of a picture."""
 
     black = "black"
     white = "white"
 
 
 class Colour(StrEnum):
-    """How many channels the user's own images have."""
+    """How many channels the user's own images get."""
 
-    auto = "auto"  # one if every picture is grey, three if they are in colour, refused if both are stored
-    grey = "grey"  # one, the luma
-    rgb = "rgb"  # three
+    auto = "auto"  # one if all pictures are grey, three if all are in colour; a mixture is refused
+    grey = "grey"  # one channel, the luma
+    rgb = "rgb"  # three channels
 
 
 class Dataset(StrEnum):
@@ -54,7 +54,7 @@ class MnistConfig:
 
 @dataclass
 class SpritesConfig:
-    """The images of dSprites, drawn from their formula: how large, and how many levels of each factor."""
+    """The images of dSprites, drawn from their formula with this side in pixels and these numbers of levels."""
 
     root: str
     side: int = field(metadata=between(16, 256))
@@ -92,7 +92,7 @@ class ImagesConfig:
 
 @dataclass
 class CustomDataConfig:
-    """Images that a function of the user's own reads, named by module and name: `my_data:read`."""
+    """Images that are read by the user's own function. `target` names it as `module:name`."""
 
     target: str
     path: str
@@ -104,14 +104,14 @@ class CustomDataConfig:
 
 DataConfig = MnistConfig | SpritesConfig | DspritesConfig | ImagesConfig | CustomDataConfig
 
-LARGEST_GRID_BYTES = 1_000_000_000  # of packed sprites: twice what the published grid takes
+LARGEST_GRID_BYTES = 1_000_000_000  # of packed sprites: more than twice the size of the published grid
 
 
 def check_places(data: Mapping[str, Any]) -> None:
-    """Refuse an empty place of data, which as a path would be the working directory.
+    """Refuse an empty path, which would mean the working directory.
 
     Raises:
-        ConfigError: names the key.
+        ConfigError: `path` or `root` is empty.
     """
     for key in ("path", "root"):
         if key in data and not str(data[key]).strip():
@@ -119,10 +119,10 @@ def check_places(data: Mapping[str, Any]) -> None:
 
 
 def check_grid(data: SpritesConfig) -> None:
-    """Refuse sprites of which there is one only, or that no memory holds.
+    """Refuse a grid of a single image, and a grid that is too large.
 
     Raises:
-        ConfigError: names the sizes and the rule.
+        ConfigError: the grid is refused.
     """
     sizes = (data.shapes, data.scales, data.orientations, data.positions_x, data.positions_y)
     images = math.prod(sizes)

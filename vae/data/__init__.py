@@ -1,4 +1,4 @@
-"""Images as one uint8 tensor a split: found or downloaded, verified, read, and taken in batches."""
+"""Data sets: find or download, verify, read, split, and take batches."""
 
 from vae.data.custom import CustomData
 from vae.data.dsprites import DspritesData

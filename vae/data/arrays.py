@@ -1,6 +1,6 @@
-"""Arrays of images, labels and factors as users give them: checked, and brought to one form.
+"""Arrays of images, labels and factors as users give them: checks and conversions.
 
-What is wrong with them raises `DataError`: one line that names their `source`, the rule, what was given and the fix.
+A wrong array raises `DataError`: one line that names the `source`, the rule, what was given and the fix.
 """
 
 import logging
@@ -15,25 +15,18 @@ from vae.data.table import as_factors, as_text, from_words, shortened
 
 log = logging.getLogger(__name__)
 
-CONVERSIONS = {  # to uint8, by the kind of numpy's type
-    "f": ". If they lie in [0, 1]: (255 * images).round().astype('uint8')",
-    "b": ". Convert them: 255 * images.astype('uint8')",
-    "u2": ". If they fill 16 bits: (images / 257).round().astype('uint8')",
-    "u": ". If they lie in [0, 255]: images.astype('uint8')",
-    "i": ". If they lie in [0, 255]: images.astype('uint8')",
-}
+CONVERSION = ". Convert them: images.astype('uint8') from [0, 255], (255 * images).round().astype('uint8') from [0, 1]"
 
 
 def as_images(images: np.ndarray, source: object) -> UInt8[np.ndarray, "images channels height width"]:
-    """The images with their channels first. A warning says so if they are nearly black.
+    """The images with their channels first. A warning is logged if they are nearly black.
 
     Args:
         images: (n, height, width), (n, channels, height, width) or (n, height, width, channels), uint8.
-        source: is named in the error, as in every function here.
+        source: the file or function that gave the images. Errors name it, as in every function here.
     """
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
-        kind = "" if images.dtype == np.uint8 else "u2" if images.dtype == np.uint16 else images.dtype.kind
-        fix = CONVERSIONS.get(kind, "")
+        fix = "" if images.dtype == np.uint8 else CONVERSION
         raise DataError(
             f"{source}: images must be uint8 of shape (n, height, width), (n, height, width, channels) or "
             f"(n, channels, height, width), got {images.dtype} {images.shape}{fix}"
@@ -43,20 +36,21 @@ def as_images(images: np.ndarray, source: object) -> UInt8[np.ndarray, "images c
     elif images.shape[1] in (1, 3) and images.shape[3] in (1, 3):
         raise DataError(
             f"{source}: images of shape {images.shape} may have their channels first or last. "
-            "Give grey ones without the axis of channels, others at least 4 pixels high and wide"
+            "Give grey images without an axis of channels, and colour images at least 4 pixels high and wide"
         )
     elif images.shape[3] in (1, 3):
         images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     elif images.shape[1] not in (1, 3):
-        alpha = 4 in (images.shape[1], images.shape[3])
-        fix = "Drop the alpha channel, or composite them first" if alpha else "Keep 1 or 3 of them"
-        raise DataError(f"{source}: images must have 1 or 3 channels, got the shape {images.shape}. {fix}")
+        raise DataError(
+            f"{source}: images must have 1 or 3 channels, got the shape {images.shape}. "
+            "Composite an alpha channel with its background, and drop other channels"
+        )
     warn_of_black(images, source)
     return images
 
 
 def warn_of_black(images: UInt8[np.ndarray, "images channels height width"], source: object) -> None:
-    """Warn of images without a pixel above 1 of 255: often 1 was meant to be white."""
+    """Log a warning if no pixel is above 1 of 255: often 1 was meant to be white."""
     largest = images.max()
     if largest <= 1:
         nearly = "0 and 1 of 255: nearly black; multiply by 255 if 1 is white"
@@ -64,7 +58,7 @@ def warn_of_black(images: UInt8[np.ndarray, "images channels height width"], sou
 
 
 def of_unit_interval(images: np.ndarray, source: object) -> UInt8[np.ndarray, "..."]:
-    """Floats in [0, 1] as bytes, rounded."""
+    """Floats in [0, 1] as bytes from 0 to 255, rounded."""
     low, high = images.min(initial=1), images.max(initial=0)
     if not (low >= 0 and high <= 1):  # NaN, too
         raise DataError(
@@ -81,52 +75,45 @@ def as_labels(labels: np.ndarray, count: int, source: object) -> Int64[np.ndarra
             f"{source}: labels must be whole numbers of shape ({count},), got {labels.dtype} {labels.shape}. "
             "Convert them with astype(int), or leave them out"
         )
-    if labels.min() < 0 or labels.max() > np.iinfo(np.int32).max:
+    if labels.min() < 0:
         raise DataError(
-            f"{source}: labels must lie in [0, 2147483647], go from {labels.min()} to {labels.max()}. "
+            f"{source}: labels must not be negative, got {labels.min()}. "
             "Number them with numpy.unique(labels, return_inverse=True)[1]"
         )
     return labels.astype(np.int64)
 
 
-def factor_columns(
-    table: np.ndarray | None, names: np.ndarray | None, count: int, source: object
-) -> dict[str, np.ndarray] | None:
-    """The columns of a table of factors by their names, or by numbers if they have none."""
+def factors_of_table(table: np.ndarray | None, names: np.ndarray | None, count: int, source: object) -> Factors | None:
+    """The factors in the columns of a table. Without names they are called factor_0, factor_1, ..."""
     if table is None:
         if names is not None:
-            raise DataError(
-                f"{source}: factor_names need an array `factors` of shape ({count}, factors), there is none"
-            )
+            raise DataError(f"{source}: factor_names need an array `factors` of shape ({count}, factors). Add it")
         return None
     if table.ndim != 2 or len(table) != count:
-        fix = "Give them as factors[:, None]" if table.shape == (count,) else "Give one row an image"
-        raise DataError(f"{source}: factors must have the shape ({count}, factors), got {table.shape}. {fix}")
+        raise DataError(
+            f"{source}: factors must have the shape ({count}, factors), got {table.shape}. "
+            "Give one row for each image; a single factor as factors[:, None]"
+        )
     columns = table.shape[1]
-    called = [f"factor_{k}" for k in range(columns)]
+    titles = [f"factor_{k}" for k in range(columns)]
     if names is not None:
-        called = [name.strip() for name in as_text(names.ravel(), f"{source}: factor_names")]
-        if names.shape != (columns,) or len(set(called)) < columns or "" in called:
-            raise DataError(f"{source}: factor_names must be {columns} different names, got {', '.join(called)[:200]}")
-    return {name: table[:, k] for k, name in enumerate(called)}
+        titles = [name.strip() for name in as_text(names.ravel(), f"{source}: factor_names")]
+        if names.shape != (columns,) or len(set(titles)) < columns or "" in titles:
+            raise DataError(f"{source}: factor_names must be {columns} different names, got {', '.join(titles)[:200]}")
+    return factors_of_columns({name: table[:, k] for k, name in enumerate(titles)}, source)
 
 
 def factors_of_columns(columns: Mapping[str, np.ndarray], source: object) -> Factors:
-    """The factors with these values, one for each image. The factors that never vary are left out and logged."""
+    """The factors with these values, one value for each image. Constant factors are left out and logged."""
     return as_factors({name: from_array(column, name, source) for name, column in columns.items()}, source)
 
 
 def from_array(column: np.ndarray, name: str, source: object) -> np.ndarray:
-    """A column of an array as numbers or words. Text that is a number counts as one, as in a table."""
+    """A column of an array as numbers or words. A text that is a number counts as a number, as in a table."""
     where = f"{source}: the factor {shortened(name)}"
-    match column.dtype.kind:
-        case "b" | "i" | "u":
-            return column
-        case "f":
-            if not np.isfinite(column).all():
-                raise DataError(f"{where} must have finite numbers or words only")
-            return column
-        case "U" | "S":
-            return from_words(as_text(column, where), name, source, range(len(column)))
-        case _:
-            raise DataError(f"{where} must have finite numbers or words only, got {column.dtype}. Convert it")
+    if column.dtype.kind in "US":
+        return from_words(as_text(column, where), name, source, range(len(column)))
+    if column.dtype.kind not in "biuf" or not np.isfinite(column).all():
+        given = "numbers that are not finite" if column.dtype.kind == "f" else column.dtype
+        raise DataError(f"{where} must have finite numbers or words only, got {given}. Convert it")
+    return column

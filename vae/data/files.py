@@ -1,9 +1,8 @@
-"""Regular files, checksums, files written whole or not at all, and the lock that is held while they are written."""
+"""Reading regular files, checksums, atomic writing, and the lock to hold while writing."""
 
 import hashlib
 import logging
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,24 +11,16 @@ from filelock import FileLock, Timeout
 
 log = logging.getLogger(__name__)
 
-KINDS = {
-    stat.S_IFDIR: "a directory",
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
-
 
 class DataError(Exception):
-    """One line: what is wrong with the data, and the fix."""
+    """The data cannot be used. The text is one line: what is wrong, and the fix."""
 
     def __init__(self, text: str) -> None:
         super().__init__(single_line(text))
 
 
 def single_line(text: str) -> str:
-    r"""The text without line breaks. Characters that cannot be printed are escaped: a path may hold any.
+    r"""The text without line breaks, and with unprintable characters escaped. A path may contain any character.
 
     Example:
         >>> single_line("a\nb\x1b[31m\udcff")
@@ -40,7 +31,7 @@ def single_line(text: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, without the number and the path that an OSError puts around it."""
+    """The text of an error, without the number and the path that an OSError adds."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
@@ -60,21 +51,19 @@ def kind_of(path: Path) -> str:
     """What is at a path that should be a regular file, in words."""
     if not os.path.lexists(path):
         return "missing"
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        return f"a link to {os.readlink(path)}: {reason(error)}" if path.is_symlink() else reason(error)
-    return KINDS.get(stat.S_IFMT(mode), "something else")
+    if not path.exists():
+        return f"a broken link to {os.readlink(path)}"
+    return "a directory" if path.is_dir() else "a pipe, a socket or a device"
 
 
 def read_bytes(path: Path, most: int = -1) -> bytes:
     """The content of a regular file, or its first `most` bytes.
 
     Raises:
-        DataError: there is no such file, it is something else, or it cannot be read.
+        DataError: the file is missing, is not regular, or cannot be read.
     """
     try:
-        # Checked before opening: opening a named pipe waits until something writes to it.
+        # Checked before opening: opening a named pipe blocks until something writes to it.
         if not path.is_file():
             kind = kind_of(path)
             raise DataError(f"{path} is missing" if kind == "missing" else f"{path} must be a regular file, is {kind}")
@@ -97,23 +86,23 @@ def sha256_of(data: bytes | memoryview) -> str:
 
 
 def sha256_of_files(folder: Path, files: Iterable[Path]) -> str:
-    """One sha256 of the names, relative to `folder`, and the contents of files in this order.
+    """One sha256 of the names and contents of files, in this order. The names are relative to `folder`.
 
     Raises:
         DataError: a file is not regular or cannot be read.
     """
     whole = hashlib.sha256()
     for file in files:
-        # The content enters as its checksum, whose length is fixed. So names and contents cannot be confused.
+        # The checksum of the content has a fixed length, so names and contents cannot be confused.
         whole.update(os.fsencode(file.relative_to(folder)) + b"\0" + sha256_of(read_bytes(file)).encode())
     return whole.hexdigest()
 
 
 def write_whole(path: Path, *parts: bytes | memoryview) -> None:
-    """Write a file whole or not at all. The caller holds a lock: two writers share the temporary file.
+    """Write a file atomically. The caller must hold a lock, because all writers use one temporary file.
 
     Raises:
-        OSError: the disk is full or cannot be written. The old file is as it was.
+        OSError: the disk is full or cannot be written. The old file is unchanged.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -128,17 +117,17 @@ def write_whole(path: Path, *parts: bytes | memoryview) -> None:
 
 @contextmanager
 def locked(path: Path, fix: str, timeout_seconds: float = -1) -> Iterator[None]:
-    """Hold the lock `.lock` beside `path` while that is written. Its folder is made.
+    """Hold the lock `.lock` beside `path`, whose folder is created, while `path` is written.
 
     A log line says so if another process holds the lock.
 
     Args:
-        path: a file or folder.
-        fix: the end of the error, as in "Set data.root to another".
+        path: the file or folder that will be written.
+        fix: the end of the error message, as in "Set data.root to another".
         timeout_seconds: how long to wait; -1 is without limit.
 
     Raises:
-        DataError: the folder cannot be written, or the other process still holds the lock.
+        DataError: the folder cannot be written, or another process held the lock all the time.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

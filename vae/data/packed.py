@@ -1,6 +1,7 @@
-"""Binary images, eight pixels a byte: dSprites needs an eighth of its memory."""
+"""Binary images with eight pixels in a byte, which take an eighth of the memory."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 from math import prod
 
 import numpy as np
@@ -11,10 +12,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PackedPixels:
-    """Pixels that are 0 or 255, packed. It has the methods of a uint8 tensor that an `ImageSet` needs.
+    """Pixels that are 0 or 255, packed. It has those methods of a uint8 tensor that an `ImageSet` needs.
 
     Attributes:
-        bits: the pixels of each image in the order of `numpy.packbits`: the first of eight is the highest bit.
+        bits: the pixels of each image in the order of `numpy.packbits`: the first of eight pixels is the highest bit.
         image: (channels, height, width).
     """
 
@@ -44,7 +45,7 @@ class PackedPixels:
         return replace(self, bits=self.bits.to(device))
 
     def index_select(self, dim: int, index: Int64[Tensor, " batch"]) -> UInt8[Tensor, "batch channels height width"]:
-        """These images, unpacked. A table gives the eight pixels of each byte."""
+        """The images with these numbers, unpacked."""
         assert dim == 0
         packed = self.bits.index_select(0, index)
         pixels = unpacking_table(self.device).index_select(0, packed.flatten().int()).view(torch.uint8)
@@ -56,12 +57,8 @@ def pack(pixels: UInt8[np.ndarray, "images channels height width"]) -> UInt8[np.
     return np.packbits(pixels.reshape(len(pixels), -1), axis=1)
 
 
-_tables: dict[torch.device, Tensor] = {}
-
-
+@cache
 def unpacking_table(device: torch.device) -> Int64[Tensor, "256"]:
-    """The eight pixels of each byte, 0 or 255, side by side in one 64-bit number."""
-    if device not in _tables:
-        pixels = 255 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
-        _tables[device] = torch.from_numpy(pixels.view(np.int64).ravel()).to(device)
-    return _tables[device]
+    """The eight pixels of each byte, 0 or 255, as one 64-bit number."""
+    pixels = 255 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
+    return torch.from_numpy(pixels.view(np.int64).ravel()).to(device)

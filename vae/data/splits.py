@@ -1,4 +1,4 @@
-"""Images -> training, validation and test set."""
+"""Dividing images into a training, a validation and a test set."""
 
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -14,39 +14,39 @@ from vae.data.files import DataError
 from vae.data.images import ImageSet, Splits, sample_bernoulli
 from vae.data.packed import PackedPixels
 
-SEED = 20_131_220  # of the splits and of static binarisation. Not the run's: all runs are tested on the same images
+SEED = 20_131_220  # of splits and static binarisation, instead of the run's: all runs are tested on the same images
 
 
 @runtime_checkable
 class Data(Protocol):
-    """Images of one kind, wherever they come from."""
+    """A source of images."""
 
     def read(self) -> Splits:
         """The images on the CPU.
 
         Raises:
-            DataError: they cannot be had, or are not what they should be.
+            DataError: the images cannot be found, downloaded or read, or have a wrong form.
         """
 
     def checksums(self) -> dict[str, str]:
-        """The sha256 of what the images are read from, in hexadecimal digits, by name. Called after `read`.
+        """The sha256 of each file the images are read from, by name. Call it after `read`.
 
         Raises:
             DataError: a file cannot be read.
         """
 
     def describe(self) -> str:
-        """What the images are, in a few words."""
+        """One line about the images, for the log."""
 
 
 @dataclass(frozen=True)
 class ImageArrays:
-    """Images of one shape, in [0, 255], and what is known of them.
+    """Images of one shape in [0, 255], with their factors and labels if they are known.
 
     Attributes:
-        images: of one channel, grey, or three.
-        factors: the levels of the generative factors, where they are given.
-        labels: the class of each image, where it is given; plots are coloured by it.
+        images: one channel is grey, three are RGB.
+        factors: the levels of the generative factors.
+        labels: the class of each image, which colours plots.
     """
 
     images: UInt8[np.ndarray, "images channels height width"]
@@ -55,16 +55,16 @@ class ImageArrays:
 
 
 def grid_splits(pixels: PackedPixels, factors: Factors, validation_size: int, test_size: int) -> Splits:
-    """All images of a grid of factors to train on, as in the studies of such data. The other sets are draws from them.
+    """The splits of images on a full grid of factors: the training set has all of them, as in the literature.
 
-    Any image left out would leave a hole in the grid. So validation and test are drawn from the trained images, with
-    replacement and with one seed for all runs. The metrics use the whole grid.
+    Leaving images out would make holes in the grid. So validation and test images are drawn from the training set,
+    with replacement and with one seed for all runs.
 
     Args:
-        pixels: of all images.
-        factors: of all images; the first is the label.
-        validation_size: number of draws.
-        test_size: number of draws.
+        pixels: all images.
+        factors: the factors of all images. The first one is the label.
+        validation_size: the number of validation images.
+        test_size: the number of test images.
     """
     labels = torch.from_numpy(factors.levels[:, 0].astype(np.int64))
     train = ImageSet(pixels, labels, redrawn=False, factors=factors)
@@ -77,9 +77,9 @@ def grid_splits(pixels: PackedPixels, factors: Factors, validation_size: int, te
 
 
 def random_splits(arrays: ImageArrays, validation_size: int, test_size: int, binarisation: Binarisation) -> Splits:
-    """Disjoint parts, drawn with one seed for all runs.
+    """Three disjoint sets, drawn with one seed for all runs.
 
-    The label of an image is the given one, or else the level of the first factor, or else 0.
+    Images without labels get the level of the first factor as label, or 0 if there are no factors.
 
     Raises:
         DataError: no training image would be left.
@@ -100,16 +100,16 @@ def random_splits(arrays: ImageArrays, validation_size: int, test_size: int, bin
         ImageSet(pixels[torch.from_numpy(part)], torch.from_numpy(labels[part]), redrawn=False) for part in parts
     )
     if factors is not None:
-        # Anew, because some levels may not occur among the training images.
+        # Numbered again, because some levels may not occur among the training images.
         part = Factors.of({name: factors.levels[parts[0], k] for k, name in enumerate(factors.names)})
         train = replace(train, factors=part if part.names else None)
     return binarised(Splits(train, validation, test), binarisation)
 
 
 def binarised(splits: Splits, binarisation: Binarisation) -> Splits:
-    """The sets with pixels 0 and 255. With `dynamic`, each training batch is sampled when it is taken.
+    """The sets with pixels 0 and 255. With `dynamic`, training images are sampled again in every batch.
 
-    One seed serves all runs, so that they are validated and tested on the same images.
+    All runs use one seed, so they are validated and tested on the same images.
     """
     if binarisation is Binarisation.none:
         return splits

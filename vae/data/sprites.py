@@ -1,8 +1,8 @@
-"""The images of dSprites, drawn from their formula: equivalent to the published file, and at any resolution.
+"""The images of dSprites (Matthey, Higgins, Hassabis & Lerchner, 2017), drawn from their formula at any resolution.
 
-Matthey, Higgins, Hassabis & Lerchner (2017), "dSprites". Three shapes (square, ellipse, heart) in six scales, 40
-orientations and 32 x 32 positions, white on black, without noise or grey. A pixel is white if its centre lies inside.
-On the edges the published images differ from these by a pixel or two.
+The published set has three shapes (square, ellipse, heart) in six scales, 40 orientations and 32 x 32 positions. They
+are white on black. A pixel is white if its centre lies inside the shape. The published images differ from these by
+one or two pixels on the edges.
 """
 
 import logging
@@ -25,33 +25,38 @@ from vae.data.splits import grid_splits
 log = logging.getLogger(__name__)
 
 SPRITE_FACTORS = ("shape", "scale", "orientation", "x", "y")
-PUBLISHED_SIDE = 64  # pixels; the lengths below are of a drawing of scale 1 on that canvas
+PUBLISHED_SIDE = 64  # pixels. The lengths below are for a shape of scale 1 on this canvas
 PUBLISHED_ORIENTATIONS = 40
-REACH = 14.0  # no drawing of scale 1 has a point farther from its origin
-EDGE_TOLERANCE = 1e-9  # a point on an edge is inside, whatever the last bit of a cosine is
+REACH = 14.0  # larger than the distance of any point of a shape from its origin
+EDGE_TOLERANCE = 1e-9  # for rounding errors: points on an edge are inside
 CACHE_HEADER = b"beta-vae sprites 1 "
 
 
 @dataclass(frozen=True)
 class SpritesData:
-    """The images of dSprites, drawn from their formula the first time and read from a file afterwards."""
+    """The images of dSprites. They are drawn the first time, and read from a cache file afterwards.
+
+    Args:
+        config: the configuration of the data.
+        may_write: whether the cache file may be written to `config.root`.
+    """
 
     config: SpritesConfig
-    may_write: bool = True  # to `config.root`
+    may_write: bool = True
 
     @property
     def grid(self) -> "Grid":
-        """The grid of factors that is asked for."""
+        """The grid of factors."""
         data = self.config
         return Grid(data.side, (data.shapes, data.scales, data.orientations, data.positions_x, data.positions_y))
 
     def read(self) -> Splits:
-        """All images to train on; validation and test are draws from them."""
+        """All images as the training set; the other sets are drawn from it."""
         pixels = load_sprites(self.grid, expanded(self.config.root, "data.root"), may_write=self.may_write)
         return grid_splits(pixels, self.grid.factors(), self.config.validation_size, self.config.test_size)
 
     def checksums(self) -> dict[str, str]:
-        """The sha256 of the packed images, by the name of their file."""
+        """The sha256 of the packed images, by the name of the cache file."""
         path = cache_of(self.grid, expanded(self.config.root, "data.root"))
         if not path.is_file():
             return {path.name: sha256_of(draw_grid(self.grid).data)}
@@ -65,14 +70,18 @@ class SpritesData:
 
 @dataclass(frozen=True)
 class Grid:
-    """Which sprites: the side of the images in pixels, and how many levels each factor has.
+    """A full grid of factors.
 
-    Levels are spread as the published ones: scales from 0.5 to 1, positions from 0 to 1, orientations over the turn.
-    The published 40 orientations begin and end with the same one; any other number of them does not.
+    Levels are evenly spaced like the published ones: scales from 0.5 to 1, positions from 0 to 1, orientations over a
+    full turn. The first and the last of the published 40 orientations are the same; other numbers have no such pair.
+
+    Attributes:
+        side: the side of the images in pixels.
+        sizes: the number of levels of shape, scale, orientation, x and y. From image to image, y varies fastest.
     """
 
     side: int
-    sizes: tuple[int, int, int, int, int]  # of shape, scale, orientation, x, y; y runs fastest
+    sizes: tuple[int, int, int, int, int]
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -84,62 +93,52 @@ class Grid:
         return -(-(self.side**2) // 8)
 
     def factors(self) -> Factors:
-        """The levels behind each image."""
+        """The levels of the factors of each image."""
         levels = np.indices(self.sizes, dtype=np.int32).reshape(len(SPRITE_FACTORS), -1)
         return Factors.of(dict(zip(SPRITE_FACTORS, levels, strict=True)))
 
     def scales(self) -> Float[np.ndarray, " scales"]:
-        """Lengths of the drawings, relative to the largest."""
+        """The size of a shape relative to the largest."""
         return np.linspace(0.5, 1, self.sizes[1])
 
     def orientations(self) -> Float[np.ndarray, " orientations"]:
-        """Radians, counter-clockwise on the screen."""
+        """Angles in radians, counter-clockwise on the screen."""
         count = self.sizes[2]
         steps = count - 1 if count == PUBLISHED_ORIENTATIONS else count
         return 2 * np.pi * (np.arange(count) % steps) / steps
 
 
 def load_sprites(grid: Grid, root: Path, *, may_write: bool = True) -> PackedPixels:
-    """All images of the grid, drawn the first time and read from a file in `root` afterwards.
+    """All images of the grid. They are drawn the first time, and read from a cache file in `root` afterwards.
 
     Raises:
         DataError: the folder cannot be written or read.
     """
     path = cache_of(grid, root)
-    bits = read_cache(path, grid)  # before any lock: the folder may be read-only
+    bits = read_cache(path, grid)  # without the lock first: the folder may be read-only
     if bits is None and not may_write:
         bits = draw_grid(grid)
     elif bits is None:
         with locked(path, "Set data.root to another"):
-            bits = read_cache(path, grid)  # another process may have drawn while this one waited
+            bits = read_cache(path, grid)  # another process may have drawn them while this one waited
             if bits is None:
-                bits = draw_cache(path, grid)
+                if path.exists():
+                    log.warning(f"{path} is damaged and is drawn again")
+                log.info(f"drawing {len(grid):,} sprites of {grid.side}x{grid.side} pixels".replace(",", " "))
+                bits = draw_grid(grid)
+                write_whole(path, cache_header(bits), bits.data)
     return PackedPixels(torch.from_numpy(bits), (1, grid.side, grid.side))
 
 
-def draw_cache(path: Path, grid: Grid) -> UInt8[np.ndarray, "images bytes"]:
-    """The bits of all images, drawn and written to `path`.
-
-    Raises:
-        OSError: the disk is full or cannot be written.
-    """
-    if path.exists():
-        log.warning(f"{path} is damaged and is drawn again")
-    log.info(f"drawing {len(grid):,} sprites of {grid.side}x{grid.side} pixels".replace(",", " "))
-    bits = draw_grid(grid)
-    write_whole(path, cache_header(bits), bits.data)
-    return bits
-
-
 def cache_of(grid: Grid, root: Path) -> Path:
-    """The file of the grid's bits."""
+    """The cache file of a grid."""
     name = "x".join(map(str, grid.sizes))
     return root / "sprites" / f"{name}_{grid.side}x{grid.side}.bits"
 
 
 def read_cache(path: Path, grid: Grid) -> UInt8[np.ndarray, "images bytes"] | None:
-    """The bits in the file, or None if it is missing or damaged."""
-    if not path.is_file():  # opening a named pipe waits until something writes to it
+    """The bits in a cache file, or None if it is missing or damaged."""
+    if not path.is_file():  # opening a named pipe would block
         return None
     bits = np.empty((len(grid), grid.bytes_per_image), dtype=np.uint8)
     with path.open("rb") as file:
@@ -149,12 +148,12 @@ def read_cache(path: Path, grid: Grid) -> UInt8[np.ndarray, "images bytes"] | No
 
 
 def cache_header(bits: UInt8[np.ndarray, "images bytes"]) -> bytes:
-    """The first line of the file: a name of the format and the sha256 of the bits."""
+    """The first line of a cache file: the name of the format, and the sha256 of the bits."""
     return CACHE_HEADER + sha256_of(bits.data).encode() + b"\n"
 
 
 def draw_grid(grid: Grid) -> UInt8[np.ndarray, "images bytes"]:
-    """The bits of all images, in the order of the grid: y runs fastest."""
+    """The bits of all images, in the order of the grid."""
     bits = np.empty((len(grid), grid.bytes_per_image), dtype=np.uint8)
     each = grid.sizes[3] * grid.sizes[4]
     for number, images in enumerate(drawings(grid)):
@@ -163,7 +162,7 @@ def draw_grid(grid: Grid) -> UInt8[np.ndarray, "images bytes"]:
 
 
 def drawings(grid: Grid) -> Iterator[UInt8[np.ndarray, "positions 1 side side"]]:
-    """One shape, scale and orientation after the other, at every position."""
+    """For each shape, scale and orientation, the images at all positions."""
     pixels_per_unit = grid.side / PUBLISHED_SIDE
     columns, across = windows(grid, grid.sizes[3])
     rows, down = windows(grid, grid.sizes[4])
@@ -171,14 +170,17 @@ def drawings(grid: Grid) -> Iterator[UInt8[np.ndarray, "positions 1 side side"]]
         for scale in grid.scales() * pixels_per_unit:
             for angle in grid.orientations():
                 cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
-                # (x, y, row, column): the distance to the centre depends on x and column, or on y and row, alone.
-                dx, dy = across[:, None, None, :], down[None, :, :, None]
+                dx, dy = across[:, None, None, :], down[None, :, :, None]  # axes: x, y, row, column
                 inside = shape(cos * dx - sin * dy, sin * dx + cos * dy)
                 yield place(inside, columns, rows, grid.side)
 
 
 def windows(grid: Grid, count: int) -> tuple[list[int], Float[np.ndarray, "positions window"]]:
-    """For each position on an axis, the first pixel that a drawing can reach, and the distances of those it can."""
+    """For each position on an axis, the window of pixels that a shape can cover.
+
+    Returns:
+        the first pixel of each window, and the distances of its pixels from the centre of the shape.
+    """
     pixels_per_unit = grid.side / PUBLISHED_SIDE
     centres = (16 + 32 * np.linspace(0, 1, count)) * pixels_per_unit
     reach = REACH * pixels_per_unit
@@ -190,7 +192,7 @@ def windows(grid: Grid, count: int) -> tuple[list[int], Float[np.ndarray, "posit
 def place(
     inside: Bool[np.ndarray, "x y height width"], columns: list[int], rows: list[int], side: int
 ) -> UInt8[np.ndarray, "positions 1 side side"]:
-    """The windows on their canvases."""
+    """Whole images, which are black outside the windows."""
     height, width = inside.shape[2:]
     canvas = np.zeros((len(columns), len(rows), side, side), dtype=np.uint8)
     for x, column in enumerate(columns):
@@ -204,25 +206,25 @@ Inside = Bool[np.ndarray, "x y height width"]
 
 
 def square(u: Coordinate, v: Coordinate) -> Inside:
-    """|u| and |v| at most 9.6."""
+    """The square with |u| <= 9.6 and |v| <= 9.6."""
     inside: Inside = (np.abs(u) <= 9.6 + EDGE_TOLERANCE) & (np.abs(v) <= 9.6 + EDGE_TOLERANCE)
     return inside
 
 
 def ellipse(u: Coordinate, v: Coordinate) -> Inside:
-    """Half axes 12.76 and 7.22."""
+    """The ellipse with half axes 12.76 and 7.22."""
     inside: Inside = (u / 12.76) ** 2 + (v / 7.22) ** 2 <= 1 + EDGE_TOLERANCE
     return inside
 
 
 def heart(u: Coordinate, v: Coordinate) -> Inside:
-    """Inside u = 9.6 sin^3 t, v = -1.45 - .662 (13 cos t - 5 cos 2t - 2 cos 3t - cos 4t), t from 0 to 2 pi.
+    """The inside of u = 9.6 sin^3 t, v = -1.45 - .662 (13 cos t - 5 cos 2t - 2 cos 3t - cos 4t), t from 0 to 2 pi.
 
-    A vertical line meets the curve at t and pi - t: where the cosines are c and -c, and v a polynomial of them.
+    A vertical line crosses the curve at t and pi - t, whose cosines are c and -c. There v is a polynomial of c.
     """
     sine = np.cbrt(np.minimum(np.abs(u) / 9.6, 1))
     c = np.sqrt(1 - sine**2)
-    even = 4 - 2 * c**2 - 8 * c**4  # of 13 cos t - ..., by the formulas for cosines of multiples
+    even = 4 - 2 * c**2 - 8 * c**4  # the even and odd powers of c in 13 cos t - 5 cos 2t - 2 cos 3t - cos 4t
     odd = 19 * c - 8 * c**3
     middle, half = -1.45 - 0.662 * even, 0.662 * np.abs(odd)
     inside: Inside = (np.abs(u) <= 9.6 + EDGE_TOLERANCE) & (np.abs(v - middle) <= half + EDGE_TOLERANCE)
