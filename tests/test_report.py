@@ -20,7 +20,7 @@ from fake_runs import FACTORS, grouped_of, put_codes, put_picture, put_run, put_
 from scipy import stats
 
 import report as script
-from vae.app.sweep import report_of
+from vae.app.sweep import write_sweep_report
 from vae.report import PAGE, RESULTS, text_table, write_report
 from vae.report.page import how_many_fit, ranks
 from vae.report.selection import rank_by_udr, supervised_choices
@@ -546,7 +546,7 @@ def test_a_report_that_cannot_be_written_is_one_line_and_ends_no_sweep(tmp_path,
     put_betas(tmp_path, [{}])
     with no_file_longer_than(limit):
         code, out, error = called(script, str(tmp_path))
-        assert report_of(tmp_path) == []
+        assert write_sweep_report(tmp_path) == []
     assert (code, out) == (6, "")
     for said in (error, capsys.readouterr().err):
         assert said.startswith("error: the report could not be written: [Errno")
@@ -555,7 +555,7 @@ def test_a_report_that_cannot_be_written_is_one_line_and_ends_no_sweep(tmp_path,
 
 def test_a_sweep_ends_with_the_table_and_the_page(tmp_path):
     put_betas(tmp_path, [{}, {}])
-    text, page = report_of(tmp_path)
+    text, page = write_sweep_report(tmp_path)
     assert "every slope lies between its betas\n" in text
     assert page == str(tmp_path / PAGE)
 

@@ -8,7 +8,7 @@ import torch
 
 from vae.app.build import build_objective, build_vae
 from vae.app.data import build_data, refuse_other_data
-from vae.app.parts import refuse_unnamed_parts, values_of_words
+from vae.app.foreign import refuse_unnamed_parts, values_of_words
 from vae.config import Config
 from vae.data.images import Splits
 from vae.model.vae import VAE
