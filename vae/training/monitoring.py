@@ -97,7 +97,9 @@ def show_pictures(tracker: Tracker, pictures: Mapping[str, figures.ImageBytes], 
 
 
 @torch.inference_mode()
-def draw_figures(vae: VAE, images: ImageSet, encoding: Encoding, weight: float) -> Mapping[str, figures.ImageBytes]:
+def draw_figures(
+    vae: VAE, images: ImageSet, encoding: Encoding, weight: float, run: str = "latents"
+) -> Mapping[str, figures.ImageBytes]:
     """All figures by name."""
     from vae.figures import plots  # not loaded where nothing is drawn
 
@@ -116,7 +118,7 @@ def draw_figures(vae: VAE, images: ImageSet, encoding: Encoding, weight: float) 
             vae,
             posterior.mean[0],
             encoding.rate_per_latent,
-            title=f"weight of the rate {weight:g}, latents by rate in nats",
+            title=f"{run}: weight of the rate {weight:g}, latents by rate in nats",
         ),
         "rate_per_latent": plots.rate_spectrum(encoding.rate_per_latent, order),
         "correlation": plots.correlation_matrix(correlation(encoding), order),
