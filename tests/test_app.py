@@ -358,7 +358,7 @@ def test_a_damaged_checkpoint_is_one_line_and_code_5(tmp_path, few_run, trained)
 
 def test_what_a_kill_left_half_written_is_removed_by_the_next_start(tmp_path, few_run, trained):
     run = shutil.copytree(few_run, tmp_path / "run")
-    left = [run / "summary.json.tmp", run / "checkpoints" / "last.tmp", run / "checkpoints" / "previous.tmp"]
+    left = [run / f"{name}.0123456789abcdef.tmp" for name in ("summary.json", "checkpoints/last")]
     mine = run / "mine.tmp"
     for path in (*left, mine):
         path.write_bytes(b"half")

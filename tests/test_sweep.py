@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command import MEMBER, ROOT, gone
+from command import EXAMPLES, MEMBER, ROOT, gone, run_train
 from configured import changed
 
 from vae.app.command_line import MEMBER_OPTION
@@ -120,7 +120,7 @@ def test_the_end_of_a_sweep_counts_what_the_command_asked_for(sweep, capsys):
 def test_members_that_were_made_longer_by_hand_are_as_the_sweep_has_them(sweep, words, trained):
     longer = trained(f"resume={sweep}/{EIGHT}", "epochs=4", "early_stopping_epochs=1")
     assert longer.returncode == 0, longer.stderr
-    done = trained(*words, "epochs=5", "beta=8,8")  # a member that is asked for twice is trained once
+    done = trained(*words[:-1], "epochs=5", "beta=8,8")  # a member that is asked for twice is trained once
     assert done.returncode == 0, done.stderr
     assert "2 of 2 members done" in done.stdout
     assert read_summary(sweep / EIGHT)["epochs"] == 5
@@ -130,7 +130,7 @@ def test_members_that_early_stopping_has_ended_are_done_with_more_epochs_too(swe
     state = checkpoint.load(sweep / EIGHT / "checkpoints/last")
     checkpoint.save(sweep / EIGHT / "checkpoints/last", state | {"epochs_without_better": 2})
     for _ in range(2):
-        done = trained(*words, "beta=8", "epochs=9", "early_stopping_epochs=2")
+        done = trained(*words[:-1], "beta=8", "epochs=9", "early_stopping_epochs=2")
         assert done.returncode == 0, done.stderr
         assert "1 of 1 members done" in done.stdout
         assert read_summary(sweep / EIGHT)["epochs"] == 3
@@ -174,10 +174,10 @@ def test_a_failing_member_leaves_the_rest_and_is_tried_again(tmp_path, few_image
 
 
 @pytest.mark.parametrize("launcher", [(), PARALLEL])
-def test_a_member_whose_place_is_taken_by_a_file_fails_alone(sweep, words, trained, launcher):
+def test_a_member_whose_place_is_taken_by_a_file_fails_alone(sweep, words, launcher):
     shutil.rmtree(sweep / ONE)
     (sweep / ONE).write_text("mine")
-    done = trained(*words, *launcher)
+    done = run_train(*words, *launcher)
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
     assert f"error: {ONE}: " in done.stderr
@@ -220,8 +220,9 @@ def test_members_that_are_damaged_fail_in_one_line_each_and_a_whole_one_goes_on(
     assert lost.returncode == 1
     assert "already holds a run" in lost.stdout
     assert [read_summary(sweep / name)["epochs"] for name in (ONE, EIGHT)] == [3, 4]
-    (sweep / ONE / ".hydra/config.yaml").write_text("beta: 4")
-    damaged = trained(*words, "epochs=5", "beta=1")
+    for name in (".hydra/config.yaml", "checkpoints/config.yaml"):
+        (sweep / ONE / name).write_text("beta: 4")
+    damaged = trained(*words[:-1], "epochs=5", "beta=1")
     assert damaged.returncode == 1
     assert "was edited or is damaged" in damaged.stderr
     assert "0 of 1 members done" in damaged.stdout
@@ -230,7 +231,7 @@ def test_members_that_are_damaged_fail_in_one_line_each_and_a_whole_one_goes_on(
 def test_a_sweep_goes_on_where_its_data_have_moved_and_refuses_others(sweep, words, few_images, tmp_path, trained):
     moved = tmp_path / "it's, moved.npz"
     shutil.copy(few_images[1].removeprefix("data.path="), moved)
-    words = (*words, f"data.path='{tmp_path}/it\\'s, moved.npz'", "beta=1")
+    words = (*words[:-1], f"data.path='{tmp_path}/it\\'s, moved.npz'", "beta=1")
     done = trained(*words, "epochs=4")
     assert done.returncode == 0, done.stdout + done.stderr
     assert stored.read(sweep / ONE).config.data.path == str(moved)
@@ -244,11 +245,9 @@ def test_a_sweep_goes_on_where_its_data_have_moved_and_refuses_others(sweep, wor
 # ---------------------------------------------------------------------------- launchers, kills, several sweeps
 
 
-def test_the_options_of_an_own_loss_are_swept_under_a_launcher_too(words, tmp_path, trained):
-    own = ("objective=custom", "objective.target=examples.my_losses:MMD", "objective.options.weight=1,10", "epochs=1")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{ROOT / 'tests'}:{os.environ.get('PYTHONPATH', '')}")
-        done = trained(*words[:-1], *own, *PARALLEL)
+def test_the_options_of_an_own_loss_are_swept_under_a_launcher_too(words, tmp_path):
+    own = ("objective=custom", "objective.target=my_losses:MMD", "objective.options.weight=1,10", "epochs=1")
+    done = run_train(*words[:-1], *own, *PARALLEL, cwd=EXAMPLES)
     assert done.returncode == 0, done.stdout + done.stderr
     found = {stored.read(path.parent).config.objective.options["weight"] for path in tmp_path.glob("sweep/*/run.json")}
     assert found == {1, 10}
