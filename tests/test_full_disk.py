@@ -133,7 +133,7 @@ def test_a_failure_that_cannot_be_written_down_is_a_warning(tmp_path, caplog, mo
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(summary, "write_json", refused)
-    summary.write_failure(tmp_path, 6, "see its train.log", beta=4, seed=0)
+    summary.write_failure(tmp_path, 6, "see its train.log", beta=4.0, seed=0)
     assert "summary.json could not be written: No space left on device" in caplog.text
 
 

@@ -286,7 +286,7 @@ def test_a_killed_worker_is_one_line_and_the_table(words, tmp_path):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "Traceback" not in err
-    assert "error: the launcher ended before its members" in err
+    assert "error: the sweep ended before its members" in err
     assert "0 of 2 members done" in out
 
 

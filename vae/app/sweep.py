@@ -6,6 +6,7 @@ given again, it reads in the directories what is left to do.
 """
 
 import ctypes
+import errno
 import multiprocessing
 import os
 import signal
@@ -63,7 +64,7 @@ def train_members(command: Command, configs: Path, script: Path) -> int:
     except Exception as error:  # for example, a worker was killed or a cluster cannot be reached
         from vae.app.main import exit_code  # loading torch takes a second
 
-        print(f"error: the launcher ended before its members: {one_line(hydra_message(error))}", file=sys.stderr)
+        print(f"error: the sweep ended before its members: {one_line(hydra_message(error))}", file=sys.stderr)
         code = exit_code(error)
     return max(code, report_members(command.sweep, command.tasks))
 
@@ -79,6 +80,7 @@ def train_member(task: Task, script: Path, free: Collection[str], threads: int |
             shown. None if it has the machine to itself.
 
     Raises:
+        OSError: the disk is full.
         SystemExit: a signal asked the sweep to stop. The member has been saved.
     """
     directory, config, code = task.directory, task.record.config, AGAIN
@@ -101,6 +103,8 @@ def train_member(task: Task, script: Path, free: Collection[str], threads: int |
             print(f"error: {error}", file=sys.stderr)
             return 1
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # on a full disk no other member can train either
+                raise
             print(f"error: {directory.name}: {error.filename or directory}: {error.strerror}", file=sys.stderr)
             return 1
         code = run_to_end(command, quiet=threads is not None)
