@@ -10,7 +10,7 @@ CONFIGS = SCRIPT.parent / "configs"
 
 
 def main() -> int:
-    """One run, or a sweep whose members are runs in processes of their own. Returns the exit code."""
+    """Train one run, or a sweep whose members run in their own processes. Returns the exit code."""
     from vae.app import command_line
 
     command = command_line.checked(sys.argv[1:], CONFIGS)
@@ -19,8 +19,8 @@ def main() -> int:
 
         return sweep.train_members(command, CONFIGS, SCRIPT)
     try:
-        from vae.app import main as app  # torch is loaded here, when the configuration is known to be good
-    except ImportError as error:  # the installation is damaged, or there is too little memory for it
+        from vae.app import main as app  # loads torch, once the configuration is checked
+    except ImportError as error:  # a damaged installation, or too little memory to load it
         sys.stderr.write(f"error: {error}. Is everything installed, and is there enough memory?\n")
         return 1
     return app.main(command)

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ from command import MEMBER, SMALL, Answer, made_once
 from data_files import filled, only_mirror, write_good
 from small_trainings import begin, splits  # noqa: F401 - fixtures
 
+import train
 from vae.config import Dataset
 from vae.data import ImageSet
 from vae.data.mnist import ensure_files, read_idx
@@ -53,10 +55,12 @@ def mnist_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def few_images(mnist_root, tmp_path_factory) -> tuple[str, ...]:
+def few_images(mnist_root, shared, worker_id) -> tuple[str, ...]:
     """The words of a run of 40 steps on 3 500 real digits, for what needs no more: half the time of a run on all."""
-    path = tmp_path_factory.mktemp("few") / "digits.npz"
-    np.savez(path, images=read_idx(mnist_root / "MNIST/raw/t10k-images-idx3-ubyte")[:3_500])
+    path = shared / "digits.npz"  # the same for all workers, and for the sweep that they share
+    own = path.with_name(f"digits_{worker_id}.npz")
+    np.savez(own, images=read_idx(mnist_root / "MNIST/raw/t10k-images-idx3-ubyte")[:3_500])
+    own.rename(path)
     data = ("data=images", f"data.path={path}", "data.validation_size=500", "data.test_size=500")
     return (*data, "data.binarisation=dynamic", "epochs=4", "batch_size=250")
 
@@ -119,10 +123,9 @@ def shared(tmp_path_factory, worker_id) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished_sweep(request, shared) -> Path:
-    """The directory of a sweep of two members on real MNIST, beta 1 and 8. Read only, like `finished_run`."""
-    request.getfixturevalue("mnist_root")
-    return made_once(shared / "sweeps" / "sweep", ("-m", *MEMBER, "beta=1,8"))
+def finished_sweep(few_images, shared) -> Path:
+    """The directory of a sweep of two members on few images, beta 1 and 8. Read only, like `finished_run`."""
+    return made_once(shared / "sweeps" / "sweep", ("-m", *few_images, *MEMBER, "beta=1,8"))
 
 
 @pytest.fixture(scope="session")
@@ -133,6 +136,30 @@ def finished_run(request, shared):
     """
     request.getfixturevalue("mnist_root")  # a first start fetches it under its own time limit
     return made_once(shared / "runs" / "beta=4", ("beta=4", *SMALL))
+
+
+@pytest.fixture
+def trained(monkeypatch, capfd) -> Callable[..., Answer]:
+    """`python train.py WORDS` in this process, which has loaded torch already; a sweep starts its members as ever."""
+
+    def answer(*words: str, directory: Path | None = None) -> Answer:
+        where = [] if directory is None else [f"hydra.run.dir='{directory}'"]
+        monkeypatch.setattr("sys.argv", ["train.py", *words, *where])
+        package, interrupted = logging.getLogger("vae"), signal.getsignal(signal.SIGINT)
+        before = list(package.handlers)
+        capfd.readouterr()
+        try:
+            code = train.main()
+        except SystemExit as stopped:
+            code = stopped.code
+        finally:
+            signal.signal(signal.SIGINT, interrupted)
+            for handler in set(package.handlers) - set(before):
+                package.removeHandler(handler)
+                handler.close()
+        return Answer(code, *capfd.readouterr())
+
+    return answer
 
 
 @pytest.fixture

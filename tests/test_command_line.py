@@ -61,11 +61,6 @@ def test_without_overrides_the_configuration_is_that_of_the_file():
     assert config.data.name is Dataset.MNIST
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_is_complete(experiment):
-    assert isinstance(composed(f"experiment={experiment}"), Config)
-
-
 @pytest.mark.parametrize("group", ["data", "model", "objective"])
 def test_every_option_of_a_group_is_complete(group):
     for file in (CONFIGS / group).glob("*.yaml"):
@@ -102,19 +97,9 @@ def test_the_command_line_wins_over_the_experiment_and_the_experiment_over_the_f
         assert composed(*overrides).batch_size == 32
 
 
-def test_beta_of_the_command_line_is_the_beta_of_the_run():
-    assert composed("beta=4") == replace(composed(), beta=4.0)
-
-
 def test_options_bring_their_own_keys():
     assert isinstance(composed("model=conv").model, ConvConfig)
     assert composed("likelihood=gaussian", "data.binarisation=none").likelihood == GaussianConfig(0.05, False)
-
-
-def test_compose_raises_the_line_that_the_command_line_prints(capsys):
-    with pytest.raises(ConfigError, match=r"^unknown key beat\. Did you mean beta\?$"):
-        composed("beat=4")
-    assert refusal(["beat=4"], capsys) == "unknown key beat. Did you mean beta?"
 
 
 def test_a_file_that_changes_is_read_again(files):
@@ -225,12 +210,6 @@ def test_the_place_of_data_is_the_same_from_any_directory(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     assert task_of("data=images", "data.path=x/t.npz").record.config.data.path == f"{tmp_path}/x/t.npz"
     assert task_of("data.root=cache").record.config.data.root == f"{tmp_path}/cache"
-
-
-def test_version_answers_and_ends(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        checked(["--version"], CONFIGS)
-    assert capsys.readouterr().out.startswith("Hydra 1.3")
 
 
 def test_checking_leaves_torch_alone():
@@ -351,10 +330,11 @@ def test_names_that_no_file_system_takes_are_refused_at_the_start(tmp_path, caps
         assert line.startswith("a file's name has at most 255 bytes, got xxx")
 
 
-def test_a_launcher_of_hydras_gets_the_words_of_the_sweep(tmp_path):
+def test_a_launcher_of_hydras_gets_its_settings_and_the_number_of_members(tmp_path):
     words = ["beta=1,2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     command = checked(["-m", *words, f"hydra.sweep.dir={tmp_path}/x"], CONFIGS)
-    assert list(command.hydra_words[:3]) == words
+    assert list(command.hydra_words[:2]) == words[1:]
+    assert "+member=range(2)" in command.hydra_words
     assert f"hydra.sweep.dir='{tmp_path}/x'" in command.hydra_words
 
 
@@ -413,15 +393,10 @@ def test_a_preset_is_part_of_the_run(tmp_path, capsys):
     ("free", "key", "value"),
     [
         ("epochs=9", "epochs", 9),
-        ("threads=2", "threads", 2),
         ("device=cpu", "device", "cpu"),
-        ("compile=true", "compile", True),
         ("early_stopping_epochs=3", "early_stopping_epochs", 3),
-        ("tracking.progress=false", "tracking.progress", False),
         ("tracking={log_every_steps: 5}", "tracking.log_every_steps", 5),
         ("data.root=/else/where", "data.root", "/else/where"),
-        ("data.download=false", "data.download", False),
-        ("data.timeout_seconds=3", "data.timeout_seconds", 3),
     ],
 )
 def test_what_does_not_change_the_numbers_may_change(run, free, key, value):
@@ -441,7 +416,6 @@ def test_the_data_may_lie_elsewhere(tmp_path, monkeypatch):
         ("beta=8", "beta 4.0 -> 8.0"),
         ("precision=bf16", "precision fp32 -> bf16"),
         ("data=kmnist", "data mnist -> kmnist"),
-        ("model=conv", "model mlp -> conv"),
         ("model.latent_dim=3", "model.latent_dim 20 -> 3"),
         ("objective.cycles=3 beta_warmup_steps=5", "beta_warmup_steps 0 -> 5, objective.cycles 1 -> 3"),
     ],
@@ -457,7 +431,6 @@ def test_what_changes_the_numbers_is_refused(run, override, change, capsys):
         ("beat=4", "unknown key beat. Did you mean beta?"),
         ("+epochs=4", "epochs needs no '+', got +epochs=4. Write epochs=4"),
         ("epochs=x", "epochs must be a whole number from 1 to 1000000, got x"),
-        ("epochs=0", "epochs must be a whole number from 1 to 1000000, got 0"),
         ("model.channels=3", "model.channels is a key of model=conv only."),
         ("epochs=4,5", "resume continues one run, got a sweep."),
         ("hydra.run.dir=x", "resume goes on in the run's own directory, got hydra.run.dir='x'. Leave that out"),

@@ -11,10 +11,8 @@ from contextlib import closing
 import pytest
 import torch
 from command import ROOT, SMALL, one_error_line, run_train
-from configured import record_of
 
-from vae.app import sweep
-from vae.run.record import Task
+from vae.run import summary
 from vae.run.summary import read_summary
 from vae.run.tracking import Tracker
 
@@ -130,14 +128,13 @@ runpy.run_path("train.py", run_name="__main__")
 """
 
 
-def test_a_member_whose_end_cannot_be_written_down_ends_no_sweep(tmp_path, capsys, monkeypatch):
+def test_a_failure_that_cannot_be_written_down_is_a_warning(tmp_path, caplog, monkeypatch):
     def refused(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(sweep, "write_json", refused)
-    task = Task(tmp_path, record_of())
-    assert sweep.failed(task, 6, "see its train.log") == 6
-    assert "summary.json could not be written: No space left on device" in capsys.readouterr().err
+    monkeypatch.setattr(summary, "write_json", refused)
+    summary.write_failure(tmp_path, 6, "see its train.log", beta=4.0, seed=0)
+    assert "summary.json could not be written: No space left on device" in caplog.text
 
 
 def test_a_figure_that_does_not_fit_leaves_the_one_before(tmp_path, caplog):

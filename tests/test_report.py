@@ -19,7 +19,7 @@ from fake_runs import grouped_of, put_codes, put_picture, put_run, put_sweep, re
 from scipy import stats
 
 import report as script
-from vae.app.sweep import write_the_report
+from vae.app.sweep import write_sweep_report
 from vae.report import PAGE, RESULTS, text_table, write_report
 from vae.report.page import MOST_TRAVERSALS, ranks
 from vae.report.selection import rank_by_udr, supervised_choices
@@ -516,7 +516,7 @@ def test_a_report_that_cannot_be_written_is_one_line_and_ends_no_sweep(tmp_path,
     put_betas(tmp_path, [{}])
     with no_file_longer_than(limit):
         code, out, error = called(script, str(tmp_path))
-        assert write_the_report(tmp_path) == []
+        assert write_sweep_report(tmp_path) == []
     assert (code, out) == (6, "")
     for said in (error, capsys.readouterr().err):
         assert said.startswith("error: the report could not be written: [Errno")
@@ -525,7 +525,7 @@ def test_a_report_that_cannot_be_written_is_one_line_and_ends_no_sweep(tmp_path,
 
 def test_a_sweep_ends_with_the_table_and_the_page(tmp_path):
     put_betas(tmp_path, [{}, {}])
-    text, page = write_the_report(tmp_path)
+    text, page = write_sweep_report(tmp_path)
     assert "every slope lies between its betas\n" in text
     assert page == str(tmp_path / PAGE)
 

@@ -4,35 +4,51 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from command import MEMBER, ROOT, SMALL, gone, run_train
+from command import EXAMPLES, MEMBER, ROOT, gone, run_train
 from configured import changed
 
 from vae.app.command_line import MEMBER_OPTION
-from vae.app.sweep import is_done, report_members
+from vae.app.sweep import is_done, report_members, train_member
+from vae.config.options import FREE
 from vae.run import checkpoint
 from vae.run import record as stored
 from vae.run.record import Task
 from vae.run.summary import read_summary
 
-QUICK = (*SMALL, "tracking.tensorboard=false", "threads=1")
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+ONE, EIGHT = "beta=1.0_seed=0", "beta=8.0_seed=0"
+OFTEN = "tracking.save_every_steps=1"  # so that there is a checkpoint, and time to disturb the member
+
+
+@pytest.fixture
+def sweep(finished_sweep, tmp_path) -> Path:
+    """A copy of the finished sweep: two members, three epochs."""
+    return shutil.copytree(finished_sweep, tmp_path / "sweep")
+
+
+@pytest.fixture
+def words(few_images, tmp_path) -> tuple[str, ...]:
+    """The command that made it, for the copy or a new directory."""
+    return ("-m", *few_images, *MEMBER, f"hydra.sweep.dir={tmp_path}/sweep", "beta=1,8")
 
 
 def members(sweep: Path) -> dict[str, str]:
     return {path.parent.name: read_summary(path.parent)["status"] for path in sweep.glob("*/train.log")}
 
 
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return checkpoint.load(run / "checkpoints/last")["vae"]
+def same_weights(sweep: Path, other: Path) -> bool:
+    states = [[checkpoint.load(s / name / "checkpoints/last")["vae"] for name in (ONE, EIGHT)] for s in (sweep, other)]
+    return all(torch.equal(a[key], b[key]) for a, b in zip(*states, strict=True) for key in b)
 
 
 def start(*words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "train.py", "-m", *words]
+    command = [sys.executable, "train.py", *words]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -45,48 +61,50 @@ def process_of(run: Path) -> int:
                 words = (folder / "cmdline").read_text().split("\0")
             except OSError:
                 continue
-            mine = MEMBER_OPTION in words and str(run) in words
-            if mine and (run / "checkpoints/last").exists():
+            if MEMBER_OPTION in words and str(run) in words and (run / "checkpoints/last").exists():
                 return int(folder.name)
         time.sleep(0.05)
     raise AssertionError(f"nobody trains in {run}")
 
 
-def test_members_have_readable_names(finished_sweep):
-    assert members(finished_sweep) == {"beta=1.0_seed=0": "done", "beta=8.0_seed=0": "done"}
+def parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_the_same_command_again_trains_nothing(finished_sweep, tmp_path):
-    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
-    before = {path: path.stat().st_mtime_ns for path in sweep.glob("*/*")}
-    again = run_train("-m", *MEMBER, "beta=1,8", f"hydra.sweep.dir={sweep}")
+# ------------------------------------------------------------------------------------------ what is left to do
+
+
+def test_the_same_command_again_trains_nothing_and_needs_no_checkpoints(sweep, words, trained):
+    assert members(sweep) == {ONE: "done", EIGHT: "done"}
+    shutil.rmtree(sweep / ONE / "checkpoints")
+    before = {path: path.stat().st_mtime_ns for path in sweep.glob("*/*") if path.name != "train.log"}
+    again = trained(*words)
     assert again.returncode == 0, again.stderr
     assert "2 of 2 members done" in again.stdout
-    left_alone = {path for path in before if path.name != "train.log"}
-    assert {path for path in left_alone if path.stat().st_mtime_ns != before[path]} == set()
+    assert {path for path in before if path.stat().st_mtime_ns != before[path]} == set()
 
 
-@pytest.mark.parametrize(("epochs", "done"), [(1, True), (3, True), (4, False)])
-def test_a_member_is_done_with_as_many_epochs_as_are_asked_for_or_more(finished_sweep, epochs, done):
-    member = finished_sweep / "beta=8.0_seed=0"
-    assert is_done(member, changed(stored.read(member), epochs=epochs)) is done
+@pytest.mark.parametrize(
+    ("changes", "done"),
+    [({"epochs": 1}, True), ({"epochs": 3}, True), ({"epochs": 4}, False), ({"learning_rate": 0.5}, False)],
+)
+def test_a_member_is_done_with_as_many_epochs_as_are_asked_for_or_more(finished_sweep, changes, done):
+    member = finished_sweep / EIGHT
+    assert is_done(member, changed(stored.read(member), **changes)) is done
 
 
-def test_a_member_whose_further_epochs_have_not_begun_is_not_done_with_them(finished_sweep, tmp_path):
-    member = shutil.copytree(finished_sweep / "beta=8.0_seed=0", tmp_path / "member")
-    longer = changed(stored.read(member), epochs=4)
-    stored.write(member, longer)  # and then it was killed, while it read the data
-    assert not is_done(member, longer)
-    assert is_done(member, changed(longer, epochs=3))
+def test_a_member_whose_further_epochs_have_not_begun_is_not_done_with_them(sweep):
+    longer = changed(stored.read(sweep / EIGHT), epochs=4)
+    stored.write(sweep / EIGHT, longer)  # and then it was killed, while it read the data
+    assert not is_done(sweep / EIGHT, longer)
+    assert is_done(sweep / EIGHT, changed(longer, epochs=3))
 
 
-def test_the_end_of_a_sweep_counts_what_the_command_asked_for(finished_sweep, tmp_path, capsys):
-    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
-    one = stored.read(sweep / "beta=1.0_seed=0")
+def test_the_end_of_a_sweep_counts_what_the_command_asked_for(sweep, capsys):
+    one = stored.read(sweep / ONE)
 
     def said(epochs, *betas):
-        names = [sweep / f"beta={beta}_seed=0" for beta in betas]
-        tasks = [Task(name, changed(one, beta=b, epochs=epochs)) for name, b in zip(names, betas, strict=True)]
+        tasks = [Task(sweep / f"beta={beta}_seed=0", changed(one, beta=beta, epochs=epochs)) for beta in betas]
         code = report_members(sweep, tasks)
         return code, re.search(r"\d of \d members done", capsys.readouterr().out)[0]
 
@@ -94,90 +112,55 @@ def test_the_end_of_a_sweep_counts_what_the_command_asked_for(finished_sweep, tm
     assert said(3, 1.0) == (0, "1 of 1 members done")
     assert said(3, 1.0, 2.0) == (1, "1 of 2 members done")  # two are done, but one of them was not asked for
     assert said(4, 1.0, 8.0) == (1, "0 of 2 members done")  # further epochs failed before they began
-
-
-def test_members_are_known_under_any_name(finished_sweep, tmp_path, capsys):
-    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
-    (sweep / "beta=8.0_seed=0").rename(sweep / "other")
-    members = [Task(sweep / f"asked{k}", stored.read(sweep / n)) for k, n in enumerate(("beta=1.0_seed=0", "other"))]
-    assert report_members(sweep, members) == 0
-    other = [task._replace(record=changed(task.record, learning_rate=0.01)) for task in members]
-    assert report_members(sweep, other) == 1  # what lies there was not asked for
-    assert "0 of 2 members done" in capsys.readouterr().out
     for name in (".hydra/config.yaml", "checkpoints/config.yaml"):
-        (sweep / "other" / name).unlink()
-    assert report_members(sweep, members) == 1  # and who knows what that one was
-    assert "1 of 2 members done" in capsys.readouterr().out
+        (sweep / EIGHT / name).unlink()
+    assert said(3, 1.0, 8.0) == (1, "1 of 2 members done")
 
 
-def test_where_the_user_names_the_members_another_configuration_is_refused_too(finished_sweep, tmp_path):
-    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
-    words = (*MEMBER, f"hydra.sweep.dir={sweep}", "hydra.sweep.subdir='beta=${beta}_seed=0'")
-    refused = run_train("-m", *words, "learning_rate=0.01", "beta=1,8")
-    assert refused.returncode == 1
-    assert "was trained with another configuration: learning_rate 0.001 -> 0.01" in refused.stderr
-
-
-def test_a_member_that_is_asked_for_twice_is_done_once(finished_sweep, tmp_path):
-    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
-    done = run_train("-m", *MEMBER, "beta=8,8", f"hydra.sweep.dir={sweep}")
+def test_members_that_were_made_longer_by_hand_are_as_the_sweep_has_them(sweep, words, trained):
+    longer = trained(f"resume={sweep}/{EIGHT}", "epochs=4", "early_stopping_epochs=1")
+    assert longer.returncode == 0, longer.stderr
+    done = trained(*words[:-1], "epochs=5", "beta=8,8")  # a member that is asked for twice is trained once
     assert done.returncode == 0, done.stderr
     assert "2 of 2 members done" in done.stdout
+    assert read_summary(sweep / EIGHT)["epochs"] == 5
 
 
-def test_members_that_were_made_longer_or_shorter_by_hand_are_as_the_sweep_has_them(finished_sweep, tmp_path):
-    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
-    longer = run_train(f"resume={sweep}/beta=8.0_seed=0", "epochs=4", "early_stopping_epochs=1")
-    assert longer.returncode == 0, longer.stderr
-    done = run_train("-m", *MEMBER, "epochs=5", "beta=8", f"hydra.sweep.dir={sweep}")
-    assert done.returncode == 0, done.stderr
-    assert "1 of 1 members done" in done.stdout
-    assert read_summary(sweep / "beta=8.0_seed=0")["epochs"] == 5
-
-
-def test_members_that_early_stopping_has_ended_are_done_with_more_epochs_too(finished_sweep, tmp_path):
-    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
-    member = sweep / "beta=8.0_seed=0"
-    state = checkpoint.load(member / "checkpoints/last")
-    checkpoint.save(member / "checkpoints/last", state | {"epochs_without_better": 2})
+def test_members_that_early_stopping_has_ended_are_done_with_more_epochs_too(sweep, words, trained):
+    state = checkpoint.load(sweep / EIGHT / "checkpoints/last")
+    checkpoint.save(sweep / EIGHT / "checkpoints/last", state | {"epochs_without_better": 2})
     for _ in range(2):
-        words = ("beta=8", "epochs=9", "early_stopping_epochs=2", f"hydra.sweep.dir={sweep}")
-        done = run_train("-m", *MEMBER, *words)
+        done = trained(*words[:-1], "beta=8", "epochs=9", "early_stopping_epochs=2")
         assert done.returncode == 0, done.stderr
         assert "1 of 1 members done" in done.stdout
-        assert read_summary(member)["epochs"] == 3
+        assert read_summary(sweep / EIGHT)["epochs"] == 3
 
 
-def test_a_member_of_other_mathematics_is_not_done(finished_sweep):
-    member = finished_sweep / "beta=8.0_seed=0"
-    assert not is_done(member, changed(stored.read(member), learning_rate=0.5, epochs=1))
-
-
-def test_a_member_that_is_done_stays_as_it_is_without_its_checkpoints(finished_sweep, tmp_path):
-    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
-    shutil.rmtree(sweep / "beta=1.0_seed=0" / "checkpoints")
-    again = run_train("-m", *MEMBER, "beta=1,8", f"hydra.sweep.dir={sweep}")
-    assert again.returncode == 0, again.stderr
-    for name in ("summary.json", "metrics.jsonl"):
-        found, before = (folder / "beta=1.0_seed=0" / name for folder in (sweep, finished_sweep))
-        assert found.read_bytes() == before.read_bytes()
-
-
-@pytest.mark.parametrize("removed", [[], ["last"], ["last", "previous", "best"]])
-def test_a_finished_member_of_another_configuration_is_not_taken_for_this_one(finished_sweep, tmp_path, removed):
-    sweep = shutil.copytree(finished_sweep, tmp_path / "sweep")
+@pytest.mark.parametrize("removed", [[], ["last", "previous", "best"]])
+@pytest.mark.parametrize("more", [[], ["hydra.sweep.subdir='beta=${beta}_seed=0'"]])
+def test_a_member_of_another_configuration_is_refused(sweep, words, trained, removed, more):
     for name in removed:
-        (sweep / "beta=1.0_seed=0" / "checkpoints" / name).unlink()
-    refused = run_train("-m", *MEMBER, "batch_size=250", "beta=1", f"hydra.sweep.dir={sweep}")
+        (sweep / ONE / "checkpoints" / name).unlink()
+    refused = trained(*words, "batch_size=250", *more)
     assert refused.returncode == 1
-    assert "beta=1.0_seed=0 was trained with another configuration: batch_size 500 -> 250. Set hydra" in refused.stderr
-    assert members(sweep)["beta=1.0_seed=0"] == "done"
+    assert f"{ONE} was trained with another configuration: batch_size 50 -> 250. Set hydra" in refused.stderr
+    assert members(sweep)[ONE] == "done"
 
 
-def test_a_failing_member_leaves_the_rest_and_is_tried_again(tmp_path, few_images):
+def test_a_member_that_another_sweep_has_begun_otherwise_is_left_alone(sweep):
+    before = {path: path.read_bytes() for path in (sweep / ONE).rglob("*") if path.is_file()}
+    other = changed(stored.read(sweep / ONE), learning_rate=0.5)
+    assert train_member(Task(sweep / ONE, other), ROOT / "train.py", frozenset(FREE)) == 1
+    assert {path: path.read_bytes() for path in before} == before
+
+
+# ------------------------------------------------------------------------------------------ members that fail
+
+
+def test_a_failing_member_leaves_the_rest_and_is_tried_again(tmp_path, few_images, words, trained):
     sweep, images = tmp_path / "sweep", few_images[1].removeprefix("data.path=")
-    words = ("-m", *QUICK, *few_images, f"hydra.sweep.dir={sweep}", f"data.path={tmp_path}/late.npz,{images}")
-    done = run_train(*words)
+    words = (*words[:-1], f"data.path={tmp_path}/late.npz,{images}")
+    done = trained(*words)
     assert done.returncode == 1, done.stderr
     failed, other = sorted(members(sweep), key=lambda name: "late.npz" not in name)
     assert members(sweep) == {failed: "failed", other: "done"}
@@ -185,65 +168,145 @@ def test_a_failing_member_leaves_the_rest_and_is_tried_again(tmp_path, few_image
     assert "1 of 2 members done" in done.stdout
     assert "data.path must be" in (sweep / failed / "train.log").read_text()
     (tmp_path / "late.npz").symlink_to(images)
-    again = run_train(*words)
+    again = trained(*words)
     assert again.returncode == 0, again.stdout
     assert "2 of 2 members done" in again.stdout
-    assert set(members(sweep).values()) == {"done"}
 
 
-def test_why_a_member_failed_is_in_its_own_log_in_one_line(tmp_path):
-    sweep = tmp_path / "sweep"
-    run = sweep / "beta=1.0_seed=0"
-    run.mkdir(parents=True)
-    (run / "checkpoints").write_text("a file")  # where the folder would be
-    done = run_train("-m", *QUICK, "epochs=1", f"hydra.sweep.dir={sweep}")
+@pytest.mark.parametrize("launcher", [(), PARALLEL])
+def test_a_member_whose_place_is_taken_by_a_file_fails_alone(sweep, words, launcher):
+    shutil.rmtree(sweep / ONE)
+    (sweep / ONE).write_text("mine")
+    done = run_train(*words, *launcher)
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
-    assert "beta=1.0_seed=0: " in done.stderr
+    assert f"error: {ONE}: " in done.stderr
+    assert "1 of 2 members done" in done.stdout
+    assert (sweep / ONE).read_text() == "mine"
+    assert (sweep / "report.html").exists()
 
 
-def test_a_killed_member_leaves_the_rest_and_the_same_command_goes_on(finished_sweep, tmp_path):
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_member_whose_directory_is_of_another_user_fails_alone(words, few_images):
+    python = Path(sys.executable).resolve()
+    if any(not path.stat().st_mode & 0o001 for path in (*ROOT.parents, ROOT, *python.parents)):
+        pytest.skip("the project or Python lies where no other user may look")
+    with tempfile.TemporaryDirectory() as folder:
+        home, sweep = Path(folder), Path(folder) / "sweep"
+        (sweep / ONE).mkdir(parents=True, mode=0o700)
+        shutil.copy(few_images[1].removeprefix("data.path="), home / "t.npz")
+        for path in (home, sweep):
+            os.chown(path, 65534, 65534)
+        words = (*words, f"data.path={home}/t.npz", f"hydra.sweep.dir={sweep}")
+        nobody = {"user": 65534, "group": 65534, "extra_groups": [], "env": {**os.environ, "HOME": folder}}
+        command = [sys.executable, str(ROOT / "train.py"), *words]
+        done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=300, **nobody)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stdout + done.stderr
+        assert "1 of 2 members done" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_member_with_the_numbers_of_another_one_is_concluded_again(sweep, words, trained):
+    good = read_summary(sweep / ONE)
+    shutil.copy(sweep / EIGHT / "summary.json", sweep / ONE)
+    again = trained(*words)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert read_summary(sweep / ONE)["test"] == good["test"]
+
+
+def test_members_that_are_damaged_fail_in_one_line_each_and_a_whole_one_goes_on(sweep, words, trained):
+    shutil.rmtree(sweep / ONE / "checkpoints")
+    lost = trained(*words, "epochs=4")
+    assert lost.returncode == 1
+    assert "already holds a run" in lost.stdout
+    assert [read_summary(sweep / name)["epochs"] for name in (ONE, EIGHT)] == [3, 4]
+    for name in (".hydra/config.yaml", "checkpoints/config.yaml"):
+        (sweep / ONE / name).write_text("beta: 4")
+    damaged = trained(*words[:-1], "epochs=5", "beta=1")
+    assert damaged.returncode == 1
+    assert "was edited or is damaged" in damaged.stderr
+    assert "0 of 1 members done" in damaged.stdout
+
+
+def test_a_sweep_goes_on_where_its_data_have_moved_and_refuses_others(sweep, words, few_images, tmp_path, trained):
+    moved = tmp_path / "it's, moved.npz"
+    shutil.copy(few_images[1].removeprefix("data.path="), moved)
+    words = (*words[:-1], f"data.path='{tmp_path}/it\\'s, moved.npz'", "beta=1")
+    done = trained(*words, "epochs=4")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert stored.read(sweep / ONE).config.data.path == str(moved)
+    moved.write_bytes(moved.read_bytes() + b"x")
+    refused = trained(*words, "epochs=5")
+    assert refused.returncode == 1
+    assert "0 of 1 members done" in refused.stdout
+    assert "is not what it was" in refused.stdout + refused.stderr
+
+
+# ---------------------------------------------------------------------------- launchers, kills, several sweeps
+
+
+def test_the_options_of_an_own_loss_are_swept_under_a_launcher_too(words, tmp_path):
+    own = ("objective=custom", "objective.target=my_losses:MMD", "objective.options.weight=1,10", "epochs=1")
+    done = run_train(*words[:-1], *own, *PARALLEL, cwd=EXAMPLES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {stored.read(path.parent).config.objective.options["weight"] for path in tmp_path.glob("sweep/*/run.json")}
+    assert found == {1, 10}
+
+
+def test_a_killed_member_leaves_the_rest_and_the_same_command_goes_on(finished_sweep, words, tmp_path, trained):
     sweep = tmp_path / "sweep"
-    words = (*MEMBER, "beta=1,8", f"hydra.sweep.dir={sweep}", *PARALLEL)
-    process = start(*words)
-    os.kill(process_of(sweep / "beta=1.0_seed=0"), signal.SIGKILL)
+    process = start(*words, OFTEN, *PARALLEL)
+    os.kill(process_of(sweep / ONE), signal.SIGKILL)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 1, err
-    assert members(sweep) == {"beta=1.0_seed=0": "failed", "beta=8.0_seed=0": "done"}
+    assert members(sweep) == {ONE: "failed", EIGHT: "done"}
     assert "code 137: killed by signal 9" in out
-    again = run_train("-m", *words)
+    again = trained(*words)
     assert again.returncode == 0, again.stderr
-    for name in members(finished_sweep):
-        mine, its = weights(sweep / name), weights(finished_sweep / name)
-        assert all(torch.equal(mine[key], its[key]) for key in its)
-        assert read_summary(sweep / name)["test"] == read_summary(finished_sweep / name)["test"]
+    assert same_weights(sweep, finished_sweep)
+    assert read_summary(sweep / ONE)["test"] == read_summary(finished_sweep / ONE)["test"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the death of a parent is noticed on Linux only")
-def test_a_sweep_killed_twice_leaves_no_process_and_the_same_command_goes_on(finished_sweep, tmp_path):
-    sweep = tmp_path / "sweep"
-    words = (*MEMBER, "beta=1,8", f"hydra.sweep.dir={sweep}")
-    for name, launcher in (("beta=1.0_seed=0", PARALLEL), ("beta=8.0_seed=0", ())):
-        process = start(*words, *launcher)
-        trains = process_of(sweep / name)
+def test_a_sweep_killed_twice_leaves_no_process_and_the_same_command_goes_on(finished_sweep, words, tmp_path, trained):
+    for name, launcher in ((ONE, PARALLEL), (EIGHT, ())):
+        process = start(*words, OFTEN, *launcher)
+        trains = process_of(tmp_path / "sweep" / name)
         process.kill()
         assert gone(trains)
         process.communicate()
-    again = run_train("-m", *words)
+    again = trained(*words)
     assert again.returncode == 0, again.stderr
-    for name in members(finished_sweep):
-        mine, its = weights(sweep / name), weights(finished_sweep / name)
-        assert all(torch.equal(mine[key], its[key]) for key in its)
+    assert same_weights(tmp_path / "sweep", finished_sweep)
 
 
-def test_a_sweep_that_is_asked_to_stop_saves_its_member(tmp_path):
+def test_a_killed_worker_is_one_line_and_the_table(words, tmp_path):
+    process = start(*words, "epochs=2000", *PARALLEL)
+    os.kill(parent(process_of(tmp_path / "sweep" / ONE)), signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Traceback" not in err
+    assert "error: the sweep ended before its members" in err
+    assert "0 of 2 members done" in out
+
+
+def test_two_sweeps_in_one_directory_train_each_member_once_and_both_end_well(words, tmp_path):
+    both = [start(*words, "epochs=9"), start(*words, "epochs=9", *PARALLEL)]
+    for process in both:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, out + err
+        assert "2 of 2 members done" in out
+        assert "error:" not in out + err
+    assert all((tmp_path / "sweep" / m / "train.log").read_text().count("test   ELBO") == 1 for m in (ONE, EIGHT))
+
+
+def test_a_sweep_that_is_asked_to_stop_saves_its_member(words, tmp_path):
     sweep = tmp_path / "sweep"
-    process = start(*MEMBER, "epochs=50", "beta=1,8", f"hydra.sweep.dir={sweep}")
-    trains = process_of(sweep / "beta=1.0_seed=0")
+    process = start(*words, "epochs=2000", OFTEN)
+    trains = process_of(sweep / ONE)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 143
     assert gone(trains)
-    assert members(sweep) == {"beta=1.0_seed=0": "unfinished"}
-    log = (sweep / "beta=1.0_seed=0/train.log").read_text()
-    assert re.search(r"^stop   at step \d+, saved", log, re.MULTILINE)
+    assert members(sweep) == {ONE: "unfinished"}
+    assert re.search(r"^stop   at step \d+, saved", (sweep / ONE / "train.log").read_text(), re.MULTILINE)

@@ -3,18 +3,15 @@
 import json
 
 import pytest
-from command import run_train
+from command import MEMBER, run_train
 
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the extra `cluster`")
-pytestmark = pytest.mark.usefixtures("mnist_root")
-
-QUICK = ("epochs=1", "batch_size=2000", "model.hidden=[32]", "model.latent_dim=2", "tracking.tensorboard=false")
 LOCAL = ("hydra/launcher=submitit_local", "hydra.launcher.cpus_per_task=1", "hydra.launcher.timeout_min=10")
 
 
-def test_members_run_as_jobs_of_the_launcher_and_the_same_command_goes_on(tmp_path):
+def test_members_run_as_jobs_of_the_launcher_and_the_same_command_goes_on(tmp_path, few_images):
     sweep = tmp_path / "sweep"
-    words = ("-m", "beta=1,4", *QUICK, *LOCAL, f"hydra.sweep.dir={sweep}")
+    words = ("-m", "beta=1,4", *few_images, *MEMBER[:-1], *LOCAL, f"hydra.sweep.dir={sweep}")
     first = run_train(*words)
     assert first.returncode == 0, first.stderr
     assert "2 of 2 members done" in first.stdout

@@ -1,4 +1,4 @@
-"""Configuration -> objects. What an option's name stands for is decided here, once, by a `match` on its dataclass."""
+"""Builds objects from a configuration. Each option is chosen in one place, by a `match` on its dataclass."""
 
 import math
 from collections.abc import Mapping
@@ -89,7 +89,7 @@ def build_vae(config: Config, image: tuple[int, int, int]) -> VAE:
 
 
 def vae_of(config: Config, image: tuple[int, int, int]) -> VAE:
-    """The same, with the network's own word for images that it does not take."""
+    """The model, as `build_vae` returns it. An image size that the network does not take is a `ValueError`."""
     bounds = LogvarBounds(config.logvar_min, config.logvar_max)
     head = build_head(config.likelihood, bounds)
     match config.model:
@@ -114,10 +114,17 @@ def vae_of(config: Config, image: tuple[int, int, int]) -> VAE:
 def own_network(
     text: str, key: str, image: tuple[int, int, int], latent_dim: int, options: Mapping[str, Any]
 ) -> nn.Module:
-    """The module that the user's function or class `text` makes.
+    """The module that the user's function or class returns.
+
+    Args:
+        text: names the function, as `module:name`.
+        key: the key of the configuration that has this value, for the error.
+        image: (channels, height, width).
+        latent_dim: the number of latents.
+        options: further keyword arguments.
 
     Raises:
-        ConfigError: names `key`: it cannot be imported or called, or does not return a module.
+        ConfigError: the function cannot be imported or called, or does not return a module.
     """
     make = imported(text, key)
     rule = f"{key} must take (image, latent_dim, **model.options) and return an nn.Module"
@@ -131,7 +138,7 @@ def own_network(
 
 
 def build_head(likelihood: LikelihoodConfig, bounds: LogvarBounds) -> BernoulliHead | GaussianHead:
-    """What reads the decoder's numbers."""
+    """The head, which turns the output of the decoder into a likelihood."""
     match likelihood:
         case BernoulliConfig():
             return BernoulliHead()
@@ -142,7 +149,7 @@ def build_head(likelihood: LikelihoodConfig, bounds: LogvarBounds) -> BernoulliH
 
 
 def new_state(config: Config, vae: VAE, device: torch.device, objective: Objective) -> TrainState:
-    """The state at step 0."""
+    """The state of a new run, at step 0."""
     return TrainState(
         vae=vae,
         optimizer=build_optimizer(config, vae),
@@ -154,7 +161,7 @@ def new_state(config: Config, vae: VAE, device: torch.device, objective: Objecti
 
 
 def build_optimizer(config: Config, vae: VAE) -> torch.optim.Optimizer:
-    """Of the model's parameters."""
+    """The optimizer of the model's parameters."""
     match config.optimizer:
         case Optimizer.adam:
             return adam(vae.parameters(), config.learning_rate, epsilon=config.adam_epsilon)
@@ -165,12 +172,12 @@ def build_optimizer(config: Config, vae: VAE) -> torch.optim.Optimizer:
 
 
 def build_objective(config: Config, dataset_size: int, device: torch.device) -> Objective:
-    """The loss. `beta` of the root is the factor of the rate, or what the paper calls beta.
+    """The loss. `config.beta` is the weight of the rate, or what the paper of the objective calls beta.
 
     Args:
         config: of the run.
         dataset_size: the number of training images.
-        device: of what an objective learns.
+        device: for the parameters that the objective itself learns.
     """
     objective: ObjectiveConfig = config.objective
     beta = LinearWarmup(config.beta, config.beta_warmup_steps)
@@ -199,10 +206,10 @@ def build_objective(config: Config, dataset_size: int, device: torch.device) -> 
 
 
 def build_custom_objective(config: Config, objective: CustomObjectiveConfig, beta: Schedule) -> CustomObjective:
-    """A loss of the user's own.
+    """The user's own loss.
 
     Raises:
-        ConfigError: it cannot be imported, is not made with these options, or would not read beta.
+        ConfigError: it cannot be imported, does not accept these options, or has no parameter for the given beta.
     """
     target = imported(objective.target, "objective.target")
     if not takes_beta(target) and (config.beta, config.beta_warmup_steps) != (1, 0):
@@ -212,7 +219,7 @@ def build_custom_objective(config: Config, objective: CustomObjectiveConfig, bet
         )
     try:
         return CustomObjective(target, objective.options, beta)
-    except Exception as error:  # whatever foreign code raises
+    except Exception as error:  # the user's code may raise anything
         options = ", ".join(objective.options) or "none"
         raise ConfigError(
             f"{objective.target} must be made with objective.options, got {options}: {raised(error)}"
@@ -220,13 +227,13 @@ def build_custom_objective(config: Config, objective: CustomObjectiveConfig, bet
 
 
 def try_custom_objective(config: Config, vae: VAE, images: ImageSet) -> list[str]:
-    """Try a loss of the user's own on one batch; what is tried is made anew, and then thrown away.
+    """Try the user's own loss on one batch, with an instance that is not used again.
 
     Returns:
-        Warnings, one line each; none for an objective of this package.
+        Warnings, one line each. Empty for the objectives of this package.
 
     Raises:
-        ConfigError: it fails, or gives no loss.
+        ConfigError: the loss raises an error, or its value is no loss.
     """
     if not isinstance(config.objective, CustomObjectiveConfig):
         return []
@@ -237,12 +244,12 @@ def try_custom_objective(config: Config, vae: VAE, images: ImageSet) -> list[str
         return try_objective(objective, vae, images.batch(few, generator))
     except TrialError as error:
         raise ConfigError(f"{config.objective.target}: {error}") from None
-    except Exception as error:  # whatever foreign code raises
+    except Exception as error:  # the user's code may raise anything
         raise ConfigError(f"{config.objective.target} fails on a batch of images: {raised(error)}") from error
 
 
 def build_beta(config: Config, objective: BetaConfig) -> Schedule:
-    """The factor of the rate as a function of the step."""
+    """The weight of the rate as a function of the step."""
     if objective.at_steps is not None and objective.factors is not None:
         betas = [config.beta * factor for factor in objective.factors]
         return Piecewise(tuple(zip(objective.at_steps, betas, strict=True)))
@@ -252,7 +259,7 @@ def build_beta(config: Config, objective: BetaConfig) -> Schedule:
 
 
 def build_learning_rate(config: Config, steps_per_epoch: int) -> Schedule:
-    """Of the optimiser, as a function of the step."""
+    """The learning rate as a function of the step."""
     if config.learning_rate_epochs is None or config.learning_rate_factors is None:
         return LinearWarmup(config.learning_rate)
     steps = [epoch * steps_per_epoch for epoch in config.learning_rate_epochs]
@@ -262,7 +269,7 @@ def build_learning_rate(config: Config, steps_per_epoch: int) -> Schedule:
 
 
 def build_options(config: Config, dataset_size: int) -> Options:
-    """How to train on that many images."""
+    """The options of the training loop for this number of training images."""
     return Options(
         epochs=config.epochs,
         batch_size=config.batch_size,

@@ -1,19 +1,19 @@
-"""The streams and signals of a program, before anything that takes long is imported."""
+"""The standard streams and the signals of a program. Imported first, so it imports nothing that takes long."""
 
 import os
 import signal
 import sys
 from types import FrameType
 
-WAITING = ("SIGINT", "SIGTERM", "SIGUSR1")  # Windows has no SIGUSR1
+from vae.run.signals import SIGNALS
 
 
 def prepare() -> None:
-    """Have output never fail on a character or a closed stream, and have an early signal end the process in one line.
+    """Make the streams safe to write to, and make a signal during the imports end the process with one line.
 
-    Python would show a traceback of whatever was being imported. `vae.run.signals` listens as soon as there is a run.
+    No character and no closed stream causes an error. Once there is a run, `vae.run.signals` handles the signals.
     """
-    for descriptor in range(3):  # a file that is opened later would become the stream, and C libraries write into it
+    for descriptor in range(3):  # if one is closed, a file opened later would get its number, and C's output
         try:
             os.fstat(descriptor)
         except OSError:
@@ -24,13 +24,12 @@ def prepare() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         else:
             stream.reconfigure(errors="backslashreplace")
-    for signal_name in WAITING:
-        if hasattr(signal, signal_name):
-            signal.signal(getattr(signal, signal_name), end_at_once)
+    for number in SIGNALS:
+        signal.signal(number, end_at_once)
 
 
 def end_at_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """End the process with the code of the signal."""
+    """Print one line and end the process with the exit code of the signal."""
     try:
         os.write(2, b"stop   at once, by signal %d\n" % number)
     finally:
@@ -38,7 +37,7 @@ def end_at_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
 
 
 def say(text: str) -> None:
-    """Print a line. Where it cannot be written, as `| head -1` has it, the rest is printed nowhere: it is no error."""
+    """Print a line. If stdout cannot be written, as after `| head -1`, all further output is discarded."""
     try:
         print(text, flush=True)
     except OSError:
@@ -46,7 +45,7 @@ def say(text: str) -> None:
 
 
 def flush() -> None:
-    """Write out what was printed, as far as somebody reads it."""
+    """Flush stdout. If it cannot be written, the output is discarded."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -54,5 +53,5 @@ def flush() -> None:
 
 
 def discard() -> None:
-    """Send what is printed from now on nowhere."""
+    """Discard everything that is printed to stdout from now on."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

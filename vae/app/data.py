@@ -1,4 +1,4 @@
-"""The configuration of data -> the class that reads them. What an option stands for is decided here, once."""
+"""Builds the reader of the images from the configuration, and checks that a run gets the data it was trained on."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -20,12 +20,12 @@ from vae.data import CustomData, Data, DataError, DspritesData, ImagesData, Mnis
 
 
 def build_data(config: Config, *, may_write: bool = True) -> Data:
-    """The images of a run, which are not read yet.
+    """The reader of a run's images. It has read nothing yet.
 
     Args:
         config: of the run.
-        may_write: download or draw to any place that the configuration names, else only to the user's own cache. False
-            for the stored configuration of a run: its directory may come from another person.
+        may_write: whether data may be downloaded or generated wherever the configuration says. If False, only in the
+            user's own cache: a stored configuration may come from another person.
 
     Raises:
         ConfigError: `data.target` names nothing that can be imported.
@@ -49,13 +49,13 @@ def build_data(config: Config, *, may_write: bool = True) -> Data:
 
 
 def in_own_cache(place: str) -> bool:
-    """Whether a place is in the user's cache, `$XDG_CACHE_HOME/beta-vae`, where runs keep data by default."""
+    """Whether the path is in `$XDG_CACHE_HOME/beta-vae`, the default place of data."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser().absolute() / "beta-vae"
     return Path(os.path.normpath(Path(place).expanduser().absolute())).is_relative_to(cache)
 
 
 def build_reader(target: str) -> Callable[[Path, Mapping[str, Any]], Any]:
-    """The user's function that reads images, with its errors in one line.
+    """The user's function that reads images. Its errors become a `DataError` of one line.
 
     Args:
         target: `module:name`.
@@ -77,11 +77,11 @@ def build_reader(target: str) -> Callable[[Path, Mapping[str, Any]], Any]:
 
 
 def refuse_other_data(before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Refuse to continue or evaluate a run with other images than it was trained on. Their place may differ.
+    """Refuse to resume or evaluate a run with other images than it was trained on. Their path may differ.
 
     Args:
-        before: the checksums of the run, by name; none if it has not read its images yet.
-        now: those of the images that have been read.
+        before: the checksums stored with the run, by file name. Empty if it has not read its images yet.
+        now: the checksums of the images that have been read.
 
     Raises:
         DataError: they differ.

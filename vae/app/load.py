@@ -1,4 +1,4 @@
-"""A run from its directory: its configuration, its trained model and its images."""
+"""Loads a run from its directory: configuration, trained model and images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import torch
 
 from vae.app.build import build_objective, build_vae
 from vae.app.data import build_data, refuse_other_data
-from vae.app.parts import refuse_unnamed_parts, values_of_words
+from vae.app.foreign import refuse_unnamed_parts, values_of_words
 from vae.config import Config
 from vae.data.images import Splits
 from vae.model.vae import VAE
@@ -22,13 +22,13 @@ from vae.training.state import load_learned
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model, with what it was trained on and how."""
+    """A trained model with its configuration and its images."""
 
     config: Config
     vae: VAE
     splits: Splits
     device: torch.device
-    loss_weight: float  # of the rate in the loss: the objective's at the last step before the checkpoint
+    loss_weight: float  # the weight of the rate in the loss, at the last step before the checkpoint
 
 
 def load_run(directory: Path, name: str = LAST, words: Sequence[str] = ()) -> Run:
@@ -37,13 +37,13 @@ def load_run(directory: Path, name: str = LAST, words: Sequence[str] = ()) -> Ru
     Args:
         directory: of the run.
         name: `last` or `best`.
-        words: name the run's parts of your own again, as in `["objective.target=my_losses:MMD"]`: a directory alone
-            does not decide what is imported. Own metrics are those that are named here.
+        words: name the user's own parts of the run again, as in `["objective.target=my_losses:MMD"]`: a directory does
+            not decide what is imported. Only the metrics named here are computed.
 
     Raises:
         ConfigError: the directory holds no run, or one with parts that the words do not name.
         CheckpointError: the checkpoint is missing or damaged.
-        DataError: the images cannot be had.
+        DataError: the images cannot be read, or are not those of the training.
     """
     stored = record.read(directory)
     named = values_of_words(words)

@@ -1,4 +1,4 @@
-"""A run from its checked configuration to `summary.json`, and how it ends."""
+"""One run of `train.py`: from its checked configuration to `summary.json` and an exit code."""
 
 import errno
 import json
@@ -17,13 +17,7 @@ import yaml
 from tqdm import tqdm
 
 from vae.app import console
-from vae.app.build import (
-    build_objective,
-    build_options,
-    build_vae,
-    new_state,
-    try_custom_objective,
-)
+from vae.app.build import build_objective, build_options, build_vae, new_state, try_custom_objective
 from vae.app.command_line import AGAIN, Command, one_line
 from vae.app.data import build_data, refuse_other_data
 from vae.app.metrics import own_metrics
@@ -41,7 +35,7 @@ from vae.run.progress import Progress
 from vae.run.provenance import device_name, provenance
 from vae.run.record import Task
 from vae.run.signals import StopNow, StopRequest
-from vae.run.summary import read_origin, read_summary
+from vae.run.summary import read_origin, read_summary, write_failure
 from vae.run.tracking import Tracker
 from vae.training.conclusion import asked, chosen_options, conclude, count_parameters, objective_name
 from vae.training.hardware import emulates_bf16, prepare_torch
@@ -50,7 +44,7 @@ from vae.training.monitoring import CHARTS, TERMS
 
 log = logging.getLogger(__name__)
 
-# What ends a program with one line, and with which exit code.
+# The errors that end a program with one line instead of a traceback, with their exit codes.
 EXIT_CODES: dict[type[Exception], int] = {
     ConfigError: 1,
     RunExistsError: 1,
@@ -63,11 +57,7 @@ DISK_FULL = 6
 
 
 def main(command: Command) -> int:
-    """Make the run of a checked command. Returns the exit code.
-
-    Args:
-        command: of one run.
-    """
+    """Train the one run of a checked command. Returns the exit code."""
     (task,) = command.tasks
     try:
         log_file = RunLog(task.directory)
@@ -81,12 +71,12 @@ def main(command: Command) -> int:
 
 
 class RunLog(logging.FileHandler):
-    """Writes each line to the terminal, above the progress bar, and to `train.log`.
+    """A log handler that writes each line to the terminal, above the progress bar, and to `train.log`.
 
-    Lines that cannot be written are dropped, as by `| head -1` or on a full disk: neither ends the run.
+    Lines that cannot be written are dropped. A closed pipe or a full disk does not end the run here.
 
     Args:
-        directory: of the run.
+        directory: of the run. It is created.
 
     Raises:
         OSError: the file cannot be opened.
@@ -100,7 +90,7 @@ class RunLog(logging.FileHandler):
         super().__init__(path, encoding="utf-8", errors="backslashreplace")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line to both."""
+        """Write one line to the terminal and to the file."""
         try:
             tqdm.write(self.format(record))
         except OSError:
@@ -108,30 +98,35 @@ class RunLog(logging.FileHandler):
         super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Drop a line that the disk does not take."""
+        """Ignore an error of the disk."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
 
 def run(task: Task, busy: int = 1) -> int:
-    """One run of `train.py`. Returns its exit code.
+    """Train one run, and report how it ended in the log and in `summary.json`. Returns the exit code.
 
     Args:
-        task: its directory and its checked configuration.
+        task: the run's directory and its checked configuration.
         busy: the exit code if another process trains, or has just trained, in the directory.
 
     Raises:
-        SystemExit: a signal asked the run to stop; it has been saved.
+        SystemExit: a signal asked the run to stop. It has been saved.
     """
     directory, config = task.directory, task.record.config
     has_begun = False
     with StopRequest() as stop, ExitStack() as stack:
         try:
-            with stop.at_once():  # waiting for another process takes up to half a minute
+            with stop.at_once():  # it waits up to half a minute for another process
                 stack.enter_context(locked(directory))
             has_begun = True
             if config.resume is None:
-                refuse_a_run(directory)
+                if holds_a_run(directory):  # one that was killed before its first checkpoint may be started again
+                    shown = relative_to_cwd(directory)
+                    raise RunExistsError(
+                        f"{shown} already holds a run. Continue it with resume={shown}, "
+                        "or leave hydra.run.dir alone to get a new directory"
+                    )
                 record.write(directory, task.record)
             train(task, config, stop)
         except StopNow:
@@ -148,28 +143,23 @@ def run(task: Task, busy: int = 1) -> int:
             return 1
         except Exception as error:
             code = exit_code(error)
-            log.error(f"error: {said(error)}", exc_info=not is_expected(error))
-            note_failure(directory, config, error, code)
+            log.error(f"error: {said(error)}", exc_info=not (isinstance(error, EXPECTED) or is_out_of_memory(error)))
+            write_failure(directory, code, said(error), beta=config.beta, seed=config.seed)
             return code
     if stop():
-        raise SystemExit(stop.exit_code)  # ends a sweep, too, which a return value would not
+        raise SystemExit(stop.exit_code)
     return 0
 
 
-def is_expected(error: Exception) -> bool:
-    """Whether one line says enough of it: no traceback would tell a user more."""
-    return isinstance(error, EXPECTED) or is_out_of_memory(error)
-
-
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory was refused: by Python, by the device, or by torch's allocator on the CPU."""
+    """Whether an allocation failed: in Python, on the device, or in torch's allocator on the CPU."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def said(error: Exception) -> str:
-    """What went wrong, in one line."""
+    """What went wrong, in one line for the user."""
     if is_out_of_memory(error):
         return "there is not enough memory. Lower batch_size or the size of the model, or take fewer or smaller images"
     if isinstance(error, OSError) and error.strerror:
@@ -178,31 +168,17 @@ def said(error: Exception) -> str:
 
 
 def exit_code(error: Exception) -> int:
-    """The code that `error` ends a run with."""
+    """The exit code of a program that `error` ends."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DISK_FULL
     return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
 
 
-def note_failure(directory: Path, config: Config, error: Exception, code: int) -> None:
-    """Say in `summary.json` how the run ended, if the disk still takes it.
-
-    A run that was done and could not even be continued is as done as before: training begins without its summary.
-    """
-    if read_summary(directory)["status"] == "done":
-        return
-    summary = {"status": "failed", "code": code, "error": said(error), "beta": config.beta, "seed": config.seed}
-    try:
-        write_json(directory / SUMMARY, summary)
-    except OSError as second:
-        log.warning(f"warning: {SUMMARY} could not be written: {second.strerror}")
-
-
 def train(task: Task, config: Config, stop: StopRequest) -> None:
-    """Train and test as configured, and leave the run in its directory.
+    """Train and test as configured. All results are files in the run's directory.
 
     Raises:
-        StopNow: a signal came before the first step or after the last, which is saved.
+        StopNow: a signal came before the first step, or after the last one, which is saved.
     """
     directory = task.directory
     device = prepare_torch(config)
@@ -232,14 +208,14 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     ended = over(state, options, steps // config.epochs)
     its_own = (summary.get("beta"), summary.get("seed")) == (config.beta, config.seed)
     if ended and its_own and summary["status"] == "done" and summary["steps"] == state.step:
-        if summary.get("asked") != asked(config):  # of more, which early stopping does not let it have
+        if summary.get("asked") != asked(config):  # it has stopped early, and more epochs would change nothing
             write_json(directory / SUMMARY, summary | {"asked": asked(config)})
         early = "stopped early. Set early_stopping_epochs=null to go on"
         whole = f"has its {summary['epochs']} epochs. Name more to go on, as in epochs={2 * summary['epochs']}"
         log.info(f"end    {relative_to_cwd(directory)} {whole if state.step >= steps else early}")
         return
     origin = record_origin(task, device, checksums)
-    remove(directory / SUMMARY)  # of fewer epochs: a kill must leave none beside a later checkpoint
+    remove(directory / SUMMARY)  # it describes fewer epochs: a killed run must not seem done
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
     progress = Progress(steps, state.step, shown=config.tracking.progress)
     training = Training(state, splits, objective, options, tracker, progress, directory, stop, stop.at_once)
@@ -250,7 +226,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         tracker.text("configuration", as_code(yaml.safe_dump(plain(config), sort_keys=False)), state.step)
         tracker.text("environment", as_code(json.dumps(origin, indent=2)), state.step)
         if tracker.takes_pictures:
-            from vae.figures import plots  # noqa: F401 - matplotlib is loaded here, before the first step
+            from vae.figures import plots  # noqa: F401 - loads matplotlib before the first step
         if fit(training):
             conclude(config, training, stop, metrics)
         else:
@@ -262,21 +238,8 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         tracker.close()
 
 
-def refuse_a_run(directory: Path) -> None:
-    """Leave alone a run that has saved something, or is done; of one that was killed before, nothing can be lost.
-
-    Raises:
-        RunExistsError: `directory` holds a checkpoint, or the numbers of a run that is done.
-    """
-    if holds_a_run(directory):
-        raise RunExistsError(
-            f"{relative_to_cwd(directory)} already holds a run. Continue it with resume={relative_to_cwd(directory)}, "
-            "or leave hydra.run.dir alone to get a new directory"
-        )
-
-
 def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str]) -> dict[str, Any]:
-    """Write `run.json`; what a continued run was made by before is kept, as far as it can be read."""
+    """Write `run.json`: with what the run is made. If it is resumed, the new entry is added to `continued`."""
     origin = provenance(sys.argv, device, checksums)
     if task.record.config.resume is not None:
         before, problem = read_origin(task.directory)
@@ -289,11 +252,17 @@ def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str]
 
 
 def introduce(config: Config, training: Training, device: torch.device, data: str) -> None:
-    """What is about to happen, in a few lines. `data` says what the images are."""
+    """Log the data, the model, the device, the loss and the number of steps, and warn of what is unusual.
+
+    Args:
+        config: of the run.
+        training: about to begin.
+        device: that it runs on.
+        data: the description of the images.
+    """
     state, splits = training.state, training.splits
-    sizes = " / ".join(
-        f"{len(images):,}".replace(",", " ") for images in (splits.train, splits.validation, splits.test)
-    )
+    parts = (splits.train, splits.validation, splits.test)
+    sizes = " / ".join(f"{len(images):,}".replace(",", " ") for images in parts)
     channels, height, width = splits.train.shape
     options = chosen_options(config)
     model = options["model"]
@@ -302,6 +271,10 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
     latent_dim = state.vae.latent_dim
     normalised = normalised_beta(config.beta, latent_dim, channels * height * width)
     steps = training.options.epochs * training.steps_per_epoch
+    values = ", ".join(
+        f"{f.name} {getattr(value := getattr(config.objective, f.name), 'value', value)}"
+        for f in fields(config.objective)
+    )
     for line in (
         f"data   {data}; {sizes} images (train / validation / test) of {channels}x{height}x{width}",
         f"model  {model}, {latent_dim} latents, {count_parameters(state.vae):,} parameters, "
@@ -309,7 +282,7 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
         f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
         f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"
         + (f", warmed up over {config.beta_warmup_steps} steps" if config.beta_warmup_steps else ""),
-        *(() if isinstance(config.objective, BetaConfig) else (f"loss   {objective_line(config)}",)),
+        *(() if isinstance(config.objective, BetaConfig) else (f"loss   {objective_name(config)}, {values}",)),
         f"steps  {steps:,} of {config.batch_size} images, {config.epochs} epochs"
         + (f", continued at step {state.step}" if state.step else ""),
     ):
@@ -323,14 +296,6 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
         )
 
 
-def objective_line(config: Config) -> str:
-    """The objective and its values."""
-    values = {f.name: getattr(config.objective, f.name) for f in fields(config.objective)}
-    return f"{objective_name(config)}, " + ", ".join(
-        f"{name} {getattr(value, 'value', value)}" for name, value in values.items()
-    )
-
-
 def as_code(text: str) -> str:
-    """A text for TensorBoard, whose lines stay lines."""
+    """The text as a code block of Markdown, for TensorBoard."""
     return "\n".join("    " + line for line in text.splitlines())

@@ -16,14 +16,14 @@ TRIED_IMAGES = 1_000
 
 
 class OwnMetric:
-    """A user's function, whose mistakes are errors of one line.
+    """A metric of the user's own. Calling it calls the user's function and checks the result.
 
     Args:
-        text: as in `my_metrics:score`.
+        text: names the function, as in `my_metrics:score`.
 
     Raises:
-        ConfigError: it cannot be imported. A call raises it if the function fails, or returns anything but a mapping
-            of names to numbers.
+        ConfigError: the function cannot be imported. When called: it fails, or does not return a mapping of names to
+            numbers.
     """
 
     def __init__(self, text: str) -> None:
@@ -33,7 +33,7 @@ class OwnMetric:
     def __call__(
         self, codes: Float[np.ndarray, "images latents"], factors: Int[np.ndarray, "images factors"] | None
     ) -> dict[str, float]:
-        """The numbers of the function by name."""
+        """The scores by name."""
         try:
             found: Any = self.function(codes, factors)
         except Exception as error:
@@ -48,15 +48,15 @@ class OwnMetric:
 
 
 def own_metrics(texts: Sequence[str], latents: int, factors: Factors | None) -> list[OwnMetric]:
-    """The metrics of a run, each called once with random codes.
+    """The user's own metrics of a run. Each is tried once, on random codes.
 
     Args:
         texts: as in `my_metrics:score`.
-        latents: of the model.
-        factors: of the training images, or None if they are unknown.
+        latents: the number of latents.
+        factors: of the training images. None if they are unknown.
 
     Raises:
-        ConfigError: one line; a metric cannot be imported, it fails, or a name is taken.
+        ConfigError: a metric cannot be imported, fails, or returns a name that another metric has.
     """
     metrics = [OwnMetric(text) for text in texts]
     generator = np.random.default_rng(0)

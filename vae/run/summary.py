@@ -1,13 +1,16 @@
 """`summary.json` and `run.json` of a run, which are checked when they are read."""
 
+import logging
 import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-from vae.run.files import DamagedFileError, MissingFileError, read_json
+from vae.run.files import DamagedFileError, MissingFileError, read_json, write_json
 from vae.run.names import RUN, SUMMARY
+
+log = logging.getLogger(__name__)
 
 
 def is_number(value: Any) -> TypeGuard[float]:
@@ -155,6 +158,26 @@ def problem_of(value: Any, schema: Schema, name: str = "") -> str | None:
         below = [(key, schema[key]) for key in schema if key in value]
     problems = (problem_of(value[key], inner, f"{name}.{key}".lstrip(".")) for key, inner in below)
     return next((problem for problem in problems if problem is not None), None)
+
+
+def write_failure(directory: Path, code: int, error: str, *, beta: float, seed: int) -> None:
+    """Write the summary of a run that failed. A run that was done before keeps its summary.
+
+    If the disk cannot take the file either, a warning is logged.
+
+    Args:
+        directory: of the run.
+        code: the exit code of its process.
+        error: what went wrong, in one line.
+        beta: of the run's configuration.
+        seed: of the run's configuration.
+    """
+    if read_summary(directory)["status"] == "done":
+        return
+    try:
+        write_json(directory / SUMMARY, {"status": "failed", "code": code, "error": error, "beta": beta, "seed": seed})
+    except OSError as second:
+        log.warning(f"warning: {directory.name}: {SUMMARY} could not be written: {second.strerror}")
 
 
 class Origin(NamedTuple):

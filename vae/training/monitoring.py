@@ -95,8 +95,13 @@ def show_pictures(tracker: Tracker, pictures: Mapping[str, figures.ImageBytes], 
 
 
 @torch.inference_mode()
-def draw_figures(vae: VAE, images: ImageSet, encoding: Encoding, weight: float) -> Mapping[str, figures.ImageBytes]:
-    """The figures of an epoch by name, for a model in evaluation mode. Draws from a generator of its own."""
+def draw_figures(
+    vae: VAE, images: ImageSet, encoding: Encoding, weight: float, run: str = "latents"
+) -> Mapping[str, figures.ImageBytes]:
+    """The figures of an epoch by name, for a model in evaluation mode. Draws from a generator of its own.
+
+    `run` is the name of the run, for the title of the traversals.
+    """
     from vae.figures import plots  # imports matplotlib, which is needed only here
 
     vae.eval()
@@ -114,7 +119,7 @@ def draw_figures(vae: VAE, images: ImageSet, encoding: Encoding, weight: float) 
             vae,
             posterior.mean[0],
             encoding.rate_per_latent,
-            title=f"weight of the rate {weight:g}, latents by rate in nats",
+            title=f"{run}: weight of the rate {weight:g}, latents by rate in nats",
         ),
         "rate_per_latent": plots.rate_spectrum(encoding.rate_per_latent, order),
         "correlation": plots.correlation_matrix(correlation(encoding), order),

@@ -1,8 +1,10 @@
-"""From the words after `python train.py` to runs with a checked configuration, or one line on what is wrong.
+"""From the arguments of `python train.py` to runs with a checked configuration, or to an error of one line.
 
-Hydra composes the configuration files. This package adds what Hydra leaves out. An unknown key is refused with the
-nearest known one. Every member of a sweep is checked before the first one trains. A run is resumed by the
-configuration that is stored in its directory. Torch is imported only to look for an accelerator.
+Hydra composes the configuration files. This package adds three things. An unknown key is refused, with the nearest
+known one. All members of a sweep are checked before the first one trains. A run is resumed by the configuration that
+is stored in its directory. Torch is imported only to look for an accelerator.
+
+A word is one argument of the command line, such as `beta=4`.
 """
 
 import os
@@ -15,7 +17,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-import hydra
 import yaml
 from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
@@ -23,38 +24,41 @@ from hydra.types import RunMode
 from vae.app import console
 from vae.app.command_line.composition import Composer, absolute, bare, hydra_message, quoted
 from vae.app.command_line.naming import LONGEST_NAME, member_name, run_name, sweep_name
-from vae.app.command_line.resuming import resumed, with_words
+from vae.app.command_line.resuming import resumed, with_overrides
 from vae.app.command_line.showing import USAGE, help_text, run_hydra
-from vae.app.foreign import imported
-from vae.app.parts import named_parts, refuse_unnamed_parts
+from vae.app.foreign import imported, named_parts, refuse_unnamed_parts
 from vae.config import Config, ConfigError, Device, near, plain
 from vae.config.options import FREE
 from vae.run import record
 from vae.run.directory import has_checkpoint, holds_a_run
-from vae.run.record import Task, changes
+from vae.run.record import Record, Task, changes
 
-__all__ = ["AGAIN", "MEMBER_OPTION", "Command", "checked", "compose", "one_line"]
+__all__ = ["AGAIN", "MEMBER_OPTION", "Command", "begun_record", "checked", "compose", "one_line"]
 
-MEMBER_OPTION = "--member"  # with it a sweep starts the process of a member; the member's directory follows
-AGAIN = 75  # the exit code of such a process where another one trains: the sweep tries again
+MEMBER_OPTION = "--member"  # a sweep starts the process of a member by this option and the member's directory
+AGAIN = 75  # the exit code of such a process if another one trains there: the sweep tries again
 PLACES = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
-PATHS = (*PLACES, "resume", "data.path", "data.root")  # keys whose values are taken as the shell gives them
+PATHS = (*PLACES, "resume", "data.path", "data.root")  # keys whose values may have any character without quotes
 
 
 class UsageError(ConfigError):
-    """Words that are no command line, whatever the configuration. The exit code is 2."""
+    """The arguments do not have the form of a command. The exit code is 2."""
+
+
+class OtherConfigurationError(ConfigError):
+    """A member of a sweep has begun with another configuration."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """What the words after `python train.py` ask for.
+    """What the arguments of `python train.py` ask for.
 
     Attributes:
         tasks: the runs.
-        sweep: the directory of the sweep, or None for one run.
-        hydra_words: words with which Hydra's launcher starts the sweep; none for one member after another.
+        sweep: the directory of the sweep. None for a single run.
+        hydra_words: arguments that make Hydra's launcher start the members. Empty if they train one after another.
         is_member: whether a sweep has started this process for one of its members.
-        free: of a sweep, the keys in which a member that has begun may differ.
+        free: for a sweep, the keys that may differ from those of a member that has begun.
     """
 
     tasks: Sequence[Task]
@@ -72,45 +76,45 @@ def compose(overrides: Sequence[str], configs: Path) -> Config:
         configs: the directory of `config.yaml`.
 
     Raises:
-        ConfigError: one line, whatever is wrong.
+        ConfigError: an override or a file is wrong.
     """
     composer = Composer(configs)
     return composer.composed(map(composer.parse, overrides)).record.config
 
 
 def checked(arguments: Sequence[str], configs: Path) -> Command:
-    """What is asked for, if all is right with it; else one line on stderr and the end of the process.
+    """The checked command. An error is printed in one line and ends the process.
 
     Args:
         arguments: `sys.argv[1:]`.
         configs: the directory of `config.yaml`.
 
     Raises:
-        SystemExit: 0 if something was only shown, 1 for a configuration that cannot be run, 2 for words that are no
-            command line.
+        SystemExit: 0 after `--help` and the like, 1 for a configuration that cannot be run, 2 if the arguments do not
+            have the form of a command.
     """
     try:
         return command_of(arguments, configs)
     except ConfigError as error:
         code, text = 2 if isinstance(error, UsageError) else 1, str(error)
-    except Exception as error:  # Hydra raises many kinds
+    except Exception as error:  # Hydra's errors have many types
         code, text = 1, f"{type(error).__name__}: {hydra_message(error)}"
     sys.stderr.write(f"error: {one_line(text)}\n")
     sys.exit(code)
 
 
 def one_line(text: str) -> str:
-    """`text` without line breaks and control characters; very long words are cut."""
+    """The text without line breaks and control characters. Very long words are cut."""
     words = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split())).split(" ")
     return " ".join(word if len(word) <= 300 else f"{word[:120]}…" for word in words).rstrip(".")
 
 
 def command_of(arguments: Sequence[str], configs: Path) -> Command:
-    """The same, with errors raised.
+    """The checked command, as `checked` returns it.
 
     Raises:
-        ConfigError: one line.
-        SystemExit: 0, something was shown.
+        ConfigError: the command cannot be run.
+        SystemExit: 0 after `--help` and the like.
     """
     if arguments[:1] == [MEMBER_OPTION]:
         return member_command(arguments[1:], configs)
@@ -119,7 +123,7 @@ def command_of(arguments: Sequence[str], configs: Path) -> Command:
         run_hydra(arguments, lambda _: None, configs)
         sys.exit(0)
     swept = options.multirun or any("mode=MULTIRUN" in text for text in options.overrides)
-    # In a sweep a comma separates values, but for the places of the output, which cannot be swept.
+    # In a sweep a comma separates values, except in the places of the output, which cannot be swept.
     literal = (*PLACES, "resume")
     words = [with_literal_path(text, literal if swept and "," in text else PATHS) for text in options.overrides]
     searchpath = [word for word in words if word.startswith("hydra.searchpath=")]
@@ -150,11 +154,10 @@ def command_of(arguments: Sequence[str], configs: Path) -> Command:
 
 
 def options_of(arguments: Sequence[str]) -> Namespace:
-    """The options and overrides among the words.
+    """The options and overrides, parsed.
 
     Raises:
-        UsageError: one line on what is wrong with them.
-        SystemExit: `--version` has been answered.
+        UsageError: there is an unknown option, or a word is neither an option nor an override.
     """
     parser = ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
@@ -163,7 +166,6 @@ def options_of(arguments: Sequence[str]) -> Namespace:
     parser.add_argument("-c", "--cfg", choices=["job"])
     parser.add_argument("-i", "--info", const="all", nargs="?")
     parser.add_argument("-cd", "--config-dir")
-    parser.add_argument("--version", action="version", version=f"Hydra {hydra.__version__}")
     try:
         options, rest = parser.parse_known_intermixed_args(arguments)
     except ArgumentError as error:
@@ -180,7 +182,7 @@ def options_of(arguments: Sequence[str]) -> Namespace:
 
 
 def with_literal_path(text: str, keys: Sequence[str] = PATHS) -> str:
-    r"""A path in quotes: Hydra's grammar wants them around `=`, `,`, `~` and the like.
+    r"""The override with its value in quotes if the value is a path, as Hydra's grammar requires for `=`, `,` or `~`.
 
     Example:
         >>> with_literal_path("data.path=~/it's, mine.npz")
@@ -194,7 +196,7 @@ def with_literal_path(text: str, keys: Sequence[str] = PATHS) -> str:
 
 
 def new_command(overrides: Sequence[Override], composer: Composer, *, is_sweep: bool, is_shown: bool) -> Command:
-    """One new run, or the sweep that `-m` or a preset asks for.
+    """The command for a new run, or for the sweep that `-m` or a preset asks for.
 
     Raises:
         ConfigError: it cannot be run.
@@ -202,19 +204,18 @@ def new_command(overrides: Sequence[Override], composer: Composer, *, is_sweep: 
     own, _ = composer.files(o for o in overrides if not o.is_sweep_override())
     if not is_shown and (is_sweep or own.mode == RunMode.MULTIRUN):
         swept = [composer.parse(f"{key}={value}") for key, value in (own.sweeper.get("params") or {}).items()]
-        return sweep_command([*swept, *overrides], overrides, composer)
+        return sweep_command([*swept, *overrides], composer)
     single = composer.composed(overrides)
     name = single.directory("run.dir") or f"outputs/{run_name(single.record, overrides, datetime.now())}"
     return Command([Task(absolute(name, "hydra.run.dir"), single.record)])
 
 
-def sweep_command(overrides: Sequence[Override], given: Sequence[Override], composer: Composer) -> Command:
-    """A sweep, each member of which is checked.
+def sweep_command(overrides: Sequence[Override], composer: Composer) -> Command:
+    """The command for a sweep. All its members are checked.
 
     Args:
-        overrides: of the preset and of the command.
-        given: of the command only.
-        composer: of the files.
+        overrides: those of the preset, then those of the command.
+        composer: composes the configuration of each member.
 
     Raises:
         ConfigError: a member cannot be run, or two would share a directory.
@@ -243,23 +244,31 @@ def sweep_command(overrides: Sequence[Override], given: Sequence[Override], comp
                 "Leave hydra.sweep.subdir out, or name in it what is swept"
             )
     paths = {getattr(task.record.config.data, "path", None) for task in repeated}
-    free = FREE | {"data.path"} if len(paths) == 1 else FREE  # its data may have moved, unless they are swept
+    free = FREE | {"data.path"} if len(paths) == 1 else FREE  # the data may have moved, unless data.path is swept
     for task in tasks.values():
-        refuse_other_member(task, free)
+        try:
+            begun_record(task, free)
+        except OtherConfigurationError:
+            raise
+        except ConfigError:
+            continue  # a member with damaged files does not stop the others: it fails when its turn comes
     if first.hydra.runtime.choices["hydra/launcher"] == "basic":
         return Command(repeated, sweep, free=free)
-    own = [str(o.input_line) for o in given if bare(o) not in PLACES]
-    quiet = ["hydra.output_subdir=null", "hydra/job_logging=none", "hydra/hydra_logging=none"]
+    # The members are composed already. Hydra only counts them: it would refuse new keys in `objective.options`.
+    chosen = [o for o in members[0] if o.is_hydra_override() or bare(o) in composer.groups]
+    launcher = [str(o.input_line) for o in chosen if bare(o) not in (*PLACES, "hydra.mode")]
     literal = str(sweep).replace("${", r"\${")
-    where = ["hydra.mode=MULTIRUN", f"hydra.sweep.dir={quoted(literal)}", "hydra.sweep.subdir=."]
-    return Command(repeated, sweep, [*composer.searchpath, *own, *where, *quiet], free=free)
+    count = ["hydra.mode=MULTIRUN", "hydra.sweeper.params=null", f"+member=range({len(members)})"]
+    where = [f"hydra.sweep.dir={quoted(literal)}", "hydra.sweep.subdir=.", "hydra.output_subdir=null"]
+    quiet = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
+    return Command(repeated, sweep, [*composer.searchpath, *launcher, *count, *where, *quiet], free=free)
 
 
 def resume_command(run: str, overrides: Sequence[Override], composer: Composer, *, is_sweep: bool) -> Command:
-    """A run that goes on.
+    """The command that resumes a run.
 
     Raises:
-        ConfigError: there is no run to continue, or not by these words.
+        ConfigError: there is no run to resume, or these overrides cannot be given with `resume`.
     """
     if is_sweep or any(o.is_sweep_override() for o in overrides):
         raise ConfigError("resume continues one run, got a sweep. Its own command, given again, goes on with it")
@@ -273,16 +282,16 @@ def resume_command(run: str, overrides: Sequence[Override], composer: Composer, 
 
 
 def member_command(words: Sequence[str], configs: Path) -> Command:
-    """The run of a sweep's member, by the configuration that the sweep has stored in its directory.
+    """The command for a member of a sweep, by the configuration that the sweep has stored in the member's directory.
 
     Raises:
-        ConfigError: that is damaged.
+        ConfigError: the stored configuration is damaged.
     """
     if not words:
         raise UsageError(f"{MEMBER_OPTION} needs the directory of a member, got nothing")
     directory, composer = Path(words[0]), Composer(configs)
     overrides = [composer.parse(with_literal_path(word)) for word in words[1:]]
-    stored = with_words(record.read(directory), overrides, composer.groups)
+    stored = with_overrides(record.read(directory), overrides, composer.groups)
     refuse_unnamed_parts(directory, stored.config, {bare(o): o.value() for o in overrides})
     if has_checkpoint(directory):
         stored = replace(stored, config=replace(stored.config, resume=str(directory)))
@@ -290,16 +299,16 @@ def member_command(words: Sequence[str], configs: Path) -> Command:
 
 
 def check_devices(devices: Iterable[Device]) -> None:
-    """Refuse an accelerator that torch does not see.
+    """Check that torch can use these devices.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: one of them is missing.
     """
     wanted = {Device.cuda: "a CUDA GPU", Device.mps: "an Apple GPU"}
     for device in wanted.keys() & set(devices):
         import torch
 
-        with warnings.catch_warnings():  # a driver's complaint would be a second line
+        with warnings.catch_warnings():  # a warning of the driver would be a second line
             warnings.simplefilter("ignore")
             backend = torch.cuda if device is Device.cuda else torch.backends.mps
             if not backend.is_available():
@@ -309,29 +318,32 @@ def check_devices(devices: Iterable[Device]) -> None:
                 )
 
 
-def refuse_other_member(task: Task, free: Collection[str]) -> None:
-    """Refuse a member that has begun with another configuration. A damaged one fails alone, when its turn comes.
+def begun_record(task: Task, free: Collection[str]) -> Record:
+    """The stored configuration of a member that has begun. For a new member, the configuration in `task`.
+
+    Args:
+        task: the member.
+        free: the keys that may differ between the two.
 
     Raises:
-        ConfigError: names the keys that differ.
+        OtherConfigurationError: other keys differ too.
+        ConfigError: the stored configuration is damaged.
     """
-    try:
-        begun = record.read(task.directory) if holds_a_run(task.directory) else task.record
-    except ConfigError:
-        return
+    begun = record.read(task.directory) if holds_a_run(task.directory) else task.record
     differences = changes(begun, task.record, free)
     if differences:
-        raise ConfigError(
+        raise OtherConfigurationError(
             f"{task.directory} was trained with another configuration: {', '.join(differences)}. "
             "Set hydra.sweep.dir to a new one"
         )
+    return begun
 
 
 def check_name(directory: Path) -> None:
-    """Refuse a name that no file system takes.
+    """Check the length of the path's names.
 
     Raises:
-        ConfigError: it is too long.
+        ConfigError: a name is longer than file systems allow.
     """
     longest = max((os.fsencode(part) for part in directory.parts), key=len)
     if len(longest) > LONGEST_NAME:
@@ -342,10 +354,10 @@ def check_name(directory: Path) -> None:
 
 
 def check_output(directory: Path) -> None:
-    """Refuse a directory that cannot be made.
+    """Check that the directory exists or can be created, and is writable.
 
     Raises:
-        ConfigError: names what is in the way.
+        ConfigError: names the path that prevents it.
     """
     check_name(directory)
     there = next(path for path in (directory, *directory.parents) if os.path.lexists(path))

@@ -1,4 +1,4 @@
-"""Hydra puts the files of `configs/` together, by its public interface. Every error is one line with the fix."""
+"""Composing a configuration from the files of `configs/`, by Hydra's public interface. Errors are one line."""
 
 import re
 import warnings
@@ -23,16 +23,16 @@ from vae.config.options import OPTIONS
 from vae.run.record import Record
 
 LARGEST_SWEEP = 10_000  # members
-# Of Hydra's own keys, what is read here: where the output goes, what a preset sweeps over, and Hydra's launchers.
+# Hydra's own keys that the command line may set: the places of the output, the mode, and the launcher.
 HYDRA_KEYS = r"hydra\.(run\.dir|sweep\.(dir|subdir)|mode|launcher\..+)|hydra/launcher"
 
 
 @dataclass(frozen=True)
 class Composed:
-    """One run's configuration.
+    """The configuration of one run.
 
     Attributes:
-        record: the options and the checked values.
+        record: the chosen options and the checked values.
         hydra: Hydra's own section.
     """
 
@@ -40,14 +40,14 @@ class Composed:
     hydra: DictConfig
 
     def directory(self, key: str, number: int = 0) -> str | None:
-        """A place that the user or a preset names, or None for the name that `naming` gives.
+        """A directory of the output as the command or a preset sets it. None if `naming` is to choose it.
 
         Args:
             key: `run.dir`, `sweep.dir` or `sweep.subdir`.
-            number: of a sweep's member, for `${hydra:job.num}`.
+            number: of the sweep's member, for `${hydra:job.num}`.
 
         Raises:
-            ConfigError: the text refers to something that does not exist.
+            ConfigError: an interpolation refers to a key that does not exist.
         """
         section, name = key.split(".")
         if cast("dict[str, Any]", OmegaConf.to_container(self.hydra[section]))[name] == "auto":
@@ -56,7 +56,7 @@ class Composed:
         with open_dict(config):
             config.hydra.job.num = number
         before = HydraConfig.instance().cfg
-        HydraConfig.instance().set_config(config)  # what `${hydra:...}` refers to
+        HydraConfig.instance().set_config(config)  # for `${hydra:...}`
         try:
             return str(OmegaConf.select(config, f"hydra.{key}"))
         except OmegaConfBaseException as error:
@@ -70,23 +70,23 @@ class Composer:
 
     Args:
         configs: the directory of `config.yaml`.
-        searchpath: Hydra's override that names more directories, if there is one.
+        searchpath: at most one override `hydra.searchpath=...`, which names more directories.
     """
 
     def __init__(self, configs: Path, searchpath: Sequence[str] = ()) -> None:
         self.configs = configs.resolve()
         self.searchpath = tuple(searchpath)
         self.parser = OverridesParser.create()
-        # Files are read again when one has changed. Those elsewhere are not watched, and read each time.
+        # The cached files are read again when one has changed. With a searchpath nothing is cached.
         files = tuple((file, file.stat().st_mtime_ns) for file in self.configs.rglob("*.yaml"))
         self.state: object = object() if searchpath else files
         self.groups = options_of_groups(self.configs, self.searchpath, self.state)
 
     def parse(self, text: str) -> Override:
-        """What Hydra's grammar reads in a word of the command line.
+        """An override, parsed by Hydra's grammar.
 
         Raises:
-            ConfigError: it reads nothing.
+            ConfigError: it does not follow the grammar.
         """
         try:
             return self.parser.parse_override(text)
@@ -98,10 +98,10 @@ class Composer:
             ) from None
 
     def members(self, overrides: Sequence[Override]) -> list[list[Override]]:
-        """The overrides of each run of a sweep: all combinations, in the order of Hydra's sweeper.
+        """The overrides of each member of a sweep: all combinations, in the order of Hydra's sweeper.
 
         Raises:
-            ConfigError: there are none, too many, or they cannot be counted.
+            ConfigError: there is no member, there are too many, or an override is swept by neither a list nor a range.
         """
         size, choices = 1, []
         for o in overrides:
@@ -126,10 +126,10 @@ class Composer:
         return [[parsed[word] for word in member] for member in product(*choices)]
 
     def files(self, overrides: Iterable[Override]) -> tuple[DictConfig, dict[str, Any]]:
-        """Hydra's own section, and the values of the files that overrides choose.
+        """Hydra's own section, and the values in the files that the overrides choose.
 
         Raises:
-            ConfigError: a prefix, an option or one of Hydra's keys that cannot be used.
+            ConfigError: an override sweeps, has a prefix, or sets an unknown option or one of Hydra's other keys.
         """
         words = list(self.searchpath)
         for o in overrides:
@@ -151,10 +151,10 @@ class Composer:
         return merged_files(self.configs, tuple(words), self.state)
 
     def composed(self, overrides: Iterable[Override]) -> Composed:
-        """The configuration of one run, every value in its range.
+        """The checked configuration of one run.
 
         Raises:
-            ConfigError: one line, whatever is wrong.
+            ConfigError: a key is unknown, or a value is missing, of another type or out of range.
         """
         given = list(overrides)
         own, tree = self.files(given)
@@ -169,10 +169,10 @@ class Composer:
 
 @lru_cache
 def options_of_groups(configs: Path, searchpath: Sequence[str], state: object) -> dict[str, list[str]]:  # noqa: ARG001
-    """The options that each group has in the files of one state.
+    """The options of each group. `state` is a key of the cache: it changes with the files.
 
     Raises:
-        ConfigError: Hydra finds no configuration there.
+        ConfigError: Hydra cannot read the directory.
     """
     try:
         with hydra.initialize_config_dir(str(configs), version_base="1.3"):
@@ -186,14 +186,14 @@ def options_of_groups(configs: Path, searchpath: Sequence[str], state: object) -
 
 @lru_cache
 def merged_files(configs: Path, words: tuple[str, ...], state: object) -> tuple[DictConfig, dict[str, Any]]:  # noqa: ARG001
-    """Hydra's own section, and the values of the files that `words` choose, in one state of these files.
+    """Hydra's own section, and the values in the files that `words` choose. `state` is as above.
 
     Raises:
-        ConfigError: Hydra cannot put them together.
+        ConfigError: Hydra cannot compose them.
     """
     try:
         with warnings.catch_warnings(), hydra.initialize_config_dir(str(configs), version_base="1.3"):
-            warnings.simplefilter("ignore")  # Hydra's own: they would be further lines
+            warnings.simplefilter("ignore")  # Hydra's warnings would be further lines
             config = hydra.compose("config", list(words), return_hydra_config=True)
     except Exception as error:
         raise ConfigError(hydra_message(error)) from None
@@ -203,10 +203,10 @@ def merged_files(configs: Path, words: tuple[str, ...], state: object) -> tuple[
 
 
 def with_values(tree: Mapping[str, Any], overrides: Iterable[Override]) -> dict[str, Any]:
-    """A copy of nested values in which the overrides are set. A mapping given for a section sets the keys it names.
+    """A copy of the nested values with the overrides applied. A mapping changes only those keys of a section it names.
 
     Raises:
-        ConfigError: a key lies below something that is no section.
+        ConfigError: a part of a dotted key is not a section.
     """
     changed = deepcopy(dict(tree))
     for o in overrides:
@@ -222,7 +222,7 @@ def with_values(tree: Mapping[str, Any], overrides: Iterable[Override]) -> dict[
 
 
 def with_absolute_paths(config: Config) -> Config:
-    """The configuration with the places of its data as they are from any directory."""
+    """The configuration with absolute paths of the data."""
     places = {key: getattr(config.data, key) for key in ("path", "root") if hasattr(config.data, key)}
     return replace(
         config, data=replace(config.data, **{k: str(absolute(place, f"data.{k}")) for k, place in places.items()})
@@ -230,10 +230,10 @@ def with_absolute_paths(config: Config) -> Config:
 
 
 def absolute(path: str, key: str) -> Path:
-    """A path from any directory; `~` is the home directory.
+    """The absolute path. `~` is the home directory.
 
     Raises:
-        ConfigError: it begins with `~` and the name of a user without a home directory.
+        ConfigError: it begins with `~name`, and no user of that name has a home directory.
     """
     try:
         return Path(path).expanduser().absolute()
@@ -243,14 +243,14 @@ def absolute(path: str, key: str) -> Path:
 
 @lru_cache
 def all_keys() -> set[str]:
-    """The dotted key of every value that any configuration has."""
+    """The dotted keys of all options of all groups."""
     first = {group: next(iter(options)) for group, options in OPTIONS.items()}
     others = [{**first, group: option} for group, options in OPTIONS.items() for option in options]
     return {key for choices in others for key in known_keys(choices)}
 
 
 def refuse_prefix(o: Override, groups: Iterable[str]) -> None:
-    """Refuse Hydra's `+`, `++` and `~`, which add and remove keys: every run has the same ones.
+    """Refuse Hydra's prefixes `+`, `++` and `~`, which add and remove keys: the keys of a run are fixed.
 
     Raises:
         ConfigError: there is such a prefix.
@@ -271,12 +271,12 @@ def bare(o: Override) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text that Hydra's grammar reads back unchanged."""
+    """The text in quotes, so that Hydra's grammar reads it unchanged."""
     return str(QuotedString(text, Quote.single).with_quotes())
 
 
 def hydra_message(error: BaseException) -> str:
-    """What Hydra or OmegaConf says, in one line and without the hints that do not apply here."""
+    """The message of an error of Hydra or OmegaConf in one line, without the hints that do not apply here."""
     hints = ("full_key:", "object_type=", "reference_type=", "See ", "To append", "Config search path", "Set the env")
     texts: list[str] = []
     while True:

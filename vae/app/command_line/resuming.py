@@ -1,4 +1,4 @@
-"""To continue a run: its stored configuration, and what the words given now may change in it."""
+"""Resuming a run: its stored configuration, and what overrides may change in it."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 
 from vae.app.command_line.composition import bare, refuse_prefix, with_absolute_paths, with_values
-from vae.app.parts import refuse_unnamed_parts
+from vae.app.foreign import refuse_unnamed_parts
 from vae.config import ConfigError, near, plain, typed
 from vae.config.options import FREE
 from vae.run import record
@@ -17,17 +17,15 @@ from vae.run.record import Record, changes
 
 
 def resumed(run: str, overrides: Sequence[Override], groups: Collection[str]) -> Record:
-    """The configuration with which a run goes on.
-
-    The data may lie elsewhere by now: they are recognised by their checksum.
+    """The configuration with which a run is resumed. The path of its data may have changed, not their checksum.
 
     Raises:
-        ConfigError: there is nothing to continue, or the words would change what the run computes.
+        ConfigError: there is nothing to resume, or the overrides would change what the run computes.
     """
     directory = Path(run).expanduser()
-    refuse_no_run(directory)
+    check_has_checkpoint(directory)
     before = record.read(directory)
-    after = with_words(before, overrides, groups)
+    after = with_overrides(before, overrides, groups)
     other_options = [
         f"{bare(o)} {before.choices.get(bare(o))} -> {o.get_value_string()}"
         for o in overrides
@@ -42,11 +40,11 @@ def resumed(run: str, overrides: Sequence[Override], groups: Collection[str]) ->
     return replace(after, config=replace(after.config, resume=str(directory)))
 
 
-def refuse_no_run(run: Path) -> None:
-    """Refuse a directory without anything to go on from.
+def check_has_checkpoint(run: Path) -> None:
+    """Check that the directory holds a run with a checkpoint.
 
     Raises:
-        ConfigError: one line.
+        ConfigError: it does not.
     """
     if not run.is_dir():
         hint = near(run.name, (path.name for path in run.parent.glob("*/")))
@@ -58,11 +56,11 @@ def refuse_no_run(run: Path) -> None:
         raise ConfigError(f"resume needs a run with a checkpoint, got {run} without {missing}.{sweep}")
 
 
-def with_words(before: Record, overrides: Sequence[Override], groups: Collection[str]) -> Record:
-    """A stored configuration with the values that words give.
+def with_overrides(before: Record, overrides: Sequence[Override], groups: Collection[str]) -> Record:
+    """A stored configuration with the overrides applied.
 
     Raises:
-        ConfigError: an unknown key or a wrong value.
+        ConfigError: a key is unknown, or a value is wrong.
     """
     for o in overrides:
         refuse_prefix(o, groups)

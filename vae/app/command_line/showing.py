@@ -1,4 +1,4 @@
-"""The text of `python train.py --help`, and the one place that starts Hydra's own main function."""
+"""The text of `python train.py --help`, and the only call of Hydra's main function."""
 
 import os
 import re
@@ -11,13 +11,13 @@ from hydra.types import TaskFunction
 
 from vae.app import console
 
-PRESET = "# @package"  # the first words of a preset's file
+PRESET = "# @package"  # how the file of a preset begins
 USAGE = """Train a β-VAE on images: python train.py [options] [key=value ...]
 
   python train.py beta=4 model=conv epochs=20         one run
   python train.py -m beta=1,2,4 seed=range(0,3)       a sweep: every combination
   python train.py experiment=smoke                    a preset of configs/experiment
-  python train.py resume=outputs/RUN epochs=50        go on with a run
+  python train.py resume=outputs/RUN epochs=50        resume a run
 
 Options:
   -m, --multirun                a sweep: commas separate values
@@ -25,12 +25,11 @@ Options:
   -cd, --config-dir DIRECTORY   look for groups and presets of your own there too
   -i, --info                    how Hydra composes the configuration
   -sc, --shell-completion       install=bash, fish or zsh: eval "$(python train.py -sc install=bash)"
-  --version                     the version of Hydra
 """
 
 
 def help_text(configs: Path, groups: Mapping[str, Sequence[str]]) -> str:
-    """Every group with its options, and every key with the comment that explains it.
+    """All groups with their options, and all keys with the comments that explain them.
 
     Args:
         configs: the directory of `config.yaml`.
@@ -41,13 +40,13 @@ def help_text(configs: Path, groups: Mapping[str, Sequence[str]]) -> str:
         parts.append(f"\n{group}: {', '.join(options)}")
         for option in options:
             path = configs / group / f"{option}.yaml"
-            if path.exists():  # else it lies in a directory of the user's own
+            if path.exists():  # else it is in another directory of the searchpath
                 parts += ["", f"  {group}={option}", keys_of(path, 4)]
     return "\n".join(parts)
 
 
 def keys_of(path: Path, margin: int) -> str:
-    """The comments and keys of a file, indented; of a preset its first line says enough."""
+    """The comments and keys of a file, indented. Of a preset only the line that describes it."""
     text = path.read_text(encoding="utf-8")
     if text.startswith(PRESET):
         text = next(line for line in text.splitlines() if not line.startswith((PRESET, "# python", "# Both")))
@@ -56,17 +55,13 @@ def keys_of(path: Path, margin: int) -> str:
 
 
 def run_hydra(words: Sequence[str], task: TaskFunction, configs: Path) -> None:
-    """Start Hydra's own main function with these words in place of those of the process.
-
-    Raises:
-        Exception: whatever Hydra raises.
-    """
+    """Call Hydra's main function with these arguments. Errors of Hydra are raised."""
     given = list(sys.argv)
     sys.argv = [given[0], *words]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback and ends the process
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints an error and ends the process
     try:
         hydra.main(version_base="1.3", config_path=str(configs), config_name="config")(task)()
-    except BrokenPipeError:  # nobody reads on
+    except BrokenPipeError:  # the reader of the output has ended
         console.discard()
     finally:
         sys.argv = given
