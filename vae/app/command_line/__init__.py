@@ -22,13 +22,13 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 
 from vae.app import console
-from vae.app.command_line.composition import Composer, absolute, bare, hydra_message, quoted
+from vae.app.command_line.composition import Composer, absolute, bare, hydra_message, parse_override, quoted
 from vae.app.command_line.naming import LONGEST_NAME, member_name, run_name, sweep_name
 from vae.app.command_line.resuming import resumed, with_overrides
 from vae.app.command_line.showing import USAGE, help_text, run_hydra
 from vae.app.foreign import imported, named_parts, refuse_unnamed_parts
 from vae.config import Config, ConfigError, Device, near, plain
-from vae.config.options import FREE
+from vae.config.options import FREE, OPTIONS
 from vae.run import record
 from vae.run.directory import has_checkpoint, holds_a_run
 from vae.run.record import Record, Task, changes
@@ -79,7 +79,7 @@ def compose(overrides: Sequence[str], configs: Path) -> Config:
         ConfigError: an override or a file is wrong.
     """
     composer = Composer(configs)
-    return composer.composed(map(composer.parse, overrides)).record.config
+    return composer.composed(map(parse_override, overrides)).record.config
 
 
 def checked(arguments: Sequence[str], configs: Path) -> Command:
@@ -117,7 +117,7 @@ def command_of(arguments: Sequence[str], configs: Path) -> Command:
         SystemExit: 0 after `--help` and the like.
     """
     if arguments[:1] == [MEMBER_OPTION]:
-        return member_command(arguments[1:], configs)
+        return member_command(arguments[1:])
     options = options_of(arguments)
     if options.info or options.shell_completion:
         run_hydra(arguments, lambda _: None, configs)
@@ -137,7 +137,7 @@ def command_of(arguments: Sequence[str], configs: Path) -> Command:
     if options.help:
         console.say(help_text(configs, composer.groups))
         sys.exit(0)
-    overrides = [composer.parse(word) for word in words if word not in searchpath]
+    overrides = [parse_override(word) for word in words if word not in searchpath]
     runs = [str(o.value()) for o in overrides if bare(o) == "resume" and o.value() is not None]
     if runs:
         command = resume_command(runs[-1], overrides, composer, is_sweep=options.multirun)
@@ -203,7 +203,7 @@ def new_command(overrides: Sequence[Override], composer: Composer, *, is_sweep: 
     """
     own, _ = composer.files(o for o in overrides if not o.is_sweep_override())
     if not is_shown and (is_sweep or own.mode == RunMode.MULTIRUN):
-        swept = [composer.parse(f"{key}={value}") for key, value in (own.sweeper.get("params") or {}).items()]
+        swept = [parse_override(f"{key}={value}") for key, value in (own.sweeper.get("params") or {}).items()]
         return sweep_command([*swept, *overrides], composer)
     single = composer.composed(overrides)
     name = single.directory("run.dir") or f"outputs/{run_name(single.record, overrides, datetime.now())}"
@@ -281,7 +281,7 @@ def resume_command(run: str, overrides: Sequence[Override], composer: Composer, 
     return Command([Task(absolute(run, "resume"), resumed(run, overrides, composer.groups), may_write_data=named)])
 
 
-def member_command(words: Sequence[str], configs: Path) -> Command:
+def member_command(words: Sequence[str]) -> Command:
     """The command for a member of a sweep, by the configuration that the sweep has stored in the member's directory.
 
     Raises:
@@ -289,9 +289,9 @@ def member_command(words: Sequence[str], configs: Path) -> Command:
     """
     if not words:
         raise UsageError(f"{MEMBER_OPTION} needs the directory of a member, got nothing")
-    directory, composer = Path(words[0]), Composer(configs)
-    overrides = [composer.parse(with_literal_path(word)) for word in words[1:]]
-    stored = with_overrides(record.read(directory), overrides, composer.groups)
+    directory = Path(words[0])
+    overrides = [parse_override(with_literal_path(word)) for word in words[1:]]
+    stored = with_overrides(record.read(directory), overrides, OPTIONS)  # the files in configs/ are not read again
     refuse_unnamed_parts(directory, stored.config, {bare(o): o.value() for o in overrides})
     if has_checkpoint(directory):
         stored = replace(stored, config=replace(stored.config, resume=str(directory)))

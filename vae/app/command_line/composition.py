@@ -65,6 +65,22 @@ class Composed:
             HydraConfig.instance().cfg = before
 
 
+def parse_override(text: str) -> Override:
+    """An override, parsed by Hydra's grammar.
+
+    Raises:
+        ConfigError: it does not follow the grammar.
+    """
+    try:
+        return OverridesParser.create().parse_override(text)
+    except Exception:
+        key, _, value = text.partition("=")
+        raise ConfigError(
+            f"cannot read {text}. A key has letters, digits, _ and dots; "
+            f'quote an unusual value: "{key}={quoted(value)}"'
+        ) from None
+
+
 class Composer:
     """Composes configurations from one directory of files.
 
@@ -76,26 +92,10 @@ class Composer:
     def __init__(self, configs: Path, searchpath: Sequence[str] = ()) -> None:
         self.configs = configs.resolve()
         self.searchpath = tuple(searchpath)
-        self.parser = OverridesParser.create()
         # The cached files are read again when one has changed. With a searchpath nothing is cached.
         files = tuple((file, file.stat().st_mtime_ns) for file in self.configs.rglob("*.yaml"))
         self.state: object = object() if searchpath else files
         self.groups = options_of_groups(self.configs, self.searchpath, self.state)
-
-    def parse(self, text: str) -> Override:
-        """An override, parsed by Hydra's grammar.
-
-        Raises:
-            ConfigError: it does not follow the grammar.
-        """
-        try:
-            return self.parser.parse_override(text)
-        except Exception:
-            key, _, value = text.partition("=")
-            raise ConfigError(
-                f"cannot read {text}. A key has letters, digits, _ and dots; "
-                f'quote an unusual value: "{key}={quoted(value)}"'
-            ) from None
 
     def members(self, overrides: Sequence[Override]) -> list[list[Override]]:
         """The overrides of each member of a sweep: all combinations, in the order of Hydra's sweeper.
@@ -122,7 +122,7 @@ class Composer:
             choices.append(words)
         if size > LARGEST_SWEEP:
             raise ConfigError(f"a sweep may have {LARGEST_SWEEP} members, got more. Run it in parts")
-        parsed = {word: self.parse(word) for words in choices for word in words}
+        parsed = {word: parse_override(word) for words in choices for word in words}
         return [[parsed[word] for word in member] for member in product(*choices)]
 
     def files(self, overrides: Iterable[Override]) -> tuple[DictConfig, dict[str, Any]]:
