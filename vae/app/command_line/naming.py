@@ -46,7 +46,7 @@ def file_name(start: str, words: Sequence[str], end: str = "") -> str:
         >>> file_name("beta=4.0_seed=0", ["model.hidden=[64]"])
         'beta=4.0_seed=0_model.hidden=[64]'
         >>> file_name("beta=4.0_seed=0", ["data.path=a/b.npz"])
-        'beta=4.0_seed=0_data.path=a-b.npz_66ea8f40'
+        'beta=4.0_seed=0_data.path=a-b.npz_0a82a8c7'
     """
     given = "_".join(words)
     readable = re.sub(r"[^\w=,.+\[\]-]", "-", given)
