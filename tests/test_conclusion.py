@@ -140,8 +140,6 @@ def test_the_hparams_row_is_that_of_the_last_conclusion(tmp_path):
 
 WEIGHTS = {  # of the rate, after 40 steps
     "total_correlation": (("beta=6", "objective.stratified=true"), 1.0),
-    "free_bits": (("beta=4", "beta_warmup_steps=20"), 4.0),
-    "capacity": (("objective.steps=20",), 1.0),
     "factor": (("beta=2", "objective.hidden=[8]", "beta_warmup_steps=400"), 2 * 39 / 400),
     "target_rate": (("objective.rate=5",), None),  # as the controller has it
 }
