@@ -27,6 +27,7 @@ def one_thread() -> None:
     """A second thread gains small tensors nothing, and on a busy machine they wait for it. Runs inherit this."""
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.pop("PYTHONUNBUFFERED", None)  # runs must flush their lines themselves
 
 
 @pytest.fixture

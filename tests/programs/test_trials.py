@@ -6,7 +6,7 @@ from kills import KINDS
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("killed_runs", 1), ("starts", 3), ("members", 3), ("epochs", 20), ("bad_lines", 2)]
+    ("name", "count"), [("killed_runs", 1), ("starts", 3), ("members", 3), ("epochs", 40), ("bad_lines", 2)]
 )
 @pytest.mark.usefixtures("mnist_root")
 def test_every_trial_goes_as_promised(name, count):

@@ -93,6 +93,7 @@ class RunLog(logging.FileHandler):
         """Write one line to the terminal and to the file."""
         try:
             tqdm.write(self.format(record))
+            sys.stdout.flush()  # else a pipe gets the lines only when a buffer is full
         except OSError:
             console.discard()
         super().emit(record)
