@@ -1,6 +1,7 @@
 """A training that was stopped or killed continues bit for bit."""
 
 import copy
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -124,6 +125,13 @@ FOREIGN = {
     "sums of another size": lambda state: state.update(interval_sums=torch.zeros(2)),
     "no step": lambda state: state.pop("step"),
     "a step of text": lambda state: state.update(step="5"),
+    "a negative step": lambda state: state.update(step=-1),
+    "a time without end": lambda state: state.update(seconds=math.inf),
+    "a best ELBO that is no number": lambda state: state.update(best_elbo=math.nan),
+    "a negative number of lines": lambda state: state.update(logged_lines=-1),
+    "a parameter that is not finite": lambda state: state["vae"]["decoder.output.bias"].fill_(math.nan),
+    "a moment that is not finite": lambda state: state["optimizer"]["state"][0]["exp_avg"].fill_(math.inf),
+    "no state of a generator": lambda state: state["generator"].zero_(),
 }
 
 

@@ -103,9 +103,13 @@ class TrainState:
         load_learned(self.vae, self.learner, state, self.configuration)
         loaded = {"vae", "objective", "logged_lines"}  # the last is a number or None
         refuse_other_layout({name: part for name, part in expected.items() if name not in loaded}, state)
+        refuse_impossible_numbers(state)
         load_moments(self.optimizer, state["optimizer"])
-        self.generator.set_state(state["generator"])
-        set_global_generators(self.generator.device, state["global_generators"])
+        try:
+            self.generator.set_state(state["generator"])
+            set_global_generators(self.generator.device, state["global_generators"])
+        except RuntimeError as error:
+            raise unfit(f"'generator' is no state of a generator: {' '.join(str(error).split())[:100]}") from None
         self.interval_sums.copy_(state["interval_sums"])
         self.epoch_sums.copy_(state["epoch_sums"])
         for name in _NUMBERS:
@@ -152,6 +156,8 @@ def load_learned(vae: VAE, learner: Stateful | None, state: dict[str, Any], conf
         # The state of a user's own objective may grow while it learns; its `load_state_dict` checks it.
         expected["objective"] = {} if isinstance(learner, CustomObjective) else learner.state_dict()
     refuse_other_layout(expected, state)
+    if state["step"] < 0 or not all(bool(tensor.isfinite().all()) for tensor in floats(state)):
+        raise unfit("its step is negative, or one of its numbers is not finite")
     try:
         vae.load_state_dict(state["vae"])
         if learner is not None:
@@ -170,6 +176,22 @@ def refuse_other_layout(expected: dict[str, Any], given: dict[str, Any]) -> None
     for name, kind in layout(expected).items():
         if found.get(name) != kind:
             raise unfit(f"'{name}' must be {kind}, got {found.get(name, 'nothing')}")
+
+
+def refuse_impossible_numbers(state: dict[str, Any]) -> None:
+    """Refuse counts and times that no training can have.
+
+    Raises:
+        CheckpointError: names the number.
+    """
+    for name in ("step", "seconds", "best_epoch", "epochs_without_better"):
+        if not 0 <= state[name] < math.inf:
+            raise unfit(f"'{name}' is {state[name]}")
+    lines = state["logged_lines"]
+    if lines is not None and not (type(lines) is int and lines >= 0):
+        raise unfit(f"'logged_lines' is {lines}")
+    if not state["best_elbo"] < math.inf:
+        raise unfit(f"'best_elbo' is {state['best_elbo']}")
 
 
 def layout(tree: Any, name: str = "") -> dict[str, str]:
