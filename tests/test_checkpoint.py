@@ -1,6 +1,7 @@
 """Checkpoints: every damage is noticed, no older one is taken without need, and no file is ever half written."""
 
 import errno
+import io
 import os
 import pickle
 import re
@@ -14,7 +15,7 @@ import torch
 from command import ROOT
 
 from vae.run import checkpoint
-from vae.run.checkpoint import CheckpointError, load, load_newest, save
+from vae.run.checkpoint import CheckpointError, first_line_of, load, load_newest, save
 from vae.run.files import open_regular, write_atomically
 
 
@@ -252,3 +253,13 @@ def test_what_is_written_has_the_rights_that_the_user_wants(tmp_path, umask):
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("content", [[1, 2], {3: "a name that is a number"}])
+def test_a_checkpoint_of_something_else_is_refused(tmp_path, content):
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    payload = buffer.getvalue()
+    (tmp_path / "last").write_bytes(first_line_of(payload) + payload)
+    with pytest.raises(CheckpointError, match="must contain a state by names"):
+        load(tmp_path / "last")

@@ -80,6 +80,11 @@ def as_labels(labels: np.ndarray, count: int, source: object) -> Int64[np.ndarra
             f"{source}: labels must not be negative, got {labels.min()}. "
             "Number them with numpy.unique(labels, return_inverse=True)[1]"
         )
+    if labels.max() >= 2**31:
+        raise DataError(
+            f"{source}: labels must be below 2147483648, got {labels.max()}. "
+            "Number them with numpy.unique(labels, return_inverse=True)[1]"
+        )
     return labels.astype(np.int64)
 
 

@@ -22,13 +22,15 @@ class Representation:
         factors: of the same images.
 
     Raises:
-        ValueError: a code is not finite, or there is no factor.
+        ValueError: a code is not finite, there is no factor, or there are not as many codes as images.
     """
 
     codes: Float[np.ndarray, "images latents"]
     factors: Factors
 
     def __post_init__(self) -> None:
+        if len(self.codes) != len(self.factors):
+            raise ValueError(f"codes must be as many as images, got {len(self.codes)} and {len(self.factors)}")
         if not self.factors.names:
             raise ValueError("the metrics need a factor that varies, got none")
         if not np.isfinite(self.codes).all():

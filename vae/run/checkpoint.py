@@ -12,7 +12,7 @@ import os
 import re
 import zlib
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -106,7 +106,9 @@ def load(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch and pickle raise errors of many types
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} cannot be read: {reason}. Use another checkpoint") from None
-    return cast(dict[str, Any], state)
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise CheckpointError(f"{path} must contain a state by names, got something else. Use another checkpoint")
+    return state
 
 
 def _check_first_line(path: Path, first: bytes, length: int) -> None:
