@@ -6,6 +6,7 @@ import pytest
 import torch
 from results import logged, same
 
+from vae.config.preparation import ImagePreparation
 from vae.data import ImageSet, Splits
 from vae.model.mlp import mlp_vae
 from vae.objectives import (
@@ -45,7 +46,8 @@ def splits(tiny_images):
     def part(start, end, redrawn=False):
         return ImageSet(tiny_images.pixels[start:end], tiny_images.labels[start:end], redrawn)
 
-    return Splits(part(0, 170, redrawn=True), part(170, 210), part(210, 250))
+    preparation = ImagePreparation(tiny_images.shape, binarised=True)
+    return Splits(part(0, 170, redrawn=True), part(170, 210), part(210, 250), preparation)
 
 
 def small_training(

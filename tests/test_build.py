@@ -12,6 +12,7 @@ from torch.optim import Adagrad, Adam
 from vae.app.build import build_objective, build_options, build_vae, new_state
 from vae.app.command_line import compose
 from vae.config import ConfigError, Device
+from vae.model.device import choose_device
 from vae.model.heads import BernoulliHead, GaussianHead
 from vae.objectives import (
     BetaObjective,
@@ -26,7 +27,7 @@ from vae.objectives import (
 from vae.objectives.schedules import CyclicalWarmup, LinearWarmup, Piecewise
 from vae.probability.distributions import LogvarBounds
 from vae.training import hardware
-from vae.training.hardware import choose_device, prepare_torch
+from vae.training.hardware import prepare_torch
 
 IMAGE = (1, 28, 28)
 CPU = torch.device("cpu")

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from vae.probability.divergences import kl_to_standard_normal as kl_to_standard_normal
     from vae.probability.divergences import kl_to_standard_normal_terms as kl_to_standard_normal_terms
     from vae.probability.divergences import mutual_information as mutual_information
+    from vae.trained.load import load as load
+    from vae.trained.model import TrainedModel as TrainedModel
 
 _NAMES = {
     "measures.bound": ["importance_weighted_bound"],
@@ -50,6 +52,8 @@ _NAMES = {
         "kl_to_standard_normal_terms",
         "mutual_information",
     ],
+    "trained.load": ["load"],
+    "trained.model": ["TrainedModel"],
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = list(_MODULES)

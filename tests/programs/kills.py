@@ -21,6 +21,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 from results import logged, same
 from small_trainings import OBJECTIVES, small_training
 
+from vae.config.preparation import ImagePreparation
 from vae.data import ImageSet, Splits
 from vae.model.burgess import conv_vae
 from vae.objectives.schedules import Piecewise
@@ -48,7 +49,7 @@ def train(directory: Path, kind: str) -> None:
     """Train the run in `directory` to its end, from its newest checkpoint if there is one."""
     training = small_training(
         directory,
-        Splits(images(170, 1), images(40, 2), images(40, 3)),
+        Splits(images(170, 1), images(40, 2), images(40, 3), ImagePreparation((1, 12, 12))),
         batch_size=30,
         gradient_norm_limit=5.0,
         save_every_steps=1,

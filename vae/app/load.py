@@ -13,11 +13,11 @@ from vae.config import Config
 from vae.data.images import Splits
 from vae.model.vae import VAE
 from vae.objectives import Stateful
-from vae.run import checkpoint, record
-from vae.run.directory import has_checkpoint
-from vae.run.names import BEST, CHECKPOINTS, LAST
+from vae.run import record
+from vae.run.learned import load_learned
+from vae.run.names import LAST
+from vae.trained.load import learned_state
 from vae.training.hardware import prepare_torch
-from vae.training.state import load_learned
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,7 @@ def load_run(directory: Path, name: str = LAST, words: Sequence[str] = ()) -> Ru
     config = replace(stored.config, metrics=named.get("metrics", []))
     refuse_unnamed_parts(directory, config, named)
     device = prepare_torch(config)
-    if name == BEST and not (directory / CHECKPOINTS / BEST).exists() and has_checkpoint(directory):
-        raise checkpoint.CheckpointError(
-            f"no epoch of {directory} was the best: beta, or a capacity, was still warming up. "
-            "Take its last checkpoint"
-        )
-    state = checkpoint.load(directory / CHECKPOINTS / name)
+    state = learned_state(directory, name)
     data = build_data(config, may_write=False)
     splits = data.read().to(device)
     refuse_other_data(stored.data_sha256, data.checksums())

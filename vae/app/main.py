@@ -188,7 +188,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         splits = data.read().to(device)
         checksums = data.checksums()
     refuse_other_data(task.record.data_sha256, checksums)
-    record.write(directory, replace(task.record, data_sha256=checksums))
+    record.write(directory, replace(task.record, data_sha256=checksums, preparation=splits.preparation))
     vae = build_vae(config, splits.train.shape).to(device)
     vae.start_at(splits.train.mean(), splits.train.variance())
     metrics = own_metrics(config.metrics, vae.latent_dim, splits.train.factors)

@@ -15,6 +15,7 @@ from vae.config.data import (
     DspritesConfig,
     ImagesConfig,
     MnistConfig,
+    Resize,
     SpritesConfig,
 )
 from vae.config.model import (
@@ -53,6 +54,7 @@ __all__ = [
     "MnistConfig",
     "Optimizer",
     "Precision",
+    "Resize",
     "SpritesConfig",
     "Start",
     "flat",

@@ -27,6 +27,20 @@ def typed(choices: Mapping[str, str], values: Mapping[str, Any]) -> Config:
     return cast(Config, _section(Config, values, "", option_types(choices)))
 
 
+def section_of(kind: type, values: object, name: str) -> Any:
+    """The dataclass `kind` that plain data describe. Every field must be given.
+
+    Args:
+        kind: the dataclass.
+        values: by field. A member of an enumeration is given by its name.
+        name: for the errors.
+
+    Raises:
+        ConfigError: a key or a value is wrong, in one line.
+    """
+    return _section(kind, values, f"{name}.", {})
+
+
 def plain(config: Config) -> dict[str, Any]:
     """The values of a configuration as plain data, from which `typed` makes an equal configuration."""
     return asdict(config, dict_factory=lambda pairs: {k: v.name if isinstance(v, Enum) else v for k, v in pairs})
@@ -154,6 +168,10 @@ def _value(kind: Any, value: Any) -> Any:
         return None if value is None else _value(without_none(kind), value)
     if get_origin(kind) is list and isinstance(value, list | tuple):
         return [_value(get_args(kind)[0], entry) for entry in value]
+    if get_origin(kind) is tuple and isinstance(value, list | tuple):
+        kinds = get_args(kind)
+        kinds = kinds[:1] * len(value) if kinds[-1] is ... else kinds
+        return tuple(_value(below, entry) for below, entry in zip(kinds, value, strict=True))
     if get_origin(kind) is dict and isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         return dict(value)
     if isinstance(kind, type) and issubclass(kind, Enum) and value in kind.__members__:

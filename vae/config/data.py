@@ -32,6 +32,14 @@ class Colour(StrEnum):
     rgb = "rgb"  # three channels
 
 
+class Resize(StrEnum):
+    """How a picture is brought to a given height and width."""
+
+    fit = "fit"  # the whole picture, with the background beside it
+    crop = "crop"  # the middle of the picture
+    stretch = "stretch"  # the whole picture, with other proportions
+
+
 class Dataset(StrEnum):
     """The data sets, by torchvision's names."""
 

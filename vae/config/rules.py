@@ -66,7 +66,7 @@ def rule(kind: Any, metadata: Mapping[str, Any]) -> str:
         return "text"
     if get_origin(kind) is dict:
         return "values by name"
-    if get_origin(kind) is list:
+    if get_origin(kind) in (list, tuple):
         return f"a list, each entry {rule(get_args(kind)[0], metadata)}"
     if get_origin(kind) is UnionType:
         return f"{rule(without_none(kind), metadata)}, or null"

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
+from vae.config.preparation import Preparation
 from vae.data.factors import Factors
 from vae.data.packed import PackedPixels
 
@@ -23,12 +24,14 @@ class ImageSet:
         labels: the class of each image.
         redrawn: x is drawn anew, with P(x = 1) = pixel / 255, each time a batch is taken.
         factors: the levels of the generative factors of each image, where they are known.
+        names: the file of each image, relative to the folder of the data. None if the images are not files.
     """
 
     pixels: UInt8[Tensor, "images channels height width"] | PackedPixels
     labels: Int64[Tensor, " images"]
     redrawn: bool
     factors: Factors | None = None
+    names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -52,7 +55,8 @@ class ImageSet:
     def first(self, n: int) -> "ImageSet":
         """The first `n` images, or all if there are fewer. Only all of them keep their factors."""
         factors = self.factors if n >= len(self) else None
-        return replace(self, pixels=self.pixels[:n], labels=self.labels[:n], factors=factors)
+        names = None if self.names is None else self.names[:n]
+        return replace(self, pixels=self.pixels[:n], labels=self.labels[:n], factors=factors, names=names)
 
     def batch(
         self, index: Int64[Tensor, " batch"], generator: torch.Generator
@@ -97,15 +101,23 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Splits:
-    """The three sets of images; `validation` may be empty."""
+    """The three sets of images; `validation` may be empty.
+
+    Attributes:
+        preparation: how new images become x in the same way.
+        label_names: the name of each label, where labels have names.
+    """
 
     train: ImageSet
     validation: ImageSet
     test: ImageSet
+    preparation: Preparation
+    label_names: tuple[str, ...] | None = None
 
     def to(self, device: torch.device | str) -> "Splits":
         """The same sets on `device`."""
-        return Splits(self.train.to(device), self.validation.to(device), self.test.to(device))
+        sets = {name: getattr(self, name).to(device) for name in ("train", "validation", "test")}
+        return replace(self, **sets)
 
 
 def sample_bernoulli(pixels: UInt8[Tensor, "..."], generator: torch.Generator) -> Bool[Tensor, "..."]:

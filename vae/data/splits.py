@@ -9,6 +9,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from vae.config import Binarisation
+from vae.config.preparation import ImagePreparation, Preparation
 from vae.data.factors import Factors
 from vae.data.files import DataError
 from vae.data.images import ImageSet, Splits, sample_bernoulli
@@ -73,13 +74,26 @@ def grid_splits(pixels: PackedPixels, factors: Factors, validation_size: int, te
     test, validation = (
         ImageSet(PackedPixels(pixels.bits[index], pixels.image), labels[index], redrawn=False) for index in draws
     )
-    return Splits(train, validation, test)
+    return Splits(train, validation, test, ImagePreparation(train.shape))
 
 
-def random_splits(arrays: ImageArrays, validation_size: int, test_size: int, binarisation: Binarisation) -> Splits:
+def random_splits(
+    arrays: ImageArrays,
+    validation_size: int,
+    test_size: int,
+    binarisation: Binarisation,
+    preparation: Preparation | None = None,
+) -> Splits:
     """Three disjoint sets, drawn with one seed for all runs.
 
     Images without labels get the level of the first factor as label, or 0 if there are no factors.
+
+    Args:
+        arrays: the images.
+        validation_size: the number of validation images.
+        test_size: the number of test images.
+        binarisation: how pixels become 0 and 1.
+        preparation: how the images were prepared. None: they were only binarised.
 
     Raises:
         DataError: no training image would be left.
@@ -103,7 +117,8 @@ def random_splits(arrays: ImageArrays, validation_size: int, test_size: int, bin
         # Numbered again, because some levels may not occur among the training images.
         part = Factors.of({name: factors.levels[parts[0], k] for k, name in enumerate(factors.names)})
         train = replace(train, factors=part if part.names else None)
-    return binarised(Splits(train, validation, test), binarisation)
+    preparation = preparation or ImagePreparation(train.shape, binarisation is not Binarisation.none)
+    return binarised(Splits(train, validation, test, preparation), binarisation)
 
 
 def binarised(splits: Splits, binarisation: Binarisation) -> Splits:
@@ -123,4 +138,4 @@ def binarised(splits: Splits, binarisation: Binarisation) -> Splits:
     test, validation = sampled(splits.test), sampled(splits.validation)
     dynamic = binarisation is Binarisation.dynamic
     train = replace(splits.train, redrawn=True) if dynamic else sampled(splits.train)
-    return Splits(train, validation, test)
+    return replace(splits, train=train, validation=validation, test=test)

@@ -18,6 +18,7 @@ import yaml
 
 from vae.config import Config, ConfigError, flat, plain, typed
 from vae.config.options import FREE, OPTIONS
+from vae.config.preparation import Preparation, plain_preparation, preparation_of
 from vae.run.files import read_regular, write_atomically
 from vae.run.names import CONFIGURATION, CONFIGURATION_COPY
 from vae.run.summary import read_origin
@@ -39,11 +40,13 @@ class Record:
         choices: the option of each group, as in `{"model": "conv"}`.
         config: the checked values.
         data_sha256: the sha256 of each file of images, by name. Empty until the images have been read.
+        preparation: how images became x. None until the images have been read.
     """
 
     choices: Mapping[str, str]
     config: Config
     data_sha256: Mapping[str, str] = field(default_factory=dict)
+    preparation: Preparation | None = None
 
 
 class Task(NamedTuple):
@@ -61,7 +64,9 @@ def write(directory: Path, record: Record) -> None:
         OSError: it cannot be written.
     """
     config = replace(record.config, resume=None)  # it names the directory, which may be moved
-    tree = {"choices": dict(record.choices), "data_sha256": dict(record.data_sha256), **plain(config)}
+    preparation = None if record.preparation is None else plain_preparation(record.preparation)
+    read_data = {"data_sha256": dict(record.data_sha256), "preparation": preparation}
+    tree = {"choices": dict(record.choices), **read_data, **plain(config)}
     body = NOTE + yaml.safe_dump(tree, sort_keys=False, width=10**6).encode("ascii")
     content = _first_line_of(body) + b"\n" + body
     for name in (CONFIGURATION_COPY, CONFIGURATION):
@@ -158,10 +163,11 @@ def record_of(tree: Any) -> Record:
         raise ConfigError(f"it must hold a configuration, got {type(tree).__name__}")
     values = dict(tree)
     choices, data = values.pop("choices", None), values.pop("data_sha256", {})
+    preparation = values.pop("preparation", None)
     for section in (choices, data):
         if not isinstance(section, dict) or not all(isinstance(x, str) for pair in section.items() for x in pair):
             raise ConfigError(f"it must name the choices and the checksums of the data, got {section}")
-    return Record(choices, typed(choices, values), data)
+    return Record(choices, typed(choices, values), data, None if preparation is None else preparation_of(preparation))
 
 
 def _golden(directory: Path) -> Record:

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from vae.config import Config, Device
+from vae.config import Config
+from vae.model.device import choose_device
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
@@ -47,15 +48,6 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # bytes; the largest value that glibc accepts
         libc.mallopt(M_TRIM_THRESHOLD, 2**30)
-
-
-def choose_device(device: Device) -> torch.device:
-    """The named device. `auto` is a CUDA GPU if there is one, else an Apple GPU, else the CPU."""
-    if device is not Device.auto:
-        return torch.device(device.value)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def choose_library(device: torch.device) -> None:

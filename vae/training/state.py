@@ -1,7 +1,7 @@
 """The whole state of a run, and how a checkpoint saves and restores it."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ from torch.optim import Optimizer
 
 from vae.model.vae import VAE
 from vae.objectives import Stateful
-from vae.objectives.custom import CustomObjective
 from vae.objectives.optimizers import load_moments, moments
 from vae.probability.finite import NonFiniteError
 from vae.run import checkpoint
 from vae.run.files import add_name
+from vae.run.learned import floats, load_learned, refuse_other_layout, unfit
 from vae.run.names import BEST, CHECKPOINTS, LAST, PREVIOUS
 
 # Sums over images: their number, and in nats the objective, the distortion and the rate of each latent.
@@ -135,49 +135,6 @@ def set_global_generators(device: torch.device, states: Mapping[str, Tensor]) ->
         torch.mps.set_rng_state(states["mps"])
 
 
-def load_learned(vae: VAE, learner: Stateful | None, state: dict[str, Any], configuration: str) -> None:
-    """Load what the model, and an objective that learns, have learned.
-
-    Args:
-        vae: the model.
-        learner: the objective, if it learns.
-        state: what `checkpoint.load` gave.
-        configuration: `record.fingerprint` of the run. A checkpoint that names another one is refused, even if its
-            model has the same shape; one that names none is accepted.
-
-    Raises:
-        CheckpointError: it belongs to another run or another model.
-    """
-    saved = state.get("configuration")
-    if saved and configuration and saved != configuration:
-        raise unfit("it was saved by a run of another configuration")
-    expected = {"vae": vae.state_dict(), "step": 0}
-    if learner is not None:
-        # The state of a user's own objective may grow while it learns; its `load_state_dict` checks it.
-        expected["objective"] = {} if isinstance(learner, CustomObjective) else learner.state_dict()
-    refuse_other_layout(expected, state)
-    if state["step"] < 0 or not all(bool(tensor.isfinite().all()) for tensor in floats(state)):
-        raise unfit("its step is negative, or one of its numbers is not finite")
-    try:
-        vae.load_state_dict(state["vae"])
-        if learner is not None:
-            learner.load_state_dict(state["objective"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise unfit(" ".join(str(error).split())[:200]) from None
-
-
-def refuse_other_layout(expected: dict[str, Any], given: dict[str, Any]) -> None:
-    """Compare the entries, shapes and types of two trees of tensors and numbers. `given` may have further entries.
-
-    Raises:
-        CheckpointError: an expected entry is missing or different; its name, and what was found.
-    """
-    found = layout(given)
-    for name, kind in layout(expected).items():
-        if found.get(name) != kind:
-            raise unfit(f"'{name}' must be {kind}, got {found.get(name, 'nothing')}")
-
-
 def refuse_impossible_numbers(state: dict[str, Any]) -> None:
     """Refuse counts and times that no training can have.
 
@@ -192,30 +149,6 @@ def refuse_impossible_numbers(state: dict[str, Any]) -> None:
         raise unfit(f"'logged_lines' is {lines}")
     if not state["best_elbo"] < math.inf:
         raise unfit(f"'best_elbo' is {state['best_elbo']}")
-
-
-def layout(tree: Any, name: str = "") -> dict[str, str]:
-    """Every entry of a tree by its dotted name, described in words.
-
-    Example:
-        >>> layout({"vae": {"bias": torch.zeros(3)}, "step": 7})
-        {'': 'dict', 'vae': 'dict', 'vae.bias': 'torch.float32 of shape (3,)', 'step': 'int'}
-    """
-    if isinstance(tree, Tensor):
-        return {name: f"{tree.dtype} of shape {tuple(tree.shape)}"}
-    if not isinstance(tree, dict):
-        return {name: type(tree).__name__}
-    entries = {name: "dict"}
-    for key, value in tree.items():
-        entries |= layout(value, f"{name}.{key}".lstrip("."))
-    return entries
-
-
-def unfit(problem: str) -> checkpoint.CheckpointError:
-    """The error for a checkpoint of another model. `problem` is what differs."""
-    return checkpoint.CheckpointError(
-        f"the checkpoint does not fit this model: {problem}. Resume the run it came from"
-    )
 
 
 def write_state(directory: Path, state: dict[str, Any], *, best: bool = False) -> None:
@@ -246,12 +179,3 @@ def write_state(directory: Path, state: dict[str, Any], *, best: bool = False) -
         add_name(folder / BEST, folder / LAST)
     else:
         checkpoint.save(folder / LAST, state, folder / PREVIOUS)
-
-
-def floats(tree: Any) -> Iterator[Tensor]:
-    """All floating-point tensors in a tree of dictionaries."""
-    if isinstance(tree, dict):
-        for value in tree.values():
-            yield from floats(value)
-    elif isinstance(tree, Tensor) and tree.is_floating_point():
-        yield tree

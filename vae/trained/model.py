@@ -1,0 +1,204 @@
+"""The verbs of a trained model: encode, decode, sample, reconstruct, interpolate, traverse and score.
+
+Inputs are pictures, arrays or rows as a user has them. They are prepared exactly as in training. Results are on the
+CPU.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vae.config.preparation import Preparation
+from vae.data.files import DataError
+from vae.data.inputs import Inputs, inputs_of
+from vae.data.preparation import restored
+from vae.measures.evaluation import BATCH, EVALUATION_SEED
+from vae.model.vae import VAE
+from vae.objectives import elbo_terms
+from vae.probability.distributions import DiagonalNormal
+from vae.probability.prior import standard_normal
+from vae.trained.description import Description
+
+Given = Any  # a path to a picture, a folder, an .npz, .npy or .csv; an array or a tensor; or `Inputs`
+
+
+class Scores(NamedTuple):
+    """How well a model explains each input, in nats. `elbo` = -(distortion + rate) is a lower bound on ln p(x)."""
+
+    distortion: Float[Tensor, " inputs"]
+    rate: Float[Tensor, " inputs"]
+    elbo: Float[Tensor, " inputs"]
+
+
+class Coded(NamedTuple):
+    """A batch of inputs after the encoder, on the CPU."""
+
+    x: Float[Tensor, "batch channels height width"]
+    posterior: DiagonalNormal
+    scores: Scores
+
+
+class TrainedModel:
+    """A trained model, as `vae.load` returns it.
+
+    Args:
+        vae: the model with its learned weights.
+        description: its configuration.
+        device: for the computations.
+    """
+
+    def __init__(self, vae: VAE, description: Description, device: torch.device) -> None:
+        self.vae = vae.to(device).eval()
+        self.description = description
+        self.device = device
+
+    @property
+    def latent_dim(self) -> int:
+        """The number of latents."""
+        return self.vae.latent_dim
+
+    @property
+    def preparation(self) -> Preparation:
+        """How inputs become x."""
+        return self.description.preparation
+
+    def inputs(self, given: Given) -> Inputs:
+        """The given pictures, arrays or rows, prepared as in training.
+
+        Raises:
+            DataError: they cannot be read, or do not fit the model.
+        """
+        return given if isinstance(given, Inputs) else inputs_of(given, self.preparation)
+
+    @torch.inference_mode()
+    def encode(self, given: Given) -> DiagonalNormal:
+        """q(z|x) of each input. Its `mean` and `logvar` have the shape (inputs, latents).
+
+        Args:
+            given: the path of a picture, of a folder of pictures, or of an .npz, .npy or .csv; an array or a tensor.
+
+        Raises:
+            DataError: the input cannot be read, or does not fit the model.
+        """
+        posteriors = [self.vae.encode(x.to(self.device)) for x in self.inputs(given).batches(BATCH)]
+        mean = torch.cat([q.mean.cpu() for q in posteriors])
+        logvar = torch.cat([q.unbounded_logvar.cpu() for q in posteriors])
+        return DiagonalNormal(mean, logvar, self.vae.bounds)
+
+    @torch.inference_mode()
+    def decode(self, z: Any) -> Tensor:
+        """The mean of p(x|z) for each row of z.
+
+        Args:
+            z: (inputs, latents), an array or a tensor of finite numbers.
+
+        Returns:
+            Images (inputs, channels, height, width), or rows (inputs, columns) in the table's own units.
+
+        Raises:
+            DataError: z has another shape, or a number that is not finite.
+        """
+        z = torch.as_tensor(z)
+        if z.ndim != 2 or z.shape[1] != self.latent_dim or not (z.is_floating_point() and bool(z.isfinite().all())):
+            raise DataError(
+                f"z must be finite floats of shape (inputs, {self.latent_dim}), got {z.dtype} {tuple(z.shape)}. "
+                "Give one row for each image"
+            )
+        means = [self.vae.sample(part.to(self.device, torch.float32)).cpu() for part in z.split(BATCH)]
+        x = torch.cat(means) if means else torch.zeros(0, *self.preparation.image)
+        return restored(x, self.preparation)
+
+    def sample(self, count: int = 1, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
+        """The mean of p(x|z) for z from the prior N(0, I).
+
+        Args:
+            count: how many.
+            seed: the same seed gives the same samples.
+            temperature: the standard deviation of z; below 1 samples are more typical and less varied.
+        """
+        if count < 1 or not 0 <= temperature < float("inf"):
+            raise DataError(f"count must be 1 or more and temperature 0 or more, got {count} and {temperature}")
+        noise = standard_normal((count, self.latent_dim), torch.Generator().manual_seed(seed))
+        return self.decode(temperature * noise)
+
+    def reconstruct(self, given: Given) -> Tensor:
+        """The mean of p(x|z) at the posterior mean of each input, as `decode` returns it."""
+        return self.decode(self.encode(given).mean)
+
+    def interpolate(self, a: Given, b: Given, *, steps: int = 10) -> Tensor:
+        """Decodes points on the straight line between two posterior means.
+
+        Args:
+            a: the input at the start.
+            b: the input at the end.
+            steps: the number of points, both ends included.
+
+        Returns:
+            `steps` images or rows, as `decode` returns them.
+        """
+        if steps < 2:
+            raise DataError(f"steps must be 2 or more, got {steps}")
+        start, end = self._mean_of_one(a, "a"), self._mean_of_one(b, "b")
+        weights = torch.linspace(0, 1, steps)[:, None]
+        return self.decode(torch.lerp(start, end, weights))
+
+    def traverse(self, given: Given, latent: int, *, reach: float = 3.0, steps: int = 11) -> Tensor:
+        """Decodes the posterior mean of one input while one of its latents moves from -reach to reach.
+
+        Args:
+            given: one input.
+            latent: the number of the latent that moves, from 0.
+            reach: in standard deviations of the prior.
+            steps: the number of values.
+
+        Returns:
+            `steps` images or rows, as `decode` returns them.
+        """
+        if not 0 <= latent < self.latent_dim:
+            raise DataError(f"latent must be from 0 to {self.latent_dim - 1}, got {latent}")
+        z = self._mean_of_one(given, "the input").repeat(steps, 1)
+        z[:, latent] = torch.linspace(-reach, reach, steps)
+        return self.decode(z)
+
+    def score(self, given: Given, *, samples: int = 1) -> Scores:
+        """Distortion, rate and ELBO of each input, in nats.
+
+        The distortion is estimated with samples of z, which are the same in every call.
+
+        Args:
+            given: as for `encode`.
+            samples: of z for each input. More make the distortion less noisy.
+        """
+        columns = zip(*(coded.scores for coded in self.coded(self.inputs(given), samples=samples)), strict=True)
+        return Scores(*map(torch.cat, columns))
+
+    def coded(self, inputs: Inputs, *, samples: int = 1) -> Iterator[Coded]:
+        """Posterior and scores, batch by batch, in the order of the inputs. Memory does not grow with their number."""
+        if samples < 1:
+            raise DataError(f"samples must be 1 or more, got {samples}")
+        generator = torch.Generator(self.device).manual_seed(EVALUATION_SEED)
+        for x in inputs.batches(BATCH):
+            yield self._coded_batch(x, samples, generator)
+
+    @torch.inference_mode()
+    def _coded_batch(self, x: Tensor, samples: int, generator: torch.Generator) -> Coded:
+        on_device = x.to(self.device)
+        shape = (len(x), self.latent_dim)
+        terms = elbo_terms(self.vae, on_device, standard_normal(shape, generator))
+        distortion = terms.distortion
+        for _ in range(samples - 1):
+            z = terms.posterior.rsample(standard_normal(shape, generator))
+            distortion = distortion - self.vae.log_likelihood(on_device, z)
+        distortion, rate = (distortion / samples).cpu(), terms.rate.sum(1).cpu()
+        q = terms.posterior
+        posterior = DiagonalNormal(q.mean.cpu(), q.unbounded_logvar.cpu(), self.vae.bounds)
+        return Coded(x, posterior, Scores(distortion, rate, -(distortion + rate)))
+
+    def _mean_of_one(self, given: Given, name: str) -> Float[Tensor, "1 latents"]:
+        mean = self.encode(given).mean
+        if len(mean) != 1:
+            raise DataError(f"{name} must be one picture or row, got {len(mean)}. Choose one")
+        return mean
