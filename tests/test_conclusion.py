@@ -9,15 +9,18 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+import torch
 from command import ROOT, SMALL, run, run_train
 from configured import changed
 from results import logged, result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from vae.data.images import ImageSet
 from vae.run import record as stored
 from vae.run.names import METRICS, SUMMARY
 from vae.run.tracking import Tracker
+from vae.training.conclusion import write_codes
 
 KILLED = """
 import os, runpy, signal, sys
@@ -231,3 +234,18 @@ def test_a_continuous_factor_is_named_and_the_run_has_no_scores_of_it(tmp_path):
     report = run("scripts/report.py", str(tmp_path / "run"))
     assert report.returncode == 0, report.stderr
     assert f"angle ({why})" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_the_codes_have_the_label_and_the_file_of_each_test_image(tmp_path):
+    pixels = torch.arange(3, dtype=torch.uint8)[:, None, None, None].expand(3, 1, 2, 2)
+    images = ImageSet(pixels, torch.tensor([1, 0, 1]), redrawn=False, names=("a/1.png", "b/2.png", "a/3.png"))
+    write_codes(tmp_path, images.first(2), ("cat", "dog"), torch.ones(2, 4), torch.zeros(2, 4))
+    with np.load(tmp_path / "codes.npz", allow_pickle=False) as codes:
+        assert codes["file"].tolist() == ["a/1.png", "b/2.png"]
+        assert codes["label_names"][codes["label"]].tolist() == ["dog", "cat"]
+        assert codes["mean"].shape == codes["logvar"].shape == (2, 4)
+    write_codes(
+        tmp_path, ImageSet(pixels, torch.zeros(3).long(), redrawn=False), None, torch.ones(3, 4), torch.ones(3, 4)
+    )
+    with np.load(tmp_path / "codes.npz", allow_pickle=False) as codes:
+        assert set(codes) == {"mean", "logvar", "label"}

@@ -30,7 +30,7 @@ def data_of(returned: object, path: Path, binarisation: Binarisation = Binarisat
 
 def pixels_of(data: CustomData) -> np.ndarray:
     """All the images that were read, in a sorted order of their pixels."""
-    parts = vars(data.read()).values()
+    parts = data.read().sets
     pixels = np.concatenate([part.pixels.numpy() for part in parts])
     return pixels[np.lexsort(pixels.reshape(len(pixels), -1).T)]
 

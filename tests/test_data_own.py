@@ -136,9 +136,7 @@ def test_the_parts_are_disjoint_and_the_same_for_every_run():
     parts = [part.pixels[:, 0, 0, 0].tolist() for part in (splits.train, splits.validation, splits.test)]
     assert [len(part) for part in parts] == [13, 5, 6]
     assert sorted(chain(*parts)) == list(range(24))
-    assert parts == [
-        part.pixels[:, 0, 0, 0].tolist() for part in vars(random_splits(own, 5, 6, Binarisation.none)).values()
-    ]
+    assert parts == [part.pixels[:, 0, 0, 0].tolist() for part in random_splits(own, 5, 6, Binarisation.none).sets]
     assert splits.train.labels.tolist() == [k % 3 for k in parts[0]]
     assert splits.train.factors.levels[:, 0].tolist() == [k % 3 for k in parts[0]]
     with pytest.raises(DataError, match="must be below 24, the number of images, got 20 \\+ 4"):

@@ -160,8 +160,8 @@ MUTATIONS = (
     Mutation(
         "done is said last",
         "vae/training/conclusion.py",
-        "    write_codes(directory, *codes)\n",
-        "    write_codes(directory, *codes)\n    write_json(directory / SUMMARY, summary)\n",
+        "    write_codes(directory, coded,",
+        "    write_json(directory / SUMMARY, summary)\n    write_codes(directory, coded,",
         ("tests/test_conclusion.py",),
     ),
     Mutation(

@@ -262,8 +262,7 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
         data: the description of the images.
     """
     state, splits = training.state, training.splits
-    parts = (splits.train, splits.validation, splits.test)
-    sizes = " / ".join(f"{len(images):,}".replace(",", " ") for images in parts)
+    sizes = " / ".join(f"{len(images):,}".replace(",", " ") for images in splits.sets)
     channels, height, width = splits.train.shape
     options = chosen_options(config)
     model = options["model"]

@@ -114,6 +114,11 @@ class Splits:
     preparation: Preparation
     label_names: tuple[str, ...] | None = None
 
+    @property
+    def sets(self) -> tuple[ImageSet, ImageSet, ImageSet]:
+        """Training, validation and test images."""
+        return self.train, self.validation, self.test
+
     def to(self, device: torch.device | str) -> "Splits":
         """The same sets on `device`."""
         sets = {name: getattr(self, name).to(device) for name in ("train", "validation", "test")}

@@ -15,6 +15,7 @@ from torch import Tensor
 from vae.config import Config, flat
 from vae.config.options import FREE, OPTIONS
 from vae.data.factors import Factors
+from vae.data.images import ImageSet
 from vae.disentanglement.own_metrics import Metric, own_numbers
 from vae.measures.evaluation import encode_posteriors, final_numbers
 from vae.model.vae import VAE
@@ -57,7 +58,8 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
             found = disentanglement_numbers(state.vae, train_images)
         own = own_numbers(metrics, state.vae, train_images)
         end = prepare_end(training.tracker, state.vae, training.watched[1], found, test["rate_per_latent"])
-        codes = encode_posteriors(state.vae, training.splits.test.first(CODED_IMAGES))
+        coded = training.splits.test.first(CODED_IMAGES)
+        codes = encode_posteriors(state.vae, coded)
     unfinished = training.unfinished(state.step)
     summary = {
         "status": "done",
@@ -90,7 +92,7 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
     scalars["test/importance_weighted_rise_from_half"] = bound["rise_from_half"]
     scalars |= {f"disentanglement/{name}": value for name, value in scores.items()}
     scalars |= {f"metrics/{name}": value for name, value in own.items()}
-    write_codes(directory, *codes)
+    write_codes(directory, coded, training.splits.label_names, *codes)
     training.tracker.begin_conclusion(state.step)
     show_end(training.tracker, end, state.step)
     training.tracker.scalars(scalars, state.step)
@@ -144,10 +146,26 @@ def asked(config: Config) -> dict[str, int | None]:
     return {"epochs": config.epochs, "early_stopping_epochs": config.early_stopping_epochs}
 
 
-def write_codes(directory: Path, mean: Float[Tensor, "images latent"], logvar: Float[Tensor, "images latent"]) -> None:
-    """Write the posteriors of the first test images. The report of a sweep compares its seeds by them."""
+def write_codes(
+    directory: Path,
+    images: ImageSet,
+    label_names: Sequence[str] | None,
+    mean: Float[Tensor, "images latent"],
+    logvar: Float[Tensor, "images latent"],
+) -> None:
+    """Write the posteriors of the first test images. The report of a sweep compares its seeds by them.
+
+    Args:
+        directory: of the run.
+        images: these images, whose labels, and files if they are known, are written, too.
+        label_names: the name of each label, where labels have names.
+        mean: of each posterior.
+        logvar: of each posterior.
+    """
+    more = {"file": images.names, "label_names": label_names}
+    arrays: dict[str, Any] = {name: np.array(words) for name, words in more.items() if words is not None}
     content = io.BytesIO()
-    np.savez(content, mean=mean.numpy(), logvar=logvar.numpy())
+    np.savez(content, mean=mean.numpy(), logvar=logvar.numpy(), label=images.labels.cpu().numpy(), **arrays)
     write_atomically(directory / CODES, content.getvalue())
 
 
