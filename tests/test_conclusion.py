@@ -241,11 +241,11 @@ def test_the_codes_have_the_label_and_the_file_of_each_test_image(tmp_path):
     images = ImageSet(pixels, torch.tensor([1, 0, 1]), redrawn=False, names=("a/1.png", "b/2.png", "a/3.png"))
     write_codes(tmp_path, images.first(2), ("cat", "dog"), torch.ones(2, 4), torch.zeros(2, 4))
     with np.load(tmp_path / "codes.npz", allow_pickle=False) as codes:
-        assert codes["file"].tolist() == ["a/1.png", "b/2.png"]
-        assert codes["label_names"][codes["label"]].tolist() == ["dog", "cat"]
+        assert codes["files"].tolist() == ["a/1.png", "b/2.png"]
+        assert codes["label_names"][codes["labels"]].tolist() == ["dog", "cat"]
         assert codes["mean"].shape == codes["logvar"].shape == (2, 4)
     write_codes(
         tmp_path, ImageSet(pixels, torch.zeros(3).long(), redrawn=False), None, torch.ones(3, 4), torch.ones(3, 4)
     )
     with np.load(tmp_path / "codes.npz", allow_pickle=False) as codes:
-        assert set(codes) == {"mean", "logvar", "label"}
+        assert set(codes) == {"mean", "logvar", "labels"}

@@ -162,10 +162,10 @@ def write_codes(
         mean: of each posterior.
         logvar: of each posterior.
     """
-    more = {"file": images.names, "label_names": label_names}
+    more = {"files": images.names, "label_names": label_names}
     arrays: dict[str, Any] = {name: np.array(words) for name, words in more.items() if words is not None}
     content = io.BytesIO()
-    np.savez(content, mean=mean.numpy(), logvar=logvar.numpy(), label=images.labels.cpu().numpy(), **arrays)
+    np.savez(content, mean=mean.numpy(), logvar=logvar.numpy(), labels=images.labels.cpu().numpy(), **arrays)
     write_atomically(directory / CODES, content.getvalue())
 
 
