@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from vae.app.command_line import MEMBER_OPTION, checked, compose
 from vae.app.command_line.naming import file_name
 from vae.app.load import load_run
-from vae.config import BernoulliConfig, Config, ConfigError, ConvConfig, Dataset, GaussianConfig, MLPConfig, flat
+from vae.config import (
+    BernoulliConfig,
+    Config,
+    ConfigError,
+    ConvConfig,
+    Dataset,
+    GaussianConfig,
+    MLPConfig,
+    Variances,
+    flat,
+)
 from vae.config.options import OPTIONS
 from vae.run import record as stored
 from vae.run.record import Task
@@ -99,7 +109,9 @@ def test_the_command_line_wins_over_the_experiment_and_the_experiment_over_the_f
 
 def test_options_bring_their_own_keys():
     assert isinstance(composed("model=conv").model, ConvConfig)
-    assert composed("likelihood=gaussian", "data.binarisation=none").likelihood == GaussianConfig(0.05, False)
+    assert composed("likelihood=gaussian", "data.binarisation=none").likelihood == GaussianConfig(
+        0.05, False, Variances.one
+    )
 
 
 def test_a_file_that_changes_is_read_again(files):

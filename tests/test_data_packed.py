@@ -24,7 +24,7 @@ def test_packed_images_are_the_plain_ones_in_every_way(image):
     index = torch.randperm(300)[:50]
     assert torch.equal(packed.batch(index, generator), plain.batch(index, generator))
     assert torch.equal(packed.mean(), plain.mean())
-    assert packed.variance() == pytest.approx(plain.variance(), rel=1e-12)
+    assert torch.equal(packed.variance(), plain.variance())
     assert len(packed) == len(plain)
     assert packed.shape == plain.shape == image
     few = packed.first(7), plain.first(7)

@@ -226,7 +226,7 @@ def mean_image(channels: int) -> torch.Tensor:
 def test_a_decoder_that_ignores_z_starts_at_the_mean_image(channels, head):
     vae = mlp_vae((channels, 12, 12), 2, (4,), head=head)
     mean = mean_image(channels)
-    vae.start_at(mean, 0.1)
+    vae.start_at(mean, torch.full_like(mean, 0.1))
     ignore_z(vae)
     expected = mean.clamp(1e-3, 1 - 1e-3) if isinstance(head, BernoulliHead) else mean
     torch.testing.assert_close(vae.sample(torch.randn(2, 2)), expected.expand(2, -1, -1, -1))
@@ -236,7 +236,7 @@ def test_a_decoder_that_ignores_z_starts_at_the_mean_image(channels, head):
 def test_a_conv_decoder_that_ignores_z_starts_at_the_mean_of_each_channel(channels):
     vae = conv_vae((channels, 12, 12), 2, 4, 8)
     mean = mean_image(channels)
-    vae.start_at(mean, 0.1)
+    vae.start_at(mean, torch.full_like(mean, 0.1))
     ignore_z(vae)
     expected = mean.mean((1, 2), keepdim=True).expand_as(mean)
     torch.testing.assert_close(vae.sample(torch.randn(1, 2))[0], expected)
@@ -246,7 +246,7 @@ def test_a_conv_decoder_that_ignores_z_starts_at_the_mean_of_each_channel(channe
 def test_a_learned_variance_starts_at_that_of_the_data_even_if_that_is_zero(variance):
     head = GaussianHead(0.5, learned=True)
     vae = mlp_vae((1, 4, 4), 2, (4,), head=head)
-    vae.start_at(torch.full((1, 4, 4), 0.3), variance)
+    vae.start_at(torch.full((1, 4, 4), 0.3), torch.full((1, 4, 4), variance))
     assert head.logvar.item() == pytest.approx(math.log(variance + 1e-8))
     assert vae.decode(torch.zeros(1, 2)).log_prob(torch.zeros(1, 1, 4, 4)).isfinite().all()
 
@@ -254,7 +254,7 @@ def test_a_learned_variance_starts_at_that_of_the_data_even_if_that_is_zero(vari
 def test_a_given_variance_is_kept_and_is_no_parameter():
     head = GaussianHead(0.5, learned=False)
     vae = mlp_vae((1, 4, 4), 2, (4,), head=head)
-    vae.start_at(torch.full((1, 4, 4), 0.3), 0.07)
+    vae.start_at(torch.full((1, 4, 4), 0.3), torch.full((1, 4, 4), 0.07))
     assert vae.decode(torch.zeros(1, 2)).logvar.exp().item() == pytest.approx(0.5)
     assert "head.logvar" in vae.state_dict()
     assert "head.logvar" not in dict(vae.named_parameters())
@@ -263,6 +263,6 @@ def test_a_given_variance_is_kept_and_is_no_parameter():
 def test_starting_at_the_mean_changes_the_output_biases_only():
     vae = conv_vae((1, 12, 12), 2, 4, 8)
     before = state_of(vae)
-    vae.start_at(mean_image(1), 0.1)
+    vae.start_at(mean_image(1), torch.full((1, 12, 12), 0.1))
     changed = [name for name, value in vae.state_dict().items() if not value.equal(before[name])]
     assert changed == ["decoder.output.bias"]

@@ -102,7 +102,7 @@ def test_frozen_parameters_and_networks_without_any_are_accepted():
 def test_a_decoder_without_an_output_layer_starts_as_it_is():
     vae = own_vae()
     before = copy.deepcopy(vae.state_dict())
-    vae.start_at(torch.full(IMAGE, 0.3), 0.1)
+    vae.start_at(torch.full(IMAGE, 0.3), torch.full(IMAGE, 0.1))
     assert same(vae.state_dict(), before)
 
 

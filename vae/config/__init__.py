@@ -27,6 +27,7 @@ from vae.config.model import (
     LocatelloConfig,
     MLPConfig,
     Start,
+    Variances,
 )
 from vae.config.rules import ConfigError
 from vae.config.run import Between, Config, Device, Optimizer, Precision
@@ -57,6 +58,7 @@ __all__ = [
     "Resize",
     "SpritesConfig",
     "Start",
+    "Variances",
     "flat",
     "known_keys",
     "near",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import Field, asdict, fields, is_dataclass
 from difflib import get_close_matches
 from enum import Enum
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, cast, get_args, get_origin
 
 from vae.config.options import OPTIONS
@@ -164,7 +164,7 @@ def _value(kind: Any, value: Any) -> Any:
     Raises:
         ValueError, TypeError, OverflowError: it cannot be of that type.
     """
-    if get_origin(kind) is UnionType:
+    if get_origin(kind) is UnionType and NoneType in get_args(kind):
         return None if value is None else _value(without_none(kind), value)
     if get_origin(kind) is list and isinstance(value, list | tuple):
         return [_value(get_args(kind)[0], entry) for entry in value]
@@ -177,9 +177,12 @@ def _value(kind: Any, value: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, Enum) and value in kind.__members__:
         return kind[value]
     # A number from an environment variable is a text, and a name of digits is read as a number.
-    takes = {bool: bool, int: int | str, float: int | float | str, str: int | str}.get(kind)
+    takes = {int | float: int | float | str, bool: bool, int: int | str, float: int | float | str, str: int | str}.get(
+        kind
+    )
     if takes is not None and isinstance(value, takes) and isinstance(value, bool) == (kind is bool):
-        return kind(value)
+        number = float(value) if kind == int | float and not isinstance(value, int) else value
+        return number if kind == int | float else kind(value)
     raise TypeError
 
 

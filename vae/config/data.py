@@ -91,8 +91,8 @@ class ImagesConfig:
     """The user's own images."""
 
     path: str
-    validation_size: int = field(metadata=between(0, 10_000_000))
-    test_size: int = field(metadata=between(1, 10_000_000))
+    validation_size: int | float = field(metadata=between(0, 10_000_000))
+    test_size: int | float = field(metadata=between(0, 10_000_000, above=True))
     binarisation: Binarisation
     background: Background
     colour: Colour
@@ -105,8 +105,8 @@ class CustomDataConfig:
     target: str
     path: str
     options: dict[str, Any]
-    validation_size: int = field(metadata=between(0, 10_000_000))
-    test_size: int = field(metadata=between(1, 10_000_000))
+    validation_size: int | float = field(metadata=between(0, 10_000_000))
+    test_size: int | float = field(metadata=between(0, 10_000_000, above=True))
     binarisation: Binarisation
 
 
@@ -124,6 +124,20 @@ def check_places(data: Mapping[str, Any]) -> None:
     for key in ("path", "root"):
         if key in data and not str(data[key]).strip():
             raise ConfigError(f"data.{key} must be given, got an empty text. Set data.{key}=<path>")
+
+
+def check_sizes(data: Any) -> None:
+    """Refuse a number of validation or test images that is neither a share below 1 nor a whole number.
+
+    Raises:
+        ConfigError: names the key and the value.
+    """
+    for key in ("validation_size", "test_size"):
+        size = getattr(data, key, 0)  # MNIST has a test set of its own
+        if size > 1 and size != int(size):
+            raise ConfigError(
+                f"data.{key} must be a share of the images below 1, or a whole number of them, got {size:g}. Round it"
+            )
 
 
 def check_grid(data: SpritesConfig) -> None:

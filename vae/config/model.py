@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from vae.config.rules import between
+from vae.config.rules import ConfigError, between
 
 
 class Start(StrEnum):
@@ -57,12 +57,33 @@ class BernoulliConfig:
     """Pixels are 0 or 1."""
 
 
+class Variances(StrEnum):
+    """How many variances a Gaussian likelihood has."""
+
+    one = "one"  # for all pixels
+    each = "each"  # for each pixel, or each column of a table; learned
+
+
 @dataclass
 class GaussianConfig:
-    """Pixels are real numbers, normal around the decoder's mean with one variance for all pixels."""
+    """Pixels are real numbers, normal around the decoder's mean. Their variances are the same for all images."""
 
     variance: float = field(metadata=between(1e-6, 1e6))
     learned: bool
+    variances: Variances
+
+
+def check_variances(likelihood: GaussianConfig) -> None:
+    """Refuse a fixed variance of each pixel, which would be one value for all.
+
+    Raises:
+        ConfigError: the variances are not learned.
+    """
+    if likelihood.variances is Variances.each and not likelihood.learned:
+        raise ConfigError(
+            "likelihood.variances=each needs learned variances, got likelihood.learned=false. "
+            "Add likelihood.learned=true, or likelihood.variances=one"
+        )
 
 
 @dataclass

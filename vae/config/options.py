@@ -28,7 +28,12 @@ OPTIONS: Mapping[str, Mapping[str, type]] = {
         "custom": CustomDataConfig,
     },
     "model": {"mlp": MLPConfig, "conv": ConvConfig, "locatello": LocatelloConfig, "custom": CustomModelConfig},
-    "likelihood": {"bernoulli": BernoulliConfig, "gaussian": GaussianConfig},
+    "likelihood": {
+        "bernoulli": BernoulliConfig,
+        "gaussian": GaussianConfig,
+        "gaussian_learned": GaussianConfig,
+        "gaussian_columns": GaussianConfig,
+    },
     "objective": {
         "beta": BetaConfig,
         "capacity": CapacityConfig,

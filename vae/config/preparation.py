@@ -20,6 +20,7 @@ class ImagePreparation:
         unit_interval: whether the grey values lie in [0, 1]. Bytes then stand for byte / 255. If False, images are
             floats in a unit of their own.
         levels: the stored values that became 0 and 1, for more than 8 bits. None: those of the file's type.
+        shown: the values of x that figures show as black and white. (0, 1) if `unit_interval`.
         resize: how a picture of another size was brought to this one. None: such a picture is refused.
         background: the colour behind transparent pixels.
         colour: `grey` makes colours grey. Otherwise a picture in colour is refused by a model with one channel.
@@ -29,6 +30,7 @@ class ImagePreparation:
     binarised: bool = False
     unit_interval: bool = True
     levels: tuple[float, float] | None = None
+    shown: tuple[float, float] = (0.0, 1.0)
     resize: Resize | None = None
     background: Background = Background.black
     colour: Colour = Colour.auto

@@ -57,6 +57,8 @@ def rule(kind: Any, metadata: Mapping[str, Any]) -> str:
         'a number above 0 and up to 1000000'
         >>> rule(list[int], {})
         'a list, each entry a whole number'
+        >>> rule(int | float, between(0, 10))
+        'a number from 0 to 10'
     """
     if isinstance(kind, type) and issubclass(kind, Enum):
         return "one of " + ", ".join(member.name for member in kind)
@@ -68,7 +70,7 @@ def rule(kind: Any, metadata: Mapping[str, Any]) -> str:
         return "values by name"
     if get_origin(kind) in (list, tuple):
         return f"a list, each entry {rule(get_args(kind)[0], metadata)}"
-    if get_origin(kind) is UnionType:
+    if get_origin(kind) is UnionType and NoneType in get_args(kind):
         return f"{rule(without_none(kind), metadata)}, or null"
     noun = "a whole number" if kind is int else "a number"
     if not metadata:

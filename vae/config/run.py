@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from vae.config.data import Binarisation, SpritesConfig, check_grid, check_places
-from vae.config.model import GaussianConfig
+from vae.config.data import Binarisation, SpritesConfig, check_grid, check_places, check_sizes
+from vae.config.model import GaussianConfig, check_variances
 from vae.config.objective import check_objective
 from vae.config.rules import ConfigError, between, check_points, check_ranges
 
@@ -92,6 +92,7 @@ class Config:
         """
         check_ranges(self)
         check_places(vars(self.data))
+        check_sizes(self.data)
         if self.logvar_min >= self.logvar_max:
             raise ConfigError(
                 f"logvar_min must be below logvar_max, got {self.logvar_min:g} and {self.logvar_max:g}. "
@@ -103,9 +104,11 @@ class Config:
         binarisation = getattr(self.data, "binarisation", Binarisation.none)  # not all data can be binarised
         if isinstance(self.likelihood, GaussianConfig) and binarisation is not Binarisation.none:
             raise ConfigError(
-                f"likelihood=gaussian needs grey pixels, got data.binarisation={binarisation}. "
-                "Add data.binarisation=none"
+                f"a Gaussian likelihood needs grey pixels, got data.binarisation={binarisation}. "
+                "Add likelihood=bernoulli, or data.binarisation=none"
             )
+        if isinstance(self.likelihood, GaussianConfig):
+            check_variances(self.likelihood)
         if self.early_stopping_epochs is not None:
             if self.data.validation_size == 0:
                 raise ConfigError(

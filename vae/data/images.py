@@ -1,11 +1,12 @@
-"""Sets of images: one uint8 tensor for each, from which batches are taken as floats in [0, 1]."""
+"""Sets of images: one tensor for each, of bytes or of floats, from which batches are taken as floats."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
 from torch import Tensor
 
 from vae.config.preparation import Preparation
@@ -20,14 +21,16 @@ class ImageSet:
     """Images and their labels, on one device.
 
     Attributes:
-        pixels: 0 is black and 255 is white.
+        pixels: bytes, where 0 is black and 255 is white; or floats, which are x as they are, in a unit of their own.
         labels: the class of each image.
-        redrawn: x is drawn anew, with P(x = 1) = pixel / 255, each time a batch is taken.
+        redrawn: x is drawn anew, with P(x = 1) = pixel / 255, each time a batch is taken. Pixels are then bytes.
         factors: the levels of the generative factors of each image, where they are known.
         names: the file of each image, relative to the folder of the data. None if the images are not files.
     """
 
-    pixels: UInt8[Tensor, "images channels height width"] | PackedPixels
+    pixels: (
+        UInt8[Tensor, "images channels height width"] | Float32[Tensor, "images channels height width"] | PackedPixels
+    )
     labels: Int64[Tensor, " images"]
     redrawn: bool
     factors: Factors | None = None
@@ -61,31 +64,52 @@ class ImageSet:
     def batch(
         self, index: Int64[Tensor, " batch"], generator: torch.Generator
     ) -> Float[Tensor, "batch channels height width"]:
-        """The images x with these numbers, in [0, 1], or in {0, 1} if they are redrawn.
+        """The images x with these numbers: in [0, 1] if they are bytes, in {0, 1} if they are redrawn.
 
         `index` and `generator` must be on the device of the pixels. `generator` is used only if they are redrawn.
         """
         pixels = self.pixels.index_select(0, index)
         if not self.redrawn:
-            return pixels.float().div_(255)
+            return pixels if pixels.is_floating_point() else pixels.float().div_(255)
         if self.device.type == "mps":  # MPS has no random 64-bit integers
             return sample_bernoulli(pixels, generator).float()
         return sample_bernoulli_fast(pixels, generator)
 
     def mean(self) -> Float[Tensor, "channels height width"]:
-        """The mean of each pixel over the images, in [0, 1]. It is E[x] for redrawn images, too."""
+        """The mean of each pixel over the images, in the unit of x. It is E[x] for redrawn images, too."""
+        if self._holds_floats:
+            return self._mean_of_floats.float().to(self.device)
         return self._sum_of_pixels / (255 * len(self))
 
-    def variance(self) -> float:
-        """The variance of each pixel over the images, averaged over the pixels.
+    def variance(self) -> Float[Tensor, "channels height width"]:
+        """The variance of each pixel over the images.
 
         For redrawn images it is the variance of the draws. Draws and packed pixels are 0 or 1, so E[x²] = E[x].
         """
+        if self._holds_floats:
+            mean = self._mean_of_floats
+            squares = sum((part - mean).square_().sum(0) for part in self._chunks_of_floats())
+            return torch.as_tensor(squares / len(self)).float().to(self.device)
         n, total = len(self), self._sum_of_pixels
         binary = self.redrawn or isinstance(self.pixels, PackedPixels)
         squares = 255 * total if binary else self._sum_of_powers(2)
         # The difference is exact, because it is one of integers. They fit in 64 bits up to ten million images.
-        return float(((n * squares - total**2) / (255 * n) ** 2).mean())
+        return (n * squares - total**2) / (255 * n) ** 2
+
+    @property
+    def _holds_floats(self) -> bool:
+        return isinstance(self.pixels, Tensor) and self.pixels.is_floating_point()
+
+    @cached_property
+    def _mean_of_floats(self) -> Float64[Tensor, "channels height width"]:
+        total = torch.zeros(self.shape, dtype=torch.float64)
+        for part in self._chunks_of_floats():
+            total += part.sum(0)
+        return total / len(self)
+
+    def _chunks_of_floats(self) -> Iterator[Float64[Tensor, "images channels height width"]]:
+        for index in torch.arange(len(self), device=self.device).split(SUMMED_AT_ONCE):
+            yield self.pixels.index_select(0, index).cpu().double()  # on the CPU, because MPS has no float64
 
     @cached_property
     def _sum_of_pixels(self) -> Int64[Tensor, "channels height width"]:

@@ -17,6 +17,7 @@ from vae.config import (
     LocatelloConfig,
     MLPConfig,
     Start,
+    Variances,
 )
 from vae.config.model import CustomModelConfig, ModelConfig
 from vae.config.rules import raised
@@ -62,7 +63,7 @@ def build_vae(
         ConfigError: the networks do not take such images, or one of the user's own is missing or does not fit.
     """
     try:
-        vae = vae_of(model, build_head(likelihood, bounds), bounds, image, encoder, decoder)
+        vae = vae_of(model, build_head(likelihood, bounds, image), bounds, image, encoder, decoder)
     except ConfigError:
         raise
     except ValueError as error:
@@ -130,12 +131,14 @@ def own_network(
     return network
 
 
-def build_head(likelihood: LikelihoodConfig, bounds: LogvarBounds) -> BernoulliHead | GaussianHead:
+def build_head(
+    likelihood: LikelihoodConfig, bounds: LogvarBounds, image: tuple[int, int, int]
+) -> BernoulliHead | GaussianHead:
     """The head, which turns the output of the decoder into a likelihood."""
     match likelihood:
         case BernoulliConfig():
             return BernoulliHead()
-        case GaussianConfig(variance, learned):
-            return GaussianHead(variance, learned, bounds)
+        case GaussianConfig(variance, learned, variances):
+            return GaussianHead(variance, learned, bounds, image if variances is Variances.each else ())
         case _:
             assert_never(likelihood)

@@ -95,14 +95,16 @@ class VAE(nn.Module):
         return self.decode(noise).mean
 
     @torch.no_grad()
-    def start_at(self, mean: Float[Tensor, "channels height width"], variance: float) -> None:
+    def start_at(
+        self, mean: Float[Tensor, "channels height width"], variance: Float[Tensor, "channels height width"]
+    ) -> None:
         """Initialise the decoder's output bias, and a learned variance, from the mean and variance of the data.
 
         A decoder is changed only if it has a layer `output` whose bias has one entry per pixel or per channel.
 
         Args:
-            mean: of each pixel over the training images, in [0, 1].
-            variance: of the pixels around that mean, averaged over the pixels.
+            mean: of each pixel over the training images, in the unit of x.
+            variance: of each pixel over the training images.
         """
         self.head.start_at(variance)
         bias = dict(self.decoder.named_parameters()).get("output.bias")

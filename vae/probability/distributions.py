@@ -171,23 +171,26 @@ class Bernoulli:
 
 
 class Gaussian:
-    """Independent real pixels with the given means and one variance, exp(logvar).
+    """Independent real pixels with the given means, and one variance exp(logvar) for all or one for each.
 
     The logarithm of a density can be positive, so a distortion can be negative.
 
     Args:
         mean: of each pixel.
-        logvar: the log-variance of all pixels.
+        logvar: the log-variance of all pixels, or of each, in nats.
     """
 
-    def __init__(self, mean: Float[Tensor, "batch *pixels"], logvar: Float[Tensor, ""]) -> None:
+    def __init__(
+        self, mean: Float[Tensor, "batch *pixels"], logvar: Float[Tensor, ""] | Float[Tensor, "*pixels"]
+    ) -> None:
         self.mean = mean
         self.logvar = logvar
 
     def log_prob(self, x: Float[Tensor, "batch *pixels"]) -> Float[Tensor, " batch"]:
         """ln p(x|z), summed over the pixels, in nats."""
         squares = (x - self.mean).flatten(1).square()
-        return -0.5 * (squares * torch.exp(-self.logvar) + self.logvar + LN_2PI).sum(1)
+        logvar = self.logvar.flatten()  # of all pixels, or of each
+        return -0.5 * (squares * torch.exp(-logvar) + logvar + LN_2PI).sum(1)
 
 
 Likelihood = Bernoulli | Gaussian
