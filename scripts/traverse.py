@@ -20,6 +20,7 @@ from vae.figures import images as figures
 from vae.measures.evaluation import encode_images
 from vae.run.files import write_atomically
 from vae.run.names import BEST, LAST
+from vae.training.monitoring import shown_values
 
 MARGIN = 24  # pixels between runs
 
@@ -63,6 +64,7 @@ def main() -> int:
                 rows=arguments.rows,
                 reach=arguments.reach,
                 title=f"{directory.resolve().name}: latents by rate in nats",
+                shown=shown_values(run.splits.preparation),
             )
         )
     output = arguments.output or runs[0] / "figures" / "traversals_test.png"

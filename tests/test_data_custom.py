@@ -14,9 +14,11 @@ from command import ROOT, SMALL, one_error_line
 
 from vae.app.data import build_reader
 from vae.config import Binarisation, CustomDataConfig
+from vae.config.preparation import ImagePreparation, plain_preparation, preparation_of
 from vae.data import CustomData, DataError
 
 BYTES = np.random.default_rng(0).integers(0, 256, (12, 4, 5), dtype=np.uint8)
+FLOATS = (BYTES / 255).astype(np.float32)
 COLOURS = np.random.default_rng(0).integers(0, 256, (12, 6, 5, 3), dtype=np.uint8)
 HUE = np.arange(12) % 3
 EXAMPLE = Path(__file__).parent / "examples" / "my_data.py"
@@ -43,12 +45,14 @@ def pixels_of(data: CustomData) -> np.ndarray:
     [
         (BYTES, BYTES[:, None]),
         (list(BYTES), BYTES[:, None]),
-        (BYTES / 255, BYTES[:, None]),
-        (torch.from_numpy(BYTES / 255).requires_grad_(), BYTES[:, None]),
+        (BYTES / 255, FLOATS[:, None]),
+        (torch.from_numpy(BYTES / 255).requires_grad_(), FLOATS[:, None]),
+        (1e3 * FLOATS - 7, 1e3 * FLOATS[:, None] - 7),
+        (BYTES > 127, 255 * (BYTES > 127).astype(np.uint8)[:, None]),
         (BYTES[..., None], BYTES[:, None]),
         (BYTES[:, None], BYTES[:, None]),
         (COLOURS, COLOURS.transpose(0, 3, 1, 2)),
-        (COLOURS.transpose(0, 3, 1, 2) / 255, COLOURS.transpose(0, 3, 1, 2)),
+        (COLOURS.transpose(0, 3, 1, 2) / 255, (COLOURS / 255).astype(np.float32).transpose(0, 3, 1, 2)),
     ],
 )
 def test_images_of_every_kind_are_read(tmp_path, images, same):
@@ -61,6 +65,29 @@ def test_they_are_binarised_as_asked(tmp_path, binarisation):
     splits = data_of(BYTES, tmp_path, binarisation).read()
     assert splits.train.redrawn == (binarisation is Binarisation.dynamic)
     assert (set(splits.test.pixels.unique().tolist()) == {0, 255}) == (binarisation is not Binarisation.none)
+
+
+@pytest.mark.parametrize("binarisation", [Binarisation.dynamic, Binarisation.static])
+def test_floats_are_rounded_to_bytes_to_be_binarised_or_refused(tmp_path, binarisation, caplog):
+    caplog.set_level("INFO")
+    splits = data_of(FLOATS, tmp_path, binarisation).read()
+    bytes_ = data_of(BYTES, tmp_path, binarisation).read()
+    for ours, theirs in zip(splits.sets, bytes_.sets, strict=True):
+        assert torch.equal(ours.pixels, theirs.pixels)
+    assert splits.preparation.binarised
+    assert "rounded to a multiple of 1/255" in caplog.text
+    with pytest.raises(
+        DataError, match=r"needs grey values in \[0, 1\], got 0 to 2\. Divide .*data\.binarisation=none"
+    ):
+        data_of(2 * FLOATS / FLOATS.max(), tmp_path, binarisation).read()
+
+
+def test_the_preparation_says_in_which_unit_the_values_are(tmp_path):
+    unit = data_of(FLOATS, tmp_path).read().preparation
+    assert unit == data_of(BYTES, tmp_path).read().preparation == ImagePreparation((1, 4, 5))
+    own = data_of(FLOATS / FLOATS.max() * 8 - 3, tmp_path).read().preparation
+    assert own == ImagePreparation((1, 4, 5), unit_interval=False, shown=(-3.0, 5.0))
+    assert preparation_of(plain_preparation(own)) == own
 
 
 @pytest.mark.parametrize(
@@ -89,11 +116,15 @@ def test_the_function_gets_the_path_and_the_options(tmp_path):
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
-        ("images", r"images must be uint8 .*, got <U6"),
+        ("images", r"images must be numbers of shape .*, got <U6"),
         ([[1, 2], [3]], "images must be an array, got list: "),
-        (BYTES.astype(int), r"images must be uint8 .*, got int64 .*images\.astype\('uint8'\)"),
-        (BYTES / 255 - 0.5, r"floats must lie in \[0, 1\], these go from -0\.5 to 0\.5"),
-        (np.where(BYTES == 7, np.nan, BYTES / 255), r"floats must lie in \[0, 1\], these go from nan to nan"),
+        (
+            BYTES.astype(int),
+            r"integers of int64 need .*, these go from 0 to 255\. Convert them with astype\('uint8'\)$",
+        ),
+        (BYTES.astype(np.uint16) * 16, r"integers of uint16 need .* from 0 to 4080\. Divide them: images / 4095$"),
+        (np.where(BYTES[3, 0, 0] == BYTES, np.nan, FLOATS), r"values must be finite, image \d has NaN or infinity"),
+        (np.where(BYTES == 7, 1e39, BYTES / 255), r"values must fit in 32 bits, these go from 0 to 1e\+39\. Divide"),
         (BYTES[:5], r"data\.validation_size \+ data\.test_size must be below 5"),
         ((BYTES, {}, 1), "must return images, or images and factors, got a tuple of 3"),
         ((BYTES, BYTES), "factors must be a mapping from names to values, got ndarray"),

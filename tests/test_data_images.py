@@ -158,6 +158,26 @@ def test_mean_and_variance_are_those_of_the_float_images(n):
     assert images.variance().mean().item() == pytest.approx(x.var(0, correction=0).mean().item(), rel=1e-6)
 
 
+@pytest.mark.parametrize("n", [1, SUMMED_AT_ONCE + 3])
+def test_floats_are_x_as_they_are_and_their_mean_and_variance_are_exact(n):
+    pixels = 1e4 + torch.randn(n, 2, 3, 5, generator=seeded(n))
+    images = ImageSet(pixels, torch.zeros(n, dtype=torch.int64), redrawn=False)
+    index = torch.arange(n).flip(0)
+    assert torch.equal(images.batch(index, seeded(0)), pixels.flip(0))
+    x = pixels.double()
+    torch.testing.assert_close(images.mean().double(), x.mean(0), rtol=1e-7, atol=0)
+    torch.testing.assert_close(images.variance().double(), x.var(0, correction=0), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("redrawn", [False, True])
+def test_the_variance_is_one_of_each_pixel(redrawn):
+    pixels = torch.randint(0, 256, (400, 1, 2, 3), dtype=torch.uint8, generator=seeded(0))
+    images = ImageSet(pixels, torch.zeros(400, dtype=torch.int64), redrawn=redrawn)
+    x = pixels.double() / 255
+    of_each = x.mean(0) * (1 - x.mean(0)) if redrawn else x.var(0, correction=0)
+    torch.testing.assert_close(images.variance().double(), of_each, rtol=1e-6, atol=0)
+
+
 def test_the_mean_of_many_images_needs_the_memory_of_a_few():
     script = (
         "import resource, torch\n"

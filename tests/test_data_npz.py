@@ -111,9 +111,9 @@ def test_an_archive_that_is_a_link_is_read_and_anything_but_a_file_refused(tmp_p
     (tmp_path / "link.npz").symlink_to(archive(tmp_path / "own.npz", images=npy(IMAGES.shape, IMAGES.tobytes())))
     assert (read_own(tmp_path / "link.npz").images == IMAGES[:, None]).all()
     os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(DataError, match=r"pipe\.npz, which is neither: it is a pipe"):
+    with pytest.raises(DataError, match=r"pipe\.npz, which is none of them: it is a pipe"):
         read_own(tmp_path / "pipe.npz")
     with pytest.raises(DataError, match="File name too long"):
         read_own(tmp_path / ("x" * 300))
-    with pytest.raises(DataError, match=r"data\.path must be an \.npz or a folder"):
+    with pytest.raises(DataError, match=r"data\.path must be an \.npz, an \.npy or a folder"):
         read_own(Path("a\0b"))

@@ -76,7 +76,7 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "said"),
     [
-        ({"images": colours().reshape(24, -1)}, r"images must be uint8 of shape .*, got uint8 \(24, 2352\)"),
+        ({"images": colours().reshape(24, -1)}, r"images must be numbers of shape .*, got uint8 \(24, 2352\)"),
         ({"images": np.array([{}, {}])}, "must be an .npz of plain arrays: Object arrays cannot be loaded"),
         (
             {"images": colours(), "factors": np.arange(23)[:, None]},
@@ -124,7 +124,9 @@ def test_pictures_of_several_sizes_are_refused(tmp_path):
 def test_an_empty_folder_and_a_missing_one_are_refused(tmp_path):
     with pytest.raises(DataError, match="must hold pictures"):
         read_own(tmp_path)
-    with pytest.raises(DataError, match=r"must be an \.npz or a folder of pictures, got .*/none, which is neither"):
+    with pytest.raises(
+        DataError, match=r"must be an \.npz, an \.npy or a folder of pictures, got .*/none, which is none"
+    ):
         read_own(tmp_path / "none")
 
 
@@ -147,7 +149,7 @@ def test_a_colour_model_is_trained(tmp_path):
     np.savez(tmp_path / "own.npz", images=colours(200))
     words = ("data=images", f"data.path={tmp_path}/own.npz", "data.validation_size=20", "data.test_size=20")
     model = ("model=conv", "model.channels=4", "model.width=8", "epochs=1", "batch_size=40")
-    done = run_train(*words, *model, "data.binarisation=dynamic", directory=tmp_path / "run")
+    done = run_train(*words, *model, "data.binarisation=dynamic", "likelihood=bernoulli", directory=tmp_path / "run")
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     # Noise: what a colour pixel costs cannot be much below one fair coin.

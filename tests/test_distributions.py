@@ -219,6 +219,19 @@ def test_the_gaussian_density_is_that_of_torch_summed_over_the_pixels():
     torch.testing.assert_close(Gaussian(mean, logvar).log_prob(x), oracle)
 
 
+def test_the_gaussian_density_with_a_variance_of_each_pixel_is_that_of_torch():
+    mean, x = torch.randn(2, 5, 2, 3, 3, dtype=torch.float64, generator=seeded(0))
+    logvar = torch.randn(2, 3, 3, dtype=torch.float64, generator=seeded(1)).requires_grad_()
+    oracle = Independent(Normal(mean, (logvar / 2).exp()), 3).log_prob(x)
+    log_prob = Gaussian(mean, logvar).log_prob(x)
+    torch.testing.assert_close(log_prob, oracle)
+    (gradient,) = torch.autograd.grad(log_prob.sum(), logvar)
+    (expected,) = torch.autograd.grad(oracle.sum(), logvar)
+    torch.testing.assert_close(gradient, expected)
+    same = Gaussian(mean, torch.full((2, 3, 3), -1.7, dtype=torch.float64)).log_prob(x)
+    torch.testing.assert_close(same, Gaussian(mean, torch.tensor(-1.7, dtype=torch.float64)).log_prob(x))
+
+
 def test_the_likeliest_variance_is_the_mean_square_of_the_residuals():
     mean, x = torch.randn(2, 6, 10, dtype=torch.float64, generator=seeded(0))
     logvar = (x - mean).square().mean().log().requires_grad_()

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Independent, Normal
 
 from vae.model.burgess import conv_vae
 from vae.model.heads import BernoulliHead, GaussianHead
@@ -249,6 +250,21 @@ def test_a_learned_variance_starts_at_that_of_the_data_even_if_that_is_zero(vari
     vae.start_at(torch.full((1, 4, 4), 0.3), torch.full((1, 4, 4), variance))
     assert head.logvar.item() == pytest.approx(math.log(variance + 1e-8))
     assert vae.decode(torch.zeros(1, 2)).log_prob(torch.zeros(1, 1, 4, 4)).isfinite().all()
+
+
+def test_variances_of_each_pixel_start_at_those_of_the_data_and_stay_in_their_bounds():
+    variance = torch.tensor([[[0.0, 1e9], [0.04, 4.0]]])
+    head = GaussianHead(0.5, learned=True, bounds=LogvarBounds(-10.0, 10.0), shape=(1, 2, 2))
+    vae = mlp_vae((1, 2, 2), 2, (4,), head=head)
+    vae.start_at(torch.zeros(1, 2, 2), variance)
+    expected = torch.tensor([[[-10.0, 10.0], [math.log(0.04), math.log(4.0)]]])
+    torch.testing.assert_close(head.logvar.detach(), expected)
+    ignore_z(vae)
+    x = torch.randn(7, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    oracle = Independent(Normal(torch.zeros(1, 2, 2), (expected / 2).exp()), 3).log_prob(x)
+    torch.testing.assert_close(vae.decode(torch.zeros(7, 2)).log_prob(x), oracle)
+    several = vae.log_likelihood(x, torch.zeros(3, 7, 2))
+    torch.testing.assert_close(several, oracle.expand(3, 7))
 
 
 def test_a_given_variance_is_kept_and_is_no_parameter():

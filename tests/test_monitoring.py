@@ -11,6 +11,7 @@ import torch
 from results import same
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from vae.config.preparation import ImagePreparation
 from vae.figures import plots
 from vae.measures.evaluation import Encoding, encode_images
 from vae.model.mlp import mlp_vae
@@ -27,6 +28,8 @@ from vae.training.monitoring import (
 )
 
 ALWAYS = {"reconstructions", "samples", "traversals", "rate_per_latent", "correlation"}
+
+PREPARATION = ImagePreparation((1, 28, 28))
 
 
 def seeded_vae(latent_dim: int) -> VAE:
@@ -149,13 +152,16 @@ def test_one_latent_above_the_threshold_raises_no_alarm(tmp_path):
 )
 def test_the_pictures_are_those_that_the_number_of_latents_allows(tiny_images, latent_dim, more):
     vae = seeded_vae(latent_dim)
-    assert set(draw_figures(vae, tiny_images, encode_images(vae, tiny_images), weight=4.0)) == ALWAYS | more
+    assert (
+        set(draw_figures(vae, tiny_images, encode_images(vae, tiny_images), weight=4.0, preparation=PREPARATION))
+        == ALWAYS | more
+    )
 
 
 @pytest.mark.parametrize(("images", "pairs_of_rows"), [(1, 1), (7, 1), (10, 1), (23, 2), (29, 2), (30, 3), (256, 3)])
 def test_of_fewer_than_thirty_images_full_rows_are_reconstructed(tiny_images, images, pairs_of_rows):
     vae, few = seeded_vae(2), tiny_images.first(images)
-    pictures = draw_figures(vae, few, encode_images(vae, few), weight=1.0)
+    pictures = draw_figures(vae, few, encode_images(vae, few), weight=1.0, preparation=PREPARATION)
     assert set(pictures) == ALWAYS | {"latent_scatter", "manifold"}
     assert pictures["reconstructions"].shape[0] == 2 + 58 * 2 * pairs_of_rows
 
@@ -164,7 +170,11 @@ def test_there_is_a_row_of_the_traversals_for_each_latent_up_to_ten(tiny_images)
     heights = []
     for latent_dim in (1, 5, 10, 12):
         vae = seeded_vae(latent_dim)
-        heights.append(draw_figures(vae, tiny_images, encode_images(vae, tiny_images), 1.0)["traversals"].shape[0])
+        heights.append(
+            draw_figures(vae, tiny_images, encode_images(vae, tiny_images), 1.0, preparation=PREPARATION)[
+                "traversals"
+            ].shape[0]
+        )
     title = heights[0] - 58
     assert heights == [title + 58 * rows for rows in (1, 5, 10, 10)]
 
@@ -176,16 +186,22 @@ def test_the_scatter_of_many_latents_is_of_the_two_with_the_highest_rate(tiny_im
     moved = encoding.mean.clone()
     others = [latent for latent in range(5) if latent not in (first, second)]
     moved[:, others] += 10 * torch.randn(len(moved), len(others), generator=torch.Generator().manual_seed(0))
-    shown = draw_figures(vae, tiny_images, encoding, 1.0)["latent_scatter"]
-    assert torch.equal(shown, draw_figures(vae, tiny_images, replace(encoding, mean=moved), 1.0)["latent_scatter"])
+    shown = draw_figures(vae, tiny_images, encoding, 1.0, preparation=PREPARATION)["latent_scatter"]
+    assert torch.equal(
+        shown,
+        draw_figures(vae, tiny_images, replace(encoding, mean=moved), 1.0, preparation=PREPARATION)["latent_scatter"],
+    )
     moved[:, first] += 10 * torch.randn(len(moved), generator=torch.Generator().manual_seed(0))
-    assert not torch.equal(shown, draw_figures(vae, tiny_images, replace(encoding, mean=moved), 1.0)["latent_scatter"])
+    assert not torch.equal(
+        shown,
+        draw_figures(vae, tiny_images, replace(encoding, mean=moved), 1.0, preparation=PREPARATION)["latent_scatter"],
+    )
 
 
 def test_the_same_model_is_drawn_the_same_twice(tiny_images):
     vae, redrawn = seeded_vae(2), replace(tiny_images, redrawn=True)
     encoding = encode_images(vae, redrawn)
-    first, second = (draw_figures(vae, redrawn, encoding, weight=1.0) for _ in range(2))
+    first, second = (draw_figures(vae, redrawn, encoding, weight=1.0, preparation=PREPARATION) for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -196,7 +212,7 @@ def test_drawing_changes_neither_parameters_nor_torchs_generator(tiny_images):
         vae.encoder.layers[-1].bias[2:] = 1_000.0  # far outside the bounds: a training step would reset it
     before = copy.deepcopy(vae.state_dict())
     state = torch.get_rng_state()
-    draw_figures(vae.train(), tiny_images, encoding, weight=1.0)
+    draw_figures(vae.train(), tiny_images, encoding, weight=1.0, preparation=PREPARATION)
     assert torch.equal(torch.get_rng_state(), state)
     assert same(vae.state_dict(), before)
 
@@ -208,14 +224,16 @@ def test_collapsed_latents_can_be_drawn(tiny_images):
         vae.encoder.layers[-1].bias.zero_()
     encoding = encode_images(vae, tiny_images)
     assert float(encoding.rate.abs().max()) == 0
-    assert set(draw_figures(vae, tiny_images, encoding, weight=math.inf)) == ALWAYS | {"latent_scatter"}
+    assert set(draw_figures(vae, tiny_images, encoding, weight=math.inf, preparation=PREPARATION)) == ALWAYS | {
+        "latent_scatter"
+    }
 
 
 @pytest.mark.parametrize("images", [3, 256])
 def test_the_projector_takes_fewer_images_than_it_could(tiny_images, images, tmp_path):
     vae, few = seeded_vae(2), tiny_images.first(images)
     with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
-        show_end(tracker, prepare_end(tracker, vae, few, None, ()), 0)
+        show_end(tracker, prepare_end(tracker, vae, few, None, (), PREPARATION), 0)
     folder = tmp_path / "projector" / "posterior_mean"
     assert [int(line) for line in (folder / "metadata.tsv").read_text().split()] == few.labels.tolist()
     assert len((folder / "tensors.tsv").read_text().splitlines()) == images

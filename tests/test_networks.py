@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from vae.model.burgess import conv_vae
@@ -32,16 +34,29 @@ def test_mlp_networks_take_any_image_there_and_back(image, latent_dim):
     there_and_back(mlp_vae(image, latent_dim, (6, 5)), image)
 
 
-@pytest.mark.parametrize("side", [16, 48])
-def test_the_network_of_locatello_takes_sides_that_are_multiples_of_16(side):
-    there_and_back(locatello_vae((3, side, side), 4), (3, side, side))
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 3), st.integers(8, 150), st.integers(8, 150))
+def test_conv_networks_take_rectangles_there_and_back(channels, height, width):
+    there_and_back(conv_vae((channels, height, width), 3, channels=2, width=4), (channels, height, width))
+
+
+def test_conv_networks_halve_the_longer_side_alone_when_the_shorter_is_4():
+    vae = conv_vae((1, 8, 40), 2, channels=2, width=4)
+    x = torch.zeros(1, 1, 8, 40)
+    sizes = [tuple((x := layer(x)).shape[2:]) for layer in vae.encoder.convolutions]
+    assert sizes == [(4, 20), (4, 10), (4, 5), (4, 2)]
+
+
+@pytest.mark.parametrize("size", [(16, 16), (48, 48), (16, 64), (80, 32)])
+def test_the_network_of_locatello_takes_sides_that_are_multiples_of_16(size):
+    there_and_back(locatello_vae((3, *size), 4), (3, *size))
 
 
 @pytest.mark.parametrize(
     ("make", "wrong", "message"),
     [
-        (conv_vae, [(28, 32), (32, 28), (7, 7)], "square images of side 8 or more, got {}x{}. Resize"),
-        (locatello_vae, [(32, 16), (28, 28)], "square images, 16, 32, 48, ... pixels wide, got {}x{}. Resize"),
+        (conv_vae, [(28, 7), (7, 28), (7, 7)], "images of height and width 8 or more, got {}x{}. Resize"),
+        (locatello_vae, [(32, 20), (20, 32), (28, 28)], "sides of 16, 32, 48, ... pixels, got {}x{}. Resize"),
     ],
 )
 def test_convolutional_networks_refuse_images_they_do_not_take(make, wrong, message):

@@ -90,7 +90,7 @@ def rows(plan: Plan) -> list[Row]:
 
 def log_end(run: training.Training) -> None:
     """Log what a run logs at its end, except the numbers of its test."""
-    end = monitoring.prepare_end(run.tracker, run.state.vae, run.watched[1], None, ())
+    end = monitoring.prepare_end(run.tracker, run.state.vae, run.watched[1], None, (), run.splits.preparation)
     run.tracker.begin_conclusion(run.state.step)
     monitoring.show_end(run.tracker, end, run.state.step)
     run.tracker.flush()

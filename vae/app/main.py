@@ -20,8 +20,9 @@ from vae.app import console
 from vae.app.build import build_objective, build_options, build_vae, new_state, try_custom_objective
 from vae.app.command_line import AGAIN, Command, one_line
 from vae.app.data import build_data, refuse_other_data
+from vae.app.likelihood import likelihood_lines, refuse_unfit, variance_in_words
 from vae.app.metrics import own_metrics
-from vae.config import Config, ConfigError, plain
+from vae.config import Config, ConfigError, GaussianConfig, plain
 from vae.config.model import CustomModelConfig
 from vae.config.objective import BetaConfig
 from vae.data import DataError
@@ -188,6 +189,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         splits = data.read().to(device)
         checksums = data.checksums()
     refuse_other_data(task.record.data_sha256, checksums)
+    refuse_unfit(config, splits)
     record.write(directory, replace(task.record, data_sha256=checksums, preparation=splits.preparation))
     vae = build_vae(config, splits.train.shape).to(device)
     vae.start_at(splits.train.mean(), splits.train.variance())
@@ -268,6 +270,9 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
     model = options["model"]
     if isinstance(config.model, CustomModelConfig):
         model = f"{config.model.encoder} and {config.model.decoder}"
+    likelihood = options["likelihood"]
+    if isinstance(config.likelihood, GaussianConfig) and config.likelihood.learned:
+        likelihood += f" ({variance_in_words(config.likelihood)})"
     latent_dim = state.vae.latent_dim
     normalised = normalised_beta(config.beta, latent_dim, channels * height * width)
     steps = training.options.epochs * training.steps_per_epoch
@@ -277,8 +282,7 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
     )
     for line in (
         f"data   {data}; {sizes} images (train / validation / test) of {channels}x{height}x{width}",
-        f"model  {model}, {latent_dim} latents, {count_parameters(state.vae):,} parameters, "
-        f"{options['likelihood']} likelihood",
+        f"model  {model}, {latent_dim} latents, {count_parameters(state.vae):,} parameters, {likelihood} likelihood",
         f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
         f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"
         + (f", warmed up over {config.beta_warmup_steps} steps" if config.beta_warmup_steps else ""),
@@ -287,6 +291,11 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
         + (f", continued at step {state.step}" if state.step else ""),
     ):
         log.info(line)
+    for line in likelihood_lines(config, splits):
+        if line.startswith("warning"):
+            log.warning(line)
+        else:
+            log.info(f"pixels {line}")
     for name, schedule in training.unfinished(steps).items():
         log.warning(f"warning: {schedule.described(name)}. Train longer, shorten it, or continue the run later")
     if training.options.bf16 and emulates_bf16(device):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vae.config import CustomDataConfig
-from vae.data.arrays import as_images, factors_of_columns, of_unit_interval
+from vae.data.arrays import as_images, factors_of_columns
 from vae.data.files import DataError, expanded, kind_of, read_bytes, sha256_of, sha256_of_files
 from vae.data.images import Splits
 from vae.data.splits import ImageArrays, random_splits
@@ -25,7 +25,7 @@ class CustomData:
     It returns the images, or a pair of the images and their factors:
 
     - images: an array or tensor (n, height, width), (n, channels, height, width) or (n, height, width, channels), of
-      uint8 or of floats in [0, 1], with 1 or 3 channels.
+      uint8, bool or finite floats, with 1 or 3 channels. Floats outside [0, 1] need a Gaussian likelihood.
     - factors: a mapping from the name of a factor to its n values, numbers or words.
 
     Args:
@@ -71,10 +71,8 @@ def arrays_of(returned: object, source: str) -> ImageArrays:
     if len(pair) != 2:
         raise DataError(f"{source} must return images, or images and factors, got a tuple of {len(pair)}. Return two")
     given, factors = pair
-    images = as_array(given, f"{source}: images")
-    if images.dtype.kind == "f":
-        images = of_unit_interval(images, source)
-    images = np.require(as_images(images, source), requirements=("C", "W"))  # torch takes no read-only array
+    images = as_images(as_array(given, f"{source}: images"), source)
+    images = np.require(images, requirements=("C", "W"))  # torch takes no read-only array
     if factors is None:
         return ImageArrays(images)
     if not isinstance(factors, Mapping) or not all(isinstance(name, str) for name in factors):

@@ -68,12 +68,17 @@ class ImageSet:
 
         `index` and `generator` must be on the device of the pixels. `generator` is used only if they are redrawn.
         """
-        pixels = self.pixels.index_select(0, index)
         if not self.redrawn:
-            return pixels if pixels.is_floating_point() else pixels.float().div_(255)
+            return self.grey(index)
+        pixels = self.pixels.index_select(0, index)
         if self.device.type == "mps":  # MPS has no random 64-bit integers
             return sample_bernoulli(pixels, generator).float()
         return sample_bernoulli_fast(pixels, generator)
+
+    def grey(self, index: Int64[Tensor, " batch"]) -> Float[Tensor, "batch channels height width"]:
+        """The values of these images before any draw: bytes / 255, or the floats."""
+        pixels = self.pixels.index_select(0, index)
+        return pixels if pixels.is_floating_point() else pixels.float().div_(255)
 
     def mean(self) -> Float[Tensor, "channels height width"]:
         """The mean of each pixel over the images, in the unit of x. It is E[x] for redrawn images, too."""

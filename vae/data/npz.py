@@ -1,10 +1,12 @@
-"""The arrays of an .npz, read without unpickling."""
+"""The arrays of an .npz or an .npy, read without unpickling."""
 
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
+
+MAGIC = b"\x93NUMPY"  # the first bytes of an .npy
 
 
 def read_npz(path: Path, wanted: Collection[str]) -> dict[str, np.ndarray | None]:
@@ -38,4 +40,18 @@ def read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
         if file.read(1):  # at the end, zipfile also compares its checksum
             raise ValueError(f"{name} is longer than its header says")
+    return array
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of an .npy.
+
+    Raises:
+        MemoryError: its header gives a size larger than the memory.
+        Exception: it is damaged, holds Python objects, or has another size than its header says.
+    """
+    with path.open("rb") as file:
+        array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+        if file.read(1):
+            raise ValueError("it is longer than its header says")
     return array

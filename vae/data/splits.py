@@ -167,11 +167,9 @@ def split_indices(
             f"got {validation} + {test}. Lower them, or give more images"
         )
     order = np.random.default_rng(SEED).permutation(count)
-    if labels is None:
-        parts = np.split(order, [rest, rest + validation])
-    else:
-        parts = in_classes(order, labels, rest, test)
-    return [np.sort(part) for part in parts]
+    if labels is not None:
+        return [np.sort(part) for part in in_classes(order, labels, rest, test)]
+    return [np.sort(part) for part in np.split(order, [rest, rest + validation])]
 
 
 def count_of(size: int | float, total: int) -> int:

@@ -16,19 +16,27 @@ Images = Float[Tensor, "rows columns channels height width"]
 
 BACKGROUND = 255
 GAP = 2  # pixels between images
+UNIT_INTERVAL = (0.0, 1.0)  # usual pixels: 0 is black and 1 is white
 TEXT_SIZE = 18
 
 
-def grid(images: Images, labels: Sequence[str] = (), title: str = "", scale: int = 2) -> ImageBytes:
+def grid(
+    images: Images,
+    labels: Sequence[str] = (),
+    title: str = "",
+    scale: int = 2,
+    shown: tuple[float, float] = UNIT_INTERVAL,
+) -> ImageBytes:
     """Rows of images on white, each row with its label on the left.
 
     Args:
-        images: with values in [0, 1]; other values are clamped.
+        images: the values between those of `shown` are grey. Others are clamped.
         labels: one for each row, or none at all.
         title: above the grid.
         scale: each pixel becomes a square with this side.
+        shown: the values that are black and white.
     """
-    bytes_ = (images.clamp(0, 1) * 255).round().byte()
+    bytes_ = (in_unit_interval(images, shown).clamp(0, 1) * 255).round().byte()
     bytes_ = bytes_.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
     # (rows, columns, channels, y, x) becomes (rows * y, columns * x, channels), with gaps between the images.
     cells = pad(bytes_, (0, GAP, 0, GAP), value=BACKGROUND).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
@@ -47,23 +55,36 @@ def grid(images: Images, labels: Sequence[str] = (), title: str = "", scale: int
     return torch.from_numpy(np.array(picture)).view_as(canvas)
 
 
+def in_unit_interval(x: Float[Tensor, "*shape"], shown: tuple[float, float]) -> Float[Tensor, "*shape"]:
+    """The values on the scale where those of `shown`, black and white, are 0 and 1."""
+    black, white = shown
+    return x if shown == UNIT_INTERVAL else (x - black) / max(white - black, 1e-30)
+
+
 def as_image(image: ImageBytes) -> Image.Image:
     """The image as a Pillow image, to be written to a file or drawn on."""
     return Image.fromarray(image.squeeze(2).numpy())
 
 
 def reconstructions(
-    x: Float[Tensor, "images channels height width"], means: Float[Tensor, "images channels height width"]
+    x: Float[Tensor, "images channels height width"],
+    means: Float[Tensor, "images channels height width"],
+    shown: tuple[float, float] = UNIT_INTERVAL,
 ) -> ImageBytes:
     """Rows of at most ten inputs, each with its reconstruction below it."""
     rows = [part[start : start + 10] for start in range(0, len(x) - len(x) % 10 or len(x), 10) for part in (x, means)]
-    return grid(torch.stack(rows), ["input", "output"] * (len(rows) // 2))
+    return grid(torch.stack(rows), ["input", "output"] * (len(rows) // 2), shown=shown)
 
 
 @torch.inference_mode()
-def samples(vae: VAE, noise: Float[Tensor, "images latent"], columns: int = 10) -> ImageBytes:
+def samples(
+    vae: VAE,
+    noise: Float[Tensor, "images latent"],
+    columns: int = 10,
+    shown: tuple[float, float] = UNIT_INTERVAL,
+) -> ImageBytes:
     """The mean images that the decoder gives for latents `noise`, drawn from the prior."""
-    return grid(vae.sample(noise).cpu().unflatten(0, (-1, columns)))
+    return grid(vae.sample(noise).cpu().unflatten(0, (-1, columns)), shown=shown)
 
 
 @torch.inference_mode()
@@ -75,6 +96,7 @@ def traversals(
     columns: int = 11,
     reach: float = 3.0,
     title: str = "",
+    shown: tuple[float, float] = UNIT_INTERVAL,
 ) -> ImageBytes:
     """Latent traversals (Higgins et al., 2017): in each row one latent moves while the others stay at `z`.
 
@@ -88,6 +110,7 @@ def traversals(
         columns: the number of values of each latent.
         reach: values go from -reach to reach.
         title: above the grid.
+        shown: the values that are black and white.
     """
     order = rate_per_latent.argsort(descending=True)[:rows].tolist()
     values = torch.linspace(-reach, reach, columns, device=z.device)
@@ -96,11 +119,11 @@ def traversals(
         moved[row, :, latent] = values
     images = vae.decode(moved.flatten(0, 1)).mean.cpu().unflatten(0, (len(order), columns))
     labels = [f"z{latent:02d}  {float(rate_per_latent[latent]):.2f}" for latent in order]
-    return grid(images, labels, title)
+    return grid(images, labels, title, shown=shown)
 
 
 @torch.inference_mode()
-def manifold(vae: VAE, device: torch.device, side: int = 20) -> ImageBytes:
+def manifold(vae: VAE, device: torch.device, side: int = 20, shown: tuple[float, float] = UNIT_INTERVAL) -> ImageBytes:
     """The mean images of a model with two latents, at evenly spaced quantiles of the prior.
 
     As Figure 4 of Kingma & Welling (2014).
@@ -108,4 +131,4 @@ def manifold(vae: VAE, device: torch.device, side: int = 20) -> ImageBytes:
     steps = (torch.arange(side, device=device) + 0.5) / side
     quantiles = torch.special.ndtri(steps)
     z = torch.stack(torch.meshgrid(quantiles, quantiles, indexing="xy"), -1).flip(0)  # upwards, as axes go
-    return grid(vae.decode(z.flatten(0, 1)).mean.cpu().unflatten(0, (side, side)), scale=1)
+    return grid(vae.decode(z.flatten(0, 1)).mean.cpu().unflatten(0, (side, side)), scale=1, shown=shown)

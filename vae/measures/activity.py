@@ -9,11 +9,13 @@ There are three common definitions of an active latent. They differ for latents 
   Autoencoders Pursue PCA Directions (by Accident)", Section 3.
 """
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
 from vae.probability.divergences import entropy
+from vae.probability.prior import LN_2PI
 
 
 def active_by_variance(mean: Float[Tensor, "images latent"], threshold: float = 0.01) -> Float[Tensor, " latent"]:
@@ -74,3 +76,27 @@ def baseline_distortion(
     """
     model = model_mean.double().clamp(epsilon, 1 - epsilon)
     return float(binary_cross_entropy(model, pixel_mean.double(), reduction="sum"))
+
+
+def gaussian_baseline(
+    pixel_mean: Float[Tensor, "channels height width"],
+    pixel_variance: Float[Tensor, "channels height width"],
+    model_mean: Float[Tensor, "channels height width"],
+    logvar: Float[Tensor, ""] | Float[Tensor, "channels height width"] | None = None,
+    each: bool = False,
+) -> float:
+    """As `baseline_distortion`, for a Gaussian likelihood.
+
+    Args:
+        pixel_mean: of each pixel over the images.
+        pixel_variance: of each pixel over the images.
+        model_mean: what the model gives for every image.
+        logvar: a fixed log-variance. None: the variance is learned, so the best one is taken.
+        each: whether each pixel has a learned variance of its own.
+    """
+    squares = pixel_variance.double() + (pixel_mean.double() - model_mean.double()).square()  # E (x - mean)^2
+    if logvar is None:
+        best = squares if each else squares.mean()
+        logvar = best.clamp_min(1e-8).log()  # of images that are all the same it is zero
+    logvar = logvar.double()
+    return float(0.5 * (squares * torch.exp(-logvar) + logvar + LN_2PI).sum())

@@ -16,12 +16,14 @@ from vae.measures.activity import (
     active_by_variance,
     baseline_distortion,
     effective_latents,
+    gaussian_baseline,
     participation_ratio,
 )
 from vae.measures.bound import importance_weighted_bound
 from vae.measures.decomposition import decompose_rate, shuffled
 from vae.measures.information import label_information
 from vae.measures.moments import aggregate_kl, aggregate_posterior, gaussian_total_correlation
+from vae.model.heads import GaussianHead
 from vae.model.vae import VAE
 from vae.objectives import elbo_terms
 from vae.probability.divergences import kl_to_standard_normal_terms
@@ -182,13 +184,22 @@ def final_numbers(vae: VAE, images: ImageSet, train_mean: Tensor, weight: float)
         **numbers,
         **weighed(numbers, weight),
         "importance_weighted_bound": tight_bound(vae, images),
-        "baseline_distortion": baseline_distortion(images.mean().cpu(), train_mean.cpu()),
+        "baseline_distortion": baseline(vae, images, train_mean.cpu()),
         **latent_numbers(encoding),
         **aggregate_numbers(encoding),
         **decomposition_numbers(encoding),
         "rate_per_latent": encoding.rate_per_latent.tolist(),
         "label_information_per_latent": label_information(encoding.mean, encoding.labels).tolist(),
     }
+
+
+def baseline(vae: VAE, images: ImageSet, train_mean: Tensor) -> float:
+    """The distortion in nats if the decoder gives the mean training image for every image."""
+    head, mean = vae.head, images.mean().cpu()
+    if isinstance(head, GaussianHead):
+        fixed = None if head.learned else head.logvar.cpu()
+        return gaussian_baseline(mean, images.variance().cpu(), train_mean, fixed, each=head.logvar.ndim > 0)
+    return baseline_distortion(mean, train_mean)
 
 
 def tight_bound(vae: VAE, images: ImageSet, limit: int = 1_000, samples: int = 100) -> dict[str, int | float]:

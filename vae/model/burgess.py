@@ -4,13 +4,14 @@ The paper does not state the initial weights. Those of He et al. reproduce its p
 dSprites is learned more slowly.
 """
 
+import itertools
 import math
 from collections import OrderedDict
 
 from torch import nn
 
 from vae.model.heads import BernoulliHead, GaussianHead
-from vae.model.layers import mlp, start_as_he, upsampling
+from vae.model.layers import downsampling, mlp, start_as_he, upsampling_to
 from vae.model.vae import VAE
 from vae.probability.distributions import LogvarBounds
 
@@ -26,11 +27,11 @@ def conv_vae(
 ) -> VAE:
     """The convolutional VAE of Burgess et al. (2018).
 
-    4x4 convolutions of stride 2 until the side is at most 4 (four for 64x64), then two fully connected layers. The
-    decoder is the mirror of this.
+    4x4 convolutions of stride 2 until both sides are at most 4 (four for 64x64), then two fully connected layers. A
+    side that is at most 4 before the other is kept by convolutions of stride 1 along it. The decoder is the mirror.
 
     Args:
-        image: (channels, height, width), square, of side 8 or more.
+        image: (channels, height, width), of height and width 8 or more.
         latent_dim: the number of latents.
         channels: the number of channels of every convolution.
         width: the width of the two fully connected layers.
@@ -39,7 +40,7 @@ def conv_vae(
         bounds: of the posterior's log-variance.
 
     Raises:
-        ValueError: the image is not square, or too small.
+        ValueError: the image is too small.
 
     Example:
         >>> import torch
@@ -47,28 +48,32 @@ def conv_vae(
         >>> vae.decode(torch.zeros(5, 10)).mean.shape
         torch.Size([5, 3, 64, 64])
     """
-    _, height, breadth = image
-    if height != breadth or height < 8:
+    _, *size = image
+    if min(size) < 8:
         raise ValueError(
-            f"the convolutional networks need square images of side 8 or more, got {height}x{breadth}. "
+            f"the convolutional networks need images of height and width 8 or more, got {size[0]}x{size[1]}. "
             "Resize the images or use model=mlp"
         )
-    sides = [height]  # of the image and of each convolution's output: 28, 14, 7, 3 for MNIST
-    while sides[-1] > 4:
-        sides.append(sides[-1] // 2)
-    smallest = (channels, sides[-1], sides[-1])
-    inputs = [image[0]] + [channels] * (len(sides) - 2)
-    convolutions = [nn.Sequential(nn.Conv2d(i, channels, 4, stride=2, padding=1), activation()) for i in inputs]
+    sizes = [(size[0], size[1])]  # of the image and of each convolution's output: 28, 14, 7, 3 for MNIST
+    while max(sizes[-1]) > 4:
+        height, breadth = (side // 2 if side > 4 else side for side in sizes[-1])
+        sizes.append((height, breadth))
+    smallest = (channels, *sizes[-1])
+    steps = list(itertools.pairwise(sizes))
+    inputs = [image[0]] + [channels] * (len(steps) - 1)
+    convolutions = [
+        nn.Sequential(downsampling(i, channels, *step), activation()) for i, step in zip(inputs, steps, strict=True)
+    ]
     layers = mlp([math.prod(smallest), width, width, 2 * latent_dim], activation)
     parts = OrderedDict(convolutions=nn.Sequential(*convolutions), flatten=nn.Flatten(), layers=layers)
     encoder = nn.Sequential(parts).apply(start_as_he)
     layers = mlp([latent_dim, width, width, math.prod(smallest)], activation)
-    *inner, last = [side % 2 for side in reversed(sides[:-1])]  # sides 2n and 2n + 1 both halve to n
-    deconvolutions = [nn.Sequential(upsampling(channels, channels, remainder), activation()) for remainder in inner]
+    *inner, last = [(small, large) for large, small in reversed(steps)]
+    deconvolutions = [nn.Sequential(upsampling_to(channels, channels, *step), activation()) for step in inner]
     parts = OrderedDict(
         layers=nn.Sequential(layers, activation(), nn.Unflatten(1, smallest)),
         deconvolutions=nn.Sequential(*deconvolutions),
-        output=upsampling(channels, image[0], last),
+        output=upsampling_to(channels, image[0], *last),
     )
     decoder = nn.Sequential(parts).apply(start_as_he)
     return VAE(encoder, decoder, head or BernoulliHead(), latent_dim, bounds)

@@ -19,21 +19,21 @@ def locatello_vae(
     """The VAE of Locatello et al. (2019), Table 1.
 
     Args:
-        image: (channels, height, width), square, the side a multiple of 16; 64 in the paper.
+        image: (channels, height, width), both sides multiples of 16; 64 in the paper.
         latent_dim: the number of latents.
         head: from the decoder's output to the likelihood; Bernoulli by default.
         bounds: of the posterior's log-variance.
 
     Raises:
-        ValueError: the image is not square, or its side is not a multiple of 16.
+        ValueError: a side is not a multiple of 16.
     """
     channels, height, width = image
-    if height != width or height % 16:
+    if height % 16 or width % 16:
         raise ValueError(
-            f"the network of Locatello et al. needs square images, 16, 32, 48, ... pixels wide, got {height}x{width}. "
+            f"the network of Locatello et al. needs sides of 16, 32, 48, ... pixels, got {height}x{width}. "
             "Resize the images, or use model=conv or model=mlp"
         )
-    smallest = (64, height // 16, height // 16)
+    smallest = (64, height // 16, width // 16)
     features = 64 * smallest[1] * smallest[2]
     layers = nn.Sequential(
         nn.Conv2d(channels, 32, 4, stride=2, padding=1),

@@ -57,7 +57,8 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
 
             found = disentanglement_numbers(state.vae, train_images)
         own = own_numbers(metrics, state.vae, train_images)
-        end = prepare_end(training.tracker, state.vae, training.watched[1], found, test["rate_per_latent"])
+        rates, preparation = test["rate_per_latent"], training.splits.preparation
+        end = prepare_end(training.tracker, state.vae, training.watched[1], found, rates, preparation)
         coded = training.splits.test.first(CODED_IMAGES)
         codes = encode_posteriors(state.vae, coded)
     unfinished = training.unfinished(state.step)

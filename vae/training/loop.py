@@ -234,7 +234,9 @@ def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
         with training.interruptible():
             parts = monitoring.decompose(encoding)
             pictures = tracker.drawn(
-                lambda: monitoring.draw_figures(state.vae, images, encoding, weight, training.directory.name)
+                lambda: monitoring.draw_figures(
+                    state.vae, images, encoding, weight, training.splits.preparation, training.directory.name
+                )
             )
     # From here on a signal waits: an exception must not interrupt the writing of a file.
     monitoring.report_numbers(tracker, name, encoding, weight, state.step)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae.config.preparation import ImagePreparation, Preparation
 from vae.data.images import ImageSet
 from vae.figures import images as figures
 from vae.measures.evaluation import (
@@ -96,11 +97,22 @@ def show_pictures(tracker: Tracker, pictures: Mapping[str, figures.ImageBytes], 
 
 @torch.inference_mode()
 def draw_figures(
-    vae: VAE, images: ImageSet, encoding: Encoding, weight: float, run: str = "latents"
+    vae: VAE,
+    images: ImageSet,
+    encoding: Encoding,
+    weight: float,
+    preparation: Preparation,
+    run: str = "latents",
 ) -> Mapping[str, figures.ImageBytes]:
     """The figures of an epoch by name, for a model in evaluation mode. Draws from a generator of its own.
 
-    `run` is the name of the run, for the title of the traversals.
+    Args:
+        vae: the model.
+        images: the first ones are reconstructed.
+        encoding: of the images.
+        weight: the weight of the rate in the loss.
+        preparation: of the images, which says which values are black and white.
+        run: the name of the run, for the title of the traversals.
     """
     from vae.figures import plots  # imports matplotlib, which is needed only here
 
@@ -112,14 +124,16 @@ def draw_figures(
     posterior = vae.encode(x)
     from_prior = standard_normal((100, vae.latent_dim), generator)
     order = encoding.by_rate
+    shown = shown_values(preparation)
     pictures = {
-        "reconstructions": figures.reconstructions(x.cpu(), vae.decode(posterior.mean).mean.cpu()),
-        "samples": figures.samples(vae, from_prior),
+        "reconstructions": figures.reconstructions(x.cpu(), vae.decode(posterior.mean).mean.cpu(), shown),
+        "samples": figures.samples(vae, from_prior, shown=shown),
         "traversals": figures.traversals(
             vae,
             posterior.mean[0],
             encoding.rate_per_latent,
             title=f"{run}: weight of the rate {weight:g}, latents by rate in nats",
+            shown=shown,
         ),
         "rate_per_latent": plots.rate_spectrum(encoding.rate_per_latent, order),
         "correlation": plots.correlation_matrix(correlation(encoding), order),
@@ -129,8 +143,13 @@ def draw_figures(
         part = slice(SCATTER_IMAGES)
         pictures["latent_scatter"] = plots.scatter(encoding.mean[part], encoding.labels[part], plane)
     if vae.latent_dim == 2:
-        pictures["manifold"] = figures.manifold(vae, device)
+        pictures["manifold"] = figures.manifold(vae, device, shown=shown)
     return pictures
+
+
+def shown_values(preparation: Preparation) -> tuple[float, float]:
+    """The values of x that figures show as black and white."""
+    return preparation.shown if isinstance(preparation, ImagePreparation) else (-3.0, 3.0)  # columns are standardised
 
 
 @dataclass(frozen=True)
@@ -139,11 +158,17 @@ class End:
 
     pictures: Mapping[str, figures.ImageBytes]  # by name
     images: ImageSet  # in the projector
+    shown: tuple[float, float]  # the values of x that are black and white
     points: Float[Tensor, "images latent"]  # their posterior means
 
 
 def prepare_end(
-    tracker: Tracker, vae: VAE, images: ImageSet, found: Mapping[str, Any] | None, rate_per_latent: Sequence[float]
+    tracker: Tracker,
+    vae: VAE,
+    images: ImageSet,
+    found: Mapping[str, Any] | None,
+    rate_per_latent: Sequence[float],
+    preparation: Preparation,
 ) -> End:
     """Draw and encode, which takes some seconds, but write nothing.
 
@@ -153,17 +178,19 @@ def prepare_end(
         images: the first ones are shown in the projector.
         found: what `disentanglement_numbers` returned, if the factors are known.
         rate_per_latent: in nats. The latents beside the factors are sorted by it.
+        preparation: of the images, which says which values are black and white.
     """
     few = images.first(PROJECTED_IMAGES)
     pictures = tracker.drawn(lambda: draw_last_figures(tracker, found, rate_per_latent))
-    return End(pictures, few, encode_posteriors(vae, few)[0])
+    return End(pictures, few, shown_values(preparation), encode_posteriors(vae, few)[0])
 
 
 def show_end(tracker: Tracker, end: End, step: int) -> None:
     """Log the last pictures, and the posterior means for TensorBoard's projector."""
     show_pictures(tracker, end.pictures, step)
-    thumbnails = end.images.pixels.index_select(0, torch.arange(len(end.images), device=end.images.device))
-    tracker.embedding(end.points, end.images.labels.tolist(), thumbnails.cpu() / 255)
+    grey = end.images.grey(torch.arange(len(end.images), device=end.images.device)).cpu()
+    thumbnails = figures.in_unit_interval(grey, end.shown).clamp(0, 1)
+    tracker.embedding(end.points, end.images.labels.tolist(), thumbnails)
 
 
 def draw_last_figures(

@@ -1,0 +1,100 @@
+"""Whether a likelihood fits the images: what is refused, and what the log says."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from vae.config import BernoulliConfig, Config, ConfigError, CustomDataConfig, GaussianConfig, ImagesConfig, Variances
+from vae.config.preparation import ImagePreparation
+from vae.data.images import ImageSet, Splits
+from vae.data.packed import PackedPixels
+
+LOOKED_AT = 1_000  # images at a time
+USUAL_DEVIATIONS = (0.01, 30.0)  # in which initial weights and Adam's step sizes are of the right order
+
+
+def refuse_unfit(config: Config, splits: Splits) -> None:
+    """Refuse pixels that the likelihood has no density for, or none that its bounds allow.
+
+    Raises:
+        ConfigError: the rule, what was given, the fix.
+    """
+    preparation = splits.preparation
+    if isinstance(config.likelihood, BernoulliConfig):
+        if not isinstance(preparation, ImagePreparation):
+            raise ConfigError(
+                "likelihood=bernoulli needs pixels from 0 to 1, got the columns of a table. "
+                "Use likelihood=gaussian_columns"
+            )
+        if not preparation.unit_interval:
+            black, white = preparation.shown
+            raise ConfigError(
+                f"likelihood=bernoulli needs pixels from 0 to 1, these go from {black:g} to {white:g}. "
+                f"Use likelihood=gaussian_learned, or {scaling(config, preparation)}"
+            )
+    if isinstance(config.likelihood, GaussianConfig) and config.likelihood.learned:
+        variance = float(splits.train.variance().mean())
+        low, high = (math.exp(bound) for bound in (config.logvar_min, config.logvar_max))
+        if variance > 0 and not low <= variance <= high:
+            raise ConfigError(
+                f"a learned variance must lie from {low:.3g} to {high:.3g} (logvar_min, logvar_max), "
+                f"that of the images is {variance:.3g}. Divide them by {math.sqrt(variance):.3g}"
+            )
+
+
+def likelihood_lines(config: Config, splits: Splits) -> list[str]:
+    """What the user should know of the likelihood of these images, one line each."""
+    likelihood, train, preparation = config.likelihood, splits.train, splits.preparation
+    lines = []
+    if isinstance(config.data, ImagesConfig | CustomDataConfig) and isinstance(likelihood, GaussianConfig):
+        lines.append(f"a Gaussian {variance_in_words(likelihood)}; likelihood=bernoulli is for pixels 0 or 1")
+    if isinstance(preparation, ImagePreparation) and not preparation.unit_interval:
+        black, white = preparation.shown
+        lines.append(f"values from {black:g} to {white:g} are kept; figures show these two as black and white")
+        deviation = math.sqrt(float(train.variance().mean()))
+        if deviation > 0 and not USUAL_DEVIATIONS[0] <= deviation <= USUAL_DEVIATIONS[1]:
+            lines.append(
+                f"warning: their standard deviation is {deviation:.3g}. Networks learn best near 1: "
+                f"{scaling(config, preparation)}"
+            )
+    if isinstance(preparation, ImagePreparation) and preparation.unit_interval:
+        binary = is_binary(train)
+        if isinstance(likelihood, BernoulliConfig) and not binary:
+            lines.append(
+                "grey values with a Bernoulli likelihood: the loss is a cross-entropy, and no bound on ln p(x). "
+                "Use likelihood=gaussian_learned, or data.binarisation=dynamic"
+            )
+        if isinstance(likelihood, GaussianConfig) and binary:
+            lines.append("all pixels are 0 or 1: likelihood=bernoulli fits them better")
+    return lines
+
+
+def variance_in_words(likelihood: GaussianConfig) -> str:
+    """The variance of a Gaussian likelihood, as in "with a learned variance"."""
+    if not likelihood.learned:
+        return f"with the variance {likelihood.variance:g}"
+    each = " of each pixel" if likelihood.variances is Variances.each else ""
+    return f"with a learned variance{each}"
+
+
+def scaling(config: Config, preparation: ImagePreparation) -> str:
+    """How values in another unit can be brought to [0, 1]."""
+    black, white = preparation.shown
+    if isinstance(config.data, ImagesConfig):
+        return f"set data.range=[{black:g},{white:g}], which become 0 and 1"
+    moved = f"images {'-' if black > 0 else '+'} {abs(black):g}"
+    return f"bring them to [0, 1], as ({moved}) / {white - black:g} does"
+
+
+def is_binary(images: ImageSet) -> bool:
+    """Whether all pixels x are 0 or 1."""
+    if images.redrawn or isinstance(images.pixels, PackedPixels):
+        return True
+    white = 1.0 if images.pixels.is_floating_point() else 255
+    return all(extreme(part, white) for part in images.pixels.split(LOOKED_AT))
+
+
+def extreme(pixels: Tensor, white: float) -> bool:
+    """Whether all pixels are 0 or white."""
+    return bool(torch.logical_or(pixels == 0, pixels == white).all())
