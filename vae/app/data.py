@@ -15,8 +15,9 @@ from vae.config import (
     ImagesConfig,
     MnistConfig,
     SpritesConfig,
+    TableConfig,
 )
-from vae.data import CustomData, Data, DataError, DspritesData, ImagesData, MnistData, SpritesData
+from vae.data import CustomData, Data, DataError, DspritesData, ImagesData, MnistData, SpritesData, TableData
 
 
 def build_data(config: Config, *, may_write: bool = True) -> Data:
@@ -42,6 +43,8 @@ def build_data(config: Config, *, may_write: bool = True) -> Data:
             return DspritesData(replace(data, download=may_download))
         case ImagesConfig():
             return ImagesData(data)
+        case TableConfig():
+            return TableData(data)
         case CustomDataConfig():
             return CustomData(data, build_reader(data.target))
         case _:

@@ -17,6 +17,7 @@ from vae.config.data import (
     MnistConfig,
     Resize,
     SpritesConfig,
+    TableConfig,
 )
 from vae.config.model import (
     Activation,
@@ -58,6 +59,7 @@ __all__ = [
     "Resize",
     "SpritesConfig",
     "Start",
+    "TableConfig",
     "Variances",
     "flat",
     "known_keys",

@@ -110,7 +110,18 @@ class CustomDataConfig:
     binarisation: Binarisation
 
 
-DataConfig = MnistConfig | SpritesConfig | DspritesConfig | ImagesConfig | CustomDataConfig
+@dataclass
+class TableConfig:
+    """The user's own table of numbers. `label` is a column that is not modelled, and `drop` are columns left out."""
+
+    path: str
+    label: str | None
+    drop: list[str]
+    validation_size: int | float = field(metadata=between(0, 10_000_000))
+    test_size: int | float = field(metadata=between(0, 10_000_000, above=True))
+
+
+DataConfig = MnistConfig | SpritesConfig | DspritesConfig | ImagesConfig | TableConfig | CustomDataConfig
 
 LARGEST_GRID_BYTES = 1_000_000_000  # of packed sprites: more than twice the size of the published grid
 

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-from vae.config.data import CustomDataConfig, DspritesConfig, ImagesConfig, MnistConfig, SpritesConfig
+from vae.config.data import (
+    CustomDataConfig,
+    DspritesConfig,
+    ImagesConfig,
+    MnistConfig,
+    SpritesConfig,
+    TableConfig,
+)
 from vae.config.model import BernoulliConfig, ConvConfig, CustomModelConfig, GaussianConfig, LocatelloConfig, MLPConfig
 from vae.config.objective import (
     BetaConfig,
@@ -25,6 +32,7 @@ OPTIONS: Mapping[str, Mapping[str, type]] = {
         "sprites32": SpritesConfig,
         "dsprites": DspritesConfig,
         "images": ImagesConfig,
+        "table": TableConfig,
         "custom": CustomDataConfig,
     },
     "model": {"mlp": MLPConfig, "conv": ConvConfig, "locatello": LocatelloConfig, "custom": CustomModelConfig},

@@ -44,11 +44,13 @@ class TablePreparation:
         columns: their names.
         mean: of each column over the training rows, in its own unit.
         deviation: the standard deviation of each column over the training rows, in its own unit.
+        label: the column with the label of each row, which is no part of x. None if there was none.
     """
 
     columns: tuple[str, ...]
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    label: str | None
 
     @property
     def image(self) -> tuple[int, int, int]:

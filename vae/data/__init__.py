@@ -6,6 +6,7 @@ from vae.data.files import DataError
 from vae.data.images import ImageSet, Splits, epoch_order
 from vae.data.mnist import MnistData
 from vae.data.own import ImagesData
+from vae.data.own_table import TableData
 from vae.data.splits import Data
 from vae.data.sprites import SpritesData
 
@@ -19,5 +20,6 @@ __all__ = [
     "MnistData",
     "Splits",
     "SpritesData",
+    "TableData",
     "epoch_order",
 ]
