@@ -73,7 +73,8 @@ def test_training_rows_have_mean_zero_and_deviation_one_in_every_column(tmp_path
     torch.testing.assert_close(x.std(0, unbiased=False), torch.ones(3).double(), rtol=0, atol=1e-6)
     assert splits.preparation.columns == ("a", "b", "c")
     whole = [restored(getattr(splits, part).pixels, splits.preparation) for part in ("train", "validation", "test")]
-    assert np.allclose(np.sort(torch.cat(whole).numpy(), axis=0), np.sort(values, axis=0), rtol=1e-7, atol=0)
+    back = np.sort(torch.cat(whole).numpy(), axis=0)
+    assert np.all(np.abs(back - np.sort(values, axis=0)) < 1e-6 * values.std(0))
 
 
 def test_a_preparation_survives_plain_data():
@@ -185,7 +186,7 @@ def test_all_columns_of_words_are_named_in_a_fix_that_works(tmp_path):
     text = "a,b,the name,c,Größe\n1,u,x,1,k\n2,v,y,3,l\n3,u,z,2,k\n4,w,q,0,m\n"
     said = refusal(text, tmp_path, r"the column b must hold numbers, line 2 has u\.")
     assert said.endswith("""leave columns out with "data.drop=[b,'the name','Größe']\"""")
-    assert read(tmp_path / "t.csv", drop=["b", "the name", "Größe"]).preparation.columns == ("a", "c")
+    assert read(tmp_path / "t.csv", drop=["b", "the name", "Größe"], sizes=(0, 1)).preparation.columns == ("a", "c")
 
 
 def test_constant_columns_are_refused_by_name_with_the_fix(tmp_path):
@@ -227,7 +228,9 @@ def test_a_column_that_is_constant_among_the_training_rows_is_refused(tmp_path):
 )
 def test_a_file_that_is_no_table_is_refused_in_one_line(tmp_path, text, said):
     refusal(
-        text, tmp_path, rf"t\.csv must .*{said}" if said else r"column a must have no commas in numbers, line 2 has 1,5"
+        text,
+        tmp_path,
+        rf"t\.csv must .*{said}" if said else r"column a must have no commas in numbers, line 2 has 1,5",
     )
 
 

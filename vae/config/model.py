@@ -98,3 +98,22 @@ class CustomModelConfig:
 
 LikelihoodConfig = BernoulliConfig | GaussianConfig
 ModelConfig = MLPConfig | ConvConfig | LocatelloConfig | CustomModelConfig
+
+
+def check_model_of_table(model: ModelConfig, likelihood: LikelihoodConfig) -> None:
+    """Refuse convolutions and a Bernoulli likelihood for the rows of a table.
+
+    Raises:
+        ConfigError: one of them is chosen.
+    """
+    if isinstance(likelihood, BernoulliConfig):
+        raise ConfigError(
+            "data=table needs a Gaussian likelihood, as its columns are no pixels of 0 and 1, got bernoulli. "
+            "Add likelihood=gaussian_columns"
+        )
+    if isinstance(model, ConvConfig | LocatelloConfig):
+        name = "conv" if isinstance(model, ConvConfig) else "locatello"
+        raise ConfigError(
+            f"data=table needs model=mlp, or model=custom, as a row has no neighbouring pixels, got {name}. "
+            "Add model=mlp"
+        )

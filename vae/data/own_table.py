@@ -29,18 +29,18 @@ class TableData:
         """The rows, in three disjoint sets. x has the shape (rows, 1, 1, columns)."""
         config, path = self.config, expanded(self.config.path, "data.path")
         table = open_table(path)
-        columns = chosen_columns(table.names, config, path)
-        parts = list(table.rows(columns, config.label, ROWS_AT_ONCE, config.drop))
+        columns, label = chosen_columns(table.names, config, path)
+        parts = list(table.rows(columns, label, ROWS_AT_ONCE, config.drop))
         if not parts:
             raise DataError(f"{path} must have rows below the names of its columns, it has none. Add some")
         values = np.concatenate([part.values for part in parts])
-        labels, label_names = np.zeros(len(values), dtype=np.int64), None
-        if config.label is not None:
-            labels, label_names = labels_of([word for part in parts for word in part.labels or []], config.label, path)
-        given = None if config.label is None else labels
-        indices = split_indices(len(values), given, config.validation_size, config.test_size)
+        labels, label_names = None, None
+        if label is not None:
+            labels, label_names = labels_of([word for part in parts for word in part.labels or []], label, path)
+        indices = split_indices(len(values), labels, config.validation_size, config.test_size)
         mean, deviation = moments(values[indices[0]], columns, path, config.drop)
-        preparation = TablePreparation(columns, mean, deviation, config.label)
+        preparation = TablePreparation(columns, mean, deviation, label)
+        labels = np.zeros(len(values), dtype=np.int64) if labels is None else labels
         x = standardised(values, preparation)
         train, validation, test = (
             ImageSet(x[torch.from_numpy(part)], torch.from_numpy(labels[part]), redrawn=False) for part in indices
@@ -60,14 +60,15 @@ class TableData:
         return f"{config.path}, columns standardised{label}{drop}"
 
 
-def chosen_columns(names: Sequence[str], config: TableConfig, source: object) -> tuple[str, ...]:
-    """The columns to model: all but the label and those in `data.drop`.
+def chosen_columns(names: Sequence[str], config: TableConfig, source: object) -> tuple[tuple[str, ...], str | None]:
+    """The columns to model, which are all but the label and those in `data.drop`; and the column of the label.
 
     Raises:
         DataError: `data.label` or `data.drop` names a column that is missing, or no column is left.
     """
-    drop, label = [composed(name.strip()) for name in config.drop], config.label
-    for key, wanted in (("data.drop", drop), ("data.label", [] if label is None else [composed(label.strip())])):
+    label = None if config.label is None else composed(config.label.strip())
+    drop = [composed(name.strip()) for name in config.drop]
+    for key, wanted in (("data.drop", drop), ("data.label", [] if label is None else [label])):
         unknown = [name for name in wanted if name not in names]
         if unknown:
             raise DataError(
@@ -77,7 +78,7 @@ def chosen_columns(names: Sequence[str], config: TableConfig, source: object) ->
     left = tuple(name for name in names if name not in drop and name != label)
     if not left:
         raise DataError(f"{source} must have a column besides data.label and data.drop, it has none. Leave out fewer")
-    return left
+    return left, label
 
 
 def labels_of(words: Sequence[str], name: str, source: object) -> tuple[Int64[np.ndarray, " rows"], tuple[str, ...]]:

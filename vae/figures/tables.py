@@ -17,7 +17,7 @@ from vae.model.vae import VAE
 
 PANELS = 24  # the most columns in a figure
 ACROSS = 4  # panels beside each other
-LETTERS = 26  # of a column's name
+LETTERS = 20  # of a column's name
 LATENTS = 7  # the most lines in a panel
 POINTS_OF_A_LINE = 41
 
@@ -60,7 +60,8 @@ def column_traversals(
 ) -> ImageBytes:
     """Plot each column, in its own unit, against the value of one latent, while the others stay at `z`.
 
-    The latents with the highest rates have a line in each panel.
+    The latents with the highest rates have a line in each panel. An axis covers at least two standard deviations of
+    its column on both sides of the mean, so that a small effect looks small.
 
     Args:
         vae: decodes the latents.
@@ -79,9 +80,13 @@ def column_traversals(
     decoded = restored(vae.decode(moved.flatten(0, 1)).mean, preparation).unflatten(0, (len(order), -1))
     figure, panels = panels_of(preparation, title or "each column against the value of one latent")
     for column, axes in enumerate(panels):
+        mean, deviation = preparation.mean[column], preparation.deviation[column]
+        axes.plot([0, 0], [mean - 2 * deviation, mean + 2 * deviation], alpha=0)
         for row, latent in enumerate(order):
             label = f"z{latent:02d}  {float(rate_per_latent[latent]):.2f} nats"
-            axes.plot(values.cpu().numpy(), decoded[row, :, column].numpy(), color=f"C{row}", linewidth=1.3, label=label)
+            axes.plot(
+                values.cpu().numpy(), decoded[row, :, column].numpy(), color=f"C{row}", linewidth=1.3, label=label
+            )
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9)
     return rasterised(figure)
 
@@ -92,7 +97,11 @@ def panels_of(preparation: TablePreparation, title: str) -> tuple[Figure, Sequen
     across = min(len(columns), ACROSS)
     down = math.ceil(len(columns) / across)
     figure = Figure(figsize=(max(2.3 * across + 1.2, 5.0), 2.0 * down + 0.5), layout="constrained")
-    more = f"; the first {PANELS} of {len(preparation.columns)} columns" if len(columns) < len(preparation.columns) else ""
+    more = (
+        f"; the first {PANELS} of {len(preparation.columns)} columns"
+        if len(columns) < len(preparation.columns)
+        else ""
+    )
     figure.suptitle(title + more, fontsize=10, parse_math=False)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for axes, name in zip(panels, columns, strict=False):
@@ -102,4 +111,4 @@ def panels_of(preparation: TablePreparation, title: str) -> tuple[Figure, Sequen
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[len(columns) :]:
         axes.remove()
-    return figure, panels[: len(columns)]
+    return figure, list(panels[: len(columns)])
