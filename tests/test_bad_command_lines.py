@@ -66,7 +66,7 @@ CONFIGURATION = [
     ("model={latent_dim:3}", f"{MODEL}, got {{latent_dim:3}}"),
     (
         "data=x",
-        "data must be one of custom, dsprites, fashion_mnist, images, kmnist, mnist, sprites, sprites32, got x",
+        "data must be one of custom, dsprites, fashion_mnist, images, kmnist, mnist, sprites, sprites32, table, got x",
     ),
     ("experiment=lattent2d", f"{EXPERIMENT}, got lattent2d. Did you mean latent2d?"),
     ("experiment=null", f"{EXPERIMENT}, got null. Leave it out for none"),
