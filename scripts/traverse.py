@@ -20,7 +20,7 @@ from vae.figures import images as figures
 from vae.measures.evaluation import encode_images
 from vae.run.files import write_atomically
 from vae.run.names import BEST, LAST
-from vae.training.monitoring import shown_values
+from vae.training.monitoring import draw_traversals
 
 MARGIN = 24  # pixels between runs
 
@@ -57,14 +57,14 @@ def main() -> int:
             parser.error(f"--image must be below {len(run.splits.test)}, got {arguments.image}")
         encoding = encode_images(run.vae, run.splits.test)
         pictures.append(
-            figures.traversals(
+            draw_traversals(
                 run.vae,
                 encoding.mean[arguments.image].to(run.device),
                 encoding.rate_per_latent,
+                run.splits.preparation,
                 rows=arguments.rows,
                 reach=arguments.reach,
                 title=f"{directory.resolve().name}: latents by rate in nats",
-                shown=shown_values(run.splits.preparation),
             )
         )
     output = arguments.output or runs[0] / "figures" / "traversals_test.png"

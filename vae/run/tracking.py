@@ -174,8 +174,10 @@ class Tracker:
         layout = {"latents": per_latent, "nats per image": both}
         self._show("charts", lambda writer: writer.add(custom_scalars(layout), 0))
 
-    def embedding(self, points: Float[Tensor, "images latent"], labels: Sequence[int], thumbnails: Tensor) -> None:
-        """Write points for the embedding projector, with labels and thumbnails (images, channels, height, width)."""
+    def embedding(
+        self, points: Float[Tensor, "images latent"], labels: Sequence[int], thumbnails: Tensor | None
+    ) -> None:
+        """Write points for the embedding projector, with labels, and thumbnails (images, channels, height, width)."""
 
         def write(_: EventFile) -> None:
             with tempfile.TemporaryDirectory() as folder:

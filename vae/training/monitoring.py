@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.config.preparation import ImagePreparation, Preparation
+from vae.config.preparation import ImagePreparation, Preparation, TablePreparation
 from vae.data.images import ImageSet
 from vae.figures import images as figures
 from vae.measures.evaluation import (
@@ -111,7 +111,7 @@ def draw_figures(
         images: the first ones are reconstructed.
         encoding: of the images.
         weight: the weight of the rate in the loss.
-        preparation: of the images, which says which values are black and white.
+        preparation: of the images, which says which values are black and white; or of the rows of a table.
         run: the name of the run, for the title of the traversals.
     """
     from vae.figures import plots  # imports matplotlib, which is needed only here
@@ -119,37 +119,56 @@ def draw_figures(
     vae.eval()
     device = images.device
     generator = torch.Generator(device).manual_seed(PICTURE_SEED)
-    few = images.first(RECONSTRUCTED)
+    few = images.first(SCATTER_IMAGES if isinstance(preparation, TablePreparation) else RECONSTRUCTED)
     x = few.batch(torch.arange(len(few), device=device), generator)
     posterior = vae.encode(x)
-    from_prior = standard_normal((100, vae.latent_dim), generator)
-    order = encoding.by_rate
-    shown = shown_values(preparation)
-    pictures = {
-        "reconstructions": figures.reconstructions(x.cpu(), vae.decode(posterior.mean).mean.cpu(), shown),
-        "samples": figures.samples(vae, from_prior, shown=shown),
-        "traversals": figures.traversals(
-            vae,
-            posterior.mean[0],
-            encoding.rate_per_latent,
-            title=f"{run}: weight of the rate {weight:g}, latents by rate in nats",
-            shown=shown,
-        ),
-        "rate_per_latent": plots.rate_spectrum(encoding.rate_per_latent, order),
+    means = vae.decode(posterior.mean).mean
+    if isinstance(preparation, TablePreparation):
+        from vae.figures import tables  # imports matplotlib
+
+        pictures = {"reconstructions": tables.reconstructed_columns(x, means, preparation)}
+    else:
+        from_prior, shown = standard_normal((100, vae.latent_dim), generator), preparation.shown
+        pictures = {
+            "reconstructions": figures.reconstructions(x.cpu(), means.cpu(), shown),
+            "samples": figures.samples(vae, from_prior, shown=shown),
+        }
+        if vae.latent_dim == 2:
+            pictures["manifold"] = figures.manifold(vae, device, shown=shown)
+    rates, order = encoding.rate_per_latent, encoding.by_rate
+    title = f"{run}: weight of the rate {weight:g}, latents by rate in nats"
+    pictures |= {
+        "traversals": draw_traversals(vae, posterior.mean[0], rates, preparation, title=title),
+        "rate_per_latent": plots.rate_spectrum(rates, order),
         "correlation": plots.correlation_matrix(correlation(encoding), order),
     }
     if vae.latent_dim >= 2:
         plane = (0, 1) if vae.latent_dim == 2 else (order[0], order[1])
         part = slice(SCATTER_IMAGES)
         pictures["latent_scatter"] = plots.scatter(encoding.mean[part], encoding.labels[part], plane)
-    if vae.latent_dim == 2:
-        pictures["manifold"] = figures.manifold(vae, device, shown=shown)
     return pictures
 
 
-def shown_values(preparation: Preparation) -> tuple[float, float]:
-    """The values of x that figures show as black and white."""
-    return preparation.shown if isinstance(preparation, ImagePreparation) else (-3.0, 3.0)  # columns are standardised
+def draw_traversals(
+    vae: VAE,
+    z: Float[Tensor, " latent"],
+    rate_per_latent: Float[Tensor, " latent"],
+    preparation: Preparation,
+    rows: int = 10,
+    reach: float = 3.0,
+    title: str = "",
+) -> figures.ImageBytes:
+    """Latent traversals: images in a grid, or a line for each column of a table.
+
+    `vae.figures.images.traversals` and `vae.figures.tables.column_traversals` describe the arguments.
+    """
+    if isinstance(preparation, ImagePreparation):
+        return figures.traversals(
+            vae, z, rate_per_latent, rows=rows, reach=reach, title=title, shown=preparation.shown
+        )
+    from vae.figures import tables  # imports matplotlib
+
+    return tables.column_traversals(vae, z, rate_per_latent, preparation, rows, reach, title)
 
 
 @dataclass(frozen=True)
@@ -158,7 +177,7 @@ class End:
 
     pictures: Mapping[str, figures.ImageBytes]  # by name
     images: ImageSet  # in the projector
-    shown: tuple[float, float]  # the values of x that are black and white
+    shown: tuple[float, float] | None  # the values of x that are black and white. None: x are rows of a table
     points: Float[Tensor, "images latent"]  # their posterior means
 
 
@@ -182,14 +201,17 @@ def prepare_end(
     """
     few = images.first(PROJECTED_IMAGES)
     pictures = tracker.drawn(lambda: draw_last_figures(tracker, found, rate_per_latent))
-    return End(pictures, few, shown_values(preparation), encode_posteriors(vae, few)[0])
+    shown = preparation.shown if isinstance(preparation, ImagePreparation) else None
+    return End(pictures, few, shown, encode_posteriors(vae, few)[0])
 
 
 def show_end(tracker: Tracker, end: End, step: int) -> None:
     """Log the last pictures, and the posterior means for TensorBoard's projector."""
     show_pictures(tracker, end.pictures, step)
-    grey = end.images.grey(torch.arange(len(end.images), device=end.images.device)).cpu()
-    thumbnails = figures.in_unit_interval(grey, end.shown).clamp(0, 1)
+    thumbnails = None
+    if end.shown is not None:
+        grey = end.images.grey(torch.arange(len(end.images), device=end.images.device)).cpu()
+        thumbnails = figures.in_unit_interval(grey, end.shown).clamp(0, 1)
     tracker.embedding(end.points, end.images.labels.tolist(), thumbnails)
 
 
