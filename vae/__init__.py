@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from vae.probability.divergences import kl_to_standard_normal as kl_to_standard_normal
     from vae.probability.divergences import kl_to_standard_normal_terms as kl_to_standard_normal_terms
     from vae.probability.divergences import mutual_information as mutual_information
+    from vae.trained.export import export as export
+    from vae.trained.hub import from_pretrained as from_pretrained
+    from vae.trained.hub import push_to_hub as push_to_hub
     from vae.trained.load import load as load
     from vae.trained.model import TrainedModel as TrainedModel
 
@@ -52,6 +55,8 @@ _NAMES = {
         "kl_to_standard_normal_terms",
         "mutual_information",
     ],
+    "trained.export": ["export"],
+    "trained.hub": ["from_pretrained", "push_to_hub"],
     "trained.load": ["load"],
     "trained.model": ["TrainedModel"],
 }

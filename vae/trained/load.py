@@ -6,14 +6,17 @@ from typing import Any
 import torch
 
 from vae.config import ConfigError, Device
+from vae.config.model import ModelConfig
 from vae.model.build import Network
 from vae.model.device import choose_device
+from vae.model.vae import VAE
 from vae.run import checkpoint, record
 from vae.run.directory import has_checkpoint
 from vae.run.learned import load_learned
-from vae.run.names import BEST, CHECKPOINTS, LAST
+from vae.run.names import BEST, CHECKPOINTS, CONFIGURATION, CONFIGURATION_COPY, LAST
 from vae.run.summary import read_summary
-from vae.trained.description import description_of_record
+from vae.trained.description import Description, description_of_record
+from vae.trained.exported import is_exported, load_weights, read_description, read_weights
 from vae.trained.model import TrainedModel
 
 
@@ -55,17 +58,58 @@ def load(
         raise ConfigError(
             f"a model is loaded from the directory of a run or an exported folder, got {place}, which is none"
         )
+    if is_exported(folder) and not is_run(folder):
+        if checkpoint != LAST:
+            raise ConfigError(f"an exported folder has one model, got checkpoint={checkpoint}. Leave it out")
+        description = read_description(folder)
+        weights = read_weights(folder)
+        vae = new_model(description, encoder, decoder)
+        load_weights(vae, weights, folder)
+    else:
+        vae, description, _ = load_trained(folder, checkpoint, encoder, decoder)
+    return TrainedModel(vae, description, choose_device(Device[device]))
+
+
+def load_trained(
+    folder: Path, name: str = LAST, encoder: Network | None = None, decoder: Network | None = None
+) -> tuple[VAE, Description, int]:
+    """The model of a run on the CPU, its description, and the number of steps that it was trained for.
+
+    `name` is that of the checkpoint. The other arguments and the errors are those of `load`.
+    """
     stored = record.read(folder)
     rates = read_summary(folder).get("test", {}).get("rate_per_latent")
     try:
         description = description_of_record(stored, rates)
     except ConfigError as error:
         raise ConfigError(f"{folder}: {error}") from None
-    state = learned_state(folder, checkpoint)
-    with torch.random.fork_rng(devices=[]):  # the new weights, which are replaced, would draw from it
-        vae = description.build(encoder, decoder)
+    state = learned_state(folder, name)
+    vae = new_model(description, encoder, decoder)
     load_learned(vae, None, state, record.fingerprint(stored))
-    return TrainedModel(vae, description, choose_device(Device[device]))
+    return vae, description, int(state["step"])
+
+
+def configured_model(place: Path) -> ModelConfig:
+    """The configuration of the networks of a run or an exported folder.
+
+    Raises:
+        ConfigError: it is neither, or its configuration is damaged.
+    """
+    if is_exported(place) and not is_run(place):
+        return read_description(place).model
+    model: ModelConfig = record.read(place).config.model
+    return model
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder has the configuration of a run."""
+    return any((folder / name).exists() for name in (CONFIGURATION, CONFIGURATION_COPY))
+
+
+def new_model(description: Description, encoder: Network | None, decoder: Network | None) -> VAE:
+    """The model with new weights. Global generators stay as they are."""
+    with torch.random.fork_rng(devices=[]):
+        return description.build(encoder, decoder)
 
 
 def learned_state(directory: Path, name: str) -> dict[str, Any]:
