@@ -52,7 +52,7 @@ def packed(description: Description, state: Mapping[str, Any], origin: Mapping[s
         raise ConfigError(f"the state of a network must be tensors to be exported, got {others[0]}. Make it a buffer")
     # Cloned, so that layers with the same weights are stored twice: the format has no references.
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-    weights = optional("safetensors.torch", "an export").save(tensors, {"format": "pt"})
+    weights = optional("safetensors.torch", "an export").save(tensors)
     tree = description.plain() | {"origin": dict(origin), "weights_sha256": hashlib.sha256(weights).hexdigest()}
     try:
         content = json.dumps(tree | {"sha256": _checksum(tree)}, indent=2)

@@ -67,23 +67,22 @@ def onnx_files(vae: VAE, preparation: Preparation) -> dict[str, bytes]:
     """
     metadata = {"preparation": json.dumps(plain_preparation(preparation))}
     generator = torch.Generator().manual_seed(0)
-    xs, zs = [], []
-    for size in BATCHES:
-        noise = torch.randn(size, *preparation.image, generator=generator)
-        is_grey = isinstance(preparation, ImagePreparation) and preparation.unit_interval
-        xs.append(noise.sigmoid() if is_grey else noise)
-        zs.append(2 * torch.randn(size, vae.latent_dim, generator=generator))
-    encoder, decoder = _Encode(vae.encoder, vae.bounds).eval(), _Decode(vae.decoder, vae.head).eval()
-    files = {
-        ENCODER: _converted(ENCODER, encoder, "x", xs[1], ("mean", "logvar"), metadata),
-        DECODER: _converted(DECODER, decoder, "z", zs[1], ("mean",), metadata),
-    }
+    noise = [torch.randn(size, *preparation.image, generator=generator) for size in BATCHES]
+    is_grey = isinstance(preparation, ImagePreparation) and preparation.unit_interval
+    xs = [values.sigmoid() if is_grey else values for values in noise]
+    zs = [2 * torch.randn(size, vae.latent_dim, generator=generator) for size in BATCHES]
+    module: nn.Module = _Encode(vae.encoder, vae.bounds)
+    encoder = _converted(ENCODER, module, "x", xs[1], ("mean", "logvar"), metadata)
     with torch.no_grad():
-        for x, z in zip(xs, zs, strict=True):
+        for x in xs:
             posterior = vae.encode(x)
-            _compare(ENCODER, files[ENCODER], {"x": x}, {"mean": posterior.mean, "logvar": posterior.logvar})
-            _compare(DECODER, files[DECODER], {"z": z}, {"mean": vae.decode(z).mean})
-    return files
+            _compare(ENCODER, encoder, {"x": x}, {"mean": posterior.mean, "logvar": posterior.logvar})
+    module = _Decode(vae.decoder, vae.head)
+    decoder = _converted(DECODER, module, "z", zs[1], ("mean",), metadata)
+    with torch.no_grad():
+        for z in zs:
+            _compare(DECODER, decoder, {"z": z}, {"mean": vae.decode(z).mean})
+    return {ENCODER: encoder, DECODER: decoder}
 
 
 def _converted(
@@ -95,7 +94,7 @@ def _converted(
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]), _quiet():
             program = torch.onnx.export(
-                module,
+                module.eval(),
                 (example,),
                 input_names=[given],
                 output_names=list(outputs),
