@@ -1,5 +1,7 @@
 """What the documents tell people to type, typed; where their links lead; what they show of code."""
 
+import argparse
+import importlib
 import re
 import shlex
 import shutil
@@ -8,6 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command import ROOT, run, run_train
 
@@ -18,6 +21,7 @@ LISTED = subprocess.run(["git", "ls-files", "*README.md"], cwd=ROOT, capture_out
 DOCUMENTS = sorted(ROOT / name for name in LISTED.split())
 CONFIGS = ROOT / "configs"
 KINDS = ("make ", "source .venv/bin/activate", "eval ", "python train.py", "python scripts/", "pip install '.[")
+KINDS += ("beta-vae ",)
 
 
 def commands(document: Path) -> list[str]:
@@ -91,6 +95,24 @@ def test_every_script_that_is_named_exists_and_takes_the_options_that_are_shown(
         assert [option for option in options if f'"{option}"' not in (ROOT / script).read_text()] == []
 
 
+@pytest.mark.parametrize("command", [c for c in COMMANDS if re.match(r"beta-vae (?!train\b)\w", c)])
+def test_every_command_of_the_program_takes_the_words_that_are_shown(command):
+    _, verb, *words = shlex.split(command)
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"vae.app.verbs.{verb}").add_arguments(parser)
+    assert parser.parse_intermixed_args(words)
+
+
+def test_the_example_of_a_trained_model_runs(finished_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("images.npy", np.zeros((3, 28, 28), dtype=np.uint8))
+    example, _ = re.findall(r"```python\n(.*?)```", (ROOT / "vae/trained/README.md").read_text(), flags=re.DOTALL)
+    names: dict = {}
+    exec(example.replace("outputs/RUN", str(finished_run)), names)
+    assert names["q"].mean.shape == (3, 2)
+    assert names["elbo"].shape == (3,)
+
+
 def test_the_library_example_runs():
     (example,) = (block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "import" in block)
     code = example + "\nassert posterior.mean.shape == (16, 20) and loss.ndim == 0; loss.backward()"
@@ -127,7 +149,7 @@ def test_every_extra_that_is_named_exists():
     with (ROOT / "pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     named = {name for path in DOCUMENTS for name in re.findall(r"'\.\[(\w+)\]'", path.read_text())}
-    assert named == {"parallel", "cluster", "bench"}
+    assert named == {"parallel", "cluster", "bench", "export"}
     assert named <= set(extras)
 
 
