@@ -96,7 +96,7 @@ def numbers(training: Training, unit: str) -> list[str]:
         ("upper bound on the NLL", -bound["bound"] if "bound" in bound else None),
         (f"active units, of {config.model.latent_dim}", test.get("active_units")),
         *((title, scores.get(name)) for name, title in SCORES.items()),
-        *((f"`{name}`", value) for name, value in summary.get("metrics", {}).items()),
+        *((code(name), value) for name, value in summary.get("metrics", {}).items()),
     ]
     table = [f"| {name} | {value:.5g} |" for name, value in rows if is_finite(value)]
     line = f"On the test set, in nats per {unit}."
@@ -127,6 +127,8 @@ def prepared(preparation: Preparation) -> list[str]:
         lines.append("Then each pixel is drawn as 0 or 1 with P(1) = its grey value.")
     if preparation.resize is not None:
         lines.append(f"Pictures of another size are resized (`{preparation.resize.value}`).")
+    else:
+        lines.append("Pictures of another size are refused.")
     return [" ".join([*lines, kept])]
 
 
@@ -220,8 +222,8 @@ def limits(description: Description) -> list[str]:
 
 
 def code(text: str) -> str:
-    """A name as inline code, on one line."""
-    return "`" + " ".join(text.split()).replace("`", "'") + "`"
+    """A name as inline code, on one line and in one cell of a table."""
+    return "`" + " ".join(text.split()).replace("`", "'").replace("|", "/") + "`"
 
 
 def python(lines: Sequence[str]) -> str:

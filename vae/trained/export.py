@@ -84,7 +84,7 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
 
     Raises:
         ConfigError: the folder exists.
-        OSError: it cannot be written. Nothing is left.
+        OSError: it cannot be written. No part of it is left.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_of(folder)
