@@ -33,10 +33,11 @@ from vae.trained.description import description_of
 
 GREY = ImagePreparation((1, 4, 4), binarised=True)
 COLOUR = ImagePreparation((3, 8, 8))
-TABLE = TablePreparation(("length", "mass"), (1.5, 60.0), (0.25, 10.0))
+TABLE = TablePreparation(("length", "mass"), (1.5, 60.0), (0.25, 10.0), "kind")
 MLP = {"latent_dim": 2, "hidden": [6]}
 OWN = {"latent_dim": 2, "encoder": "my_nets:encoder", "decoder": "my_nets:decoder", "options": {"width": 6}}
 GAUSSIAN = {"choices": {"likelihood": "gaussian"}, "data": {"binarisation": "none"}, "likelihood": {"learned": True}}
+COLUMNS = {"choices": {"likelihood": "gaussian_columns"}, "data": {"binarisation": "none"}}
 FILES = {"config.json", "model.safetensors", "README.md"}
 
 
@@ -70,7 +71,7 @@ def inputs(preparation, count: int) -> Tensor:
     ("preparation", "stored"),
     [
         (GREY, {"model": MLP}),
-        (TABLE, {"model": MLP, **GAUSSIAN}),
+        (TABLE, {"model": MLP, **COLUMNS}),
         (COLOUR, {**GAUSSIAN, "choices": {"model": "conv", "likelihood": "gaussian"}, "model": {"channels": 2}}),
         (ImagePreparation((1, 16, 16)), {"choices": {"model": "locatello"}, "logvar_min": -3.0, "logvar_max": 1.0}),
     ],
@@ -284,7 +285,7 @@ def test_the_card_does_not_publish_the_folders_of_the_machine(tmp_path):
             "so it has no test numbers of them.",
         ),
         ({"summary": SUMMARY | {"unfinished": {"beta": {}}}}, "It ended before a schedule did: `beta`."),
-        ({"preparation": TABLE, **GAUSSIAN}, "Rows with 2 numbers: `length`, `mass`."),
+        ({"preparation": TABLE, **COLUMNS}, "Rows with 2 numbers: `length`, `mass`."),
     ],
     ids=["unfinished", "failed", "best", "schedule", "table"],
 )

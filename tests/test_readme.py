@@ -1,7 +1,5 @@
 """What the documents tell people to type, typed; where their links lead; what they show of code."""
 
-import argparse
-import importlib
 import re
 import shlex
 import shutil
@@ -93,14 +91,6 @@ def test_every_script_that_is_named_exists_and_takes_the_options_that_are_shown(
         assert (ROOT / script).exists(), script
         options = {o for c in named if script in c for o in re.findall(r" (--[a-z]+)", c)} - {"--help"}
         assert [option for option in options if f'"{option}"' not in (ROOT / script).read_text()] == []
-
-
-@pytest.mark.parametrize("command", [c for c in COMMANDS if re.match(r"beta-vae (?!train\b)\w", c)])
-def test_every_command_of_the_program_takes_the_words_that_are_shown(command):
-    _, verb, *words = shlex.split(command)
-    parser = argparse.ArgumentParser()
-    importlib.import_module(f"vae.app.verbs.{verb}").add_arguments(parser)
-    assert parser.parse_intermixed_args(words)
 
 
 def test_the_example_of_a_trained_model_runs(finished_run, tmp_path, monkeypatch):

@@ -145,7 +145,7 @@ def trained(training: Training) -> list[str]:
         lines.append(f"The run was continued {'once' if continued == 1 else f'{continued} times'}.")
     versions = origin.get("versions", {})
     known = [f"revision `{origin['revision']}`"] if origin.get("revision") else []
-    known += [f"{name} {versions[name]}" for name in ("torch", "numpy") if name in versions]
+    known += [f"{name} {versions[name]}" for name in ("beta-vae", "torch", "numpy") if name in versions]
     if known:
         lines.append(f"Made with {', '.join(known)}.")
     files = training.stored.data_sha256
