@@ -30,6 +30,7 @@ from vae.config import ConfigError
 from vae.config.preparation import ImagePreparation, TablePreparation
 from vae.run.checkpoint import CheckpointError
 from vae.trained.description import description_of
+from vae.trained.export import write_folder
 
 GREY = ImagePreparation((1, 4, 4), binarised=True)
 COLOUR = ImagePreparation((3, 8, 8))
@@ -115,12 +116,11 @@ def test_an_export_into_something_that_exists_is_refused_and_changes_nothing(run
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_nothing_is_left_of_an_export_that_cannot_be_written(run, tmp_path):
-    place = tmp_path / "file"
-    place.write_text("mine")
-    with pytest.raises(OSError, match="file"):
-        vae.export(run, place / "exported")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run"]
+def test_nothing_is_left_of_an_export_that_cannot_be_written(tmp_path):
+    files = {"config.json": b"{}", "no folder/file": b""}
+    with pytest.raises(OSError, match=r"No such file or directory: '.*/exported'$"):
+        write_folder(tmp_path / "exported", files)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_a_run_can_be_exported(folder, tmp_path):
@@ -254,6 +254,7 @@ def test_the_card_has_the_numbers_of_the_run_and_a_header_that_the_hub_reads(tmp
     text = card_of(tmp_path)
     for row in ("ELBO | -95.75", "z) | 70.25", "I)) | 25.5", "bound on the NLL | 93.125", "active units, of 2 | 2"):
         assert f"{row} |" in text
+    assert "# A β-VAE trained on mnist\n" in text
     assert "seed 7, 30 steps of 128 inputs. This is epoch 3." in text
     assert "revision `0123456789ab`, torch 2.9.0" in text
     header = ModelCard(text).data
@@ -285,7 +286,7 @@ def test_the_card_does_not_publish_the_folders_of_the_machine(tmp_path):
             "so it has no test numbers of them.",
         ),
         ({"summary": SUMMARY | {"unfinished": {"beta": {}}}}, "It ended before a schedule did: `beta`."),
-        ({"preparation": TABLE, **COLUMNS}, "Rows with 2 numbers: `length`, `mass`."),
+        ({"preparation": TABLE, **COLUMNS}, "Rows with 2 numbers: `length`, `mass`. Each column is standardised"),
     ],
     ids=["unfinished", "failed", "best", "schedule", "table"],
 )

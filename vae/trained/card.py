@@ -18,6 +18,7 @@ from vae.trained.description import Description
 from vae.trained.onnx import OPSET
 
 SHOWN_COLUMNS = 40  # of a table
+OWN = {"table": "the author's own table", "images": "the author's own images", "custom": "the author's own data"}
 SCORES = {"mig": "MIG", "sap": "SAP", "dci_disentanglement": "DCI", "factor_vae_score": "FactorVAE score"}
 
 
@@ -55,7 +56,7 @@ def model_card(description: Description, training: Training, *, onnx: bool) -> s
     shape = f"images of {channels}x{height}x{width}" if is_image else f"rows of {width} columns"
     parts = [
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---",
-        f"# A β-VAE of {choices['data']}",
+        f"# A β-VAE trained on {OWN.get(choices['data'], choices['data'])}",
         f"A variational autoencoder of {shape}: {description.model.latent_dim} latents, `model={choices['model']}` "
         f"with {training.parameters:,} parameters, `likelihood={choices['likelihood']}`, β = {description.beta:g}. "
         "It encodes, decodes, samples, and scores inputs by their ELBO.",
