@@ -17,13 +17,13 @@ def provenance(command: Sequence[str], device: torch.device, data_checksums: Map
     """The content of `run.json`.
 
     Args:
-        command: `sys.argv`.
+        command: that started the run, in words.
         device: of the training.
         data_checksums: the sha256 of each file of images, by name.
     """
     return {
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": ["python", *command],
+        "command": list(command),
         "revision": revision(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
