@@ -7,18 +7,20 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vae.app.foreign import imported
 from vae.app.invocation import FROM_PYTHON, Starter
 from vae.config import ConfigError
 
+if TYPE_CHECKING:
+    from vae.trained.model import TrainedModel
+
 READ_OTHERWISE = {"null", "true", "false", "nan", "inf"}  # words that Hydra does not read as text
 
 
-def train(*words: str, **values: Any) -> Any:
+def train(*words: str, **values: Any) -> "TrainedModel":
     """Train one run as `python train.py` does, and load its model.
 
     The run trains in a process of its own, so that this process stays as it is. Its lines are printed here. An
@@ -29,7 +31,7 @@ def train(*words: str, **values: Any) -> Any:
         values: the value of each key. A key with dots is given as `**{"data.path": "pictures"}`.
 
     Returns:
-        The loaded model, as `vae.load` returns it. It knows its directory.
+        The model, as `vae.load` returns it. The run's directory is in the last lines that are printed.
 
     Raises:
         ConfigError: the configuration cannot be run.
@@ -48,9 +50,12 @@ def train(*words: str, **values: Any) -> Any:
     if options:
         raise ConfigError(f"{FROM_PYTHON} takes words of the form key=value, got {options[0]}. Leave it out")
     told = trained([*words, *(override(key, value) for key, value in values.items())])
-    named = {side: told[side] for side in ("encoder", "decoder") if told[side] is not None}
-    networks = {side: imported(text, f"model.{side}") for side, text in named.items()}
-    return import_module("vae.trained.load").load(Path(told["directory"]), device=told["device"], **networks)
+    encoder, decoder = (
+        None if told[side] is None else imported(told[side], f"model.{side}") for side in ("encoder", "decoder")
+    )
+    from vae.trained.load import load  # loads torch
+
+    return load(told["directory"], device=told["device"], encoder=encoder, decoder=decoder)
 
 
 def trained(words: list[str]) -> Mapping[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from vae import __version__
+
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "tensorboard")
 
 
@@ -26,7 +28,7 @@ def provenance(command: Sequence[str], device: torch.device, data_checksums: Map
         "command": list(command),
         "revision": revision(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {"beta-vae": __version__, **{name: version(name) for name in PACKAGES}},
         "platform": platform.platform(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
@@ -35,10 +37,15 @@ def provenance(command: Sequence[str], device: torch.device, data_checksums: Map
 
 
 def revision() -> str | None:
-    """The git commit of the code, with "-dirty" if files have changed since. None outside a git checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    """The git commit of the code, with "-dirty" if files have changed since. None if the code is not in a checkout."""
+    here = Path(__file__)
+    is_tracked = ["git", "ls-files", "--error-unmatch", here.name]  # an environment may lie inside another checkout
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        answer = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5)
+        for command in (is_tracked, describe):
+            answer = subprocess.run(command, cwd=here.parent, capture_output=True, text=True, timeout=5)
+            if answer.returncode != 0:
+                return None
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None
