@@ -10,7 +10,6 @@ import pytest
 from command import ROOT, one_error_line, run
 
 import train
-
 from vae.app import program
 from vae.app.invocation import Starter, configs_directory, resuming_command, training_command, typed_words
 from vae.app.verbs import evaluate
@@ -81,7 +80,7 @@ def test_training_has_the_same_words_as_train_py(answered, capsys, monkeypatch):
     code, out, _ = answered("train", "beta=4", "model=conv", "--cfg", "job")
     assert (code, "beta: 4.0" in out) == (0, True)
     monkeypatch.setattr("sys.argv", ["train.py", "beta=4", "model=conv", "--cfg", "job"])
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         train.main()
     assert capsys.readouterr().out == out
     assert answered("train", "beat=4") == (1, "", "error: unknown key beat. Did you mean beta?\n")

@@ -16,6 +16,7 @@ import torch
 import yaml
 from tqdm import tqdm
 
+from vae import __version__
 from vae.app import console
 from vae.app.build import build_objective, build_options, build_vae, new_state, try_custom_objective
 from vae.app.command_line import AGAIN, Command, one_line
@@ -240,7 +241,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
 
 def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str]) -> dict[str, Any]:
     """Write `run.json`: with what the run is made. If it is resumed, the new entry is added to `continued`."""
-    origin = provenance(typed_words(), device, checksums)
+    origin = provenance(typed_words(), __version__, device, checksums)
     if task.record.config.resume is not None:
         before, problem = read_origin(task.directory)
         if problem is not None:

@@ -10,16 +10,17 @@ from typing import Any
 
 import torch
 
-from vae import __version__
-
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "tensorboard")
 
 
-def provenance(command: Sequence[str], device: torch.device, data_checksums: Mapping[str, str]) -> dict[str, Any]:
+def provenance(
+    command: Sequence[str], code: str, device: torch.device, data_checksums: Mapping[str, str]
+) -> dict[str, Any]:
     """The content of `run.json`.
 
     Args:
         command: that started the run, in words.
+        code: the version of beta-vae.
         device: of the training.
         data_checksums: the sha256 of each file of images, by name.
     """
@@ -28,7 +29,7 @@ def provenance(command: Sequence[str], device: torch.device, data_checksums: Map
         "command": list(command),
         "revision": revision(),
         "python": platform.python_version(),
-        "versions": {"beta-vae": __version__, **{name: version(name) for name in PACKAGES}},
+        "versions": {"beta-vae": code, **{name: version(name) for name in PACKAGES}},
         "platform": platform.platform(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
