@@ -145,6 +145,22 @@ def test_the_help_of_training_names_the_command_as_it_was_typed(answered, monkey
     assert "train.py" not in out
 
 
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("beta-vae tra", ["train", "traverse"]),
+        ("beta-vae train model=m", ["model=mlp"]),
+        ("beta-vae train beta=4 likelihood=", ["likelihood=bernoulli", "likelihood=gaussian"]),
+        ("beta-vae report out", []),
+    ],
+)
+def test_the_shell_completes_the_commands_and_the_words_of_training(answered, monkeypatch, line, offered):
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.setattr("sys.argv", ["/bin/beta-vae"])
+    code, out, err = answered("-sc", "query=bash")
+    assert (code, out.split(), err) == (0, offered, "")
+
+
 def test_the_configuration_files_are_found_in_a_checkout():
     assert configs_directory() == ROOT / "configs"
 

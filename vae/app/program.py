@@ -1,6 +1,7 @@
 """The program `beta-vae`, also `python -m vae`: one command for each thing that is done with a model."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         case ["--version", *_]:
             console.say(f"{PROGRAM} {vae.__version__}")
             return 0
+        case ["-sc", *rest]:
+            return complete(rest)
         case ["train", *rest]:
             from vae.app.verbs import train
 
@@ -77,6 +80,24 @@ def help_text() -> str:
             "",
         ]
     )
+
+
+def complete(words: Sequence[str]) -> int:
+    """Print what the shell may complete the line to, which is in COMP_LINE: a command, or the words of `train`.
+
+    Args:
+        words: as in `["query=bash"]`.
+    """
+    name, _, rest = os.environ.get("COMP_LINE", "").partition(" ")
+    verb, is_whole, rest = rest.lstrip().partition(" ")
+    if not is_whole:
+        console.say(" ".join(known for known in VERBS if known.startswith(verb)))
+    elif verb == "train":
+        from vae.app.verbs import train
+
+        os.environ["COMP_LINE"] = f"{name} {rest}"
+        return train.main(["-sc", *words])
+    return 0
 
 
 def unknown(word: str) -> str:
