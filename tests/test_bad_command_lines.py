@@ -98,7 +98,10 @@ CONFIGURATION = [
     ("model.hidden=[0]", f"{HIDDEN}, got [0]"),
     ("model.hidden=[${foo}]", "model.hidden[0]: Interpolation key 'foo' not found"),
     ("logvar_min=5 logvar_max=-5", "logvar_min must be below logvar_max, got 5 and -5"),
-    ("likelihood=gaussian", "likelihood=gaussian needs grey pixels, got data.binarisation=dynamic"),
+    (
+        "likelihood=gaussian",
+        "a Gaussian likelihood needs grey pixels, got data.binarisation=dynamic. Add like",
+    ),
     # objectives
     ("objective=tcvae", f"{OBJECTIVE}, got tcvae"),
     ("objective=capacity beta=4", "objective=capacity weighs the rate by objective.gamma, got beta=4. Leave beta out"),

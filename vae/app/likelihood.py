@@ -91,7 +91,7 @@ def is_binary(images: ImageSet) -> bool:
     """Whether all pixels x are 0 or 1."""
     if images.redrawn or isinstance(images.pixels, PackedPixels):
         return True
-    white = 1.0 if images.pixels.is_floating_point() else 255
+    white = 1.0 if images.pixels.is_floating_point() else 255.0
     return all(extreme(part, white) for part in images.pixels.split(LOOKED_AT))
 
 
