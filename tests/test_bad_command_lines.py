@@ -53,7 +53,10 @@ CONFIGURATION = [
     ("model=conv model.hidden=[3]", ONLY_MLP),
     ("experiment=pytorch_example model=conv", ONLY_MLP),
     ("model.channels=3", "model.channels is a key of model=conv only."),
-    ("likelihood.variance=1", "likelihood.variance is a key of likelihood=gaussian only."),
+    (
+        "likelihood.variance=1",
+        "likelihood.variance is a key of likelihood=gaussian, gaussian_learned, gauss",
+    ),
     ("+beta=4", "beta needs no '+', got +beta=4. Write beta=4"),
     ("+model=conv", "model needs no '+', got +model=conv. Write model=conv"),
     ("~beta", "beta cannot be removed, every run has one, got ~beta. Set it instead"),
