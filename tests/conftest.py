@@ -63,7 +63,7 @@ def few_images(mnist_root, shared, worker_id) -> tuple[str, ...]:
     np.savez(own, images=read_idx(mnist_root / "MNIST/raw/t10k-images-idx3-ubyte")[:3_500])
     own.rename(path)
     data = ("data=images", f"data.path={path}", "data.validation_size=500", "data.test_size=500")
-    return (*data, "data.binarisation=dynamic", "epochs=4", "batch_size=250")
+    return (*data, "data.binarisation=dynamic", "likelihood=bernoulli", "epochs=4", "batch_size=250")
 
 
 @pytest.fixture(scope="session")

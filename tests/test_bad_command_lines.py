@@ -53,7 +53,10 @@ CONFIGURATION = [
     ("model=conv model.hidden=[3]", ONLY_MLP),
     ("experiment=pytorch_example model=conv", ONLY_MLP),
     ("model.channels=3", "model.channels is a key of model=conv only."),
-    ("likelihood.variance=1", "likelihood.variance is a key of likelihood=gaussian only."),
+    (
+        "likelihood.variance=1",
+        "likelihood.variance is a key of likelihood=gaussian, gaussian_learned, gauss",
+    ),
     ("+beta=4", "beta needs no '+', got +beta=4. Write beta=4"),
     ("+model=conv", "model needs no '+', got +model=conv. Write model=conv"),
     ("~beta", "beta cannot be removed, every run has one, got ~beta. Set it instead"),
@@ -98,7 +101,10 @@ CONFIGURATION = [
     ("model.hidden=[0]", f"{HIDDEN}, got [0]"),
     ("model.hidden=[${foo}]", "model.hidden[0]: Interpolation key 'foo' not found"),
     ("logvar_min=5 logvar_max=-5", "logvar_min must be below logvar_max, got 5 and -5"),
-    ("likelihood=gaussian", "likelihood=gaussian needs grey pixels, got data.binarisation=dynamic"),
+    (
+        "likelihood=gaussian",
+        "a Gaussian likelihood needs grey pixels, got data.binarisation=dynamic. Add like",
+    ),
     # objectives
     ("objective=tcvae", f"{OBJECTIVE}, got tcvae"),
     ("objective=capacity beta=4", "objective=capacity weighs the rate by objective.gamma, got beta=4. Leave beta out"),

@@ -1,7 +1,12 @@
 """Images in an .npz or an .npy: every type of number, what is refused and how to mend it, and classes by name."""
 
+import json
+import math
+import re
+
 import numpy as np
 import pytest
+from command import one_error_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -191,3 +196,31 @@ def test_numbers_may_have_names(tmp_path):
 def test_wrong_classes_are_one_line(tmp_path, others, said):
     with pytest.raises(DataError, match=said):
         read(tmp_path, BYTES, **others)
+
+
+# ------------------------------------------------------------------------------------------------ whole runs
+
+
+def test_40_rectangles_of_floats_are_trained_and_trained_further(tmp_path, trained):
+    images = 8 * np.random.default_rng(0).random((40, 9, 14)) - 3
+    np.savez(tmp_path / "own.npz", images=images, labels=np.array(["cat", "dog", "eel", "fox"] * 10))
+    words = ("data=images", f"data.path={tmp_path}/own.npz", "model=conv", "model.channels=4", "model.width=8")
+    small = ("epochs=1", "model.latent_dim=2", "tracking.tensorboard=false", "threads=1")
+    done = trained(*words, *small, directory=tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "32 / 4 / 4 images (train / validation / test) of 1x9x14" in done.stdout
+    assert "gaussian (with a learned variance) likelihood" in done.stdout
+    assert re.search(r"^pixels go from -\S+ to 4\S+ and are kept so", done.stdout, flags=re.MULTILINE)
+    test = json.loads((tmp_path / "run/summary.json").read_text())["test"]
+    assert test["images"] == 4
+    assert all(math.isfinite(value) for value in test.values() if isinstance(value, float))
+    # Of such noise the density around the mean image is known: uniform, of the width 8.
+    assert test["baseline_distortion"] == pytest.approx(9 * 14 * 0.5 * (math.log(2 * math.pi * 64 / 12) + 1), rel=0.05)
+    with np.load(tmp_path / "run/codes.npz") as codes:
+        assert sorted(codes["labels"].tolist()) == [0, 1, 2, 3]
+    more = trained(f"resume={tmp_path}/run", "epochs=2")
+    assert more.returncode == 0, more.stderr
+    assert "continued at step 1" in more.stdout
+    other = trained("data=images", f"data.path={tmp_path}/own.npz", "likelihood=bernoulli", directory=tmp_path / "b")
+    assert other.returncode == 1
+    assert one_error_line(other).startswith("error: likelihood=bernoulli needs pixels from 0 to 1, these go from -")

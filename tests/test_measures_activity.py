@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.distributions import Independent, Normal
 from torch.nn.functional import binary_cross_entropy
 
 from vae.measures.activity import (
@@ -14,6 +15,7 @@ from vae.measures.activity import (
     active_by_variance,
     baseline_distortion,
     effective_latents,
+    gaussian_baseline,
     participation_ratio,
 )
 
@@ -123,3 +125,24 @@ def test_a_pixel_the_model_excludes_has_a_finite_cost():
     dark, lit = torch.zeros(1, 1, 1), torch.ones(1, 1, 1)
     assert baseline_distortion(lit, dark) == pytest.approx(-math.log(1e-3))
     assert baseline_distortion(dark, dark) == pytest.approx(-math.log(1 - 1e-3))
+
+
+@pytest.mark.parametrize("logvar", [torch.tensor(-1.3), torch.tensor([[[0.0, 1.0], [-2.0, 3.0], [0.5, -0.5]]])])
+def test_the_gaussian_baseline_of_a_fixed_variance_is_the_density_of_the_images_around_the_mean(logvar):
+    x = 5 + 3 * torch.randn(40, 1, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    model = x[:20].mean(0)
+    oracle = -Independent(Normal(model, (logvar.double() / 2).exp()), 3).log_prob(x).mean()
+    baseline = gaussian_baseline(x.mean(0), x.var(0, correction=0), model, logvar)
+    assert baseline == pytest.approx(oracle.item(), rel=1e-9)
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_the_gaussian_baseline_of_a_learned_variance_is_the_least(each):
+    x = 5 + torch.tensor([[0.5], [3.0]]) * torch.randn(40, 1, 2, 1, generator=torch.Generator().manual_seed(0))
+    mean, variance = x.mean(0), x.var(0, correction=0)
+    best = gaussian_baseline(mean, variance, mean, each=each)
+    logvar = variance.log() if each else variance.mean().log()
+    assert best == pytest.approx(gaussian_baseline(mean, variance, mean, logvar), rel=1e-6)
+    for shift in (-0.1, 0.1):
+        assert gaussian_baseline(mean, variance, mean, logvar + shift) > best
+    assert math.isfinite(gaussian_baseline(mean, 0 * variance, mean, each=each))

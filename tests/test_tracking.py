@@ -411,7 +411,7 @@ def test_a_run_ends_well_whoever_listens_and_whatever_is_shown(tmp_path, shell):
     pixels = np.random.default_rng(0).integers(0, 256, (200, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "t.npz", images=pixels)
     data = ("data=images", f"data.path={tmp_path}/t.npz", "data.validation_size=40", "data.test_size=40")
-    words = (*data, "model.hidden=[16]", "epochs=1", "threads=1", f"hydra.run.dir={directory}")
+    words = (*data, "likelihood=bernoulli", "model.hidden=[16]", "epochs=1", "threads=1", f"hydra.run.dir={directory}")
     command = shell % shlex.join([sys.executable, "train.py", *words])
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -48,10 +48,10 @@ def likelihood_lines(config: Config, splits: Splits) -> list[str]:
     likelihood, train, preparation = config.likelihood, splits.train, splits.preparation
     lines = []
     if isinstance(config.data, ImagesConfig | CustomDataConfig) and isinstance(likelihood, GaussianConfig):
-        lines.append(f"a Gaussian {variance_in_words(likelihood)}; likelihood=bernoulli is for pixels 0 or 1")
+        lines.append(f"have a Gaussian likelihood {variance_in_words(likelihood)}; bernoulli is for pixels 0 or 1")
     if isinstance(preparation, ImagePreparation) and not preparation.unit_interval:
         black, white = preparation.shown
-        lines.append(f"values from {black:g} to {white:g} are kept; figures show these two as black and white")
+        lines.append(f"go from {black:g} to {white:g} and are kept so; figures show these two as black and white")
         deviation = math.sqrt(float(train.variance().mean()))
         if deviation > 0 and not USUAL_DEVIATIONS[0] <= deviation <= USUAL_DEVIATIONS[1]:
             lines.append(
@@ -62,11 +62,11 @@ def likelihood_lines(config: Config, splits: Splits) -> list[str]:
         binary = is_binary(train)
         if isinstance(likelihood, BernoulliConfig) and not binary:
             lines.append(
-                "grey values with a Bernoulli likelihood: the loss is a cross-entropy, and no bound on ln p(x). "
-                "Use likelihood=gaussian_learned, or data.binarisation=dynamic"
+                "are grey, so a Bernoulli likelihood is a cross-entropy, and the loss no bound on -ln p(x); "
+                "likelihood=gaussian_learned or data.binarisation=dynamic gives one"
             )
         if isinstance(likelihood, GaussianConfig) and binary:
-            lines.append("all pixels are 0 or 1: likelihood=bernoulli fits them better")
+            lines.append("are all 0 or 1: likelihood=bernoulli fits them better")
     return lines
 
 
@@ -91,7 +91,7 @@ def is_binary(images: ImageSet) -> bool:
     """Whether all pixels x are 0 or 1."""
     if images.redrawn or isinstance(images.pixels, PackedPixels):
         return True
-    white = 1.0 if images.pixels.is_floating_point() else 255
+    white = 1.0 if images.pixels.is_floating_point() else 255.0
     return all(extreme(part, white) for part in images.pixels.split(LOOKED_AT))
 
 
