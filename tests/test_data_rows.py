@@ -152,6 +152,16 @@ def test_without_a_label_all_labels_are_zero(tmp_path):
     assert splits.label_names is None
 
 
+def test_the_checksum_is_of_the_file_whatever_its_folder(tmp_path):
+    (tmp_path / "other").mkdir()
+    texts = {"a.csv": GOOD, "other/a.csv": GOOD, "b.csv": GOOD.replace("20", "21")}
+    paths = [written(tmp_path / name, text) for name, text in texts.items()]
+    first, moved, changed = (TableData(TableConfig(str(path), None, [], 0, 1)).checksums() for path in paths)
+    assert first == moved
+    assert list(first) == ["a.csv"]
+    assert [*first.values()] != [*changed.values()]
+
+
 # What is refused
 
 

@@ -67,8 +67,8 @@ def test_reconstructions_are_in_the_units_of_their_columns_and_say_what_they_exp
 def test_a_traversal_moves_each_column_along_the_latents_with_the_highest_rates(figures):
     weight = torch.tensor([[1.0, 0.0, 3.0], [0.0, -2.0, 0.0]])
     preparation = preparation_for(2)
-    z, rates = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.1, 2.5, 1.0])
-    tables.column_traversals(linear_vae(weight), z, rates, preparation, rows=2, reach=2.0)
+    z, rates = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.005, 2.5, 1.0])
+    tables.column_traversals(linear_vae(weight), z, rates, preparation, reach=2.0)
     first, second = figures[0].axes
     assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["z01  2.50 nats", "z02  1.00 nats"]
     ends = [[line.get_ydata()[[0, -1]].tolist() for line in axes.lines[1:]] for axes in (first, second)]

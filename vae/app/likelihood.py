@@ -70,11 +70,11 @@ def likelihood_lines(config: Config, splits: Splits) -> list[str]:
     return lines
 
 
-def variance_in_words(likelihood: GaussianConfig) -> str:
-    """The variance of a Gaussian likelihood, as in "with a learned variance"."""
+def variance_in_words(likelihood: GaussianConfig, one: str = "pixel") -> str:
+    """The variance of a Gaussian likelihood, as in "with a learned variance of each pixel"."""
     if not likelihood.learned:
         return f"with the variance {likelihood.variance:g}"
-    each = " of each pixel" if likelihood.variances is Variances.each else ""
+    each = f" of each {one}" if likelihood.variances is Variances.each else ""
     return f"with a learned variance{each}"
 
 

@@ -27,6 +27,7 @@ from vae.app.metrics import own_metrics
 from vae.config import Config, ConfigError, GaussianConfig, plain
 from vae.config.model import CustomModelConfig
 from vae.config.objective import BetaConfig
+from vae.config.preparation import TablePreparation
 from vae.data import DataError
 from vae.objectives import normalised_beta
 from vae.probability.finite import NonFiniteError
@@ -266,13 +267,15 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
     state, splits = training.state, training.splits
     sizes = " / ".join(f"{len(images):,}".replace(",", " ") for images in splits.sets)
     channels, height, width = splits.train.shape
+    is_table = isinstance(splits.preparation, TablePreparation)
+    inputs, shape = ("rows", f"{width} columns") if is_table else ("images", f"{channels}x{height}x{width}")
     options = chosen_options(config)
     model = options["model"]
     if isinstance(config.model, CustomModelConfig):
         model = f"{config.model.encoder} and {config.model.decoder}"
     likelihood = options["likelihood"]
     if isinstance(config.likelihood, GaussianConfig) and config.likelihood.learned:
-        likelihood += f" ({variance_in_words(config.likelihood)})"
+        likelihood += f" ({variance_in_words(config.likelihood, 'column' if is_table else 'pixel')})"
     latent_dim = state.vae.latent_dim
     normalised = normalised_beta(config.beta, latent_dim, channels * height * width)
     steps = training.options.epochs * training.steps_per_epoch
@@ -281,13 +284,13 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
         for f in fields(config.objective)
     )
     for line in (
-        f"data   {data}; {sizes} images (train / validation / test) of {channels}x{height}x{width}",
+        f"data   {data}; {sizes} {inputs} (train / validation / test) of {shape}",
         f"model  {model}, {latent_dim} latents, {count_parameters(state.vae):,} parameters, {likelihood} likelihood",
         f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
         f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"
         + (f", warmed up over {config.beta_warmup_steps} steps" if config.beta_warmup_steps else ""),
         *(() if isinstance(config.objective, BetaConfig) else (f"loss   {objective_name(config)}, {values}",)),
-        f"steps  {steps:,} of {config.batch_size} images, {config.epochs} epochs"
+        f"steps  {steps:,} of {config.batch_size} {inputs}, {config.epochs} epochs"
         + (f", continued at step {state.step}" if state.step else ""),
     ):
         log.info(line)

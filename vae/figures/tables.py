@@ -19,6 +19,7 @@ PANELS = 24  # the most columns in a figure
 ACROSS = 4  # panels beside each other
 LETTERS = 20  # of a column's name
 LATENTS = 7  # the most lines in a panel
+INACTIVE = 0.01  # nats; a latent with a lower rate changes nothing
 POINTS_OF_A_LINE = 41
 
 
@@ -35,7 +36,7 @@ def reconstructed_columns(
         preparation: of the table. The first 24 columns are shown.
     """
     true, reconstructed = restored(x, preparation), restored(means, preparation)
-    figure, panels = panels_of(preparation, "reconstruction against true value")
+    figure, panels = panels_of(preparation, "each column: reconstruction against true value", "true value")
     for column, axes in enumerate(panels):
         across, up = true[:, column], reconstructed[:, column]
         ends = [float(across.min()), float(across.max())]
@@ -60,8 +61,8 @@ def column_traversals(
 ) -> ImageBytes:
     """Plot each column, in its own unit, against the value of one latent, while the others stay at `z`.
 
-    The latents with the highest rates have a line in each panel. An axis covers at least two standard deviations of
-    its column on both sides of the mean, so that a small effect looks small.
+    The active latents with the highest rates have a line in each panel. An axis covers at least two standard
+    deviations of its column on both sides of the mean, so that a small effect looks small.
 
     Args:
         vae: decodes the latents.
@@ -73,12 +74,13 @@ def column_traversals(
         title: above the panels.
     """
     order = rate_per_latent.argsort(descending=True)[: min(rows, LATENTS)].tolist()
+    order = [latent for latent in order if rate_per_latent[latent] > INACTIVE] or order[:1]
     values = torch.linspace(-reach, reach, POINTS_OF_A_LINE, device=z.device)
     moved = z.expand(len(order), POINTS_OF_A_LINE, -1).clone()
     for row, latent in enumerate(order):
         moved[row, :, latent] = values
     decoded = restored(vae.decode(moved.flatten(0, 1)).mean, preparation).unflatten(0, (len(order), -1))
-    figure, panels = panels_of(preparation, title or "each column against the value of one latent")
+    figure, panels = panels_of(preparation, title, "value of the latent")
     for column, axes in enumerate(panels):
         mean, deviation = preparation.mean[column], preparation.deviation[column]
         axes.plot([0, 0], [mean - 2 * deviation, mean + 2 * deviation], alpha=0)
@@ -91,8 +93,8 @@ def column_traversals(
     return rasterised(figure)
 
 
-def panels_of(preparation: TablePreparation, title: str) -> tuple[Figure, Sequence[Any]]:
-    """A figure with one panel for each column, whose name is above it."""
+def panels_of(preparation: TablePreparation, title: str, across_means: str) -> tuple[Figure, Sequence[Any]]:
+    """A figure with one panel for each column, whose name is above it. `across_means` is below all panels."""
     columns = preparation.columns[:PANELS]
     across = min(len(columns), ACROSS)
     down = math.ceil(len(columns) / across)
@@ -103,6 +105,7 @@ def panels_of(preparation: TablePreparation, title: str) -> tuple[Figure, Sequen
         else ""
     )
     figure.suptitle(title + more, fontsize=10, parse_math=False)
+    figure.supxlabel(across_means, fontsize=9)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for axes, name in zip(panels, columns, strict=False):
         axes.set_title(name if len(name) <= LETTERS else f"{name[:LETTERS]}…", fontsize=9, parse_math=False)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vae.config import Config, flat
 from vae.config.options import FREE, OPTIONS
+from vae.config.preparation import TablePreparation
 from vae.data.factors import Factors
 from vae.data.images import ImageSet
 from vae.disentanglement.own_metrics import Metric, own_numbers
@@ -61,6 +62,7 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
         end = prepare_end(training.tracker, state.vae, training.watched[1], found, rates, preparation)
         coded = training.splits.test.first(CODED_IMAGES)
         codes = encode_posteriors(state.vae, coded)
+    one = "row" if isinstance(training.splits.preparation, TablePreparation) else "image"
     unfinished = training.unfinished(state.step)
     summary = {
         "status": "done",
@@ -102,13 +104,13 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
     write_json(directory / SUMMARY, summary)  # last, so that a run with a summary is complete
     for line in (
         f"test   ELBO {test['elbo']:.2f} = -(distortion {test['distortion']:.2f} + rate {test['rate']:.2f}) nats "
-        f"per image; loss {test['loss']:.2f} = distortion + {weight:.4g} * rate",
+        f"per {one}; loss {test['loss']:.2f} = distortion + {weight:.4g} * rate",
         f"       {test['active_units']:.0f} of {state.vae.latent_dim} latents active; ln p(x) >= {bound['bound']:.2f} "
-        f"({bound['samples']} samples, {bound['images']} images; still rose by {bound['rise_from_half']:.2f} "
+        f"({bound['samples']} samples, {bound['images']} {one}s; still rose by {bound['rise_from_half']:.2f} "
         f"from {bound['samples'] // 2} samples)",
         *([f"scores {scores_line(scores)}"] if scores else []),
         *(["own    " + ", ".join(f"{name} {value:.4g}" for name, value in own.items())] if own else []),
-        f"time   {state.seconds:.0f} s of training, {summary['images_per_second']:,.0f} images a second",
+        f"time   {state.seconds:.0f} s of training, {summary['images_per_second']:,.0f} {one}s a second",
         f"run    {relative_to_cwd(directory)}",
         f"look   tensorboard --logdir {relative_to_cwd(directory.parent)}",
     ):
