@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 from vae.config import Background, Colour
 from vae.data.files import DataError
 from vae.data.own import read_own
-from vae.data.pictures import read_picture
+from vae.data.pictures import PictureOptions, read_picture
 
 RAMP = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
 
@@ -55,13 +55,13 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 def read(path: Path, data: bytes, background: Background = Background.black) -> np.ndarray:
     path.write_bytes(data)
-    return read_picture(path, background).pixels
+    return read_picture(path, PictureOptions(background)).pixels
 
 
 def refusal(path: Path, data: bytes, match: str) -> None:
     path.write_bytes(data)
     with pytest.raises(DataError, match=match) as caught:
-        read_picture(path, Background.black)
+        read_picture(path, PictureOptions())
     assert str(path) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -94,12 +94,18 @@ def test_every_mode_of_sixteen_bits_gives_the_same(tmp_path, mode, order):
     assert (read(tmp_path / "ramp.tif", saved(image, "TIFF"))[0] == np.rint(RAMP / 257)).all()
 
 
-def test_twelve_bits_in_sixteen_are_not_stretched_and_that_is_said(tmp_path):
+def test_twelve_bits_in_sixteen_are_not_stretched_and_the_option_that_does_so_is_said(tmp_path, caplog):
     (tmp_path / "dark.png").write_bytes(saved(Image.fromarray(RAMP // 16), "PNG"))
-    picture = read_picture(tmp_path / "dark.png", Background.black)
-    assert (picture.pixels[0] == np.rint((RAMP // 16) / 257)).all()
-    assert picture.pixels.max() == 16
-    assert "no value above 4095: they are dark" in picture.warned[0]
+    (tmp_path / "darker.png").write_bytes(saved(Image.fromarray(RAMP // 32), "PNG"))
+    images = read_own(tmp_path).images
+    assert (images[0, 0] == np.rint((RAMP // 16) / 257)).all()
+    assert images.max() == 16
+    assert "2 of 2 pictures use only the values 0 to 4095 of 0 to 65535, and are not stretched" in caplog.text
+    assert "Set data.range=[0,4095] to see more of them" in caplog.text
+    caplog.clear()
+    stretched = read_own(tmp_path, PictureOptions(levels=(0.0, 4095.0))).images
+    assert (stretched[0, 0] == np.rint((RAMP // 16) / 4095 * 255)).all()
+    assert caplog.text == ""
 
 
 def test_a_tiff_whose_zero_is_white_is_read_as_it_looks(tmp_path):
@@ -153,9 +159,9 @@ def test_a_fourth_channel_of_no_known_meaning_is_left_out_and_that_is_said(tmp_p
     values = noise(8, 8, 4).astype(f"<u{bits // 8}") * (2**bits // 255)
     data = tiff(values.tobytes(), 8, 8, t258=(bits,) * 4, t262=(2,), t277=(4,), t338=(0,))
     (tmp_path / "p.tif").write_bytes(data)
-    picture = read_picture(tmp_path / "p.tif", Background.black)
+    picture = read_picture(tmp_path / "p.tif", PictureOptions())
     assert (picture.pixels == noise(8, 8, 4)[..., :3].transpose(2, 0, 1)).all()
-    assert picture.warned == ("have a fourth channel that is not marked as alpha: it is left out",)
+    assert tuple(picture.remarks.warned) == ("have a fourth channel that is not marked as alpha: it is left out",)
 
 
 @pytest.mark.parametrize(
@@ -188,9 +194,11 @@ def test_a_shape_that_is_in_alpha_alone_is_seen(tmp_path, mode, background):
     image.putalpha(Image.fromarray(alpha))
     path = tmp_path / ("a.tif" if mode == "PA" else "a.png")
     image.convert(mode).save(path)
-    picture = read_picture(path, background)
+    picture = read_picture(path, PictureOptions(background))
     assert (picture.pixels[0] == np.where(alpha == 255, shade, 255 - shade)).all()
-    assert picture.stated == (f"have transparent pixels, composited on {background.value} (data.background)",)
+    assert tuple(picture.remarks.stated) == (
+        f"have transparent pixels, composited on {background.value} (data.background)",
+    )
 
 
 @pytest.mark.parametrize(("background", "behind"), [(Background.black, 0), (Background.white, 255)])
@@ -255,11 +263,11 @@ def test_a_picture_is_turned_as_a_person_sees_it(tmp_path, kind, orientation, gr
     exif[274] = orientation
     options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
     (tmp_path / "p").write_bytes(saved(Image.fromarray(stored), kind, exif=exif, **options))
-    picture = read_picture(tmp_path / "p", Background.black)
+    picture = read_picture(tmp_path / "p", PictureOptions())
     expected = SEEN[orientation](stored)
     expected = expected[None] if grey else expected.transpose(2, 0, 1)
     turned = ("were turned upright, as their EXIF orientation says",)
-    assert picture.stated == (turned if orientation > 1 else ())
+    assert tuple(picture.remarks.stated) == (turned if orientation > 1 else ())
     assert picture.pixels.shape == expected.shape
     assert abs(picture.pixels.astype(int) - expected).max() <= (3 if kind == "JPEG" else 0)
 
@@ -276,9 +284,9 @@ def test_damaged_exif_data_are_said_and_end_nothing(tmp_path):
     image = Image.fromarray(noise(8, 8))
     for exif in (b"Exif\0\0II*\0\x08\0\0\0\x05", b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3"):
         (tmp_path / "p.png").write_bytes(saved(image, "PNG", exif=exif))
-        picture = read_picture(tmp_path / "p.png", Background.black)
+        picture = read_picture(tmp_path / "p.png", PictureOptions())
         assert (picture.pixels[0] == np.asarray(image)).all()
-        assert len(picture.warned) == 1
+        assert len(picture.remarks.warned) == 1
 
 
 # ------------------------------------------------------------------------------------------------ colour
@@ -332,9 +340,9 @@ def test_a_colour_profile_is_applied(tmp_path, kind):
     image = noise(8, 8, 3)
     options = {"lossless": True} if kind == "WEBP" else {}
     (tmp_path / "p").write_bytes(saved(Image.fromarray(image), kind, icc_profile=LINEAR, **options))
-    picture = read_picture(tmp_path / "p", Background.black)
+    picture = read_picture(tmp_path / "p", PictureOptions())
     assert abs(picture.pixels.transpose(1, 2, 0) - encoded(image / 255)).max() < 2.5
-    assert picture.stated == ("were converted from their colour profile to sRGB",)
+    assert tuple(picture.remarks.stated) == ("were converted from their colour profile to sRGB",)
 
 
 @pytest.mark.parametrize("stored", ["L", "RGB", "P", "RGBA"])
@@ -352,10 +360,10 @@ def test_srgb_changes_nothing_and_a_profile_that_does_not_fit_is_said(tmp_path):
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for icc, said in ((srgb, None), (b"garbage", "cannot be used"), (GREY_LINEAR, "it is for GRAY, they are RGB")):
         (tmp_path / "p.png").write_bytes(saved(Image.fromarray(image), "PNG", icc_profile=icc))
-        picture = read_picture(tmp_path / "p.png", Background.black)
+        picture = read_picture(tmp_path / "p.png", PictureOptions())
         assert (picture.pixels == image.transpose(2, 0, 1)).all()
-        assert picture.stated == ()
-        assert [said in text for text in picture.warned] == ([] if said is None else [True])
+        assert picture.remarks.stated == []
+        assert [said in text for text in picture.remarks.warned] == ([] if said is None else [True])
 
 
 @pytest.mark.parametrize("adobe", [True, False])
@@ -392,12 +400,13 @@ def test_one_bit_is_black_and_white(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
-def test_an_animation_is_refused_and_its_first_frame_alone_is_read(tmp_path, kind):
+def test_the_first_frame_of_an_animation_is_read_and_that_is_said(tmp_path, kind):
     frames = [Image.fromarray(noise(8, 8) // (k + 1)) for k in range(3)]
-    refusal(
-        tmp_path / "a", saved(frames[0], kind, save_all=True, append_images=frames[1:]), "it has 3 frames, and must"
-    )
-    assert read(tmp_path / "a", saved(frames[0], kind)).shape == (1, 8, 8)
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    (tmp_path / "a").write_bytes(saved(frames[0], kind, save_all=True, append_images=frames[1:], **lossless))
+    picture = read_picture(tmp_path / "a", PictureOptions())
+    assert (picture.pixels == noise(8, 8)[None]).all()
+    assert picture.remarks.warned == ["have several frames: the first is read"]
 
 
 def test_the_photograph_of_a_jpeg_with_several_pictures_is_read(tmp_path):
@@ -428,7 +437,7 @@ def test_a_truncated_picture_is_refused_wherever_it_ends(tmp_path, kind):
     for end in range(0, len(data), 7):
         (tmp_path / "p").write_bytes(data[:end])
         try:
-            picture = read_picture(tmp_path / "p", Background.black)
+            picture = read_picture(tmp_path / "p", PictureOptions())
         except DataError as error:
             said.append(str(error))
         else:  # only what comes after the pixels is missing
@@ -495,7 +504,7 @@ def test_a_vast_picture_is_one_line(tmp_path, monkeypatch):
     data = saved(Image.fromarray(noise(30, 30)), "PNG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
     (tmp_path / "p.png").write_bytes(data)
-    (warned,) = read_picture(tmp_path / "p.png", Background.black).warned
+    (warned,) = read_picture(tmp_path / "p.png", PictureOptions()).remarks.warned
     assert "900 pixels" in warned
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     refusal(tmp_path / "p.png", data, "900 pixels")
@@ -542,10 +551,10 @@ def test_grey_files_among_colours_are_refused_unless_it_is_said_what_is_meant(tm
     match = r"b\.png is 1x8x8 and a\.png 3x8x8\. Set data\.colour=rgb or data\.colour=grey"
     with pytest.raises(DataError, match=match):
         read_own(folder)
-    rgb = read_own(folder, colour=Colour.rgb).images
+    rgb = read_own(folder, PictureOptions(colour=Colour.rgb)).images
     assert (rgb == np.stack([colour, grey[..., None].repeat(3, axis=2)]).transpose(0, 3, 1, 2)).all()
     lumas = [np.asarray(Image.fromarray(colour).convert("L")), grey]
-    assert (read_own(folder, colour=Colour.grey).images == np.stack(lumas)[:, None]).all()
+    assert (read_own(folder, PictureOptions(colour=Colour.grey)).images == np.stack(lumas)[:, None]).all()
 
 
 def test_what_was_skipped_is_counted_by_kind(tmp_path, caplog):
@@ -582,7 +591,7 @@ def test_what_was_done_with_the_pictures_is_stated_once_with_their_number(tmp_pa
     clear = np.zeros((8, 8, 4), dtype=np.uint8)
     folder = folder_of(tmp_path / "f", a=noise(8, 8, 4), b=noise(8, 8, 3), c=clear)
     with caplog.at_level(logging.INFO):
-        read_own(folder, Background.white)
+        read_own(folder, PictureOptions(Background.white))
     said = "2 of 3 pictures have transparent pixels, composited on white (data.background); first a.png"
     assert caplog.text.count("transparent") == caplog.text.count(said) == 1
 
