@@ -26,7 +26,7 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from vae.config.data import Background, Colour, Resize
 from vae.data.files import DataError, read_bytes, reason
-from vae.data.resizing import draft_size, resized
+from vae.data.resizing import draft_scale, resized
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")  # no others: for EPS, Pillow would start a program
@@ -268,10 +268,9 @@ def decode(
 def drafted(opened: Image.Image, size: tuple[int, int]) -> None:
     """Let a JPEG that is much larger than it will be shown be decoded in a smaller size."""
     if opened.format in ("JPEG", "MPO"):
-        turned = opened.getexif().get(ORIENTATION) in range(5, 9)
-        new = (size[1], size[0]) if turned else size
-        height, width = draft_size((opened.height, opened.width), new)
-        opened.draft(None, (width, height))
+        turned = orientation_of(opened, []) in range(5, 9)
+        scale = draft_scale((opened.height, opened.width), (size[1], size[0]) if turned else size)
+        opened.draft(None, (opened.width // scale, opened.height // scale))
 
 
 def orientation_of(opened: Image.Image, warned: list[str]) -> int:
