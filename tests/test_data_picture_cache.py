@@ -15,7 +15,7 @@ from PIL import Image
 from vae.config.data import Background, Colour, Resize
 from vae.data import ImagesData
 from vae.data.files import DataError
-from vae.data.folder import Cache, read_folder
+from vae.data.folder import Cache, checksum_of, read_folder
 from vae.data.picture_cache import Pictures, cache_of, cached, read_cache, write_cache
 from vae.data.pictures import PictureOptions
 
@@ -64,7 +64,6 @@ def test_a_second_read_decodes_nothing_and_gives_and_says_the_same(folder, tmp_p
 
 def test_every_option_name_and_content_has_its_own_cache_file(folder, tmp_path):
     cache, seen = Cache(tmp_path / "root", True), set()
-    Image.new("I;16", (8, 8), 9).save(tmp_path / "16.tif")
 
     def new_file(options: PictureOptions = SMALL) -> bool:
         read_folder(folder, options, cache)
@@ -88,18 +87,15 @@ def test_every_option_name_and_content_has_its_own_cache_file(folder, tmp_path):
     assert new_file()
     (folder / "3.png").write_bytes(data)
     assert not new_file()
-    changed = bytearray(data)
-    changed[changed.index(b"IDAT") + 4 :] = data[data.index(b"IDAT") + 4 :]
-    other = (folder / "4.png").read_bytes()
-    (folder / "3.png").write_bytes(other)  # the times of the file before, as some programs set them
+    (folder / "3.png").write_bytes(
+        (folder / "4.png").read_bytes()
+    )  # with the times of the file before, as some programs set them
     os.utime(folder / "3.png", ns=(status.st_atime_ns, status.st_mtime_ns))
     assert new_file()
     (folder / "3.png").rename(folder / "3a.png")
     assert new_file()
-    (folder / "factors.csv").write_text(
-        "file,k\n" + "".join(f"{f.name},{k}\n" for k, f in enumerate(folder.glob("*.*g*")))
-    )
-    (folder / "factors.csv").unlink()
+    rows = [f"{file.name},{number}\n" for number, file in enumerate(folder.iterdir())]
+    (folder / "factors.csv").write_text("".join(["file,k\n", *rows]))
     assert not new_file()
 
 
@@ -156,7 +152,7 @@ def test_a_pipe_in_the_place_of_the_cache_file_blocks_nothing(tmp_path):
     assert read_cache(path).images.shape == (1, 1, 2, 2)
 
 
-def decode_slowly(folder: Path, root: Path, answers: "multiprocessing.Queue[bool]") -> None:
+def decode_in_a_process(root: Path, answers: "multiprocessing.Queue[bool]") -> None:
     logging.disable()
     path = cache_of(root, "0", SMALL)
     decoded = []
@@ -175,7 +171,7 @@ def test_one_of_several_processes_decodes_and_the_others_wait_for_it(tmp_path):
     path = cache_of(tmp_path, "0", SMALL)
     path.parent.mkdir(parents=True)
     with FileLock(path.parent / ".lock"):
-        processes = [fork.Process(target=decode_slowly, args=(tmp_path, tmp_path, answers)) for _ in range(3)]
+        processes = [fork.Process(target=decode_in_a_process, args=(tmp_path, answers)) for _ in range(3)]
         for process in processes:
             process.start()
     assert sorted(answers.get(timeout=30) for _ in processes) == [False, False, True]
@@ -184,8 +180,7 @@ def test_one_of_several_processes_decodes_and_the_others_wait_for_it(tmp_path):
 
 
 def test_a_file_that_changes_between_its_checksum_and_its_decoding_is_refused(folder, monkeypatch):
-    real = read_folder.__globals__["checksum_of"]
-    monkeypatch.setattr("vae.data.folder.checksum_of", lambda file: real(file)[::-1])
+    monkeypatch.setattr("vae.data.folder.checksum_of", lambda file: checksum_of(file)[::-1])
     with pytest.raises(DataError, match=r"0\.png was changed while it was read\. Start again"):
         read_folder(folder, SMALL, None)
 
