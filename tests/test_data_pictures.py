@@ -4,16 +4,22 @@ import io
 import logging
 import os
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import checksums_of
+from data_files import checksums_of, images_config
 from PIL import Image, ImageCms
 
 from vae.config import Background, Colour
+from vae.config.data import Resize
+from vae.config.preparation import ImagePreparation, plain_preparation, preparation_of
+from vae.data import ImagesData
 from vae.data.files import DataError
+from vae.data.folder import read_prepared
 from vae.data.own import read_own
 from vae.data.pictures import PictureOptions, read_picture
 
@@ -105,6 +111,59 @@ def test_twelve_bits_in_sixteen_are_not_stretched_and_the_option_that_does_so_is
     caplog.clear()
     stretched = read_own(tmp_path, PictureOptions(levels=(0.0, 4095.0))).images
     assert (stretched[0, 0] == np.rint((RAMP // 16) / 4095 * 255)).all()
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_the_values_of_the_range_become_black_and_white_and_those_outside_are_clamped(tmp_path, kind):
+    values = np.linspace(0, 5_000, 256).astype(np.uint16).reshape(16, 16)
+    (tmp_path / "p").write_bytes(saved(Image.fromarray(values), kind))
+    picture = read_picture(tmp_path / "p", PictureOptions(levels=(1000.0, 4095.0)))
+    assert (picture.pixels[0] == np.rint(255 * ((values - 1000.0) / 3095).clip(0, 1))).all()
+    assert picture.remarks.clamped == ((values < 1000) | (values > 4095)).sum()
+    assert picture.remarks.stated == ["have more than 8 bits, scaled to 8 from data.range=[1000,4095]"]
+
+
+@pytest.mark.parametrize("order", ["<i4", "<f4"])
+def test_a_range_takes_whole_numbers_and_floats_of_any_size(tmp_path, order):
+    values = np.linspace(-2_000, 100_000, 64).astype(order).reshape(8, 8)
+    data = saved(Image.fromarray(values), "TIFF")
+    refusal(tmp_path / "p.tif", data, r"these go from -2000 to 100000\. data\.range=\[-2000,100000\] scales them")
+    pixels = read_picture(tmp_path / "p.tif", PictureOptions(levels=(-2000.0, 100_000.0))).pixels
+    assert (pixels[0] == np.rint((values.astype(float) + 2000) / 102_000 * 255)).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_range_takes_no_value_that_is_not_finite(tmp_path, value):
+    values = np.full((8, 8), 0.5, dtype=np.float32)
+    values[3, 3] = value
+    (tmp_path / "f.tif").write_bytes(saved(Image.fromarray(values), "TIFF"))
+    with pytest.raises(DataError, match=r"f\.tif must be a picture: its values must be finite, these go from"):
+        read_picture(tmp_path / "f.tif", PictureOptions(levels=(0.0, 2.0)))
+
+
+def test_a_range_is_refused_for_pictures_without_stored_values_of_more_than_8_bits(tmp_path):
+    wide = RAMP.repeat(3, axis=1).astype(">u2")
+    pgm = b"P5 4 4 4095\n" + np.arange(16, dtype=">u2").tobytes()
+    for data, match in (
+        (saved(Image.fromarray(noise(8, 8)), "PNG"), r"has 8 bits or colours, but data\.range=\[0,4095\] is for grey"),
+        (png(wide, 256, 16, 2), r"has 8 bits or colours, but data\.range"),
+        (pgm, r"its header says that 4095 is white, so that becomes 1\. Leave data\.range out"),
+    ):
+        (tmp_path / "p").write_bytes(data)
+        with pytest.raises(DataError, match=match):
+            read_picture(tmp_path / "p", PictureOptions(levels=(0.0, 4095.0)))
+    assert read(tmp_path / "p", pgm)[0].ravel().tolist() == np.rint(np.arange(16) / 4095 * 255).tolist()
+
+
+def test_clamped_values_are_counted_and_a_range_that_is_used_is_no_reason_for_a_warning(tmp_path, caplog):
+    for name, top in (("a", 100), ("b", 300), ("c", 400)):
+        Image.fromarray(np.array([[0, top]], dtype=np.uint16)).save(tmp_path / f"{name}.png")
+    read_own(tmp_path, PictureOptions(levels=(0.0, 200.0)))
+    assert "2 of 3 pictures have values outside data.range=[0,200], clamped: 2 pixels; first b.png" in caplog.text
+    caplog.clear()
+    Image.fromarray(np.array([[0, 20_000]], dtype=np.uint16)).save(tmp_path / "a.png")
+    read_own(tmp_path)
     assert caplog.text == ""
 
 
@@ -527,7 +586,114 @@ def test_a_picture_that_may_not_be_read_is_named(tmp_path):
         read_own(folder)
 
 
+def test_the_warnings_of_a_picture_are_its_own_when_several_threads_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    for side in (10, 30):
+        (tmp_path / f"{side}.png").write_bytes(saved(Image.fromarray(noise(side, side)), "PNG"))
+    before = warnings.showwarning, list(warnings.filters)
+
+    def warned(k: int) -> int:
+        return len(read_picture(tmp_path / f"{30 if k % 3 else 10}.png", PictureOptions()).remarks.warned)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(warned, range(200))) == [int(k % 3 > 0) for k in range(200)]
+    assert (warnings.showwarning, list(warnings.filters)) == before
+
+
 # ------------------------------------------------------------------------------------------------ a folder of them
+
+
+def test_class_folders_are_labels_and_every_image_knows_its_file_in_every_split(tmp_path):
+    images, rows = noise(20, 8, 8), []
+    for number, image in enumerate(images):
+        place = tmp_path / "f" / ("dog/old" if number % 4 == 0 else "cat")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{number}.png")
+        rows.append(f"{'dog/old/' if number % 4 == 0 else ''}{number}.png,{number // 2}\n")
+    (tmp_path / "f" / "factors.csv").write_text("".join(["file,pair\n", *rows]))  # by path, or by the last part
+    splits = ImagesData(images_config(tmp_path / "f", validation_size=4, test_size=6)).read()
+    assert splits.label_names == ("cat", "dog")
+    for part in (splits.train, splits.validation, splits.test):
+        for pixels, label, name in zip(part.pixels, part.labels, part.names, strict=True):
+            assert (pixels[0].numpy() == images[int(Path(name).stem)]).all()
+            assert splits.label_names[label] == name.split("/")[0]
+    numbers = [int(Path(name).stem) // 2 for name in splits.train.names]
+    assert splits.train.factors.levels[:, 0].tolist() == np.unique(numbers, return_inverse=True)[1].tolist()
+
+
+def test_a_row_that_may_be_of_two_pictures_is_refused(tmp_path):
+    for place in ("cat", "dog"):
+        (tmp_path / place).mkdir()
+        Image.fromarray(noise(8, 8)).save(tmp_path / place / "1.png")
+    (tmp_path / "factors.csv").write_text("file,k\n1.png,1\ndog/1.png,2\n")
+    with pytest.raises(
+        DataError, match=r"cat/1\.png has none; the first row without a picture is 1\.png\. .* as class/n"
+    ):
+        read_own(tmp_path)
+
+
+CASES = [
+    ({"side": 6}, {}),
+    ({"size": [5, 9], "resize": Resize.crop, "background": Background.white}, {"background": Background.white}),
+    ({"side": 6, "resize": Resize.stretch, "colour": Colour.grey}, {"colour": Colour.grey}),
+    ({"side": 6, "colour": Colour.rgb}, {"colour": Colour.rgb}),
+    ({}, {}),
+]
+
+
+@pytest.mark.parametrize(("changed", "known"), CASES)
+def test_a_new_picture_is_prepared_as_those_of_the_training(tmp_path, changed, known):
+    folder = folder_of(tmp_path / "f", **{f"p{k}": image for k, image in enumerate(noise(5, 7, 9, 4))})
+    splits = ImagesData(images_config(folder, **changed)).read()
+    preparation = splits.preparation
+    assert preparation.resize == (changed.get("resize", Resize.fit) if changed.keys() & {"side", "size"} else None)
+    assert {name: getattr(preparation, name) for name in known} == known
+    assert preparation == preparation_of(plain_preparation(preparation))
+    for pixels, name in zip(splits.train.pixels, splits.train.names, strict=True):
+        assert (read_prepared(folder / name, preparation) == pixels.numpy()).all()
+        assert (read_prepared((folder / name).read_bytes(), preparation) == pixels.numpy()).all()
+
+
+def test_a_new_picture_of_16_bits_is_scaled_by_the_range_of_the_training(tmp_path):
+    for k in range(4):
+        Image.fromarray(RAMP[16 * k : 16 * k + 8, :8] // 16).save(tmp_path / f"{k}.tif")
+    splits = ImagesData(images_config(tmp_path, range=[0.0, 4095.0])).read()
+    assert splits.preparation.levels == (0.0, 4095.0)
+    for pixels, name in zip(splits.train.pixels, splits.train.names, strict=True):
+        assert (read_prepared(tmp_path / name, splits.preparation) == pixels.numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("preparation", "image", "match"),
+    [
+        (
+            ImagePreparation((1, 8, 8)),
+            noise(8, 9),
+            r"height x width of the model, 8x8, it is 8x9\. Scale it, or give --r",
+        ),
+        (ImagePreparation((1, 8, 8)), noise(8, 8, 3), r"must be grey, as the images of the model, it is in colour"),
+        (ImagePreparation((4, 8, 8)), noise(8, 8), r"the model was trained on other arrays\. Give an array"),
+        (ImagePreparation((1, 8, 8), unit_interval=False), noise(8, 8), r"trained on other arrays\. Give an array"),
+        (
+            ImagePreparation((1, 8, 8), levels=(0.0, 9.0)),
+            noise(8, 8),
+            r"has 8 bits or colours, but data\.range=\[0,9\]",
+        ),
+    ],
+)
+def test_a_new_picture_that_does_not_fit_the_model_is_refused(tmp_path, preparation, image, match):
+    Image.fromarray(image).save(tmp_path / "p.png")
+    with pytest.raises(DataError, match=rf"p\.png .*{match}"):
+        read_prepared(tmp_path / "p.png", preparation)
+    with pytest.raises(DataError, match=rf"^third .*{match}"):
+        read_prepared((tmp_path / "p.png").read_bytes(), preparation, "third")
+
+
+def test_a_new_grey_picture_fits_a_model_of_colours(tmp_path):
+    Image.fromarray(noise(8, 8)).save(tmp_path / "p.png")
+    pixels = read_prepared(tmp_path / "p.png", ImagePreparation((3, 8, 8)))
+    assert (pixels == noise(8, 8)).all()
+    assert pixels.shape == (3, 8, 8)
 
 
 def test_palettes_and_colours_that_are_grey_are_read_as_grey_among_grey_ones(tmp_path, caplog):
@@ -564,7 +730,8 @@ def test_what_was_skipped_is_counted_by_kind(tmp_path, caplog):
     (folder / "factors.csv").unlink()
     (folder / "more").mkdir()
     read_own(folder)
-    assert "found 1 pictures, skipped 1 .avif, 2 .txt, 1 file without a suffix, 1 folder" in caplog.text
+    said = "found 1 pictures, skipped 1 .avif, 2 .txt, 1 file without a suffix, 1 folder without pictures"
+    assert said in caplog.text
     assert "hidden" not in caplog.text
     (folder / "a.png").unlink()
     with pytest.raises(DataError, match=r"must hold pictures .*, it has 1 \.avif, 2 \.txt, 1 file"):
