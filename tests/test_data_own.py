@@ -175,6 +175,18 @@ def test_the_run_says_what_it_does_with_the_pictures(tmp_path):
     assert "of 1x8x8" in said
 
 
+def test_arrays_take_a_range_and_no_size(tmp_path):
+    np.savez(tmp_path / "own.npz", images=np.arange(10 * 4 * 4, dtype=np.uint16).reshape(10, 4, 4))
+    splits = ImagesData(images_config(tmp_path / "own.npz", range=[0.0, 320.0])).read()
+    assert splits.preparation.levels == (0.0, 320.0)
+    assert max(float(part.pixels.max()) for part in splits.sets) == pytest.approx(159 / 320)
+    for size in ({"side": 8}, {"size": [8, 9]}):
+        with pytest.raises(
+            DataError, match=r"data\.side and data\.size are for a folder of pictures, got .*own\.npz\. Le"
+        ):
+            ImagesData(images_config(tmp_path / "own.npz", **size)).read()
+
+
 def test_what_is_done_with_the_pixels_is_described():
     usual = "pictures, binarisation none, background black, colour auto"
     assert ImagesData(images_config("pictures")).describe() == usual
