@@ -239,7 +239,7 @@ def write_sweep_report(directory: Path) -> list[str]:
     from vae.report import PAGE, write_report  # its libraries take a second to load
 
     try:
-        found = write_report(directory)
+        found = write_report(directory, output=directory)
     except OSError as error:
         print(f"error: the report could not be written: {error}", file=sys.stderr)
         return []
