@@ -127,7 +127,7 @@ def with_data_of(begun: Record, asked: Record) -> Record:
     config = asked.config
     if hasattr(config.data, "path"):
         config = replace(config, data=replace(config.data, path=begun.config.data.path))
-    return replace(asked, config=config, data_sha256=begun.data_sha256)
+    return replace(asked, config=config, data_sha256=begun.data_sha256, preparation=begun.preparation)
 
 
 def is_done(directory: Path, asked: Record) -> bool:

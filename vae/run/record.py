@@ -63,7 +63,7 @@ def write(directory: Path, record: Record) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    config = replace(record.config, resume=None)  # it names the directory, which may be moved
+    config = replace(record.config, resume=None, sweep=None)  # they name the directory, which may be moved
     preparation = None if record.preparation is None else plain_preparation(record.preparation)
     read_data = {"data_sha256": dict(record.data_sha256), "preparation": preparation}
     tree = {"choices": dict(record.choices), **read_data, **plain(config)}
@@ -161,7 +161,7 @@ def record_of(tree: Any) -> Record:
     """
     if not isinstance(tree, dict):
         raise ConfigError(f"it must hold a configuration, got {type(tree).__name__}")
-    values = dict(tree)
+    values = {"sweep": None, **tree}  # runs of November 2026 have no such key
     choices, data = values.pop("choices", None), values.pop("data_sha256", {})
     preparation = values.pop("preparation", None)
     for section in (choices, data):
