@@ -18,6 +18,7 @@ README = (ROOT / "README.md").read_text()
 LISTED = subprocess.run(["git", "ls-files", "*README.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 DOCUMENTS = sorted(ROOT / name for name in LISTED.split())
 CONFIGS = ROOT / "configs"
+VERBS = ROOT / "vae" / "app" / "verbs"
 KINDS = ("make ", "source .venv/bin/activate", "eval ", "python train.py", "python scripts/", "pip install '.[")
 KINDS += ("beta-vae ",)
 
@@ -80,6 +81,7 @@ SCRIPTS = ("python scripts/evaluate.py", "python scripts/traverse.py", "python s
 def test_every_script_command_runs(command, finished_run, tmp_path):
     shutil.copytree(finished_run, tmp_path / "run")  # traverse.py adds a figure
     words = command.replace("outputs/RUN", str(tmp_path / "run")).replace("outputs/SWEEP", str(tmp_path))
+    words = words.replace("outputs/COMPARED", str(tmp_path / "compared"))
     done = run(*words.split()[1:])
     assert done.returncode == 0, done.stderr
 
@@ -89,8 +91,9 @@ def test_every_script_that_is_named_exists_and_takes_the_options_that_are_shown(
     named |= {c for path in DOCUMENTS for c in re.findall(r"`(python [\w/]+\.py[^`]*)`", path.read_text())}
     for script in {command.split()[1] for command in named}:
         assert (ROOT / script).exists(), script
+        text = "".join(path.read_text() for path in (ROOT / script, VERBS / Path(script).name) if path.exists())
         options = {o for c in named if script in c for o in re.findall(r" (--[a-z]+)", c)} - {"--help"}
-        assert [option for option in options if f'"{option}"' not in (ROOT / script).read_text()] == []
+        assert [option for option in options if f'"{option}"' not in text] == []
 
 
 def test_the_example_of_a_trained_model_runs(finished_run, tmp_path, monkeypatch):

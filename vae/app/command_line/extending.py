@@ -113,8 +113,13 @@ class Extension:
         return any(theirs != ours for theirs in self.under_named.get(key, []))
 
     def compared(self, known: Mapping[str, Any], key: str) -> dict[str, Any]:
-        """As `under`, without values that are free."""
-        return {k: v for k, v in under(known, key).items() if not {k, k.partition(".")[0]} & set(self.free)}
+        """As `under`, without values that are free and those that the command names by their own key."""
+        apart = self.named - {key}
+        return {
+            name: value
+            for name, value in under(known, key).items()
+            if name not in apart and not {name, name.partition(".")[0]} & set(self.free)
+        }
 
 
 def stored_members(sweep: Path) -> dict[Path, Record]:

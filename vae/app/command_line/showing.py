@@ -16,6 +16,7 @@ USAGE = """Train a β-VAE on images: python train.py [options] [key=value ...]
 
   python train.py beta=4 model=conv epochs=20         one run
   python train.py -m beta=1,2,4 seed=range(0,3)       a sweep: every combination
+  python train.py -m sweep=NAME beta=1,2,4,8          a sweep with a name: only what is missing in outputs/NAME
   python train.py experiment=smoke                    a preset of configs/experiment
   python train.py resume=outputs/RUN epochs=50        resume a run
 
