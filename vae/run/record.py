@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,9 +149,14 @@ def _parsed(path: Path) -> Record:
     if first != _first_line_of(body):
         raise ConfigError(f"{path} was edited or is damaged: its checksum does not match")
     try:
-        return record_of(safe_yaml(body))
+        return _record_in(body)
     except ConfigError as error:
         raise ConfigError(f"{path} is not of this version of beta-vae: {error}") from None
+
+
+@lru_cache(maxsize=1_000)  # a record is read with its copy, and for a sweep several times, and takes 10 ms
+def _record_in(body: bytes) -> Record:
+    return record_of(safe_yaml(body))
 
 
 def record_of(tree: Any) -> Record:
