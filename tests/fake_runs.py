@@ -135,7 +135,7 @@ def put_sweep(folder: Path, betas: list[float], seeds: int, *, scores: bool = Tr
 
 def reported(folder: Path) -> tuple[str, str]:
     """The text that a report prints, and its page."""
-    text = write_report(folder)
+    text = write_report(folder, output=folder)
     assert text is not None
     return text, (folder / PAGE).read_text(encoding="utf-8")
 

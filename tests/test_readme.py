@@ -85,6 +85,7 @@ SCRIPTS = ("python scripts/evaluate.py", "python scripts/traverse.py", "python s
 def test_every_script_command_runs(command, finished_run, tmp_path):
     shutil.copytree(finished_run, tmp_path / "run")  # traverse.py adds a figure
     words = command.replace("outputs/RUN", str(tmp_path / "run")).replace("outputs/SWEEP", str(tmp_path))
+    words = words.replace("outputs/COMPARED", str(tmp_path / "compared"))
     done = run(*words.split()[1:])
     assert done.returncode == 0, done.stderr
 

@@ -442,7 +442,7 @@ def test_a_character_that_is_none_does_not_end_the_report(tmp_path):
 
 def test_the_same_runs_give_the_same_bytes(sweep):
     before = (sweep / PAGE).read_bytes(), (sweep / RESULTS).read_bytes()
-    write_report(sweep)
+    write_report(sweep, output=sweep)
     assert ((sweep / PAGE).read_bytes(), (sweep / RESULTS).read_bytes()) == before
 
 
@@ -535,7 +535,8 @@ HEAVY = {"torch", "sklearn", "scipy.stats"}  # each takes half a second or more 
 
 def test_a_report_without_repeated_seeds_and_scores_loads_nothing_heavy(tmp_path):
     put_betas(tmp_path, [{}, {}])
-    code = f"import sys; from vae.report import *; write_report(__import__('pathlib').Path({str(tmp_path)!r}))"
+    code = f"import sys; from vae.report import *; from pathlib import Path; p = Path({str(tmp_path)!r})"
+    code += "; write_report(p, output=p)"
     done = run("-c", f"{code}; print({HEAVY} & set(sys.modules))")
     assert done.stdout == "set()\n", done.stderr
 

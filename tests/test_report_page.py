@@ -64,7 +64,7 @@ def page(tmp_path_factory) -> Path:
         summary["conditions"] |= own
         put_run(folder / name, summary)
     put_run(folder / "beta=8.0_seed=0", {"status": "failed", "code": 1, "error": "/a/path" * 50 + " <b>is</b> bad"})
-    assert write_report(folder) is not None
+    assert write_report(folder, output=folder) is not None
     return folder / PAGE
 
 

@@ -126,7 +126,7 @@ def with_data_of(begun: Record, asked: Record) -> Record:
     config = asked.config
     if hasattr(config.data, "path"):
         config = replace(config, data=replace(config.data, path=begun.config.data.path))
-    return replace(asked, config=config, data_sha256=begun.data_sha256)
+    return replace(asked, config=config, data_sha256=begun.data_sha256, preparation=begun.preparation)
 
 
 def is_done(directory: Path, asked: Record) -> bool:
@@ -232,7 +232,7 @@ def write_sweep_report(directory: Path) -> list[str]:
     from vae.report import PAGE, write_report  # its libraries take a second to load
 
     try:
-        found = write_report(directory)
+        found = write_report(directory, output=directory)
     except OSError as error:
         print(f"error: the report could not be written: {error}", file=sys.stderr)
         return []

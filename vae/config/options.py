@@ -61,5 +61,7 @@ FOREIGN = ("objective.target", "model.encoder", "model.decoder", "data.target", 
 
 # The keys that a resumed run may change, as they do not change what a step computes. The name of a section stands for
 # all its keys.
-FREE = frozenset({"epochs", "early_stopping_epochs", "resume", "device", "threads", "compile", "disentanglement"})
+FREE = frozenset(
+    {"epochs", "early_stopping_epochs", "resume", "sweep", "device", "threads", "compile", "disentanglement"}
+)
 FREE |= {"metrics", "tracking", "data.root", "data.download", "data.timeout_seconds"}

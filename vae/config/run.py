@@ -87,6 +87,7 @@ class Config:
     disentanglement: bool
     metrics: list[str]
     resume: str | None
+    sweep: str | None
     tracking: TrackingConfig
     data: Any  # this and the following: a dataclass of `vae.config.options.OPTIONS`
     likelihood: Any
@@ -102,6 +103,8 @@ class Config:
         check_ranges(self)
         check_places(vars(self.data))
         check_sizes(self.data)
+        if self.sweep is not None:
+            check_sweep(self.sweep)
         if self.logvar_min >= self.logvar_max:
             raise ConfigError(
                 f"logvar_min must be below logvar_max, got {self.logvar_min:g} and {self.logvar_max:g}. "
@@ -135,3 +138,17 @@ class Config:
             check_pictures(self.data)
         if isinstance(self.data, TableConfig):
             check_model_of_table(self.model, self.likelihood)
+
+
+def check_sweep(name: str) -> None:
+    """Check that a folder can have this name.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if name in ("", ".", "..") or "/" in name or not name.isprintable() or len(name.encode(errors="replace")) > 255:
+        shown = ascii(name[:40])[1:-1] or "an empty name"
+        raise ConfigError(
+            f"sweep must be the name of a folder in outputs, without / and of at most 255 bytes, got {shown}. "
+            "Take a plain word"
+        )

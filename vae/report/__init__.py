@@ -1,4 +1,4 @@
-"""Write `report.html`, a page that needs no network, and `results.csv` for a folder of runs."""
+"""Write `report.html`, a page that needs no network, and `results.csv` for folders of runs."""
 
 from pathlib import Path
 
@@ -13,25 +13,28 @@ __all__ = ["PAGE", "RESULTS", "Member", "read_members", "settings", "text_table"
 PAGE, RESULTS = "report.html", "results.csv"
 
 
-def write_report(folder: Path) -> str | None:
-    """Write the page and the table of all runs into `folder`.
+def write_report(*folders: Path, output: Path) -> str | None:
+    """Write the page and the table of all runs.
 
     Args:
-        folder: a sweep, or any folder whose subdirectories are runs.
+        folders: sweeps, other folders whose subdirectories are runs, and single runs.
+        output: the folder of the two files. It is created.
 
     Returns:
         The main results as a few lines of Markdown. None if no run is done, and then nothing is written.
 
     Raises:
-        OSError: the disk is full, or the folder cannot be written.
+        OSError: the disk is full, or the files cannot be written.
     """
-    members = read_members(folder)
+    members = read_members(*folders)
     grouped = settings(members)
     if not grouped:
         return None
     ranking = rank_by_udr(grouped)
-    table, page = results_table(members, ranking.of_member), html_page(folder, members, grouped, ranking)
+    heading = ", ".join(sorted({member.folder for member in members}))
+    table, page = results_table(members, ranking.of_member), html_page(heading, members, grouped, ranking)
+    output.mkdir(parents=True, exist_ok=True)
     # Names and errors may hold characters that UTF-8 cannot encode.
-    write_atomically(folder / RESULTS, table.encode(errors="replace"))
-    write_atomically(folder / PAGE, page.encode(errors="replace"))
+    write_atomically(output / RESULTS, table.encode(errors="replace"))
+    write_atomically(output / PAGE, page.encode(errors="replace"))
     return "\n".join([text_table(grouped), *ranking.notes])

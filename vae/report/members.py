@@ -1,11 +1,13 @@
-"""The runs of a folder and their numbers."""
+"""The runs of one or more folders and their numbers."""
 
 import csv
+import hashlib
 import io
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from vae.config import ConfigError, flat
+from vae.run import record
 from vae.run.files import read_regular
 from vae.run.names import CODES, LOG
-from vae.run.summary import is_number, read_summary
+from vae.run.summary import is_number, read_origin, read_summary
 
 OWN_PARTS = {"objective": "objective.target", "model": "model.encoder", "data": "data.target"}
 UNKNOWN: dict[str, Any] = {
@@ -33,23 +37,24 @@ class StoredCodes(NamedTuple):
 
 @dataclass(frozen=True)
 class Member:
-    """A run in the folder.
+    """A run in a folder.
 
     Attributes:
         directory: of the run.
         summary: by `read_summary`, which has checked it, with the values of `UNKNOWN` for fields that are absent.
+        name: of its directory. If the runs lie in several folders, with the folder, as in `SWEEP/beta=4.0_seed=0`.
+        folder: the folder of the run, or the run if it was named alone.
+        told_apart: conditions besides those of the summary: the data under one name for all runs, and the folder.
         setting: the values, besides the seed, in which the run differs from others, as in `beta=4, model=conv`. Runs
             of one setting repeat each other.
     """
 
     directory: Path
     summary: Mapping[str, Any]
+    name: str
+    folder: str
+    told_apart: Mapping[str, str] = field(default_factory=dict)
     setting: str = ""
-
-    @property
-    def name(self) -> str:
-        """The name of its directory."""
-        return self.directory.name
 
     @property
     def done(self) -> bool:
@@ -94,12 +99,23 @@ class Member:
         Where an option is `custom`, its value is the name of the user's part, as in `{"objective": "MMD"}`.
         """
         known = {"beta": self.summary["beta"], **self.summary["conditions"], **self.summary["asked"]}
-        for group, key in OWN_PARTS.items():
-            if known.get(group) == "custom" and key in known:
-                known[group] = known.pop(key)
-        if "objective" in known:
-            known["objective"] = str(known["objective"]).rpartition(":")[2]
-        return known
+        return {**with_own_parts(known), **self.told_apart}
+
+    @cached_property
+    def configured(self) -> dict[str, Any]:
+        """The stored configuration by dotted key, with the option of each group; `conditions` if it is damaged."""
+        try:
+            stored = record.read(self.directory)
+        except ConfigError:
+            return self.conditions
+        values = {key: value if is_number(value) else str(value) for key, value in flat(stored.config).items()}
+        return with_own_parts({**stored.choices, **values})
+
+    @cached_property
+    def data(self) -> str:
+        """A checksum of the files with the images; empty if it is not known."""
+        found = read_origin(self.directory).fields.get("data_sha256", {})
+        return hashlib.sha256("".join(sorted(found.values())).encode()).hexdigest() if found else ""
 
     @cached_property
     def codes(self) -> StoredCodes | None:
@@ -119,18 +135,78 @@ class Member:
         return StoredCodes(mean, rates) if np.isfinite(rates).all() else None
 
 
-def read_members(folder: Path) -> list[Member]:
-    """The runs in `folder`, in the order of beta and seed. `folder` may itself be a run."""
-    top = folder.resolve()  # "." has no name
-    found = sorted(path.parent for path in [*top.glob(LOG), *top.glob(f"*/{LOG}")])
-    members = [Member(path, UNKNOWN | read_summary(path)) for path in found]
+def with_own_parts(known: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration by dotted key, where the value of a `custom` option is the name of the user's part."""
+    named = dict(known)
+    for group, key in OWN_PARTS.items():
+        if named.get(group) == "custom" and key in named:
+            named[group] = named.pop(key)
+    if "objective" in named:
+        named["objective"] = str(named["objective"]).rpartition(":")[2]
+    return named
+
+
+def read_members(*folders: Path) -> list[Member]:
+    """The runs in the folders, in the order of beta and seed. A folder may itself be a run. No run counts twice."""
+    members = told_apart(found_in(folders))
     keys = differences([m.conditions for m in members if m.done and m.summary["conditions"]])
-    members = [replace(m, setting=setting_of(m, keys)) if m.done else m for m in members]
-    counts = Counter((m.setting, m.summary["seed"]) for m in members if m.done)
-    ambiguous = {setting for (setting, _), count in counts.items() if count > 1}
+    members = with_settings(members, keys)
+    if repeated(members) and len({m.folder for m in members}) > 1:
+        members = [replace(m, told_apart={**m.told_apart, "folder": m.folder}) for m in members]
+        members = with_settings(members, [*keys, "folder"])
     # Runs of one setting and seed differ in something that is not in `conditions`. Their names must tell them apart.
+    ambiguous = repeated(members)
     members = [replace(m, setting=m.name) if m.setting in ambiguous else m for m in members]
     return sorted(members, key=position)
+
+
+def found_in(folders: Sequence[Path]) -> list[Member]:
+    """The runs in the folders, without settings."""
+    tops = [folder.resolve() for folder in folders]  # "." has no name
+    found: dict[Path, Path] = {}
+    for top in tops:
+        for path in sorted(log.parent for log in [*top.glob(LOG), *top.glob(f"*/{LOG}")]):
+            found.setdefault(path.resolve(), path)
+    if not found:
+        return []
+    above = Path(os.path.commonpath([path.parent for path in found.values()]))
+
+    def named(path: Path) -> str:
+        return above.name if path == above else str(path.relative_to(above))
+
+    return [
+        Member(path, UNKNOWN | read_summary(path), named(path), named(path.parent if path.parent in tops else path))
+        for path in found.values()
+    ]
+
+
+def told_apart(members: Sequence[Member]) -> list[Member]:
+    """The members, with the data named by their content: a path may change its content, and content its path."""
+    paths: dict[str, str] = {}
+    found = []
+    for member in members:
+        path = member.conditions.get("data.path")
+        if path is not None and member.data:
+            member = replace(member, told_apart={"data.path": paths.setdefault(member.data, str(path))})
+        found.append(member)
+    contents: dict[str, set[str]] = {}
+    for member in found:
+        of_data = {key: value for key, value in member.conditions.items() if key.partition(".")[0] == "data"}
+        contents.setdefault(repr(of_data), set()).add(member.data)
+    if all(len(checksums - {""}) < 2 for checksums in contents.values()):
+        return found
+    return [replace(m, told_apart={**m.told_apart, "data_sha256": m.data[:8]}) if m.data else m for m in found]
+
+
+def with_settings(members: Sequence[Member], keys: Sequence[str]) -> list[Member]:
+    """The members, where those that are done have a setting: their values of these keys."""
+    return [replace(m, setting=setting_of(m, keys)) if m.done else m for m in members]
+
+
+def repeated(members: Sequence[Member]) -> set[str]:
+    """The settings that have one seed more than once."""
+    counts = Counter((m.setting, m.summary["seed"]) for m in members if m.done)
+    return {setting for (setting, _), count in counts.items() if count > 1}
 
 
 def position(member: Member) -> tuple[float, str, float, str]:
@@ -168,11 +244,19 @@ def setting_of(member: Member, keys: Sequence[str]) -> str:
     """The setting: the values of these keys as on the command line, or beta if there are no keys."""
     if not member.summary["conditions"]:
         return member.name
-    known = [(key, member.conditions[key]) for key in keys if key in member.conditions]
+    return described(member.conditions, keys) or f"beta={member.summary['beta']:.15g}"
+
+
+def described(conditions: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """The values of these keys as on the command line. Keys that are absent are left out.
+
+    Example:
+        >>> described({"beta": 4.0, "model": "conv", "seed": 0}, ["beta", "model"])
+        'beta=4, model=conv'
+    """
+    known = [(key, conditions[key]) for key in keys if key in conditions]
     typed = [(key, f"{value:.15g}" if isinstance(value, float) else str(value)) for key, value in known]
-    return (
-        ", ".join(f"{key}={value.replace(', ', ',')}" for key, value in typed) or f"beta={member.summary['beta']:.15g}"
-    )
+    return ", ".join(f"{key}={value.replace(', ', ',')}" for key, value in typed)
 
 
 def settings(members: Sequence[Member]) -> dict[str, list[Member]]:
@@ -185,13 +269,22 @@ def settings(members: Sequence[Member]) -> dict[str, list[Member]]:
 
 
 def results_table(members: Sequence[Member], more: Mapping[str, Mapping[str, float]]) -> str:
-    """One row for each member, done or not, as CSV. `more` has further numbers for each member's name."""
+    """One row for each member, done or not, as CSV. Each key in which the members differ is a column.
+
+    Args:
+        members: in the order of the rows.
+        more: further numbers, by the name of a member.
+    """
+    keys, several = configured_keys(members), len({m.folder for m in members}) > 1
     rows = [
         {
             "member": member.name,
+            **({"folder": member.folder} if several else {}),
             "status": member.summary["status"],
             "setting": member.setting,
-            **{key: member.summary[key] for key in ("beta", "seed", "epochs", "seconds")},
+            **{key: member.summary[key] for key in ("beta", "seed")},
+            **{column: member.configured.get(key, member.conditions.get(key)) for key, column in keys.items()},
+            **{key: member.summary[key] for key in ("epochs", "seconds")},
             "unfinished": "; ".join(member.unfinished.values()),
             "loss_change_per_epoch": member.summary["loss_change_per_epoch"],
             **member.numbers,
@@ -204,3 +297,18 @@ def results_table(members: Sequence[Member], more: Mapping[str, Mapping[str, flo
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def configured_keys(members: Sequence[Member]) -> dict[str, str]:
+    """The keys in which the configurations differ, with the names of their columns.
+
+    `epochs` is the number of epochs that were trained, and `asked_epochs` the value of the key.
+    """
+    keys = differences([m.conditions for m in members if m.done and m.summary["conditions"]])
+    values: dict[str, set[str]] = {}
+    for member in members:
+        for key, value in member.configured.items():
+            values.setdefault(key, set()).add(str(value))
+    keys += [key for key, found in values.items() if len(found) > 1]
+    of_others = ("beta", "seed", "folder")
+    return {key: "asked_epochs" if key == "epochs" else key for key in keys if key not in of_others}

@@ -36,12 +36,12 @@ FEWEST_FOR_RANKS = 4  # members: the ranks of fewer may agree by chance
 
 
 def html_page(
-    folder: Path, members: Sequence[Member], grouped: Mapping[str, Sequence[Member]], ranking: Ranking
+    heading: str, members: Sequence[Member], grouped: Mapping[str, Sequence[Member]], ranking: Ranking
 ) -> str:
     """The page as text.
 
     Args:
-        folder: of the runs.
+        heading: of the page.
         members: all of them, done or not.
         grouped: those that are done, by setting.
         ranking: of the settings by UDR.
@@ -52,7 +52,7 @@ def html_page(
     first = next(iter(grouped.values()))[0]
     images = traversal_images(dict(list(grouped.items())[:MOST_TRAVERSALS]))
     return environment.get_template("page.html.j2").render(
-        title=folder.resolve().name,
+        title=heading,
         members=members,
         done=sum(m.done for m in members),
         settings=len(grouped),

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vae.report.members import Member
-from vae.report.statistics import estimates, finite_values
+from vae.report.statistics import estimates, finite_values, series_over_beta
 from vae.report.tables import BASELINE, score_names, title
 
 INK, RULE = "#010203", "#040506"  # replaced by the colours of the page's style
@@ -73,15 +73,6 @@ def shortened(setting: str) -> str:
     """
     half = LONGEST_PART // 2
     return ", ".join(p if len(p) <= LONGEST_PART else f"{p[:half]}…{p[-half:]}" for p in setting.split(", "))
-
-
-def series_over_beta(grouped: Mapping[str, Sequence[Member]]) -> list[list[str]]:
-    """Lists of settings that differ in beta only. A plot draws one line through the means of each list."""
-    found: dict[str, list[str]] = {}
-    for setting, members in grouped.items():
-        rest = {key: value for key, value in members[0].conditions.items() if key != "beta"}
-        found.setdefault(repr(rest), []).append(setting)
-    return list(found.values())
 
 
 def add_legend(figure: Figure, axes: Axes) -> None:

@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 import numpy as np
 from scipy.special import stdtrit
 
-from vae.report.members import Member, differences
+from vae.report.members import Member, described, differences
 
 CONFIDENCE = 0.95
 STILL_TRAINING = 0.1  # the largest change of the loss in an epoch, as a share of the difference between two betas
@@ -56,6 +56,7 @@ class Slope:
     distortion as a function of the rate is convex, and its slope is -beta at the optimum of beta (Alemi et al., 2018).
 
     Attributes:
+        among: the values that tell the two models from those of other slopes, as in `model=conv`; may be empty.
         low: the smaller beta.
         high: the larger one.
         slope: infinite if the rate does not fall.
@@ -63,11 +64,21 @@ class Slope:
         verdict: the same in words, with the reason.
     """
 
+    among: str
     low: float
     high: float
     slope: float
     holds: bool | None
     verdict: str
+
+
+def series_over_beta(grouped: Mapping[str, Sequence[Member]]) -> list[list[str]]:
+    """Lists of settings that differ in beta only."""
+    found: dict[str, list[str]] = {}
+    for setting, members in grouped.items():
+        rest = {key: value for key, value in members[0].conditions.items() if key != "beta"}
+        found.setdefault(repr(rest), []).append(setting)
+    return list(found.values())
 
 
 def slopes(grouped: Mapping[str, Sequence[Member]]) -> tuple[list[Slope], str]:
@@ -76,21 +87,35 @@ def slopes(grouped: Mapping[str, Sequence[Member]]) -> tuple[list[Slope], str]:
     The law applies only to runs with the objective distortion + beta * rate that differ in nothing but beta and seed.
 
     Returns:
-        The slopes, and an empty text. If the law does not apply to these runs: no slopes, and the reason.
+        The slopes, and why other runs have none; empty if there is nothing to say.
     """
-    every = [m for members in grouped.values() for m in members]
     if len(grouped) < 2:
         return [], ""
-    if any(m.summary.get("objective", "beta") != "beta" for m in every):
-        return [], "the law is about the objective distortion + beta * rate, and a run has another objective"
-    if differing := [key for key in differences([m.conditions for m in every]) if key != "beta"]:
-        return [], f"the runs differ in more than beta and seed: {', '.join(differing)}"
-    by_beta = [list(members) for _, members in itertools.groupby(every, key=lambda m: m.summary["beta"])]
-    return [slope(*pair) for pair in itertools.pairwise(by_beta)], ""
+    series = [[m for setting in together for m in grouped[setting]] for together in series_over_beta(grouped)]
+    conditions = [members[0].conditions for members in series]
+    keys = [key for key in differences(conditions) if key != "beta"]
+    found: list[Slope] = []
+    without = False
+    for members, of_series in zip(series, conditions, strict=True):
+        by_beta = [list(same) for _, same in itertools.groupby(members, key=lambda m: m.summary["beta"])]
+        if has_another_objective(members):
+            without = without or len(by_beta) > 1
+        else:
+            found += [slope(described(of_series, keys), *pair) for pair in itertools.pairwise(by_beta)]
+    if without or (not found and any(map(has_another_objective, series))):
+        return found, "the law is about the objective distortion + beta * rate, and a run has another objective"
+    if found or not keys:
+        return found, ""
+    return [], f"the runs differ in more than beta and seed: {', '.join(keys)}"
 
 
-def slope(low: Sequence[Member], high: Sequence[Member]) -> Slope:
-    """The slope from the members of one beta to those of a larger one."""
+def has_another_objective(members: Sequence[Member]) -> bool:
+    """Whether a member has another objective than distortion + beta * rate."""
+    return any(m.summary.get("objective", "beta") != "beta" for m in members)
+
+
+def slope(among: str, low: Sequence[Member], high: Sequence[Member]) -> Slope:
+    """The slope from the members of one beta to those of a larger one. `among` is as in the result."""
     saved = fmean(m.numbers["rate"] for m in low) - fmean(m.numbers["rate"] for m in high)
     cost = fmean(m.numbers["distortion"] for m in high) - fmean(m.numbers["distortion"] for m in low)
     betas = float(low[0].summary["beta"]), float(high[0].summary["beta"])
@@ -106,7 +131,7 @@ def slope(low: Sequence[Member], high: Sequence[Member]) -> Slope:
         verdict = (
             "holds" if holds else "broken: it is not between the two betas, so they are not both at their optimum"
         )
-    return Slope(*betas, steepness, holds, verdict)
+    return Slope(among, *betas, steepness, holds, verdict)
 
 
 def why_not_judged(members: Sequence[Member], apart: float) -> str | None:

@@ -213,9 +213,11 @@ def text_table(grouped: Mapping[str, Sequence[Member]]) -> str:
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, "|---" + "|---:" * (len(chosen.header) - 1) + "|")
     found, why_none = slopes(grouped)
-    lines += [f"slope between beta {one.low:g} and {one.high:g}: {one.slope:.2f}, {one.verdict}" for one in found]
+    for one in found:
+        among = f" of {one.among}" if one.among else ""
+        lines.append(f"slope between beta {one.low:g} and {one.high:g}{among}: {one.slope:.2f}, {one.verdict}")
     if found and all(one.holds for one in found):
         lines.append("the laws hold: distortion rises, rate falls, and every slope lies between its betas")
     if why_none:
-        lines.append(f"slopes are not judged: {why_none}")
+        lines.append(f"{'other ' if found else ''}slopes are not judged: {why_none}")
     return "\n".join([*lines, *chosen.notes])

@@ -22,7 +22,8 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 
 from vae.app import console
-from vae.app.command_line.composition import Composer, absolute, bare, hydra_message, parse_override, quoted
+from vae.app.command_line.composition import Composed, Composer, absolute, bare, hydra_message, parse_override, quoted
+from vae.app.command_line.extending import Extension
 from vae.app.command_line.naming import LONGEST_NAME, member_name, run_name, sweep_name
 from vae.app.command_line.resuming import resumed, with_overrides
 from vae.app.command_line.showing import USAGE, help_text, run_hydra
@@ -188,7 +189,7 @@ def with_literal_path(text: str, keys: Sequence[str] = PATHS) -> str:
 
 
 def new_command(overrides: Sequence[Override], composer: Composer, *, is_sweep: bool, is_shown: bool) -> Command:
-    """The command for a new run, or for the sweep that `-m` or a preset asks for.
+    """The command for a new run, or for the sweep that `-m`, a preset or `sweep` asks for.
 
     Raises:
         ConfigError: it cannot be run.
@@ -198,6 +199,8 @@ def new_command(overrides: Sequence[Override], composer: Composer, *, is_sweep: 
         swept = [parse_override(f"{key}={value}") for key, value in (own.sweeper.get("params") or {}).items()]
         return sweep_command([*swept, *overrides], composer)
     single = composer.composed(overrides)
+    if not is_shown and single.record.config.sweep is not None:
+        return sweep_command(overrides, composer)
     name = single.directory("run.dir") or f"outputs/{run_name(single.record, overrides, datetime.now())}"
     return Command([Task(absolute(name, "hydra.run.dir"), single.record)])
 
@@ -214,13 +217,22 @@ def sweep_command(overrides: Sequence[Override], composer: Composer) -> Command:
     """
     members = composer.members(overrides)
     swept = [i for i, o in enumerate(overrides) if o.is_sweep_override()]
-    first = composer.composed(members[0])
-    sweep = absolute(first.directory("sweep.dir") or f"outputs/{sweep_name(overrides)}", "hydra.sweep.dir")
+    runs = [composer.composed(member) for member in members]
+    first = runs[0]
+    sweep = sweep_directory(first, overrides)
+    if any(run.record.config.sweep != first.record.config.sweep for run in runs):
+        raise ConfigError("all members of a sweep share its name, got several values of sweep. Give one")
+    paths = {getattr(run.record.config.data, "path", None) for run in runs}
+    free = FREE | {"data.path"} if len(paths) == 1 else FREE  # the data may have moved, unless data.path is swept
+    extension = None if first.record.config.sweep is None else Extension(sweep, overrides, free)
     tasks: dict[Path, Task] = {}
     repeated = []
-    for number, member in enumerate(members):
-        run = composer.composed(member)
-        name = run.directory("sweep.subdir", number) or member_name(run.record, [member[i] for i in swept])
+    for number, (member, run) in enumerate(zip(members, runs, strict=True)):
+        name = run.directory("sweep.subdir", number)
+        if name is None and extension is not None:
+            name = extension.name_of(run.record, member)
+        elif name is None:
+            name = member_name(run.record, [member[i] for i in swept])
         place = Path(os.path.normpath(sweep / name))
         if place.parent != sweep or place.name == "..":
             raise ConfigError(
@@ -235,8 +247,6 @@ def sweep_command(overrides: Sequence[Override], composer: Composer) -> Command:
                 f"two members of a sweep need two directories, got {name} for both. "
                 "Leave hydra.sweep.subdir out, or name in it what is swept"
             )
-    paths = {getattr(task.record.config.data, "path", None) for task in repeated}
-    free = FREE | {"data.path"} if len(paths) == 1 else FREE  # the data may have moved, unless data.path is swept
     for task in tasks.values():
         try:
             begun_record(task, free)
@@ -256,6 +266,29 @@ def sweep_command(overrides: Sequence[Override], composer: Composer) -> Command:
     return Command(repeated, sweep, [*composer.searchpath, *launcher, *count, *where, *quiet], free=free)
 
 
+def sweep_directory(first: Composed, overrides: Sequence[Override]) -> Path:
+    """The directory of a sweep: `outputs/NAME` if it has a name, else what Hydra's key or the overrides say.
+
+    Args:
+        first: the configuration of the first member.
+        overrides: of the command.
+
+    Raises:
+        ConfigError: the sweep has a name and another directory, or the directory is a run.
+    """
+    name, chosen = first.record.config.sweep, first.directory("sweep.dir")
+    if name is None:
+        return absolute(chosen or f"outputs/{sweep_name(overrides)}", "hydra.sweep.dir")
+    if chosen is not None or first.directory("run.dir") is not None:
+        raise ConfigError(
+            f"sweep={name} goes to outputs/{name}, got hydra.sweep.dir or hydra.run.dir too. Leave one out"
+        )
+    directory = absolute(f"outputs/{name}", "sweep")
+    if holds_a_run(directory):
+        raise ConfigError(f"sweep must name a sweep, got {name}, but {directory} is a single run. Take another name")
+    return directory
+
+
 def resume_command(run: str, overrides: Sequence[Override], composer: Composer, *, is_sweep: bool) -> Command:
     """The command that resumes a run.
 
@@ -264,7 +297,7 @@ def resume_command(run: str, overrides: Sequence[Override], composer: Composer, 
     """
     if is_sweep or any(o.is_sweep_override() for o in overrides):
         raise ConfigError("resume continues one run, got a sweep. Its own command, given again, goes on with it")
-    other = next((o for o in overrides if o.is_hydra_override()), None)
+    other = next((o for o in overrides if o.is_hydra_override() or bare(o) == "sweep"), None)
     if other is not None:
         raise ConfigError(f"resume goes on in the run's own directory, got {other.input_line}. Leave that out")
     if not run:
@@ -326,7 +359,7 @@ def begun_record(task: Task, free: Collection[str]) -> Record:
     if differences:
         raise OtherConfigurationError(
             f"{task.directory} was trained with another configuration: {', '.join(differences)}. "
-            "Set hydra.sweep.dir to a new one"
+            "Set hydra.sweep.dir to a new one, or take another sweep=NAME"
         )
     return begun
 

@@ -17,6 +17,7 @@ USAGE = """Train a β-VAE on images: python train.py [options] [key=value ...]
 
   one run                      python train.py beta=4 model=conv epochs=20
   a sweep, every combination   python train.py -m beta=1,2,4 seed=range(0,3)
+  a sweep with a name          python train.py -m sweep=NAME beta=1,2,4: only what is missing in outputs/NAME
   a preset, see experiment     python train.py experiment=smoke
   resume a run                 python train.py resume=outputs/RUN epochs=50
 
