@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from torchvision import datasets
 
 from vae.config import Background, Binarisation, Colour, Dataset, ImagesConfig
+from vae.config.data import Resize
 from vae.data import ImagesData
 from vae.data.mnist import FILE_SHAPES, FILES, ensure_files, idx_header
 
@@ -41,7 +43,25 @@ def ensure(folder: Path, *, download: bool = False, timeout_seconds: float = 20.
 
 def checksums_of(path: Path) -> dict[str, str]:
     """Of the user's own images at a path."""
-    return ImagesData(ImagesConfig(str(path), 1, 1, Binarisation.none, Background.black, Colour.auto)).checksums()
+    return ImagesData(images_config(path)).checksums()
+
+
+def images_config(path: Path | str, **changed: object) -> ImagesConfig:
+    """Of the user's own images at a path, one of them for validation and one for the test, but for what is changed."""
+    usual = ImagesConfig(
+        path=str(path),
+        root="/cache-that-nobody-has",
+        side=None,
+        size=None,
+        resize=Resize.fit,
+        range=None,
+        validation_size=1,
+        test_size=1,
+        binarisation=Binarisation.none,
+        background=Background.black,
+        colour=Colour.auto,
+    )
+    return replace(usual, **changed)
 
 
 def state(root: Path) -> dict[str, tuple[int, ...]]:

@@ -181,6 +181,16 @@ CONFIGURATION = [
         "data=sprites data.shapes=1 data.scales=1 data.orientations=1 data.positions_x=1 data.positions_y=1",
         "data=sprites needs a factor with two levels or more, got 1x1x1x1x1. Raise one",
     ),
+    ("data=images data.path=x data.side=0", "data.side must be a whole number from 1 to 4096, or null, got 0"),
+    ("data=images data.path=x data.side=8 data.size=[8,9]", "data.side and data.size exclude each other, got 8 and "),
+    (
+        "data=images data.path=x data.size=[8]",
+        "data.size must be a height and a width, got [8]. Write data.size=[48,64]",
+    ),
+    ("data=images data.path=x data.resize=pad", "data.resize must be one of fit, crop, stretch, got pad"),
+    ("data=images data.path=x data.range=[9,9]", "data.range must be two numbers that rise, got [9.0, 9.0]. Write"),
+    ("data=images data.path=x data.range=[0,inf]", "data.range must be two numbers that rise, got [0.0, inf]. Write"),
+    ("data=images data.path=x data.range=[9]", "data.range must be two numbers that rise, got [9.0]. Write"),
     # parts of one's own
     ("objective=custom", "objective.target must be given, as in objective.target=..., it must be text"),
     ("objective=custom objective.target=mine", "objective.target must be module:name, as in "),

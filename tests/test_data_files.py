@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import ensure
+from data_files import ensure, images_config
 from filelock import FileLock
 from PIL import Image
 
 from vae.config import (
-    Background,
     Binarisation,
-    Colour,
     CustomDataConfig,
     DataConfig,
     Dataset,
@@ -38,7 +36,7 @@ def data_at(place: str, kind: type[DataConfig]) -> Data:
         MnistConfig: MnistData(MnistConfig(Dataset.KMNIST, place, True, 1.0, 10, GREY)),
         SpritesConfig: SpritesData(SpritesConfig(place, 16, *GRID.sizes, 10, 10)),
         DspritesConfig: DspritesData(DspritesConfig(place, True, 1.0, 10, 10)),
-        ImagesConfig: ImagesData(ImagesConfig(place, 1, 1, GREY, Background.black, Colour.auto)),
+        ImagesConfig: ImagesData(images_config(place)),
         CustomDataConfig: CustomData(custom, lambda path, _: np.load(path)["images"]),
     }[kind]
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import SMALL, run_train
-from data_files import checksums_of
+from data_files import checksums_of, images_config
 from PIL import Image
 
 from vae.config import Binarisation
+from vae.data import ImagesData
 from vae.data.dsprites import read_dsprites
 from vae.data.factors import Factors
 from vae.data.files import DataError
@@ -117,7 +118,10 @@ def test_an_archive_that_may_not_be_read_says_so(tmp_path, read):
 def test_pictures_of_several_sizes_are_refused(tmp_path):
     folder = folder_of(tmp_path / "pictures", colours())
     Image.fromarray(colours()[0, :20]).save(folder / "007.png")
-    with pytest.raises(DataError, match=r"must have the same height x width, 000\.png is 28x28, 007\.png is 20x28"):
+    with pytest.raises(
+        DataError,
+        match=r"must have the same height x width, 000\.png is 28x28, 007\.png is 20x28\. Set data\.side=64 or ",
+    ):
         read_own(folder)
 
 
@@ -169,6 +173,25 @@ def test_the_run_says_what_it_does_with_the_pictures(tmp_path):
     assert f"{folder}: 60 of 60 pictures have transparent pixels, composited on white (data.background); first" in said
     assert f"data   {folder}, binarisation none, background white, colour grey; 40 / 10 / 10 images" in said
     assert "of 1x8x8" in said
+
+
+def test_arrays_take_a_range_and_no_size(tmp_path):
+    np.savez(tmp_path / "own.npz", images=np.arange(10 * 4 * 4, dtype=np.uint16).reshape(10, 4, 4))
+    splits = ImagesData(images_config(tmp_path / "own.npz", range=[0.0, 320.0])).read()
+    assert splits.preparation.levels == (0.0, 320.0)
+    assert max(float(part.pixels.max()) for part in splits.sets) == pytest.approx(159 / 320)
+    for size in ({"side": 8}, {"size": [8, 9]}):
+        with pytest.raises(
+            DataError, match=r"data\.side and data\.size are for a folder of pictures, got .*own\.npz\. Le"
+        ):
+            ImagesData(images_config(tmp_path / "own.npz", **size)).read()
+
+
+def test_what_is_done_with_the_pixels_is_described():
+    usual = "pictures, binarisation none, background black, colour auto"
+    assert ImagesData(images_config("pictures")).describe() == usual
+    described = ImagesData(images_config("pictures", size=[48, 64], range=[0.0, 4095.0])).describe()
+    assert described == usual.replace(",", ", resized to 48x64 (fit),", 1) + ", data.range=[0,4095]"
 
 
 def test_a_named_pipe_as_a_picture_ends_the_run_at_once_with_code_4(tmp_path):

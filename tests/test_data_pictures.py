@@ -4,18 +4,24 @@ import io
 import logging
 import os
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import checksums_of
+from data_files import checksums_of, images_config
 from PIL import Image, ImageCms
 
 from vae.config import Background, Colour
+from vae.config.data import Resize
+from vae.config.preparation import ImagePreparation, plain_preparation, preparation_of
+from vae.data import ImagesData
 from vae.data.files import DataError
+from vae.data.folder import read_prepared
 from vae.data.own import read_own
-from vae.data.pictures import read_picture
+from vae.data.pictures import PictureOptions, read_picture
 
 RAMP = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
 
@@ -55,13 +61,13 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 def read(path: Path, data: bytes, background: Background = Background.black) -> np.ndarray:
     path.write_bytes(data)
-    return read_picture(path, background).pixels
+    return read_picture(path, PictureOptions(background)).pixels
 
 
 def refusal(path: Path, data: bytes, match: str) -> None:
     path.write_bytes(data)
     with pytest.raises(DataError, match=match) as caught:
-        read_picture(path, Background.black)
+        read_picture(path, PictureOptions())
     assert str(path) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -94,12 +100,71 @@ def test_every_mode_of_sixteen_bits_gives_the_same(tmp_path, mode, order):
     assert (read(tmp_path / "ramp.tif", saved(image, "TIFF"))[0] == np.rint(RAMP / 257)).all()
 
 
-def test_twelve_bits_in_sixteen_are_not_stretched_and_that_is_said(tmp_path):
+def test_twelve_bits_in_sixteen_are_not_stretched_and_the_option_that_does_so_is_said(tmp_path, caplog):
     (tmp_path / "dark.png").write_bytes(saved(Image.fromarray(RAMP // 16), "PNG"))
-    picture = read_picture(tmp_path / "dark.png", Background.black)
-    assert (picture.pixels[0] == np.rint((RAMP // 16) / 257)).all()
-    assert picture.pixels.max() == 16
-    assert "no value above 4095: they are dark" in picture.warned[0]
+    (tmp_path / "darker.png").write_bytes(saved(Image.fromarray(RAMP // 32), "PNG"))
+    images = read_own(tmp_path).images
+    assert (images[0, 0] == np.rint((RAMP // 16) / 257)).all()
+    assert images.max() == 16
+    assert "2 of 2 pictures use only the values 0 to 4095 of 0 to 65535, and are not stretched" in caplog.text
+    assert "Set data.range=[0,4095] to see more of them" in caplog.text
+    caplog.clear()
+    stretched = read_own(tmp_path, PictureOptions(levels=(0.0, 4095.0))).images
+    assert (stretched[0, 0] == np.rint((RAMP // 16) / 4095 * 255)).all()
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_the_values_of_the_range_become_black_and_white_and_those_outside_are_clamped(tmp_path, kind):
+    values = np.linspace(0, 5_000, 256).astype(np.uint16).reshape(16, 16)
+    (tmp_path / "p").write_bytes(saved(Image.fromarray(values), kind))
+    picture = read_picture(tmp_path / "p", PictureOptions(levels=(1000.0, 4095.0)))
+    assert (picture.pixels[0] == np.rint(255 * ((values - 1000.0) / 3095).clip(0, 1))).all()
+    assert picture.remarks.clamped == ((values < 1000) | (values > 4095)).sum()
+    assert picture.remarks.stated == ["have more than 8 bits, scaled to 8 from data.range=[1000,4095]"]
+
+
+@pytest.mark.parametrize("order", ["<i4", "<f4"])
+def test_a_range_takes_whole_numbers_and_floats_of_any_size(tmp_path, order):
+    values = np.linspace(-2_000, 100_000, 64).astype(order).reshape(8, 8)
+    data = saved(Image.fromarray(values), "TIFF")
+    refusal(tmp_path / "p.tif", data, r"these go from -2000 to 100000\. data\.range=\[-2000,100000\] scales them")
+    pixels = read_picture(tmp_path / "p.tif", PictureOptions(levels=(-2000.0, 100_000.0))).pixels
+    assert (pixels[0] == np.rint((values.astype(float) + 2000) / 102_000 * 255)).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_range_takes_no_value_that_is_not_finite(tmp_path, value):
+    values = np.full((8, 8), 0.5, dtype=np.float32)
+    values[3, 3] = value
+    (tmp_path / "f.tif").write_bytes(saved(Image.fromarray(values), "TIFF"))
+    with pytest.raises(DataError, match=r"f\.tif must be a picture: its values must be finite, these go from"):
+        read_picture(tmp_path / "f.tif", PictureOptions(levels=(0.0, 2.0)))
+
+
+def test_a_range_is_refused_for_pictures_without_stored_values_of_more_than_8_bits(tmp_path):
+    wide = RAMP.repeat(3, axis=1).astype(">u2")
+    pgm = b"P5 4 4 4095\n" + np.arange(16, dtype=">u2").tobytes()
+    for data, match in (
+        (saved(Image.fromarray(noise(8, 8)), "PNG"), r"has 8 bits or colours, but data\.range=\[0,4095\] is for grey"),
+        (png(wide, 256, 16, 2), r"has 8 bits or colours, but data\.range"),
+        (pgm, r"its header says that 4095 is white, so that becomes 1\. Leave data\.range out"),
+    ):
+        (tmp_path / "p").write_bytes(data)
+        with pytest.raises(DataError, match=match):
+            read_picture(tmp_path / "p", PictureOptions(levels=(0.0, 4095.0)))
+    assert read(tmp_path / "p", pgm)[0].ravel().tolist() == np.rint(np.arange(16) / 4095 * 255).tolist()
+
+
+def test_clamped_values_are_counted_and_a_range_that_is_used_is_no_reason_for_a_warning(tmp_path, caplog):
+    for name, top in (("a", 100), ("b", 300), ("c", 400)):
+        Image.fromarray(np.array([[0, top]], dtype=np.uint16)).save(tmp_path / f"{name}.png")
+    read_own(tmp_path, PictureOptions(levels=(0.0, 200.0)))
+    assert "2 of 3 pictures have values outside data.range=[0,200], clamped: 2 pixels; first b.png" in caplog.text
+    caplog.clear()
+    Image.fromarray(np.array([[0, 20_000]], dtype=np.uint16)).save(tmp_path / "a.png")
+    read_own(tmp_path)
+    assert caplog.text == ""
 
 
 def test_a_tiff_whose_zero_is_white_is_read_as_it_looks(tmp_path):
@@ -153,9 +218,9 @@ def test_a_fourth_channel_of_no_known_meaning_is_left_out_and_that_is_said(tmp_p
     values = noise(8, 8, 4).astype(f"<u{bits // 8}") * (2**bits // 255)
     data = tiff(values.tobytes(), 8, 8, t258=(bits,) * 4, t262=(2,), t277=(4,), t338=(0,))
     (tmp_path / "p.tif").write_bytes(data)
-    picture = read_picture(tmp_path / "p.tif", Background.black)
+    picture = read_picture(tmp_path / "p.tif", PictureOptions())
     assert (picture.pixels == noise(8, 8, 4)[..., :3].transpose(2, 0, 1)).all()
-    assert picture.warned == ("have a fourth channel that is not marked as alpha: it is left out",)
+    assert tuple(picture.remarks.warned) == ("have a fourth channel that is not marked as alpha: it is left out",)
 
 
 @pytest.mark.parametrize(
@@ -188,9 +253,11 @@ def test_a_shape_that_is_in_alpha_alone_is_seen(tmp_path, mode, background):
     image.putalpha(Image.fromarray(alpha))
     path = tmp_path / ("a.tif" if mode == "PA" else "a.png")
     image.convert(mode).save(path)
-    picture = read_picture(path, background)
+    picture = read_picture(path, PictureOptions(background))
     assert (picture.pixels[0] == np.where(alpha == 255, shade, 255 - shade)).all()
-    assert picture.stated == (f"have transparent pixels, composited on {background.value} (data.background)",)
+    assert tuple(picture.remarks.stated) == (
+        f"have transparent pixels, composited on {background.value} (data.background)",
+    )
 
 
 @pytest.mark.parametrize(("background", "behind"), [(Background.black, 0), (Background.white, 255)])
@@ -255,11 +322,11 @@ def test_a_picture_is_turned_as_a_person_sees_it(tmp_path, kind, orientation, gr
     exif[274] = orientation
     options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}.get(kind, {})
     (tmp_path / "p").write_bytes(saved(Image.fromarray(stored), kind, exif=exif, **options))
-    picture = read_picture(tmp_path / "p", Background.black)
+    picture = read_picture(tmp_path / "p", PictureOptions())
     expected = SEEN[orientation](stored)
     expected = expected[None] if grey else expected.transpose(2, 0, 1)
     turned = ("were turned upright, as their EXIF orientation says",)
-    assert picture.stated == (turned if orientation > 1 else ())
+    assert tuple(picture.remarks.stated) == (turned if orientation > 1 else ())
     assert picture.pixels.shape == expected.shape
     assert abs(picture.pixels.astype(int) - expected).max() <= (3 if kind == "JPEG" else 0)
 
@@ -276,9 +343,9 @@ def test_damaged_exif_data_are_said_and_end_nothing(tmp_path):
     image = Image.fromarray(noise(8, 8))
     for exif in (b"Exif\0\0II*\0\x08\0\0\0\x05", b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3"):
         (tmp_path / "p.png").write_bytes(saved(image, "PNG", exif=exif))
-        picture = read_picture(tmp_path / "p.png", Background.black)
+        picture = read_picture(tmp_path / "p.png", PictureOptions())
         assert (picture.pixels[0] == np.asarray(image)).all()
-        assert len(picture.warned) == 1
+        assert len(picture.remarks.warned) == 1
 
 
 # ------------------------------------------------------------------------------------------------ colour
@@ -332,9 +399,9 @@ def test_a_colour_profile_is_applied(tmp_path, kind):
     image = noise(8, 8, 3)
     options = {"lossless": True} if kind == "WEBP" else {}
     (tmp_path / "p").write_bytes(saved(Image.fromarray(image), kind, icc_profile=LINEAR, **options))
-    picture = read_picture(tmp_path / "p", Background.black)
+    picture = read_picture(tmp_path / "p", PictureOptions())
     assert abs(picture.pixels.transpose(1, 2, 0) - encoded(image / 255)).max() < 2.5
-    assert picture.stated == ("were converted from their colour profile to sRGB",)
+    assert tuple(picture.remarks.stated) == ("were converted from their colour profile to sRGB",)
 
 
 @pytest.mark.parametrize("stored", ["L", "RGB", "P", "RGBA"])
@@ -352,10 +419,10 @@ def test_srgb_changes_nothing_and_a_profile_that_does_not_fit_is_said(tmp_path):
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for icc, said in ((srgb, None), (b"garbage", "cannot be used"), (GREY_LINEAR, "it is for GRAY, they are RGB")):
         (tmp_path / "p.png").write_bytes(saved(Image.fromarray(image), "PNG", icc_profile=icc))
-        picture = read_picture(tmp_path / "p.png", Background.black)
+        picture = read_picture(tmp_path / "p.png", PictureOptions())
         assert (picture.pixels == image.transpose(2, 0, 1)).all()
-        assert picture.stated == ()
-        assert [said in text for text in picture.warned] == ([] if said is None else [True])
+        assert picture.remarks.stated == []
+        assert [said in text for text in picture.remarks.warned] == ([] if said is None else [True])
 
 
 @pytest.mark.parametrize("adobe", [True, False])
@@ -392,12 +459,13 @@ def test_one_bit_is_black_and_white(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
-def test_an_animation_is_refused_and_its_first_frame_alone_is_read(tmp_path, kind):
+def test_the_first_frame_of_an_animation_is_read_and_that_is_said(tmp_path, kind):
     frames = [Image.fromarray(noise(8, 8) // (k + 1)) for k in range(3)]
-    refusal(
-        tmp_path / "a", saved(frames[0], kind, save_all=True, append_images=frames[1:]), "it has 3 frames, and must"
-    )
-    assert read(tmp_path / "a", saved(frames[0], kind)).shape == (1, 8, 8)
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    (tmp_path / "a").write_bytes(saved(frames[0], kind, save_all=True, append_images=frames[1:], **lossless))
+    picture = read_picture(tmp_path / "a", PictureOptions())
+    assert (picture.pixels == noise(8, 8)[None]).all()
+    assert picture.remarks.warned == ["have several frames: the first is read"]
 
 
 def test_the_photograph_of_a_jpeg_with_several_pictures_is_read(tmp_path):
@@ -428,7 +496,7 @@ def test_a_truncated_picture_is_refused_wherever_it_ends(tmp_path, kind):
     for end in range(0, len(data), 7):
         (tmp_path / "p").write_bytes(data[:end])
         try:
-            picture = read_picture(tmp_path / "p", Background.black)
+            picture = read_picture(tmp_path / "p", PictureOptions())
         except DataError as error:
             said.append(str(error))
         else:  # only what comes after the pixels is missing
@@ -495,7 +563,7 @@ def test_a_vast_picture_is_one_line(tmp_path, monkeypatch):
     data = saved(Image.fromarray(noise(30, 30)), "PNG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
     (tmp_path / "p.png").write_bytes(data)
-    (warned,) = read_picture(tmp_path / "p.png", Background.black).warned
+    (warned,) = read_picture(tmp_path / "p.png", PictureOptions()).remarks.warned
     assert "900 pixels" in warned
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     refusal(tmp_path / "p.png", data, "900 pixels")
@@ -518,7 +586,114 @@ def test_a_picture_that_may_not_be_read_is_named(tmp_path):
         read_own(folder)
 
 
+def test_the_warnings_of_a_picture_are_its_own_when_several_threads_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    for side in (10, 30):
+        (tmp_path / f"{side}.png").write_bytes(saved(Image.fromarray(noise(side, side)), "PNG"))
+    before = warnings.showwarning, list(warnings.filters)
+
+    def warned(k: int) -> int:
+        return len(read_picture(tmp_path / f"{30 if k % 3 else 10}.png", PictureOptions()).remarks.warned)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(warned, range(200))) == [int(k % 3 > 0) for k in range(200)]
+    assert (warnings.showwarning, list(warnings.filters)) == before
+
+
 # ------------------------------------------------------------------------------------------------ a folder of them
+
+
+def test_class_folders_are_labels_and_every_image_knows_its_file_in_every_split(tmp_path):
+    images, rows = noise(20, 8, 8), []
+    for number, image in enumerate(images):
+        place = tmp_path / "f" / ("dog/old" if number % 4 == 0 else "cat")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{number}.png")
+        rows.append(f"{'dog/old/' if number % 4 == 0 else ''}{number}.png,{number // 2}\n")
+    (tmp_path / "f" / "factors.csv").write_text("".join(["file,pair\n", *rows]))  # by path, or by the last part
+    splits = ImagesData(images_config(tmp_path / "f", validation_size=4, test_size=6)).read()
+    assert splits.label_names == ("cat", "dog")
+    for part in (splits.train, splits.validation, splits.test):
+        for pixels, label, name in zip(part.pixels, part.labels, part.names, strict=True):
+            assert (pixels[0].numpy() == images[int(Path(name).stem)]).all()
+            assert splits.label_names[label] == name.split("/")[0]
+    numbers = [int(Path(name).stem) // 2 for name in splits.train.names]
+    assert splits.train.factors.levels[:, 0].tolist() == np.unique(numbers, return_inverse=True)[1].tolist()
+
+
+def test_a_row_that_may_be_of_two_pictures_is_refused(tmp_path):
+    for place in ("cat", "dog"):
+        (tmp_path / place).mkdir()
+        Image.fromarray(noise(8, 8)).save(tmp_path / place / "1.png")
+    (tmp_path / "factors.csv").write_text("file,k\n1.png,1\ndog/1.png,2\n")
+    with pytest.raises(
+        DataError, match=r"cat/1\.png has none; the first row without a picture is 1\.png\. .* as class/n"
+    ):
+        read_own(tmp_path)
+
+
+CASES = [
+    ({"side": 6}, {}),
+    ({"size": [5, 9], "resize": Resize.crop, "background": Background.white}, {"background": Background.white}),
+    ({"side": 6, "resize": Resize.stretch, "colour": Colour.grey}, {"colour": Colour.grey}),
+    ({"side": 6, "colour": Colour.rgb}, {"colour": Colour.rgb}),
+    ({}, {}),
+]
+
+
+@pytest.mark.parametrize(("changed", "known"), CASES)
+def test_a_new_picture_is_prepared_as_those_of_the_training(tmp_path, changed, known):
+    folder = folder_of(tmp_path / "f", **{f"p{k}": image for k, image in enumerate(noise(5, 7, 9, 4))})
+    splits = ImagesData(images_config(folder, **changed)).read()
+    preparation = splits.preparation
+    assert preparation.resize == (changed.get("resize", Resize.fit) if changed.keys() & {"side", "size"} else None)
+    assert {name: getattr(preparation, name) for name in known} == known
+    assert preparation == preparation_of(plain_preparation(preparation))
+    for pixels, name in zip(splits.train.pixels, splits.train.names, strict=True):
+        assert (read_prepared(folder / name, preparation) == pixels.numpy()).all()
+        assert (read_prepared((folder / name).read_bytes(), preparation) == pixels.numpy()).all()
+
+
+def test_a_new_picture_of_16_bits_is_scaled_by_the_range_of_the_training(tmp_path):
+    for k in range(4):
+        Image.fromarray(RAMP[16 * k : 16 * k + 8, :8] // 16).save(tmp_path / f"{k}.tif")
+    splits = ImagesData(images_config(tmp_path, range=[0.0, 4095.0])).read()
+    assert splits.preparation.levels == (0.0, 4095.0)
+    for pixels, name in zip(splits.train.pixels, splits.train.names, strict=True):
+        assert (read_prepared(tmp_path / name, splits.preparation) == pixels.numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("preparation", "image", "match"),
+    [
+        (
+            ImagePreparation((1, 8, 8)),
+            noise(8, 9),
+            r"height x width of the model, 8x8, it is 8x9\. Scale it, or give --r",
+        ),
+        (ImagePreparation((1, 8, 8)), noise(8, 8, 3), r"must be grey, as the images of the model, it is in colour"),
+        (ImagePreparation((4, 8, 8)), noise(8, 8), r"the model was trained on other arrays\. Give an array"),
+        (ImagePreparation((1, 8, 8), unit_interval=False), noise(8, 8), r"trained on other arrays\. Give an array"),
+        (
+            ImagePreparation((1, 8, 8), levels=(0.0, 9.0)),
+            noise(8, 8),
+            r"has 8 bits or colours, but data\.range=\[0,9\]",
+        ),
+    ],
+)
+def test_a_new_picture_that_does_not_fit_the_model_is_refused(tmp_path, preparation, image, match):
+    Image.fromarray(image).save(tmp_path / "p.png")
+    with pytest.raises(DataError, match=rf"p\.png .*{match}"):
+        read_prepared(tmp_path / "p.png", preparation)
+    with pytest.raises(DataError, match=rf"^third .*{match}"):
+        read_prepared((tmp_path / "p.png").read_bytes(), preparation, "third")
+
+
+def test_a_new_grey_picture_fits_a_model_of_colours(tmp_path):
+    Image.fromarray(noise(8, 8)).save(tmp_path / "p.png")
+    pixels = read_prepared(tmp_path / "p.png", ImagePreparation((3, 8, 8)))
+    assert (pixels == noise(8, 8)).all()
+    assert pixels.shape == (3, 8, 8)
 
 
 def test_palettes_and_colours_that_are_grey_are_read_as_grey_among_grey_ones(tmp_path, caplog):
@@ -542,10 +717,10 @@ def test_grey_files_among_colours_are_refused_unless_it_is_said_what_is_meant(tm
     match = r"b\.png is 1x8x8 and a\.png 3x8x8\. Set data\.colour=rgb or data\.colour=grey"
     with pytest.raises(DataError, match=match):
         read_own(folder)
-    rgb = read_own(folder, colour=Colour.rgb).images
+    rgb = read_own(folder, PictureOptions(colour=Colour.rgb)).images
     assert (rgb == np.stack([colour, grey[..., None].repeat(3, axis=2)]).transpose(0, 3, 1, 2)).all()
     lumas = [np.asarray(Image.fromarray(colour).convert("L")), grey]
-    assert (read_own(folder, colour=Colour.grey).images == np.stack(lumas)[:, None]).all()
+    assert (read_own(folder, PictureOptions(colour=Colour.grey)).images == np.stack(lumas)[:, None]).all()
 
 
 def test_what_was_skipped_is_counted_by_kind(tmp_path, caplog):
@@ -555,7 +730,8 @@ def test_what_was_skipped_is_counted_by_kind(tmp_path, caplog):
     (folder / "factors.csv").unlink()
     (folder / "more").mkdir()
     read_own(folder)
-    assert "found 1 pictures, skipped 1 .avif, 2 .txt, 1 file without a suffix, 1 folder" in caplog.text
+    said = "found 1 pictures, skipped 1 .avif, 2 .txt, 1 file without a suffix, 1 folder without pictures"
+    assert said in caplog.text
     assert "hidden" not in caplog.text
     (folder / "a.png").unlink()
     with pytest.raises(DataError, match=r"must hold pictures .*, it has 1 \.avif, 2 \.txt, 1 file"):
@@ -582,7 +758,7 @@ def test_what_was_done_with_the_pictures_is_stated_once_with_their_number(tmp_pa
     clear = np.zeros((8, 8, 4), dtype=np.uint8)
     folder = folder_of(tmp_path / "f", a=noise(8, 8, 4), b=noise(8, 8, 3), c=clear)
     with caplog.at_level(logging.INFO):
-        read_own(folder, Background.white)
+        read_own(folder, PictureOptions(Background.white))
     said = "2 of 3 pictures have transparent pixels, composited on white (data.background); first a.png"
     assert caplog.text.count("transparent") == caplog.text.count(said) == 1
 

@@ -13,6 +13,7 @@ from vae.config import Binarisation, Colour
 from vae.data.factors import Factors
 from vae.data.files import DataError
 from vae.data.own import read_own
+from vae.data.pictures import PictureOptions
 from vae.data.splits import random_splits
 from vae.disentanglement.representation import Representation, Sizes
 from vae.disentanglement.sap import sap_continuous
@@ -315,9 +316,9 @@ def test_the_colour_that_is_asked_for_is_that_of_an_array(tmp_path):
     (tmp_path / "colour").mkdir()
     path = archive(tmp_path / "colour", images=colour)
     assert (read_own(path).images == colour).all()
-    assert (read_own(path, colour=Colour.rgb).images == colour).all()
-    for image, grey in zip(colour, read_own(path, colour=Colour.grey).images, strict=True):
+    assert (read_own(path, PictureOptions(colour=Colour.rgb)).images == colour).all()
+    for image, grey in zip(colour, read_own(path, PictureOptions(colour=Colour.grey)).images, strict=True):
         assert (grey[0] == np.asarray(Image.fromarray(image.transpose(1, 2, 0)).convert("L"))).all()
     path = archive(tmp_path)
-    assert (read_own(path, colour=Colour.grey).images == IMAGES[:, None]).all()
-    assert (read_own(path, colour=Colour.rgb).images == IMAGES[:, None].repeat(3, axis=1)).all()
+    assert (read_own(path, PictureOptions(colour=Colour.grey)).images == IMAGES[:, None]).all()
+    assert (read_own(path, PictureOptions(colour=Colour.rgb)).images == IMAGES[:, None].repeat(3, axis=1)).all()

@@ -42,7 +42,7 @@ def build_data(config: Config, *, may_write: bool = True) -> Data:
             may_download = data.download and (may_write or in_own_cache(data.path))
             return DspritesData(replace(data, download=may_download))
         case ImagesConfig():
-            return ImagesData(data)
+            return ImagesData(data, may_write or in_own_cache(data.root))
         case TableConfig():
             return TableData(data)
         case CustomDataConfig():

@@ -88,9 +88,17 @@ class DspritesConfig:
 
 @dataclass
 class ImagesConfig:
-    """The user's own images."""
+    """The user's own images. Pictures are resized to a square of `side` or to the height and width `size`, in pixels.
+
+    `range` holds the stored values that become 0 and 1, where there are more than 8 bits.
+    """
 
     path: str
+    root: str
+    side: int | None = field(metadata=between(1, 4_096))
+    size: list[int] | None = field(metadata=between(1, 4_096))
+    resize: Resize
+    range: list[float] | None
     validation_size: int | float = field(metadata=between(0, 10_000_000))
     test_size: int | float = field(metadata=between(0, 10_000_000, above=True))
     binarisation: Binarisation
@@ -149,6 +157,26 @@ def check_sizes(data: Any) -> None:
             raise ConfigError(
                 f"data.{key} must be a share of the images below 1, or a whole number of them, got {size:g}. Round it"
             )
+
+
+def check_pictures(data: ImagesConfig) -> None:
+    """Refuse two sizes of pictures, a size that is no height and width, and a range that does not rise.
+
+    Raises:
+        ConfigError: the values are refused.
+    """
+    if data.side is not None and data.size is not None:
+        raise ConfigError(
+            f"data.side and data.size exclude each other, got {data.side} and {data.size}. Leave one out"
+        )
+    if data.size is not None and len(data.size) != 2:
+        raise ConfigError(f"data.size must be a height and a width, got {data.size}. Write data.size=[48,64]")
+    low, high = data.range if data.range is not None and len(data.range) == 2 else (0, 0)
+    if data.range is not None and not (low < high and math.isfinite(high - low)):
+        raise ConfigError(
+            f"data.range must be two numbers that rise, got {data.range}. "
+            "Write the stored values of black and white: data.range=[0,4095]"
+        )
 
 
 def check_grid(data: SpritesConfig) -> None:

@@ -4,7 +4,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from vae.config.data import Binarisation, SpritesConfig, TableConfig, check_grid, check_places, check_sizes
+from vae.config.data import (
+    Binarisation,
+    ImagesConfig,
+    SpritesConfig,
+    TableConfig,
+    check_grid,
+    check_pictures,
+    check_places,
+    check_sizes,
+)
 from vae.config.model import GaussianConfig, check_model_of_table, check_variances
 from vae.config.objective import check_objective
 from vae.config.rules import ConfigError, between, check_points, check_ranges
@@ -122,5 +131,7 @@ class Config:
                 )
         if isinstance(self.data, SpritesConfig):
             check_grid(self.data)
+        if isinstance(self.data, ImagesConfig):
+            check_pictures(self.data)
         if isinstance(self.data, TableConfig):
             check_model_of_table(self.model, self.likelihood)

@@ -91,10 +91,15 @@ def sha256_of_files(folder: Path, files: Iterable[Path]) -> str:
     Raises:
         DataError: a file is not regular or cannot be read.
     """
+    return sha256_of_checksums(folder, ((file, sha256_of(read_bytes(file))) for file in files))
+
+
+def sha256_of_checksums(folder: Path, checksums: Iterable[tuple[Path, str]]) -> str:
+    """As `sha256_of_files`, from the sha256 of each file's content."""
     whole = hashlib.sha256()
-    for file in files:
+    for file, checksum in checksums:
         # The checksum of the content has a fixed length, so names and contents cannot be confused.
-        whole.update(os.fsencode(file.relative_to(folder)) + b"\0" + sha256_of(read_bytes(file)).encode())
+        whole.update(os.fsencode(file.relative_to(folder)) + b"\0" + checksum.encode())
     return whole.hexdigest()
 
 

@@ -1,4 +1,6 @@
-"""One picture file -> its pixels as a viewer shows them: upright, opaque, 8 bits, grey or sRGB.
+"""One picture file -> its pixels as a viewer shows them: upright, opaque, 8 bits, grey or sRGB, in a given size.
+
+The steps are: decode, turn, scale to 8 bits, convert to sRGB, composite on the background, resize.
 
 Pillow decodes the file. Orientation, transparency, 16 bits and colour profiles, which it leaves to its caller, are
 handled here. A PNG's own gamma and chromaticities are not applied.
@@ -9,19 +11,22 @@ the maximum in a PGM or PPM file.
 
 import io
 import struct
+import threading
 import warnings
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
-from vae.config import Background
+from vae.config.data import Background, Colour, Resize
 from vae.data.files import DataError, read_bytes, reason
+from vae.data.resizing import draft_scale, resized
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF", "PPM")  # no others: for EPS, Pillow would start a program
@@ -32,7 +37,7 @@ PROFILES_OF = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}  # the colour space of
 PNG_DEPTH, PNG_COLOUR_TYPE = 24, 25  # the positions of these bytes (PNG specification, 11.2.2 IHDR)
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of each colour type
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # x y dx dy
-TWELVE_BITS, SIXTEEN_BITS = 4_095, 65_535  # the largest values
+SIXTEEN_BITS = 65_535  # the largest value
 
 # Tags of TIFF 6.0, sections 8 and 19. ImageDepth is an extension by SGI.
 ORIENTATION = 274
@@ -45,68 +50,182 @@ TIFF_GREYS = {UNSIGNED: (1, 2, 4, 8, 16, 32), SIGNED: (16, 32), FLOATS: (32,)}  
 
 
 @dataclass(frozen=True)
+class PictureOptions:
+    """What pictures become.
+
+    Attributes:
+        background: the colour behind transparent pixels, and beside pictures that are fitted.
+        colour: how many channels the pictures of a folder get.
+        size: the height and width. None: those of the file.
+        resize: how a picture is brought to `size`.
+        levels: the stored values that become 0 and 1, of grey pictures with more than 8 bits. None: 0 and the largest
+            value of the file's type. With levels, other pictures are refused.
+    """
+
+    background: Background = Background.black
+    colour: Colour = Colour.auto
+    size: tuple[int, int] | None = None
+    resize: Resize = Resize.fit
+    levels: tuple[float, float] | None = None
+
+    @property
+    def behind(self) -> int:
+        """The shade of the background, from 0 to 255."""
+        return 255 if self.background is Background.white else 0
+
+
+@dataclass
+class Remarks:
+    """What is to be said of a picture.
+
+    Attributes:
+        stated: what was done to the pixels.
+        warned: warnings.
+        used: the least and the largest stored value, and the largest of the file's type; of more than 8 bits only.
+        clamped: the number of pixels whose stored values were outside `PictureOptions.levels`.
+    """
+
+    stated: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
+    used: tuple[float, float, float] | None = None
+    clamped: int = 0
+
+
+@dataclass(frozen=True)
 class DecodedPicture:
     """A picture that has been read.
 
     Attributes:
         pixels: one channel if the three are equal in every pixel.
         stored_grey: whether the file has no colour channels.
-        stated: remarks for the log on what was done to the pixels.
-        warned: warnings for the log.
+        remarks: for the log.
     """
 
     pixels: UInt8[np.ndarray, "channels height width"]
     stored_grey: bool
-    stated: tuple[str, ...]
-    warned: tuple[str, ...]
+    remarks: Remarks
 
 
-def read_picture(file: Path, background: Background) -> DecodedPicture:
-    """The picture in a file.
+def read_picture(file: Path, options: PictureOptions) -> DecodedPicture:
+    """The picture in a file. Several threads may read pictures.
 
     Args:
         file: a file in one of FORMATS, whatever its suffix is.
-        background: the colour behind transparent pixels.
+        options: what the picture becomes.
 
     Raises:
         DataError: the file is not regular, or is not a picture that can be read without loss or doubt.
     """
-    data = read_bytes(file)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        warnings.simplefilter("ignore", DeprecationWarning)  # they are about this code, not about the picture
+    return decode_picture(read_bytes(file), options, file)
+
+
+def decode_picture(data: bytes, options: PictureOptions, name: object) -> DecodedPicture:
+    """The picture in the bytes of a file. Errors name it by `name`.
+
+    Raises:
+        DataError: they are not a picture that can be read without loss or doubt.
+    """
+    remarks = Remarks()
+    with caught_warnings() as caught:
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-                pixels, grey, stated, warned = decode(opened, data, background)
-        except MemoryError:
+                decoded, grey = decode(opened, data, options, remarks)
+        except (MemoryError, DataError):
             raise
         except Exception as error:  # Pillow raises many types for a damaged file
             wrong = reason(error) if str(error) else "it is damaged"
             if isinstance(error, UnidentifiedImageError):
-                wrong = f"Pillow cannot read it as any of {', '.join(FORMATS)}"
-            raise DataError(f"{file} must be a picture: {wrong}. Remove or replace it") from None
-    warned += [f"are not as Pillow expects ({' '.join(str(w.message).split())[:200]})" for w in caught]
-    return DecodedPicture(channels_first(pixels), grey, tuple(stated), tuple(dict.fromkeys(warned)))
+                wrong = f"Pillow cannot read it as any of {', '.join(FORMATS)}" if data else "it is empty"
+            raise DataError(f"{name} must be a picture: {wrong}. Remove or replace it") from None
+    if options.levels is not None and remarks.used is None:
+        raise DataError(
+            f"{name} has 8 bits or colours, but {shown_range(*options.levels)} is for grey pictures of more bits. "
+            "Remove the picture, or leave data.range out"
+        )
+    remarks.warned += [f"are not as Pillow expects ({' '.join(text.split())[:200]})" for text in caught]
+    remarks.warned = list(dict.fromkeys(remarks.warned))
+    pixels = channels_first(decoded)
+    if options.size is not None:
+        pixels = resized(pixels, options.size, options.resize, options.behind)
+    return DecodedPicture(pixels, grey, remarks)
+
+
+class ThreadWarnings:
+    """Python's warnings, by thread: `warnings.catch_warnings` alone gives those of all threads to one of them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads = 0
+        self.own = threading.local()
+        self.filters = warnings.catch_warnings()
+
+    def begin(self) -> list[str]:
+        """Collect the warnings of this thread in the list that is returned."""
+        self.own.texts = []
+        with self.lock:
+            self.threads += 1
+            if self.threads == 1:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.simplefilter("always")
+                warnings.simplefilter("ignore", DeprecationWarning)  # they are about this code, not about the picture
+                shown = warnings.showwarning
+
+                def showwarning(message: Warning | str, *others: Any, **more: Any) -> None:
+                    texts = getattr(self.own, "texts", None)
+                    if texts is None:
+                        shown(message, *others, **more)
+                    else:
+                        texts.append(str(message))
+
+                warnings.showwarning = showwarning
+        texts: list[str] = self.own.texts
+        return texts
+
+    def end(self) -> None:
+        """Collect no more in this thread."""
+        self.own.texts = None
+        with self.lock:
+            self.threads -= 1
+            if self.threads == 0:
+                self.filters.__exit__(None, None, None)
+
+
+THREAD_WARNINGS = ThreadWarnings()
+
+
+@contextmanager
+def caught_warnings() -> Iterator[list[str]]:
+    """The texts of the warnings of this thread, without those about deprecated code."""
+    texts = THREAD_WARNINGS.begin()
+    try:
+        yield texts
+    finally:
+        THREAD_WARNINGS.end()
 
 
 def decode(
-    opened: Image.Image, data: bytes, background: Background
-) -> tuple[UInt8[np.ndarray, "height width *channels"], bool, list[str], list[str]]:
-    """The pixels, whether the file has no colour channels, the remarks and the warnings.
+    opened: Image.Image, data: bytes, options: PictureOptions, remarks: Remarks
+) -> tuple[UInt8[np.ndarray, "height width *channels"], bool]:
+    """The pixels, and whether the file has no colour channels. A large JPEG may be decoded in a smaller size.
 
     Raises:
-        ValueError: the picture has several frames or an unusual layout, or is damaged.
+        DataError: `options.levels` are given, and the picture has 8 bits.
+        ValueError: the picture has an unusual layout, or is damaged.
         Exception: Pillow raises many types for a damaged file.
     """
-    stated: list[str] = []
-    warned: list[str] = []
-    frames = getattr(opened, "n_frames", 1)
-    if frames > 1 and opened.format != "MPO":  # the first frame of an MPO is the photograph
-        raise ValueError(f"it has {frames} frames, and must have one")
+    stated, warned = remarks.stated, remarks.warned
+    if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":  # the first frame of an MPO is the photograph
+        warned.append("have several frames: the first is read")
     tags: Mapping[int, Any] = getattr(opened, "tag_v2", {})
+    white = white_of_header(opened)
+    if options.levels is not None and white is not None:
+        raise ValueError(f"its header says that {white} is white, so that becomes 1. Leave data.range out for it")
     if opened.format == "TIFF":
         check_tags(tags, warned)
     else:  # a TIFF is loaded below: newer versions of Pillow turn it and remove its orientation
+        if options.size is not None:
+            drafted(opened, options.size)
         opened.load()
     orientation = orientation_of(opened, warned)
     opened.load()
@@ -123,10 +242,12 @@ def decode(
     if picture.mode in WIDE_MODES:
         if profile:
             warned.append("have a colour profile that is ignored, because they have more than 8 bits")
-        colour = shades(picture, stated, warned, inverted=inverted)
+        colour = shades(picture, options.levels, remarks, inverted=inverted)
+        if white is not None:
+            remarks.used = None
         key = picture.info.get("transparency")
         alpha = None if key is None else np.where(np.asarray(picture) == key, 0, 255).astype(np.uint8)
-        return composite(colour, alpha, background, stated), True, stated, warned
+        return composite(colour, alpha, options, stated), True
     stored_grey = picture.mode in GREY_MODES or (opened.format == "PNG" and data[PNG_COLOUR_TYPE] in (0, 4))
     alpha = None
     if picture.has_transparency_data:
@@ -141,7 +262,15 @@ def decode(
     if profile:
         picture = in_srgb(picture, profile, stated, warned)
     colour = np.asarray(picture.convert("RGB") if picture.mode == "CMYK" else picture)
-    return composite(colour, alpha, background, stated), stored_grey, stated, warned
+    return composite(colour, alpha, options, stated), stored_grey
+
+
+def drafted(opened: Image.Image, size: tuple[int, int]) -> None:
+    """Let a JPEG that is much larger than it will be shown be decoded in a smaller size."""
+    if opened.format in ("JPEG", "MPO"):
+        turned = orientation_of(opened, []) in range(5, 9)
+        scale = draft_scale((opened.height, opened.width), (size[1], size[0]) if turned else size)
+        opened.draft(None, (opened.width // scale, opened.height // scale))
 
 
 def orientation_of(opened: Image.Image, warned: list[str]) -> int:
@@ -183,6 +312,13 @@ def check_tags(tags: Mapping[int, Any], warned: list[str]) -> None:
         )
 
 
+def white_of_header(opened: Image.Image) -> int | None:
+    """The value of white that a PGM with more than 8 bits states, if it is not 65 535. Pillow scales by it."""
+    arguments = opened.tile[0][3] if opened.format == "PPM" and isinstance(opened, ImageFile.ImageFile) else None
+    white = arguments[1] if isinstance(arguments, tuple) else None
+    return white if isinstance(white, int) and 255 < white < SIXTEEN_BITS else None
+
+
 def refuse_missing_rows(data: bytes) -> None:
     """Refuse a PNG whose compressed data end before the last row: Pillow would leave the missing rows black.
 
@@ -216,27 +352,36 @@ def refuse_indices_beyond_palette(picture: Image.Image) -> None:
 
 
 def shades(
-    picture: Image.Image, stated: list[str], warned: list[str], *, inverted: bool
+    picture: Image.Image, levels: tuple[float, float] | None, remarks: Remarks, *, inverted: bool
 ) -> UInt8[np.ndarray, "height width"]:
     """The grey values of a picture in one of WIDE_MODES: whole numbers from 0 to 65 535, or floats from 0 to 1.
 
-    If `inverted`, 0 is white.
+    With `levels`, the stored values may be any, and those outside are clamped. If `inverted`, 0 is white.
     """
     values = np.asarray(picture).astype(np.float64)
-    low, high = values.min(), values.max()
-    if picture.mode == "F":
-        if not (low >= 0 and high <= 1):  # NaN, too
-            raise ValueError(f"floats must lie in [0, 1], these go from {low:g} to {high:g}")
+    low, high, largest = float(values.min()), float(values.max()), 1.0 if picture.mode == "F" else float(SIXTEEN_BITS)
+    finite = bool(np.isfinite([low, high]).all())
+    if levels is not None:
+        if not finite:
+            raise ValueError(f"its values must be finite, these go from {low:g} to {high:g}")
+        remarks.clamped = int(((values < levels[0]) | (values > levels[1])).sum())
+        remarks.stated.append(f"have more than 8 bits, scaled to 8 from {shown_range(*levels)}")
+        values = ((values - levels[0]) / (levels[1] - levels[0])).clip(0, 1)
+    elif not (low >= 0 and high <= largest):  # NaN, too
+        kind = "floats" if picture.mode == "F" else "whole numbers"
+        fix = f". {shown_range(low, high)} scales them" if finite and low < high else ""
+        raise ValueError(f"{kind} must lie in [0, {largest:.0f}], these go from {low:.10g} to {high:.10g}{fix}")
     else:
-        if low < 0 or high > SIXTEEN_BITS:
-            raise ValueError(f"whole numbers must lie in [0, {SIXTEEN_BITS}], these go from {low:.0f} to {high:.0f}")
-        if high <= TWELVE_BITS:
-            warned.append(
-                f"have 16 bits and no value above {TWELVE_BITS}: they are dark, because nothing is stretched"
-            )
-        stated.append("have 16 bits, scaled to 8 (v / 257)")
-        values /= SIXTEEN_BITS
+        if largest > 1:
+            remarks.stated.append("have 16 bits, scaled to 8 (v / 257)")
+        values /= largest
+    remarks.used = low, high, largest
     return np.rint(255 * (1 - values if inverted else values)).astype(np.uint8)
+
+
+def shown_range(low: float, high: float) -> str:
+    """The option with these levels, as it is written on a command line."""
+    return f"data.range=[{low:.10g},{high:.10g}]"
 
 
 def scale_transparent_colour(picture: Image.Image, depth: int) -> None:
@@ -273,16 +418,15 @@ def in_srgb(picture: Image.Image, profile: bytes, stated: list[str], warned: lis
 def composite(
     colour: UInt8[np.ndarray, "height width *channels"],
     alpha: UInt8[np.ndarray, "height width"] | None,
-    background: Background,
+    options: PictureOptions,
     stated: list[str],
 ) -> UInt8[np.ndarray, "height width *channels"]:
     """The pixels over the background: alpha * colour + (1 - alpha) * background, rounded."""
     if alpha is None or alpha.min() == 255:
         return colour
-    stated.append(f"have transparent pixels, composited on {background.value} (data.background)")
+    stated.append(f"have transparent pixels, composited on {options.background.value} (data.background)")
     opaque = alpha.astype(np.uint32).reshape(alpha.shape + (1,) * (colour.ndim - 2))
-    behind = 255 if background is Background.white else 0
-    return np.asarray((opaque * colour + (255 - opaque) * behind + 127) // 255, dtype=np.uint8)
+    return np.asarray((opaque * colour + (255 - opaque) * options.behind + 127) // 255, dtype=np.uint8)
 
 
 def is_grey(pixels: UInt8[np.ndarray, "height width 3"]) -> bool:

@@ -33,17 +33,21 @@ def read_table(path: Path, files: Sequence[Path]) -> Factors:
 
     Args:
         path: a CSV file in UTF-8, with commas, decimal points, and the names of the columns in the first row.
-        files: the pictures. Rows of other files are left out with a warning.
+        files: the pictures, in the folder of the table or below it. A row names one by its path in that folder, with
+            `/`, or by its last part if no other picture has that. Rows of other files are left out with a warning.
 
     Raises:
         DataError: the table is damaged or ambiguous, has no row for a picture, or no factor varies.
     """
     names, rows = parse(path)
-    shown = [composed(file.name) for file in files]
-    known = set(shown)
+    shown = [composed(file.relative_to(path.parent).as_posix()) for file in files]
+    lasts = Counter(composed(file.name) for file in files)
+    known = {composed(file.name): name for file, name in zip(files, shown, strict=True)}
+    known = {last: name for last, name in known.items() if lasts[last] == 1} | {name: name for name in shown}
     table: dict[str, list[str]] = {}
     for row in rows:
-        name = row[0] if row[0] in known else row[0].strip()
+        given = row[0] if row[0] in known else row[0].strip()
+        name = known.get(given, given)
         if name in table:
             raise DataError(f"{path} must have one row for a picture, {shortened(name)} has two. Remove one")
         table[name] = row[1:]
@@ -51,9 +55,10 @@ def read_table(path: Path, files: Sequence[Path]) -> Factors:
     missing = [name for name in shown if name not in table]
     if missing:
         unmatched = f"; the first row without a picture is {shortened(unknown[0])}" if unknown else ""
+        below = "/" in missing[0]
         raise DataError(
             f"{path} must have a row for every picture, {shortened(missing[0])} has none{unmatched}. "
-            "Add it; write the names with their suffix and without the folder"
+            f"Add it; write the names with their suffix and {'as class/name' if below else 'without the folder'}"
         )
     if unknown:
         first = shortened(unknown[0])
