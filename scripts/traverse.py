@@ -1,93 +1,11 @@
-"""Draw a run's latent traversals: `python scripts/traverse.py outputs/RUN`, or of several runs side by side.
+"""Draw the latent traversals of runs: `python scripts/traverse.py outputs/RUN`. See vae/app/verbs."""
 
-Each row moves one latent. The others stay at the posterior mean of one test image, the same for all runs. The latent
-with the highest rate comes first.
-"""
-
-import argparse
-import io
 import sys
-from pathlib import Path
+from functools import partial
 
-import torch
-from torch.nn.functional import pad
+from vae.app.program import call_script, start_script
 
-from vae.app import console
-from vae.app.load import load_run
-from vae.app.main import EXPECTED, exit_code, said
-from vae.config.options import FOREIGN
-from vae.figures import images as figures
-from vae.measures.evaluation import encode_images
-from vae.run.files import write_atomically
-from vae.run.names import BEST, LAST
-from vae.training.monitoring import draw_traversals
-
-MARGIN = 24  # pixels between runs
-
-
-def main() -> int:
-    """Write the figure and print its path."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "runs",
-        nargs="+",
-        metavar="run",
-        help="the directory of a run, or a part of your own, named again as key=value",
-    )
-    parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
-    parser.add_argument("--image", type=int, default=0, help="number of the test image to start from (0)")
-    parser.add_argument("--rows", type=int, default=10, help="latents to show (10)")
-    parser.add_argument("--reach", type=float, default=3.0, help="move each latent from -reach to reach (3)")
-    parser.add_argument("--output", type=Path, help="the PNG file (<run>/figures/traversals_test.png)")
-    arguments = parser.parse_intermixed_args()
-    parts = [word for word in arguments.runs if word.startswith(FOREIGN)]
-    runs = [Path(word) for word in arguments.runs if word not in parts]
-    if not runs:
-        parser.error("a run is needed, got only parts of your own")
-    if arguments.image < 0 or arguments.rows < 1:
-        parser.error("--image must be 0 or more and --rows 1 or more")
-    pictures = []
-    for directory in runs:
-        try:
-            run = load_run(directory, arguments.checkpoint, parts)
-        except EXPECTED as error:
-            print(f"error: {said(error)}", file=sys.stderr)
-            return exit_code(error)
-        if arguments.image >= len(run.splits.test):
-            parser.error(f"--image must be below {len(run.splits.test)}, got {arguments.image}")
-        encoding = encode_images(run.vae, run.splits.test)
-        pictures.append(
-            draw_traversals(
-                run.vae,
-                encoding.mean[arguments.image].to(run.device),
-                encoding.rate_per_latent,
-                run.splits.preparation,
-                rows=arguments.rows,
-                reach=arguments.reach,
-                title=f"{directory.resolve().name}: latents by rate in nats",
-            )
-        )
-    output = arguments.output or runs[0] / "figures" / "traversals_test.png"
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        encoded = io.BytesIO()
-        figures.as_image(beside(pictures)).save(encoded, "png")
-        write_atomically(output, encoded.getvalue(), durable=False)
-    except OSError as error:
-        print(f"error: the figure could not be written: {said(error)}. Name a file with --output", file=sys.stderr)
-        return exit_code(error)
-    console.say(str(output))
-    return 0
-
-
-def beside(pictures: list[figures.ImageBytes]) -> figures.ImageBytes:
-    """The pictures side by side on white."""
-    height, _, channels = (max(sizes) for sizes in zip(*(picture.shape for picture in pictures), strict=True))
-    coloured = [picture.expand(-1, -1, channels) for picture in pictures]
-    padded = [pad(p, (0, 0, 0, MARGIN, 0, height - len(p)), value=figures.BACKGROUND) for p in coloured]
-    return torch.cat(padded, 1)[:, :-MARGIN]
-
+main = partial(call_script, "traverse")
 
 if __name__ == "__main__":
-    console.prepare()
-    sys.exit(main())
+    sys.exit(start_script("traverse"))

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 from command import ROOT, run, run_train
 
 from vae.app.command_line import checked
+from vae.app.invocation import Parser
+from vae.app.program import VERBS
 
 README = (ROOT / "README.md").read_text()
 LISTED = subprocess.run(["git", "ls-files", "*README.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -20,6 +23,9 @@ DOCUMENTS = sorted(ROOT / name for name in LISTED.split())
 CONFIGS = ROOT / "configs"
 KINDS = ("make ", "source .venv/bin/activate", "eval ", "python train.py", "python scripts/", "pip install '.[")
 KINDS += ("beta-vae ",)
+PROGRAM = ("beta-vae ", "python -m vae ")
+TRAINING = ("python train.py ", "beta-vae train ", "python -m vae train ")
+KINDS = ("make ", "source .venv/bin/activate", "eval ", "python train.py", "python scripts/", "pip install ", *PROGRAM)
 
 
 def commands(document: Path) -> list[str]:
@@ -40,11 +46,12 @@ def test_every_command_is_of_a_kind_that_is_tested():
     assert [command for command in COMMANDS if not command.startswith(KINDS)] == []
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python train.py") and "--help" not in c])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith(TRAINING) and "--help" not in c])
 def test_every_training_command_composes(command, monkeypatch, finished_run):
     monkeypatch.syspath_prepend(ROOT / "tests" / "examples")  # where my_losses and its like lie
     monkeypatch.setattr("vae.app.command_line.check_devices", lambda _: None)  # cuda is for those who have it
-    words = shlex.split(command.replace("outputs/RUN", str(finished_run)))[2:]
+    (start,) = (start for start in TRAINING if command.startswith(start))
+    words = shlex.split(command.removeprefix(start).replace("outputs/RUN", str(finished_run)))
     try:
         is_good = bool(checked(words, CONFIGS).tasks)
     except SystemExit as shown:  # what was asked for was only shown
@@ -90,7 +97,26 @@ def test_every_script_that_is_named_exists_and_takes_the_options_that_are_shown(
     for script in {command.split()[1] for command in named}:
         assert (ROOT / script).exists(), script
         options = {o for c in named if script in c for o in re.findall(r" (--[a-z]+)", c)} - {"--help"}
-        assert [option for option in options if f'"{option}"' not in (ROOT / script).read_text()] == []
+        assert not options or options <= options_of(Path(script).stem)
+
+
+def options_of(verb: str) -> set[str]:
+    """The options of a command of the program."""
+    if verb not in VERBS or verb == "train":
+        return set()
+    parser = Parser(verb, "")
+    import_module(VERBS[verb][0]).add_arguments(parser)
+    return {option for option in parser.format_help().replace(",", " ").split() if option.startswith("--")}
+
+
+def test_every_command_of_the_program_that_is_named_exists_and_takes_the_options_that_are_shown():
+    named = {c for c in COMMANDS if c.startswith(PROGRAM)}
+    named |= {c for path in DOCUMENTS for c in re.findall(r"`((?:beta-vae|python -m vae) [^`]+)`", path.read_text())}
+    for command in named:
+        verb, *words = re.sub("^(beta-vae|python -m vae) ", "", command).split()
+        assert verb in {*VERBS, "VERB", "--help", "--version"}, command
+        options = {word for word in words if re.fullmatch("--[a-z]+", word)} - {"--help"}
+        assert verb == "train" or not options or options <= options_of(verb), command
 
 
 def test_the_example_of_a_trained_model_runs(finished_run, tmp_path, monkeypatch):

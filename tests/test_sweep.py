@@ -14,6 +14,7 @@ from command import EXAMPLES, MEMBER, ROOT, gone, run_train
 from configured import changed
 
 from vae.app.command_line import MEMBER_OPTION
+from vae.app.invocation import Starter
 from vae.app.sweep import is_done, report_members, train_member
 from vae.config.options import FREE
 from vae.run import checkpoint
@@ -150,7 +151,7 @@ def test_a_member_of_another_configuration_is_refused(sweep, words, trained, rem
 def test_a_member_that_another_sweep_has_begun_otherwise_is_left_alone(sweep):
     before = {path: path.read_bytes() for path in (sweep / ONE).rglob("*") if path.is_file()}
     other = changed(stored.read(sweep / ONE), learning_rate=0.5)
-    assert train_member(Task(sweep / ONE, other), ROOT / "train.py", frozenset(FREE)) == 1
+    assert train_member(Task(sweep / ONE, other), Starter.of_this_process(), frozenset(FREE)) == 1
     assert {path: path.read_bytes() for path in before} == before
 
 

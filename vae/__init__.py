@@ -1,18 +1,21 @@
-"""beta-vae: the β-VAE as a library. `python train.py beta=4` is the application built on it.
+"""beta-vae: the β-VAE as a library. `beta-vae train beta=4` is the application built on it, `vae.train` starts it.
 
     >>> import torch, vae
     >>> posterior = vae.DiagonalNormal(mean=torch.zeros(3, 2), logvar=torch.zeros(3, 2))
     >>> posterior.kl_to_standard().sum()
     tensor(0.)
 
-Names are imported when they are first used, so that `train.py` can report a wrong option before torch is loaded. None
-of them needs Hydra or TensorBoard.
+Names are imported when they are first used, so that the application can report a wrong option before torch is loaded.
+None of them needs Hydra or TensorBoard in this process.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"  # pyproject.toml reads it here
+
 if TYPE_CHECKING:
+    from vae.app.from_python import train as train
     from vae.measures.bound import importance_weighted_bound as importance_weighted_bound
     from vae.model.burgess import conv_vae as conv_vae
     from vae.model.mlp import mlp_vae as mlp_vae
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from vae.trained.model import TrainedModel as TrainedModel
 
 _NAMES = {
+    "app.from_python": ["train"],
     "measures.bound": ["importance_weighted_bound"],
     "model.burgess": ["conv_vae"],
     "model.mlp": ["mlp_vae"],

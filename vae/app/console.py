@@ -36,6 +36,12 @@ def end_at_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         os._exit(128 + number)
 
 
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters. Very long words are cut."""
+    words = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split())).split(" ")
+    return " ".join(word if len(word) <= 300 else f"{word[:120]}…" for word in words).rstrip(".")
+
+
 def say(text: str) -> None:
     """Print a line. If stdout cannot be written, as after `| head -1`, all further output is discarded."""
     try:

@@ -1,4 +1,4 @@
-"""One run of `train.py`: from its checked configuration to `summary.json` and an exit code."""
+"""One run of the application: from its checked configuration to `summary.json` and an exit code."""
 
 import errno
 import json
@@ -16,11 +16,13 @@ import torch
 import yaml
 from tqdm import tqdm
 
+from vae import __version__
 from vae.app import console
 from vae.app.build import build_objective, build_options, build_vae, new_state, try_custom_objective
 from vae.app.command_line import AGAIN, Command, one_line
 from vae.app.data import build_data, refuse_other_data
 from vae.app.likelihood import likelihood_lines, refuse_unfit, variance_in_words
+from vae.app.invocation import resuming_command, typed_words
 from vae.app.metrics import own_metrics
 from vae.config import Config, ConfigError, GaussianConfig, plain
 from vae.config.model import CustomModelConfig
@@ -137,7 +139,7 @@ def run(task: Task, busy: int = 1) -> int:
             elif config.resume is None and not has_checkpoint(directory):
                 log.info("stop   before the first step: nothing was saved, start it again")
             else:
-                log.info(f"stop   all steps are saved; python train.py resume={relative_to_cwd(directory)} goes on")
+                log.info(f"stop   all steps are saved; {resuming_command(directory)} goes on")
         except RunExistsError as error:
             if busy == AGAIN and (isinstance(error, BusyError) or has_checkpoint(directory)):
                 return AGAIN
@@ -233,9 +235,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         if fit(training):
             conclude(config, training, stop, metrics)
         else:
-            log.info(
-                f"stop   at step {state.step}, saved; python train.py resume={relative_to_cwd(directory)} goes on"
-            )
+            log.info(f"stop   at step {state.step}, saved; {resuming_command(directory)} goes on")
     finally:
         progress.close()
         tracker.close()
@@ -243,7 +243,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
 
 def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str]) -> dict[str, Any]:
     """Write `run.json`: with what the run is made. If it is resumed, the new entry is added to `continued`."""
-    origin = provenance(sys.argv, device, checksums)
+    origin = provenance(typed_words(), __version__, device, checksums)
     if task.record.config.resume is not None:
         before, problem = read_origin(task.directory)
         if problem is not None:

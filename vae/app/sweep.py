@@ -5,7 +5,6 @@ checked configuration of a member is stored in its directory, and a new process 
 given again, it reads in the directories what is left to do.
 """
 
-import ctypes
 import errno
 import multiprocessing
 import os
@@ -21,10 +20,12 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 
 from vae.app import console
-from vae.app.command_line import AGAIN, MEMBER_OPTION, Command, begun_record, one_line
+from vae.app.command_line import AGAIN, MEMBER_OPTION, Command, begun_record
 from vae.app.command_line.composition import hydra_message
 from vae.app.command_line.showing import run_hydra
+from vae.app.console import one_line
 from vae.app.foreign import foreign_words
+from vae.app.invocation import Starter
 from vae.config import ConfigError
 from vae.run import record
 from vae.run.directory import RunExistsError, locked
@@ -35,32 +36,30 @@ from vae.run.signals import SIGNALS
 from vae.run.summary import read_summary, write_failure
 
 STOPPED = {128 + number for number in SIGNALS}  # exit codes of a run that a signal stopped and that has been saved
-PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 PATIENCE_SECONDS = 7 * 86_400.0  # how long to wait for another sweep that trains the same member
 
 
-def train_members(command: Command, configs: Path, script: Path) -> int:
+def train_members(command: Command, configs: Path) -> int:
     """Train the members of a sweep, print their table and write the report. Returns the exit code.
 
     Args:
         command: the checked command of a sweep.
         configs: the directory of the configuration files.
-        script: the path of `train.py`.
     """
     assert command.sweep is not None
     signal.signal(signal.SIGINT, lambda number, _: sys.exit(128 + number))
-    code = 0
+    starter, code = Starter.of_this_process(), 0
 
     def train_by_launcher(_: object) -> None:
         task = command.tasks[HydraConfig.get().job.num]
-        train_member(task, script, command.free, share_of_threads(HydraConfig.get().launcher))
+        train_member(task, starter, command.free, share_of_threads(HydraConfig.get().launcher))
 
     try:
         if command.hydra_words:
             run_hydra(command.hydra_words, train_by_launcher, configs)
         else:
             for task in command.tasks:
-                train_member(task, script, command.free)
+                train_member(task, starter, command.free)
     except Exception as error:  # for example, a worker was killed or a cluster cannot be reached
         from vae.app.main import exit_code  # loading torch takes a second
 
@@ -69,12 +68,12 @@ def train_members(command: Command, configs: Path, script: Path) -> int:
     return max(code, report_members(command.sweep, command.tasks))
 
 
-def train_member(task: Task, script: Path, free: Collection[str], threads: int | None = None) -> int:
+def train_member(task: Task, starter: Starter, free: Collection[str], threads: int | None = None) -> int:
     """Train one member, unless it is done. Returns its exit code.
 
     Args:
         task: the member's directory and its checked configuration.
-        script: the path of `train.py`.
+        starter: of the process of the sweep.
         free: the keys that may have changed since the member was started.
         threads: for a member that shares the machine with others, how many threads it may use. Its output is not
             shown. None if it has the machine to itself.
@@ -84,13 +83,13 @@ def train_member(task: Task, script: Path, free: Collection[str], threads: int |
         SystemExit: a signal asked the sweep to stop. The member has been saved.
     """
     directory, config, code = task.directory, task.record.config, AGAIN
-    command = [sys.executable, str(script), MEMBER_OPTION, str(directory), *foreign_words(config)]
+    words = [MEMBER_OPTION, str(directory), *foreign_words(config)]
     if "data.path" in free and hasattr(config.data, "path"):
-        command.append(f"data.path={config.data.path}")
+        words.append(f"data.path={config.data.path}")
     if threads is None:
         console.say(f"\nmember {directory.name}")
     else:
-        command += ["tracking.progress=false"] + [f"threads={threads}"] * (config.threads is None)
+        words += ["tracking.progress=false"] + [f"threads={threads}"] * (config.threads is None)
     while code == AGAIN:  # another sweep was training this member, and may have finished it
         try:
             with locked(directory, timeout_seconds=PATIENCE_SECONDS):
@@ -107,7 +106,7 @@ def train_member(task: Task, script: Path, free: Collection[str], threads: int |
                 raise
             print(f"error: {directory.name}: {error.filename or directory}: {error.strerror}", file=sys.stderr)
             return 1
-        code = run_to_end(command, quiet=threads is not None)
+        code = run_to_end(starter.command(words), quiet=threads is not None)
     if threads is not None:
         console.say(table_row(directory, read_summary(directory), len(directory.name)))
     if (
@@ -172,7 +171,7 @@ def run_to_end(command: list[str], *, quiet: bool) -> int:
     asked: list[int] = []
     # The terminal signals a whole process group: in its own group the command gets a signal once, from below.
     out = subprocess.DEVNULL if quiet else None
-    process = subprocess.Popen(command, stdout=out, process_group=0, preexec_fn=end_with_parent)
+    process = subprocess.Popen(command, stdout=out, process_group=0)
 
     def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         asked.append(number)
@@ -200,12 +199,6 @@ def is_left_over() -> bool:
     """Whether this process is a worker of a parallel launcher whose sweep was killed."""
     parent = multiprocessing.parent_process()  # None if a shell started it
     return parent is not None and os.getppid() != parent.pid
-
-
-def end_with_parent() -> None:
-    """Have Linux send SIGTERM to this process when its parent ends. On other systems it goes on."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def report_members(directory: Path, tasks: Sequence[Task]) -> int:

@@ -13,20 +13,23 @@ import torch
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "tensorboard")
 
 
-def provenance(command: Sequence[str], device: torch.device, data_checksums: Mapping[str, str]) -> dict[str, Any]:
+def provenance(
+    command: Sequence[str], code: str, device: torch.device, data_checksums: Mapping[str, str]
+) -> dict[str, Any]:
     """The content of `run.json`.
 
     Args:
-        command: `sys.argv`.
+        command: that started the run, in words.
+        code: the version of beta-vae.
         device: of the training.
         data_checksums: the sha256 of each file of images, by name.
     """
     return {
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": ["python", *command],
+        "command": list(command),
         "revision": revision(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {"beta-vae": code, **{name: version(name) for name in PACKAGES}},
         "platform": platform.platform(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
@@ -35,10 +38,15 @@ def provenance(command: Sequence[str], device: torch.device, data_checksums: Map
 
 
 def revision() -> str | None:
-    """The git commit of the code, with "-dirty" if files have changed since. None outside a git checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    """The git commit of the code, with "-dirty" if files have changed since. None if the code is not in a checkout."""
+    here = Path(__file__)
+    is_tracked = ["git", "ls-files", "--error-unmatch", here.name]  # an environment may lie inside another checkout
+    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        answer = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5)
+        for command in (is_tracked, describe):
+            answer = subprocess.run(command, cwd=here.parent, capture_output=True, text=True, timeout=5)
+            if answer.returncode != 0:
+                return None
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None

@@ -26,7 +26,9 @@ from vae.app.command_line.composition import Composer, absolute, bare, hydra_mes
 from vae.app.command_line.naming import LONGEST_NAME, member_name, run_name, sweep_name
 from vae.app.command_line.resuming import resumed, with_overrides
 from vae.app.command_line.showing import USAGE, help_text, run_hydra
+from vae.app.console import one_line
 from vae.app.foreign import imported, named_parts, refuse_unnamed_parts
+from vae.app.invocation import UsageError
 from vae.config import Config, ConfigError, Device, near, plain
 from vae.config.options import FREE, OPTIONS
 from vae.run import record
@@ -39,10 +41,6 @@ MEMBER_OPTION = "--member"  # a sweep starts the process of a member by this opt
 AGAIN = 75  # the exit code of such a process if another one trains there: the sweep tries again
 PLACES = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 PATHS = (*PLACES, "resume", "data.path", "data.root")  # keys whose values may have any character without quotes
-
-
-class UsageError(ConfigError):
-    """The arguments do not have the form of a command. The exit code is 2."""
 
 
 class OtherConfigurationError(ConfigError):
@@ -101,12 +99,6 @@ def checked(arguments: Sequence[str], configs: Path) -> Command:
         code, text = 1, f"{type(error).__name__}: {hydra_message(error)}"
     sys.stderr.write(f"error: {one_line(text)}\n")
     sys.exit(code)
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks and control characters. Very long words are cut."""
-    words = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split())).split(" ")
-    return " ".join(word if len(word) <= 300 else f"{word[:120]}…" for word in words).rstrip(".")
 
 
 def command_of(arguments: Sequence[str], configs: Path) -> Command:

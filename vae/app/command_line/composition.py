@@ -138,7 +138,7 @@ class Composer:
                 raise ConfigError(f"one run takes one value of {key}, got {text}. Add -m for a sweep, [] for a list")
             if o.is_hydra_override() and not re.fullmatch(HYDRA_KEYS, key):
                 raise ConfigError(
-                    f"{key} is not read by train.py. Of Hydra's keys it reads hydra.run.dir, hydra.sweep.dir, "
+                    f"{key} is not read here. Of Hydra's keys it reads hydra.run.dir, hydra.sweep.dir, "
                     "hydra.sweep.subdir, hydra.mode, hydra.searchpath, hydra/launcher and hydra.launcher.*"
                 )
             refuse_prefix(o, self.groups)

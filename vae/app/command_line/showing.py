@@ -10,14 +10,15 @@ import hydra
 from hydra.types import TaskFunction
 
 from vae.app import console
+from vae.app.invocation import training_command
 
 PRESET = "# @package"  # how the file of a preset begins
 USAGE = """Train a β-VAE on images: python train.py [options] [key=value ...]
 
-  python train.py beta=4 model=conv epochs=20         one run
-  python train.py -m beta=1,2,4 seed=range(0,3)       a sweep: every combination
-  python train.py experiment=smoke                    a preset of configs/experiment
-  python train.py resume=outputs/RUN epochs=50        resume a run
+  one run                      python train.py beta=4 model=conv epochs=20
+  a sweep, every combination   python train.py -m beta=1,2,4 seed=range(0,3)
+  a preset, see experiment     python train.py experiment=smoke
+  resume a run                 python train.py resume=outputs/RUN epochs=50
 
 Options:
   -m, --multirun                a sweep: commas separate values
@@ -29,7 +30,7 @@ Options:
 
 
 def help_text(configs: Path, groups: Mapping[str, Sequence[str]]) -> str:
-    """All groups with their options, and all keys with the comments that explain them.
+    """All groups with their options, and all keys with the comments that explain them, by the command typed.
 
     Args:
         configs: the directory of `config.yaml`.
@@ -42,7 +43,7 @@ def help_text(configs: Path, groups: Mapping[str, Sequence[str]]) -> str:
             path = configs / group / f"{option}.yaml"
             if path.exists():  # else it is in another directory of the searchpath
                 parts += ["", f"  {group}={option}", keys_of(path, 4)]
-    return "\n".join(parts)
+    return "\n".join(parts).replace("python train.py", training_command())
 
 
 def keys_of(path: Path, margin: int) -> str:
