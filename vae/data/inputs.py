@@ -1,18 +1,40 @@
-"""The user's pictures, arrays and rows as batches of x for a trained model."""
+"""The user's pictures, arrays and rows as batches of x for a trained model, prepared exactly as in training.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+Nothing is read before it is needed, and a batch is in the memory at a time.
+"""
+
+import io
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
-from vae.config.preparation import ImagePreparation, Preparation
-from vae.data.files import DataError
+from vae.config import Resize
+from vae.config.preparation import ImagePreparation, Preparation, TablePreparation
+from vae.data.arrays import CONVERSION
+from vae.data.files import DataError, expanded, kind_of, reason, single_line
+from vae.data.folder import picture_files, read_prepared
 from vae.data.images import sample_bernoulli
+from vae.data.layouts import as_model_images
+from vae.data.npz import read_npz as read_small_arrays
+from vae.data.pictures import SUFFIXES
 from vae.data.splits import SEED
+from vae.data.streams import Stream, in_memory, read_npy, read_npz
+from vae.data.table import as_text
+
+log = logging.getLogger(__name__)
+
+DECODED_AT_ONCE = 2  # pictures, each in a thread of its own
+IN_PNG = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")  # the modes of Pillow that a PNG keeps
+PLACES = "a picture, a folder of pictures, an .npz or an .npy"
 
 
 @dataclass(frozen=True)
@@ -21,37 +43,256 @@ class Inputs:
 
     Attributes:
         count: how many there are.
-        names: the file, or the number of the row, of each input.
+        names: the file of each input, relative to the folder that was given; or the number of its row, from 0.
         labels: the label of each input, where there are labels.
     """
 
     count: int
-    names: Sequence[str]
+    names: Sequence[str] | range
     labels: Sequence[str] | None
-    _x: Tensor
+    _batches: Callable[[int, Callable[[int], object]], Iterator[Tensor]]
 
-    def batches(self, size: int) -> Iterator[Float[Tensor, "batch channels height width"]]:
-        """The prepared inputs in their order, `size` at a time. Each call begins anew and gives the same values."""
-        yield from self._x.split(size)
+    def batches(
+        self, size: int, progress: Callable[[int], object] = lambda read: None
+    ) -> Iterator[Float[Tensor, "batch channels height width"]]:
+        """The prepared inputs in their order, `size` at a time. Each call begins anew and gives the same values.
+
+        Args:
+            size: of a batch.
+            progress: called with the number of inputs that have been read since the last call.
+
+        Raises:
+            DataError: an input cannot be read, or does not fit the model.
+        """
+        yield from self._batches(size, progress)
 
 
-def inputs_of(given: Any, preparation: Preparation) -> Inputs:
+def inputs_of(given: Any, preparation: Preparation, resize: Resize | None = None) -> Inputs:
     """The given inputs, prepared as in training.
+
+    Args:
+        given: the path of a picture, of a folder of pictures (class folders are labels), or of an .npz, .npy or .csv;
+            a list of paths; an array or a tensor on any device; a Pillow image or a list of them.
+        preparation: of the model's training.
+        resize: how pictures of another size are brought to the model's, if training had only one size.
 
     Raises:
         DataError: they cannot be read, or do not fit the model.
     """
-    # A first version, for arrays of images of the right shape only.
-    assert isinstance(preparation, ImagePreparation)
-    pixels = torch.as_tensor(np.asarray(given))
-    if pixels.ndim == 3:
-        pixels = pixels[:, None]
-    if tuple(pixels.shape[1:]) != preparation.image or pixels.dtype != torch.uint8:
+    if isinstance(preparation, TablePreparation):
+        raise NotImplementedError
+    if resize is not None:
+        preparation = replace(preparation, resize=resize)
+    match given:
+        case str() | Path():
+            return of_path(expanded(given, "the input"), preparation)
+        case Image.Image():
+            return of_pictures([given], range(1), None, preparation)
+        case [*items] if items and all(isinstance(item, str | Path | Image.Image) for item in items):
+            names = [str(k) if isinstance(item, Image.Image) else str(item) for k, item in enumerate(items)]
+            files = [item if isinstance(item, Image.Image) else expanded(item, "the input") for item in items]
+            return of_pictures(files, names, None, preparation)
+    return of_stream(in_memory(as_array(given)), preparation, "the input")
+
+
+def of_path(path: Path, preparation: ImagePreparation) -> Inputs:
+    """The images at a path."""
+    try:
+        if path.is_dir():
+            return of_folder(path, preparation)
+        suffix = path.suffix.lower()
+        if path.is_file():
+            if suffix == ".npy":
+                return of_stream(read_npy(path), preparation, path)
+            if suffix == ".npz":
+                stream = read_npz(path, "images")
+                return of_stream(stream, preparation, path, labels_of(path, stream.shape[0]))
+            if suffix in SUFFIXES:
+                return of_pictures([path], [path.name], None, preparation)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {reason(error)}. Name another") from None
+    kind = f"a {suffix or 'file without a suffix'}" if path.is_file() else kind_of(path)
+    raise DataError(f"the input of this model must be {PLACES}, got {path}, which is {kind}. Name another")
+
+
+def of_stream(
+    stream: Stream, preparation: ImagePreparation, source: object, labels: Sequence[str] | None = None
+) -> Inputs:
+    """The images in an array."""
+    check_type(stream, preparation, source)
+    images = as_model_images(stream, preparation, source)
+
+    def batches(size: int, progress: Callable[[int], object]) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(SEED)
+        first, largest = 0, 0
+        for chunk in images.chunks(size):
+            progress(len(chunk))
+            yield prepared(chunk, preparation, generator, source, first)
+            first += len(chunk)
+            largest = max(largest, int(chunk.max())) if chunk.dtype == np.uint8 else 2
+        if largest <= 1:
+            log.warning(single_line(f"warning: {source}: images are 0 and 1 of 255: nearly black. Is 1 white? Then "
+                                    "multiply them by 255"))
+
+    return Inputs(images.shape[0], range(images.shape[0]), labels, batches)
+
+
+def of_folder(folder: Path, preparation: ImagePreparation) -> Inputs:
+    """The pictures of a folder. If they lie in folders of their own, these are their labels."""
+    files, others = picture_files(folder)
+    skipped = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+    if not files:
+        raise DataError(f"{folder} must hold pictures ({', '.join(SUFFIXES)}), it has {skipped or 'none'}")
+    if others:
+        log.warning(single_line(f"warning: {folder}: found {len(files)} pictures, skipped {skipped}"))
+    return of_pictures(files, [file.relative_to(folder).as_posix() for file in files], None, preparation)
+
+
+def of_pictures(
+    files: Sequence[Path | Image.Image],
+    names: Sequence[str] | range,
+    labels: Sequence[str] | None,
+    preparation: ImagePreparation,
+) -> Inputs:
+    """Pictures, which are decoded a batch at a time, in threads."""
+    if not preparation.unit_interval:
         raise DataError(
-            f"images must be uint8 of shape (n, *{preparation.image}), got {pixels.dtype} {tuple(pixels.shape)}"
+            "the model was trained on floats in a unit of their own, which no picture has. Give an .npz or an .npy"
         )
+
+    def read(k: int) -> np.ndarray:
+        file = files[k]
+        source = encoded(file) if isinstance(file, Image.Image) else file
+        return read_prepared(source, preparation, f"image {k}" if isinstance(file, Image.Image) else file)
+
+    def batches(size: int, progress: Callable[[int], object]) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(SEED)
+        for start in range(0, len(files), size):
+            decoded = []
+            pool = ThreadPoolExecutor(DECODED_AT_ONCE)
+            try:
+                for pixels in pool.map(read, range(start, min(start + size, len(files)))):
+                    decoded.append(pixels)
+                    progress(1)
+            finally:
+                pool.shutdown(cancel_futures=True)
+            yield prepared(np.stack(decoded), preparation, generator, "the pictures", start)
+
+    return Inputs(len(files), names, labels, batches)
+
+
+def encoded(image: Image.Image) -> bytes:
+    """A Pillow image as the file that a picture would be, with its colour profile and its orientation."""
+    if image.mode not in IN_PNG:
+        raise DataError(
+            f"a Pillow image must have one of the modes {', '.join(IN_PNG)}, got {image.mode}. "
+            "Convert it with image.convert('RGB')"
+        )
+    file = io.BytesIO()
+    try:
+        image.save(file, "png", compress_level=1, exif=image.getexif())
+    except Exception as error:  # Pillow reads the file now, and raises many types for a damaged one
+        raise DataError(f"the Pillow image must be one that can be read: {reason(error)}. Replace it") from None
+    return file.getvalue()
+
+
+def prepared(
+    images: np.ndarray, preparation: ImagePreparation, generator: torch.Generator, source: object, first: int
+) -> Float[Tensor, "batch channels height width"]:
+    """x of some images of the model's shape.
+
+    Args:
+        images: of a type that `check_type` accepts.
+        preparation: of the model.
+        generator: draws binary pixels, in the order of the images.
+        source: for the errors.
+        first: the number of the first image, for the errors.
+
+    Raises:
+        DataError: a value is out of range or not finite.
+    """
+    kind = images.dtype.kind
+    if kind == "f" or (kind in "iu" and images.dtype != np.uint8):
+        low, high = (0.0, 1.0) if preparation.levels is None or kind == "f" else preparation.levels
+        if not preparation.unit_interval:
+            low, high = -np.inf, np.inf
+        refuse_values(images, low, high, source, first)
+        if kind != "f":
+            images = (images - low) / (high - low)
+        images = images.astype(np.float32, copy=False)
+        if not preparation.binarised:
+            return torch.from_numpy(np.require(images, requirements=("C", "W")))
+        images = np.rint(255 * images).astype(np.uint8)
+    elif kind == "b":
+        images = images.astype(np.uint8) * np.uint8(255)
+    pixels = torch.from_numpy(np.require(images, requirements=("C", "W")))
     if preparation.binarised:
-        x = sample_bernoulli(pixels, torch.Generator().manual_seed(SEED)).float()
-    else:
-        x = pixels.float() / 255
-    return Inputs(len(x), [str(k) for k in range(len(x))], None, x)
+        return sample_bernoulli(pixels, generator).float()
+    return pixels.float().div_(255)
+
+
+def check_type(stream: Stream, preparation: ImagePreparation, source: object) -> None:
+    """Refuse an array whose values cannot become those of the model's training.
+
+    Raises:
+        DataError: names the conversion.
+    """
+    kind, dtype = stream.dtype.kind, stream.dtype
+    if not preparation.unit_interval:
+        if kind != "f":
+            raise DataError(
+                f"{source}: the model was trained on floats in a unit of their own, got {dtype}. Give floats in that unit"
+            )
+    elif kind in "iu" and dtype != np.uint8 and preparation.levels is None:
+        raise DataError(f"{source}: images must be uint8, bool or floats in [0, 1], got {dtype}{CONVERSION}")
+    elif kind not in "biuf":
+        raise DataError(f"{source}: images must be numbers, got {dtype}. Convert them")
+
+
+def refuse_values(images: np.ndarray, low: float, high: float, source: object, first: int) -> None:
+    """Refuse NaN and values outside [low, high]. The error names the first such image."""
+    good = np.isfinite(images) if np.isinf(low) else (images >= low) & (images <= high)
+    if good.all():
+        return
+    row = int((~good).reshape(len(good), -1).any(1).argmax())
+    value = images[row][~good[row]][0]
+    rule = "be finite" if np.isinf(low) or not np.isfinite(value) else f"lie in [{low:g}, {high:g}]"
+    raise DataError(f"{source}: pixels must {rule}, got {value:g} in image {first + row}. Clamp, scale or remove it")
+
+
+def labels_of(path: Path, count: int) -> list[str] | None:
+    """The labels in an .npz: numbers, words, or numbers of `label_names`."""
+    arrays = read_small_arrays(path, ("labels", "label_names"))
+    labels, names = arrays.get("labels"), arrays.get("label_names")
+    if labels is None:
+        return None
+    if labels.shape != (count,) or labels.dtype.kind not in "biuUS":
+        raise DataError(
+            f"{path}: labels must be whole numbers or words of shape ({count},), got {labels.dtype} {labels.shape}. "
+            "Give one for each image, or leave them out"
+        )
+    if labels.dtype.kind in "US":
+        return as_text(labels, f"{path}: labels")
+    if names is None:
+        return [str(label) for label in labels.tolist()]
+    words = as_text(names, f"{path}: label_names")
+    if labels.min() < 0 or labels.max() >= len(words):
+        raise DataError(f"{path}: labels must be from 0 to {len(words) - 1}, the number of label_names minus 1")
+    return [words[label] for label in labels.tolist()]
+
+
+def as_array(given: Any) -> np.ndarray:
+    """An array, a tensor on any device, or nested lists, as an array."""
+    if isinstance(given, Tensor):
+        plain = given.detach().cpu()
+        return plain.float().numpy() if plain.dtype == torch.bfloat16 else plain.numpy()
+    try:
+        array = np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the input must be a path, an array or a tensor: {reason(error)}. Give one of them") from None
+    if array.dtype.kind not in "biuf":
+        raise DataError(
+            f"the input must be a path, or an array or tensor of numbers, got {type(given).__name__} of {array.dtype}. "
+            "Give one of them"
+        )
+    return array

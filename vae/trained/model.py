@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae.config import Resize
 from vae.config.preparation import Preparation
 from vae.data.files import DataError
 from vae.data.inputs import Inputs, inputs_of
@@ -65,15 +66,24 @@ class TrainedModel:
         """How inputs become x."""
         return self.description.preparation
 
-    def inputs(self, given: Given) -> Inputs:
+    def inputs(self, given: Given, *, resize: str | None = None) -> Inputs:
         """The given pictures, arrays or rows, prepared as in training.
+
+        Args:
+            given: as for `encode`.
+            resize: how pictures of another size are brought to the model's: `fit` (the whole picture), `crop` (its
+                middle) or `stretch`. None: as in training, where such pictures may have been refused.
 
         Raises:
             DataError: they cannot be read, or do not fit the model.
         """
-        return given if isinstance(given, Inputs) else inputs_of(given, self.preparation)
+        if isinstance(given, Inputs):
+            return given
+        if resize is not None and resize not in Resize.__members__:
+            raise DataError(f"resize must be one of {', '.join(Resize)}, got {resize}")
+        return inputs_of(given, self.preparation, None if resize is None else Resize[resize])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, given: Given) -> DiagonalNormal:
         """q(z|x) of each input. Its `mean` and `logvar` have the shape (inputs, latents).
 
@@ -88,7 +98,7 @@ class TrainedModel:
         logvar = torch.cat([q.unbounded_logvar.cpu() for q in posteriors])
         return DiagonalNormal(mean, logvar, self.vae.bounds)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, z: Any) -> Tensor:
         """The mean of p(x|z) for each row of z.
 
@@ -183,7 +193,7 @@ class TrainedModel:
         for x in inputs.batches(BATCH):
             yield self._coded_batch(x, samples, generator)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _coded_batch(self, x: Tensor, samples: int, generator: torch.Generator) -> Coded:
         on_device = x.to(self.device)
         shape = (len(x), self.latent_dim)
