@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from io import BufferedIOBase
+from typing import cast
 
 import numpy as np
 
@@ -66,13 +67,13 @@ def read_npz(path: Path, name: str) -> Stream:
                 f"{path} must hold an array `{name}`, it holds {holds}. Write it with numpy.savez(file, {name}=array)"
             )
         with npz.open(f"{name}.npy") as file:
-            shape, by_columns, dtype = _header(cast(BinaryIO, file), npz.getinfo(f"{name}.npy").file_size)
+            shape, by_columns, dtype = _header(cast(BufferedIOBase, file), npz.getinfo(f"{name}.npy").file_size)
         if by_columns:  # its rows are spread over the whole file
             return in_memory(read_array(npz, name))
     return Stream(shape, dtype, lambda size: _chunks(path, name, shape, dtype, size))
 
 
-def _header(file: BinaryIO, length: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header(file: BufferedIOBase, length: int) -> tuple[tuple[int, ...], bool, np.dtype]:
     """The shape, whether the columns come first, and the type. The file is then at its first value."""
     version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -105,13 +106,13 @@ def _chunks(path: Path, name: str | None, shape: tuple[int, ...], dtype: np.dtyp
 
 
 @contextmanager
-def _opened(path: Path, name: str | None = None) -> Iterator[BinaryIO]:
+def _opened(path: Path, name: str | None = None) -> Iterator[BufferedIOBase]:
     if name is None:
         with path.open("rb") as plain:
             yield plain
     else:
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-            yield cast(BinaryIO, member)
+            yield cast(BufferedIOBase, member)
 
 
 def _length(path: Path, name: str | None) -> int:
@@ -128,7 +129,9 @@ def _one_line(path: Path, rule: str, call: str) -> Iterator[None]:
         raise DataError(f"{path} must be {rule}, it is {kind_of(path)}. Name another")
     try:
         yield
-    except (DataError, MemoryError, GeneratorExit):
+    except (DataError, MemoryError):
         raise
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {reason(error)}. Name another") from None
     except Exception as error:  # they raise many types
         raise DataError(f"{path} must be {rule}: {reason(error)}. Write it anew with {call}") from None
