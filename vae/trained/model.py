@@ -4,6 +4,7 @@ Inputs are pictures, arrays or rows as a user has them. They are prepared exactl
 CPU.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -111,7 +112,10 @@ class TrainedModel:
         Raises:
             DataError: z has another shape, or a number that is not finite.
         """
-        z = torch.as_tensor(z)
+        try:
+            z = torch.as_tensor(z)
+        except (TypeError, ValueError, RuntimeError):
+            raise DataError(f"z must be finite floats of shape (inputs, {self.latent_dim}), got {type(z).__name__}") from None
         if z.ndim != 2 or z.shape[1] != self.latent_dim or not (z.is_floating_point() and bool(z.isfinite().all())):
             raise DataError(
                 f"z must be finite floats of shape (inputs, {self.latent_dim}), got {z.dtype} {tuple(z.shape)}. "
@@ -169,6 +173,10 @@ class TrainedModel:
         """
         if not 0 <= latent < self.latent_dim:
             raise DataError(f"latent must be from 0 to {self.latent_dim - 1}, got {latent}")
+        if steps < 1:
+            raise DataError(f"steps must be 1 or more, got {steps}")
+        if not math.isfinite(reach):
+            raise DataError(f"reach must be finite, got {reach}")
         z = self._mean_of_one(given, "the input").repeat(steps, 1)
         z[:, latent] = torch.linspace(-reach, reach, steps)
         return self.decode(z)
@@ -208,7 +216,7 @@ class TrainedModel:
         return Coded(x, posterior, Scores(distortion, rate, -(distortion + rate)))
 
     def _mean_of_one(self, given: Given, name: str) -> Float[Tensor, "1 latents"]:
-        mean = self.encode(given).mean
-        if len(mean) != 1:
-            raise DataError(f"{name} must be one picture or row, got {len(mean)}. Choose one")
-        return mean
+        inputs = self.inputs(given)
+        if inputs.count != 1:
+            raise DataError(f"{name} must be one picture or row, got {inputs.count}. Choose one")
+        return self.encode(inputs).mean
