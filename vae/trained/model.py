@@ -5,7 +5,7 @@ CPU.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -142,6 +142,20 @@ class TrainedModel:
         """The mean of p(x|z) at the posterior mean of each input, as `decode` returns it."""
         return self.decode(self.encode(given).mean)
 
+    def reconstructions(
+        self, inputs: Inputs, progress: Callable[[int], object] = lambda read: None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """x and `reconstruct`, batch by batch. Memory does not grow with the number of inputs.
+
+        Args:
+            inputs: of `inputs`.
+            progress: called with the number of inputs that have been read since the last call.
+        """
+        for x in inputs.batches(BATCH, progress):
+            with torch.no_grad():
+                mean = self.vae.encode(x.to(self.device)).mean
+            yield x, self.decode(mean)
+
     def interpolate(self, a: Given, b: Given, *, steps: int = 10) -> Tensor:
         """Decodes points on the straight line between two posterior means.
 
@@ -193,12 +207,20 @@ class TrainedModel:
         columns = zip(*(coded.scores for coded in self.coded(self.inputs(given), samples=samples)), strict=True)
         return Scores(*map(torch.cat, columns))
 
-    def coded(self, inputs: Inputs, *, samples: int = 1) -> Iterator[Coded]:
-        """Posterior and scores, batch by batch, in the order of the inputs. Memory does not grow with their number."""
+    def coded(
+        self, inputs: Inputs, *, samples: int = 1, progress: Callable[[int], object] = lambda read: None
+    ) -> Iterator[Coded]:
+        """Posterior and scores, batch by batch, in the order of the inputs. Memory does not grow with their number.
+
+        Args:
+            inputs: of `inputs`.
+            samples: as for `score`.
+            progress: called with the number of inputs that have been read since the last call.
+        """
         if samples < 1:
             raise DataError(f"samples must be 1 or more, got {samples}")
         generator = torch.Generator(self.device).manual_seed(EVALUATION_SEED)
-        for x in inputs.batches(BATCH):
+        for x in inputs.batches(BATCH, progress):
             yield self._coded_batch(x, samples, generator)
 
     @torch.no_grad()

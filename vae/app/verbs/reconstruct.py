@@ -1,0 +1,64 @@
+"""Show your own images beside their reconstructions: `beta-vae reconstruct outputs/RUN pictures/`.
+
+A folder gets grid.png, with the first inputs above their reconstructions, and a PNG of each reconstruction: the mean of
+p(x|z) at the posterior mean. Of a table's model, a CSV gets a row for each reconstruction in the table's own units.
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import torch
+
+from vae.app import console
+from vae.app.codes import numbered, write_table
+from vae.app.invocation import UsageError
+from vae.app.outputs import check_output, new_file, new_folder, progress_bar
+from vae.app.pictures import file_names, pairs, save_picture
+from vae.app.trained_model import add_input_arguments, add_model_arguments, add_parts, load_model
+from vae.config.preparation import TablePreparation
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_model_arguments(parser)
+    add_input_arguments(parser, "input")
+    add_parts(parser)
+    parser.add_argument("-n", "--count", type=int, default=20, help="how many grid.png shows (20)")
+    parser.add_argument(
+        "--output", type=Path, help="a new folder (reconstructions); of a table, a CSV (reconstructions.csv)"
+    )
+
+
+def run(arguments: Namespace) -> int:
+    """Write the reconstructions and print where.
+
+    Raises:
+        UsageError, ConfigError, CheckpointError, DataError: the arguments, the model or the inputs cannot be used.
+        OSError: the reconstructions cannot be written.
+    """
+    if arguments.count < 1:
+        raise UsageError(f"-n must be 1 or more, got {arguments.count}")
+    model = load_model(arguments)
+    preparation = model.preparation
+    inputs = model.inputs(arguments.input, resize=arguments.resize)
+    if isinstance(preparation, TablePreparation):
+        output = arguments.output or Path("reconstructions.csv")
+        check_output(output, (".csv",), arguments.input)
+        with new_file(output) as temporary, progress_bar(inputs.count) as bar:
+            rows = (means.numpy() for _, means in model.reconstructions(inputs, progress=bar.update))
+            write_table(temporary, preparation.columns, rows)
+    else:
+        output = arguments.output or Path("reconstructions")
+        rows = isinstance(inputs.names, range)
+        names = iter(f"{name}.png" for name in numbered(inputs.count)) if rows else iter(file_names(inputs.names))
+        first: list[tuple[torch.Tensor, torch.Tensor]] = []
+        with new_folder(output) as folder, progress_bar(inputs.count) as bar:
+            for x, means in model.reconstructions(inputs, progress=bar.update):
+                for image, mean in zip(x, means, strict=True):
+                    save_picture(folder / next(names), mean, preparation)
+                    if len(first) < arguments.count:
+                        first.append((image, mean))
+            shown = (torch.stack(part) for part in zip(*first, strict=True))
+            (folder / "grid.png").write_bytes(pairs(*shown, preparation))
+    console.say(str(output))
+    return 0
