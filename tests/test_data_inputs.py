@@ -3,10 +3,11 @@ import os
 import zipfile
 from dataclasses import replace
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -73,7 +74,7 @@ def test_images_in_every_form_become_the_same_x(form, tmp_path):
 
 
 @settings(deadline=None, max_examples=20)
-@given(count=st.integers(1, 40), size=st.integers(1, 50), seed=st.integers(0, 9))
+@hypothesis.given(count=st.integers(1, 40), size=st.integers(1, 50), seed=st.integers(0, 9))
 def test_binary_pixels_are_drawn_as_in_training_whatever_the_batches_are(count, size, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (count, 4, 5), dtype=np.uint8)
     drawn = sample_bernoulli(torch.from_numpy(pixels), torch.Generator().manual_seed(SEED))
@@ -119,7 +120,7 @@ def test_colours_become_grey_only_for_a_model_that_was_trained_so(tmp_path):
     grey = replace(GREY, colour=Colour.grey)
     for given in (colours, colours.transpose(0, 3, 1, 2), folder):
         assert torch.equal(x_of(given, grey)[:, 0], torch.from_numpy(expected).float() / 255)
-        with pytest.raises(DataError, match="the model takes grey .* in colour"):
+        with pytest.raises(DataError, match=r"the model takes grey .* in colour"):
             x_of(given)
     torch.testing.assert_close(x_of(colours / 255, grey), x_of(colours, grey), rtol=0, atol=1 / 255)
 
@@ -129,7 +130,7 @@ def test_one_image_needs_no_axis_for_the_images():
     assert torch.equal(x_of(IMAGES[0]), x_of(IMAGES[:1]))
     assert torch.equal(x_of(IMAGES[:1]), x_of(IMAGES[:1, None]))
     assert torch.equal(x_of(colour.transpose(1, 2, 0), COLOURS), x_of(colour[None], COLOURS))
-    with pytest.raises(DataError, match="may mean 3 grey images or one image of 3 channels. Give the shape"):
+    with pytest.raises(DataError, match=r"may mean 3 grey images or one image of 3 channels\. Give the shape"):
         x_of(colour, COLOURS)
 
 
@@ -181,7 +182,10 @@ def test_pillows_image_is_turned_upright_like_its_file(tmp_path):
         (IMAGES[:, :3], r"must have the shape \(n, 4, 5\), .* got \(7, 3, 5\). Scale or crop them"),
         (IMAGES[:0], r"there must be an image, got the shape \(0, 4, 5\)"),
         (np.full((2, 4, 5), np.nan), "pixels must be finite, got nan in image 0"),
-        (np.where(np.arange(7)[:, None, None] == 5, np.inf, IMAGES / 255), "pixels must be finite, got inf in image 5"),
+        (
+            np.where(np.arange(7)[:, None, None] == 5, np.inf, IMAGES / 255),
+            "pixels must be finite, got inf in image 5",
+        ),
         (IMAGES.astype(float), r"pixels must lie in \[0, 1\], got \d+ in image 0. Clamp, scale or remove it"),
         (-(IMAGES / 255), r"pixels must lie in \[0, 1\], got -0"),
         (IMAGES.astype(complex), "an array or tensor of numbers, got ndarray of complex128"),
@@ -258,7 +262,21 @@ def with_wrong_bytes(path):
         (lambda p: (p / "a.png").write_text("x") * 0 or p / "a.png", "a.png must be a picture"),
         (lambda p: os.mkfifo(p / "a.npy") or p / "a.npy", "which is a pipe"),
     ],
-    ids=["npy cut", "npz cut", "objects", "huge", "bytes", "name", "words", "labels", "names", "folder", "txt", "png", "pipe"],
+    ids=[
+        "npy cut",
+        "npz cut",
+        "objects",
+        "huge",
+        "bytes",
+        "name",
+        "words",
+        "labels",
+        "names",
+        "folder",
+        "txt",
+        "png",
+        "pipe",
+    ],
 )
 def test_a_file_that_cannot_be_read_is_one_line(made, line, tmp_path):
     with pytest.raises(DataError, match=line) as refused:

@@ -10,42 +10,23 @@ import numpy as np
 import pytest
 import torch
 from command import EXAMPLES
-from configured import record_of
 from examples import my_nets
+from put_trained import LATENTS, put_trained
 
 import vae
 from vae.config import ConfigError
-from vae.config.preparation import ImagePreparation
 from vae.data import DataError
 from vae.data.mnist import read_idx
-from vae.model.build import build_vae
-from vae.probability.distributions import LogvarBounds
 from vae.run import checkpoint, record
 from vae.run.checkpoint import CheckpointError
 
-LATENTS = 3
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 28, 28), dtype=np.uint8)
 NETWORKS = {"latent_dim": LATENTS, "encoder": "my_nets:encoder", "decoder": "my_nets:decoder", "options": {"width": 8}}
 
 
-def put_run(directory, preparation=ImagePreparation((1, 28, 28), True), networks=None, choices=None, **values):
-    """The directory of a run that has saved a checkpoint with new weights, and was killed then."""
-    values = {"model": {"latent_dim": LATENTS, "hidden": [8]}} | values
-    stored = replace(record_of(choices or {}, **values), preparation=preparation)
-    config = stored.config
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        bounds = LogvarBounds(config.logvar_min, config.logvar_max)
-        made = build_vae(config.model, config.likelihood, bounds, preparation.image, **(networks or {}))
-    state = {"vae": made.state_dict(), "step": 5, "configuration": record.fingerprint(stored)}
-    record.write(directory, stored)
-    checkpoint.save(directory / "checkpoints" / "last", state)
-    return directory
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return put_run(tmp_path_factory.mktemp("runs") / "run")
+    return put_trained(tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +51,7 @@ def test_a_run_is_loaded_after_it_was_moved_and_has_lost_all_but_its_checkpoints
 
 
 def test_a_run_that_was_made_on_cuda_is_loaded_on_a_cpu(tmp_path, model):
-    made = vae.load(put_run(tmp_path / "run", device="cuda"), device="cpu")
+    made = vae.load(put_trained(tmp_path / "run", device="cuda"), device="cpu")
     assert made.device == torch.device("cpu")
     assert torch.equal(made.encode(IMAGES).mean, model.encode(IMAGES).mean)
 
@@ -95,7 +76,8 @@ def state():
         "random": hash(random.getstate()), "threads": torch.get_num_threads(), "denormals": (tiny * 1).item() > 0,
         "between": torch.get_num_interop_threads(), "precision": torch.get_float32_matmul_precision(),
         "deterministic": torch.are_deterministic_algorithms_enabled(), "benchmark": torch.backends.cudnn.benchmark,
-        "mkldnn": torch.backends.mkldnn.enabled, "grad": torch.is_grad_enabled(), "dtype": str(torch.get_default_dtype()),
+        "mkldnn": torch.backends.mkldnn.enabled, "grad": torch.is_grad_enabled(),
+        "dtype": str(torch.get_default_dtype()),
         "path": list(sys.path), "environ": dict(os.environ), "folder": os.getcwd(), "filters": len(warnings.filters),
         "handlers": [[repr(h) for h in logging.getLogger(n).handlers] for n in ("", "vae")],
         "levels": [logging.getLogger(n).level for n in ("", "vae")],
@@ -130,15 +112,15 @@ def test_loading_and_using_a_model_changes_nothing_in_the_process_and_loads_no_a
 def own_run(tmp_path_factory):
     networks = {"encoder": my_nets.encoder, "decoder": my_nets.decoder}
     place = tmp_path_factory.mktemp("own") / "run"
-    return put_run(place, networks=networks, choices={"model": "custom"}, model=NETWORKS)
+    return put_trained(place, networks=networks, choices={"model": "custom"}, model=NETWORKS)
 
 
 def test_networks_of_ones_own_are_handed_over_as_functions_or_modules(own_run):
     codes = vae.load(own_run, encoder=my_nets.encoder, decoder=my_nets.decoder).encode(IMAGES).mean
     modules = {name: getattr(my_nets, name)((1, 28, 28), LATENTS, 8) for name in ("encoder", "decoder")}
     assert torch.equal(vae.load(own_run, **modules).encode(IMAGES).mean, codes)
+    wide = {name: getattr(my_nets, name)((1, 28, 28), LATENTS, 9) for name in ("encoder", "decoder")}
     with pytest.raises(CheckpointError, match="the checkpoint does not fit this model"):
-        wide = {name: getattr(my_nets, name)((1, 28, 28), LATENTS, 9) for name in ("encoder", "decoder")}
         vae.load(own_run, **wide)
 
 
@@ -173,7 +155,11 @@ def with_nan(run):
         (lambda run: (run / "checkpoints" / "last").unlink(), CheckpointError, "cannot read"),
         (lambda run: (run / "checkpoints" / "last").write_bytes(b"x"), CheckpointError, "is not a checkpoint"),
         (with_nan, CheckpointError, "one of its numbers is not finite"),
-        (lambda run: put_run(run, model={"hidden": [9], "latent_dim": 3}), CheckpointError, "another configuration"),
+        (
+            lambda run: put_trained(run, model={"hidden": [9], "latent_dim": 3}),
+            CheckpointError,
+            "another configuration",
+        ),
     ],
     ids=["missing", "a file", "empty", "no checkpoint", "bad checkpoint", "nan", "another's checkpoint"],
 )
@@ -189,7 +175,7 @@ def test_a_place_without_a_model_is_one_line(change, kind, line, run, tmp_path):
 def test_a_run_that_has_not_read_its_images_is_refused(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     record.write(copy, replace(record.read(copy), preparation=None))
-    with pytest.raises(ConfigError, match="does not say how its images were prepared. Resume it, or train it again"):
+    with pytest.raises(ConfigError, match=r"does not say how its images were prepared\. Resume it, or train it again"):
         vae.load(copy)
 
 

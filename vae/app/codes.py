@@ -1,11 +1,11 @@
 """Tables of codes, written row by row: their length is not limited by the memory."""
 
-import os
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -96,7 +96,7 @@ def write_words(path: Path, words: Sequence[str]) -> None:
             file.write(np.array(words[start : start + ROWS], dtype=kind).tobytes())
 
 
-def write_header(file, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+def write_header(file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> None:
     """The header of an .npy, after which the values come."""
     descr = np.lib.format.dtype_to_descr(dtype)
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})

@@ -5,6 +5,7 @@ Nothing is read before it is needed, and a batch is in the memory at a time.
 
 import io
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from vae.data.images import sample_bernoulli
 from vae.data.layouts import as_model_images
 from vae.data.npz import read_npz as read_small_arrays
 from vae.data.pictures import SUFFIXES
+from vae.data.preparation import standardised
+from vae.data.rows import ROWS_AT_ONCE, open_table, rows_of_array, rows_of_table
 from vae.data.splits import SEED
 from vae.data.streams import Stream, in_memory, read_npy, read_npz
 from vae.data.table import as_text
@@ -35,6 +38,13 @@ log = logging.getLogger(__name__)
 DECODED_AT_ONCE = 2  # pictures, each in a thread of its own
 IN_PNG = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")  # the modes of Pillow that a PNG keeps
 PLACES = "a picture, a folder of pictures, an .npz or an .npy"
+
+
+Progress = Callable[[int], object]  # called with the number of inputs that have been read since the last call
+
+
+def no_progress(read: int) -> None:
+    """Show nothing."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +60,16 @@ class Inputs:
     count: int
     names: Sequence[str] | range
     labels: Sequence[str] | None
-    _batches: Callable[[int, Callable[[int], object]], Iterator[Tensor]]
+    _batches: Callable[[int, Progress], Iterator[Tensor]]
 
     def batches(
-        self, size: int, progress: Callable[[int], object] = lambda read: None
+        self, size: int, progress: Progress = no_progress
     ) -> Iterator[Float[Tensor, "batch channels height width"]]:
         """The prepared inputs in their order, `size` at a time. Each call begins anew and gives the same values.
 
         Args:
             size: of a batch.
-            progress: called with the number of inputs that have been read since the last call.
+            progress: called while they are read.
 
         Raises:
             DataError: an input cannot be read, or does not fit the model.
@@ -80,7 +90,9 @@ def inputs_of(given: Any, preparation: Preparation, resize: Resize | None = None
         DataError: they cannot be read, or do not fit the model.
     """
     if isinstance(preparation, TablePreparation):
-        raise NotImplementedError
+        if isinstance(given, str | Path):
+            return of_table(expanded(given, "the input"), preparation)
+        return of_rows(given if hasattr(given, "columns") else as_array(given), preparation)
     if resize is not None:
         preparation = replace(preparation, resize=resize)
     match given:
@@ -122,7 +134,7 @@ def of_stream(
     check_type(stream, preparation, source)
     images = as_model_images(stream, preparation, source)
 
-    def batches(size: int, progress: Callable[[int], object]) -> Iterator[Tensor]:
+    def batches(size: int, progress: Progress) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(SEED)
         first, largest = 0, 0
         for chunk in images.chunks(size):
@@ -131,8 +143,12 @@ def of_stream(
             first += len(chunk)
             largest = max(largest, int(chunk.max())) if chunk.dtype == np.uint8 else 2
         if largest <= 1:
-            log.warning(single_line(f"warning: {source}: images are 0 and 1 of 255: nearly black. Is 1 white? Then "
-                                    "multiply them by 255"))
+            log.warning(
+                single_line(
+                    f"warning: {source}: images are 0 and 1 of 255: nearly black. Is 1 white? Then "
+                    "multiply them by 255"
+                )
+            )
 
     return Inputs(images.shape[0], range(images.shape[0]), labels, batches)
 
@@ -165,7 +181,7 @@ def of_pictures(
         source = encoded(file) if isinstance(file, Image.Image) else file
         return read_prepared(source, preparation, f"image {k}" if isinstance(file, Image.Image) else file)
 
-    def batches(size: int, progress: Callable[[int], object]) -> Iterator[Tensor]:
+    def batches(size: int, progress: Progress) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(SEED)
         for start in range(0, len(files), size):
             decoded = []
@@ -194,6 +210,43 @@ def encoded(image: Image.Image) -> bytes:
     except Exception as error:  # Pillow reads the file now, and raises many types for a damaged one
         raise DataError(f"the Pillow image must be one that can be read: {reason(error)}. Replace it") from None
     return file.getvalue()
+
+
+def of_table(path: Path, preparation: TablePreparation) -> Inputs:
+    """The rows of a table in a file, which is read once to count them, and once for each use."""
+    table = open_table(path)
+    rows_of_table(table, preparation, 1)  # checks the names of the columns
+    label = preparation.label if preparation.label in table.names else None
+    labels: list[str] = []
+    if label is None:
+        count = table.count()
+    else:
+        for rows in table.rows(preparation.columns[:1], label, ROWS_AT_ONCE, None):
+            labels += [sys.intern(word) for word in rows.labels or ()]
+        count = len(labels)
+    if count == 0:
+        raise DataError(f"{path} must have a row below the names of its columns. Add one")
+
+    def batches(size: int, progress: Progress) -> Iterator[Tensor]:
+        for rows in rows_of_table(table, preparation, size):
+            progress(len(rows.values))
+            yield standardised(rows.values, preparation)
+
+    return Inputs(count, range(count), None if label is None else labels, batches)
+
+
+def of_rows(given: Any, preparation: TablePreparation) -> Inputs:
+    """The rows of an array in the order of the model's columns, or of a table of pandas by their names."""
+    rows = rows_of_array(given, preparation)
+    values = rows.values
+
+    def batches(size: int, progress: Progress) -> Iterator[Tensor]:
+        for start in range(0, len(values), size):
+            part = values[start : start + size]
+            progress(len(part))
+            yield standardised(part, preparation)
+
+    return Inputs(len(values), range(len(values)), rows.labels, batches)
 
 
 def prepared(
@@ -241,7 +294,7 @@ def check_type(stream: Stream, preparation: ImagePreparation, source: object) ->
     if not preparation.unit_interval:
         if kind != "f":
             raise DataError(
-                f"{source}: the model was trained on floats in a unit of their own, got {dtype}. Give floats in that unit"
+                f"{source}: the model was trained on floats in a unit of their own, got {dtype}. Give floats in it"
             )
     elif kind in "iu" and dtype != np.uint8 and preparation.levels is None:
         raise DataError(f"{source}: images must be uint8, bool or floats in [0, 1], got {dtype}{CONVERSION}")
@@ -272,9 +325,9 @@ def labels_of(path: Path, count: int) -> list[str] | None:
             "Give one for each image, or leave them out"
         )
     if labels.dtype.kind in "US":
-        return as_text(labels, f"{path}: labels")
+        return [sys.intern(word) for word in as_text(labels, f"{path}: labels")]
     if names is None:
-        return [str(label) for label in labels.tolist()]
+        return [sys.intern(str(label)) for label in labels.tolist()]
     words = as_text(names, f"{path}: label_names")
     if labels.min() < 0 or labels.max() >= len(words):
         raise DataError(f"{path}: labels must be from 0 to {len(words) - 1}, the number of label_names minus 1")
@@ -292,7 +345,7 @@ def as_array(given: Any) -> np.ndarray:
         raise DataError(f"the input must be a path, an array or a tensor: {reason(error)}. Give one of them") from None
     if array.dtype.kind not in "biuf":
         raise DataError(
-            f"the input must be a path, or an array or tensor of numbers, got {type(given).__name__} of {array.dtype}. "
-            "Give one of them"
+            "the input must be a path, or an array or tensor of numbers, "
+            f"got {type(given).__name__} of {array.dtype}. Give one of them"
         )
     return array

@@ -1,12 +1,12 @@
-"""Arrays that are read a chunk at a time, from the memory, an .npy or an .npz: a file may be larger than the memory."""
+"""Arrays that are read a chunk at a time, from an .npy or an .npz that may be larger than the memory."""
 
 import math
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from io import BufferedIOBase
+from pathlib import Path
 from typing import cast
 
 import numpy as np

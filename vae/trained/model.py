@@ -5,7 +5,7 @@ CPU.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from vae.config import Resize
 from vae.config.preparation import Preparation
 from vae.data.files import DataError
-from vae.data.inputs import Inputs, inputs_of
+from vae.data.inputs import Inputs, Progress, inputs_of, no_progress
 from vae.data.preparation import restored
 from vae.measures.evaluation import BATCH, EVALUATION_SEED
 from vae.model.vae import VAE
@@ -115,7 +115,9 @@ class TrainedModel:
         try:
             z = torch.as_tensor(z)
         except (TypeError, ValueError, RuntimeError):
-            raise DataError(f"z must be finite floats of shape (inputs, {self.latent_dim}), got {type(z).__name__}") from None
+            raise DataError(
+                f"z must be finite floats of shape (inputs, {self.latent_dim}), got {type(z).__name__}"
+            ) from None
         if z.ndim != 2 or z.shape[1] != self.latent_dim or not (z.is_floating_point() and bool(z.isfinite().all())):
             raise DataError(
                 f"z must be finite floats of shape (inputs, {self.latent_dim}), got {z.dtype} {tuple(z.shape)}. "
@@ -142,9 +144,7 @@ class TrainedModel:
         """The mean of p(x|z) at the posterior mean of each input, as `decode` returns it."""
         return self.decode(self.encode(given).mean)
 
-    def reconstructions(
-        self, inputs: Inputs, progress: Callable[[int], object] = lambda read: None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def reconstructions(self, inputs: Inputs, *, progress: Progress = no_progress) -> Iterator[tuple[Tensor, Tensor]]:
         """x and `reconstruct`, batch by batch. Memory does not grow with the number of inputs.
 
         Args:
@@ -207,9 +207,7 @@ class TrainedModel:
         columns = zip(*(coded.scores for coded in self.coded(self.inputs(given), samples=samples)), strict=True)
         return Scores(*map(torch.cat, columns))
 
-    def coded(
-        self, inputs: Inputs, *, samples: int = 1, progress: Callable[[int], object] = lambda read: None
-    ) -> Iterator[Coded]:
+    def coded(self, inputs: Inputs, *, samples: int = 1, progress: Progress = no_progress) -> Iterator[Coded]:
         """Posterior and scores, batch by batch, in the order of the inputs. Memory does not grow with their number.
 
         Args:

@@ -1,8 +1,10 @@
 """List your own files by their ELBO, the lowest first: `beta-vae outliers outputs/RUN pictures/`.
 
-The ELBO is a lower bound on ln p(x), in nats. A file with a low ELBO is unusual among files like those of the training.
-It is a weak detector across data sets: images of another kind may get a higher ELBO than those of the training, if they
-are simpler (Nalisnick et al., 2019, "Do Deep Generative Models Know What They Don't Know?").
+The ELBO is a lower bound on ln p(x), in nats. A file with a low ELBO is unusual among files like those of the
+training. It is a weak detector across data sets: simpler images of another kind may get a higher ELBO than those of
+the training (Nalisnick et al., 2019, "Do Deep Generative Models Know What They Don't Know?").
+
+The table has the file, the label, and ELBO, distortion and rate in nats. Beside it is a contact sheet of the pictures.
 """
 
 import heapq

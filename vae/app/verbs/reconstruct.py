@@ -1,7 +1,7 @@
 """Show your own images beside their reconstructions: `beta-vae reconstruct outputs/RUN pictures/`.
 
-A folder gets grid.png, with the first inputs above their reconstructions, and a PNG of each reconstruction: the mean of
-p(x|z) at the posterior mean. Of a table's model, a CSV gets a row for each reconstruction in the table's own units.
+A folder gets grid.png, with the first inputs above their reconstructions, and a PNG of each reconstruction: the mean
+of p(x|z) at the posterior mean. Of a table's model, a CSV gets a row for each of them, in the table's own units.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -49,8 +49,7 @@ def run(arguments: Namespace) -> int:
             write_table(temporary, preparation.columns, rows)
     else:
         output = arguments.output or Path("reconstructions")
-        rows = isinstance(inputs.names, range)
-        names = iter(f"{name}.png" for name in numbered(inputs.count)) if rows else iter(file_names(inputs.names))
+        names = iter(file_names(numbered(inputs.count) if isinstance(inputs.names, range) else inputs.names))
         first: list[tuple[torch.Tensor, torch.Tensor]] = []
         with new_folder(output) as folder, progress_bar(inputs.count) as bar:
             for x, means in model.reconstructions(inputs, progress=bar.update):
@@ -58,7 +57,7 @@ def run(arguments: Namespace) -> int:
                     save_picture(folder / next(names), mean, preparation)
                     if len(first) < arguments.count:
                         first.append((image, mean))
-            shown = (torch.stack(part) for part in zip(*first, strict=True))
-            (folder / "grid.png").write_bytes(pairs(*shown, preparation))
+            x, means = (torch.stack(part) for part in zip(*first, strict=True))
+            (folder / "grid.png").write_bytes(pairs(x, means, preparation))
     console.say(str(output))
     return 0

@@ -1,7 +1,7 @@
 """Draw new images from the prior: `beta-vae sample outputs/RUN -n 64 --seed 1`.
 
-A folder gets grid.png and a PNG of each sample: the mean of p(x|z) for z from N(0, I). Of a table's model, a CSV gets a
-row for each sample in the table's own units.
+A folder gets grid.png and a PNG of each sample: the mean of p(x|z) for z from N(0, I). Of a table's model, a CSV gets
+a row for each sample, in the table's own units.
 """
 
 from argparse import ArgumentParser, Namespace
