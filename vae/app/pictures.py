@@ -33,11 +33,26 @@ def save_picture(path: Path, image: Float[Tensor, "channels height width"], prep
     figures.as_image(pixels).save(path, "png")
 
 
-def sheet(images: Images, preparation: ImagePreparation, columns: int | None = None, title: str = "") -> bytes:
-    """At most SHEET images in rows, as a PNG. Without `columns` it is nearly square."""
+def sheet(
+    images: Images,
+    preparation: ImagePreparation,
+    columns: int | None = None,
+    labels: Sequence[str] = (),
+    title: str = "",
+) -> bytes:
+    """At most SHEET images in rows, as a PNG.
+
+    Args:
+        images: of x, or what is decoded.
+        preparation: of the model.
+        columns: of the sheet. None: it is nearly square.
+        labels: one for each image; those of the first in each row are shown.
+        title: above the images.
+    """
     shown = grey_values(images[:SHEET], preparation)
     columns = columns or math.ceil(math.sqrt(len(shown)))
-    return as_png(figures.grid(in_rows(shown, columns), title=title, scale=scale_of(images)))
+    rows = in_rows(shown, columns)
+    return as_png(figures.grid(rows, labels[: len(shown) : columns], title, scale_of(images)))
 
 
 def pairs(x: Images, means: Images, preparation: ImagePreparation, columns: int = 10) -> bytes:

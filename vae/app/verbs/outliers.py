@@ -76,7 +76,10 @@ def run(arguments: Namespace) -> int:
         temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="backslashreplace")
         if not isinstance(model.preparation, TablePreparation):
             with new_file(picture) as drawn:
-                drawn.write_bytes(sheet(torch.stack([one.x for one in found[:SHEET]]), model.preparation))
+                images = torch.stack([one.x for one in found[:SHEET]])
+                labels = [f"{-one.minus_elbo:.1f}" for one in found]
+                title = "ELBO in nats of the first in each row"
+                drawn.write_bytes(sheet(images, model.preparation, labels=labels, title=title))
     console.say("\n".join([CAVEAT, str(arguments.output), *([] if is_table else [str(picture)])]))
     return 0
 
