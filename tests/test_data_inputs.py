@@ -104,6 +104,8 @@ def test_values_of_more_bits_are_scaled_by_the_levels_of_training():
     torch.testing.assert_close(x[0, 0, 0], torch.tensor([0, 100, 1000, 4095, 2047]) / 4095)
     with pytest.raises(DataError, match=r"must lie in \[0, 4000\], got 4095 in image 0"):
         x_of(values, replace(GREY, levels=(0.0, 4000.0)))
+    with pytest.raises(DataError, match="trained on values from 0 to 4095, got uint8"):
+        x_of(IMAGES, replace(GREY, levels=(0.0, 4095.0)))
 
 
 def test_grey_images_are_repeated_for_a_model_of_colours(tmp_path):
@@ -255,7 +257,7 @@ def with_wrong_bytes(path):
         (lambda p: saved(p / "a.npz", images=IMAGES, labels=np.zeros(3)), r"labels must be .*shape \(7,\)"),
         (
             lambda p: saved(p / "a.npz", images=IMAGES, labels=np.arange(7), label_names=np.array(["a"])),
-            "labels must be from 0 to 0",
+            "label_names must be 7 different names or more",
         ),
         (lambda p: (p / "empty").mkdir() or p / "empty", r"must hold pictures .* it has none"),
         (lambda p: (p / "a.txt").write_text("") * 0 or p / "a.txt", "which is a .txt. Name another"),
@@ -293,4 +295,4 @@ def test_a_damaged_picture_among_many_ends_the_reading(tmp_path):
 
 def test_bytes_of_0_and_1_are_warned_of(caplog):
     x_of((IMAGES > 99).astype(np.uint8))
-    assert "images are 0 and 1 of 255: nearly black" in caplog.text
+    assert "images are 0 and 1 of 255: nearly black; convert them with astype(bool)" in caplog.text

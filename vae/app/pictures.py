@@ -21,9 +21,7 @@ SMALL = 48  # pixels: smaller images are drawn twice as large on a sheet
 
 def grey_values(x: Images, preparation: ImagePreparation) -> Images:
     """The images in [0, 1]: clamped, and scaled if the model was trained on values in another range."""
-    low, high = getattr(preparation, "shown", (0.0, 1.0))
-    scaled: Images = ((x - low) / (high - low)).clamp(0, 1)
-    return scaled
+    return figures.in_unit_interval(x, preparation.shown).clamp(0, 1)
 
 
 def save_picture(path: Path, image: Float[Tensor, "channels height width"], preparation: ImagePreparation) -> None:

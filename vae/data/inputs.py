@@ -18,9 +18,10 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from vae.config import Resize
+from vae.config import Colour, Resize
 from vae.config.preparation import ImagePreparation, Preparation, TablePreparation
-from vae.data.arrays import CONVERSION
+from vae.data.archive import in_colour
+from vae.data.arrays import as_classes, as_x, warn_of_black
 from vae.data.files import DataError, expanded, kind_of, reason, single_line
 from vae.data.folder import picture_files, read_prepared
 from vae.data.images import sample_bernoulli
@@ -31,12 +32,14 @@ from vae.data.preparation import standardised
 from vae.data.rows import ROWS_AT_ONCE, open_table, rows_of_array, rows_of_table
 from vae.data.splits import SEED
 from vae.data.streams import Stream, in_memory, read_npy, read_npz
-from vae.data.table import as_text
 
 log = logging.getLogger(__name__)
 
 DECODED_AT_ONCE = 2  # pictures, each in a thread of its own
 IN_PNG = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")  # the modes of Pillow that a PNG keeps
+LOOKED_AT = 1_000  # images, whether they are nearly black
+CONVERSION = "Convert them: images.astype('uint8') from [0, 255], images / 65535 from 16 bits"
+FLOAT_MAX = float(np.finfo(np.float32).max)
 PLACES = "a picture, a folder of pictures, an .npz or an .npy"
 
 
@@ -133,22 +136,16 @@ def of_stream(
     """The images in an array."""
     check_type(stream, preparation, source)
     images = as_model_images(stream, preparation, source)
+    if stream.dtype == np.uint8:
+        warn_of_black(next(images.chunks(LOOKED_AT)), source)
 
     def batches(size: int, progress: Progress) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(SEED)
-        first, largest = 0, 0
+        first = 0
         for chunk in images.chunks(size):
             progress(len(chunk))
-            yield prepared(chunk, preparation, generator, source, first)
+            yield x_of(chunk, preparation, generator, source, first)
             first += len(chunk)
-            largest = max(largest, int(chunk.max())) if chunk.dtype == np.uint8 else 2
-        if largest <= 1:
-            log.warning(
-                single_line(
-                    f"warning: {source}: images are 0 and 1 of 255: nearly black. Is 1 white? Then "
-                    "multiply them by 255"
-                )
-            )
 
     return Inputs(images.shape[0], range(images.shape[0]), labels, batches)
 
@@ -192,7 +189,7 @@ def of_pictures(
                     progress(1)
             finally:
                 pool.shutdown(cancel_futures=True)
-            yield prepared(np.stack(decoded), preparation, generator, "the pictures", start)
+            yield drawn(np.stack(decoded), preparation, generator)
 
     return Inputs(len(files), names, labels, batches)
 
@@ -249,13 +246,13 @@ def of_rows(given: Any, preparation: TablePreparation) -> Inputs:
     return Inputs(len(values), range(len(values)), rows.labels, batches)
 
 
-def prepared(
+def x_of(
     images: np.ndarray, preparation: ImagePreparation, generator: torch.Generator, source: object, first: int
 ) -> Float[Tensor, "batch channels height width"]:
-    """x of some images of the model's shape.
+    """x of some images in an array.
 
     Args:
-        images: of a type that `check_type` accepts.
+        images: (batch, channels, height, width), as `as_model_images` gives them.
         preparation: of the model.
         generator: draws binary pixels, in the order of the images.
         source: for the errors.
@@ -264,24 +261,23 @@ def prepared(
     Raises:
         DataError: a value is out of range or not finite.
     """
-    kind = images.dtype.kind
-    if kind == "f" or (kind in "iu" and images.dtype != np.uint8):
-        low, high = (0.0, 1.0) if preparation.levels is None or kind == "f" else preparation.levels
-        if not preparation.unit_interval:
-            low, high = -np.inf, np.inf
+    if images.dtype.kind != "b" and images.dtype != np.uint8:
+        low, high = preparation.levels or ((0.0, 1.0) if preparation.unit_interval else (-FLOAT_MAX, FLOAT_MAX))
         refuse_values(images, low, high, source, first)
-        if kind != "f":
-            images = (images - low) / (high - low)
-        images = images.astype(np.float32, copy=False)
-        if not preparation.binarised:
-            return torch.from_numpy(np.require(images, requirements=("C", "W")))
+    x = as_x(images, source, preparation.levels)
+    return drawn(in_colour(x, Colour.grey if preparation.image[0] == 1 else Colour.rgb), preparation, generator)
+
+
+def drawn(
+    images: np.ndarray, preparation: ImagePreparation, generator: torch.Generator
+) -> Float[Tensor, "batch channels height width"]:
+    """x of images that are bytes, or floats in the unit of x: binary pixels are drawn."""
+    if preparation.binarised and images.dtype != np.uint8:
         images = np.rint(255 * images).astype(np.uint8)
-    elif kind == "b":
-        images = images.astype(np.uint8) * np.uint8(255)
     pixels = torch.from_numpy(np.require(images, requirements=("C", "W")))
     if preparation.binarised:
         return sample_bernoulli(pixels, generator).float()
-    return pixels.float().div_(255)
+    return pixels if pixels.is_floating_point() else pixels.float().div_(255)
 
 
 def check_type(stream: Stream, preparation: ImagePreparation, source: object) -> None:
@@ -291,47 +287,40 @@ def check_type(stream: Stream, preparation: ImagePreparation, source: object) ->
         DataError: names the conversion.
     """
     kind, dtype = stream.dtype.kind, stream.dtype
-    if not preparation.unit_interval:
-        if kind != "f":
-            raise DataError(
-                f"{source}: the model was trained on floats in a unit of their own, got {dtype}. Give floats in it"
-            )
-    elif kind in "iu" and dtype != np.uint8 and preparation.levels is None:
-        raise DataError(f"{source}: images must be uint8, bool or floats in [0, 1], got {dtype}{CONVERSION}")
-    elif kind not in "biuf":
+    if kind not in "biuf":
         raise DataError(f"{source}: images must be numbers, got {dtype}. Convert them")
+    is_bytes = kind == "b" or dtype == np.uint8
+    if not preparation.unit_interval and kind != "f":
+        raise DataError(
+            f"{source}: the model was trained on floats in a unit of their own, got {dtype}. Give floats in it"
+        )
+    if preparation.levels is not None and is_bytes:
+        low, high = preparation.levels
+        raise DataError(
+            f"{source}: the model was trained on values from {low:g} to {high:g}, got {dtype}. Give such values"
+        )
+    if preparation.levels is None and kind in "iu" and not is_bytes:
+        raise DataError(f"{source}: images must be uint8, bool or floats in [0, 1], got {dtype}. {CONVERSION}")
 
 
 def refuse_values(images: np.ndarray, low: float, high: float, source: object, first: int) -> None:
     """Refuse NaN and values outside [low, high]. The error names the first such image."""
-    good = np.isfinite(images) if np.isinf(low) else (images >= low) & (images <= high)
+    good = (images >= low) & (images <= high)
     if good.all():
         return
     row = int((~good).reshape(len(good), -1).any(1).argmax())
     value = images[row][~good[row]][0]
-    rule = "be finite" if np.isinf(low) or not np.isfinite(value) else f"lie in [{low:g}, {high:g}]"
+    rule = f"lie in [{low:g}, {high:g}]" if np.isfinite(value) else "be finite"
     raise DataError(f"{source}: pixels must {rule}, got {value:g} in image {first + row}. Clamp, scale or remove it")
 
 
 def labels_of(path: Path, count: int) -> list[str] | None:
-    """The labels in an .npz: numbers, words, or numbers of `label_names`."""
+    """The labels in an .npz: the words, or the numbers, or their names in `label_names`."""
     arrays = read_small_arrays(path, ("labels", "label_names"))
-    labels, names = arrays.get("labels"), arrays.get("label_names")
+    labels, names = as_classes(arrays.get("labels"), arrays.get("label_names"), count, path)
     if labels is None:
         return None
-    if labels.shape != (count,) or labels.dtype.kind not in "biuUS":
-        raise DataError(
-            f"{path}: labels must be whole numbers or words of shape ({count},), got {labels.dtype} {labels.shape}. "
-            "Give one for each image, or leave them out"
-        )
-    if labels.dtype.kind in "US":
-        return [sys.intern(word) for word in as_text(labels, f"{path}: labels")]
-    if names is None:
-        return [sys.intern(str(label)) for label in labels.tolist()]
-    words = as_text(names, f"{path}: label_names")
-    if labels.min() < 0 or labels.max() >= len(words):
-        raise DataError(f"{path}: labels must be from 0 to {len(words) - 1}, the number of label_names minus 1")
-    return [words[label] for label in labels.tolist()]
+    return [sys.intern(str(label) if names is None else names[label]) for label in labels.tolist()]
 
 
 def as_array(given: Any) -> np.ndarray:

@@ -9,10 +9,7 @@ import numpy as np
 from vae.config import Colour
 from vae.config.preparation import ImagePreparation
 from vae.data.files import DataError
-from vae.data.pictures import luma
 from vae.data.streams import Stream, in_memory
-
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow has it
 
 
 class Layout(NamedTuple):
@@ -25,9 +22,10 @@ class Layout(NamedTuple):
 
 
 def as_model_images(stream: Stream, preparation: ImagePreparation, source: object) -> Stream:
-    """The rows of a stream as images of the model's shape, (n, channels, height, width).
+    """The rows of a stream as images (n, channels, height, width) of the model's height and width.
 
-    Grey images are repeated for a model of colours. Colours become grey if the model was trained so.
+    Their channels are those of the model, or can become them: one for a model of colours, or three for a model of
+    grey images that was trained on colours.
 
     Args:
         stream: of any shape that fits the model's images in only one way.
@@ -51,12 +49,9 @@ def as_model_images(stream: Stream, preparation: ImagePreparation, source: objec
         stream = in_memory(np.concatenate(list(stream.chunks(max(1, stream.shape[0]))))[None])
     if stream.shape[0] == 0:
         raise DataError(f"{source}: there must be an image, got the shape {stream.shape}. Give one or more")
-    rows = stream
-    return replace(
-        rows,
-        shape=(rows.shape[0], *image),
-        chunks=lambda size: (in_channels(layout.arranged(chunk), image[0]) for chunk in rows.chunks(size)),
-    )
+    shape = (stream.shape[0], layout.channels, *image[1:])
+    given = stream.chunks
+    return replace(stream, shape=shape, chunks=lambda size: map(layout.arranged, given(size)))
 
 
 def layouts_of(shape: tuple[int, ...], image: tuple[int, int, int]) -> list[Layout]:
@@ -78,18 +73,6 @@ def layouts_of(shape: tuple[int, ...], image: tuple[int, int, int]) -> list[Layo
             if (a, b) == (height, width):
                 found.append(Layout(f"{c} channels, last", False, c, lambda rows: rows.transpose(0, 3, 1, 2)))
     return found
-
-
-def in_channels(images: np.ndarray, channels: int) -> np.ndarray:
-    """Images (n, c, height, width) with this number of channels: repeated, or the luma."""
-    if images.shape[1] == channels:
-        return images
-    if images.shape[1] == 1:
-        return images.repeat(channels, axis=1)
-    if images.dtype == np.uint8:
-        return np.stack([luma(np.ascontiguousarray(image)) for image in images])
-    weights = np.array(LUMA).reshape(1, 3, 1, 1)
-    return np.asarray((images * weights).sum(1, keepdims=True))
 
 
 def _fits(channels: int, preparation: ImagePreparation) -> bool:
