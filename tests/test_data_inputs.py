@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vae.config import Background, Colour, Resize
-from vae.config.preparation import ImagePreparation
+from vae.config.preparation import ImagePreparation, TablePreparation
 from vae.data import DataError
 from vae.data.images import sample_bernoulli
 from vae.data.inputs import inputs_of
@@ -170,6 +170,15 @@ def test_transparent_pixels_are_drawn_on_the_background_of_training(tmp_path):
     assert x_of(Image.open(tmp_path / "clear.png")).max() == 0
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "I;16", "P", "RGB", "RGBA", "I", "F", "CMYK"])
+def test_pillows_image_of_every_mode_is_read_like_its_file(mode, tmp_path):
+    image = Image.fromarray(IMAGES[0] // 200 if mode == "F" else IMAGES[0]).convert("RGB" if mode == "CMYK" else "L")
+    image = image.convert(mode)
+    image.save(tmp_path / "a.tif" if mode in ("I", "F", "CMYK") else tmp_path / "a.png")
+    grey = replace(GREY, colour=Colour.grey)
+    assert torch.equal(x_of(image, grey), x_of(next(tmp_path.iterdir()), grey))
+
+
 def test_pillows_image_is_turned_upright_like_its_file(tmp_path):
     tall, turned = Image.fromarray(IMAGES[0].T), Image.Exif()
     turned[274] = 6  # a quarter turn
@@ -197,7 +206,7 @@ def test_pillows_image_is_turned_upright_like_its_file(tmp_path):
         (3, r"got int64"),
         ([], r"must have the shape .* got \(0,\)"),
         ("nowhere", "a picture, a folder of pictures, an .npz or an .npy, got nowhere, which is missing"),
-        (Image.new("CMYK", (5, 4)), r"one of the modes .*, got CMYK. Convert it with image.convert"),
+        (Image.new("HSV", (5, 4)), r"one of the modes .*, got HSV. Convert it with image.convert"),
         (np.zeros((7, 4, 5), "V3"), "numbers, got ndarray of"),
     ],
     ids=range(16),
@@ -296,3 +305,48 @@ def test_a_damaged_picture_among_many_ends_the_reading(tmp_path):
 def test_bytes_of_0_and_1_are_warned_of(caplog):
     x_of((IMAGES > 99).astype(np.uint8))
     assert "images are 0 and 1 of 255: nearly black; convert them with astype(bool)" in caplog.text
+
+
+ROWS = np.array([[70.0, 30.0], [80.0, 35.5], [65.0, 28.0]])
+TABLE = TablePreparation(("mass", "age"), (70.0, 30.0), (10.0, 5.0), "site")
+STANDARDISED = torch.tensor([[0.0, 0.0], [1.0, 1.1], [-0.5, -0.4]]).view(3, 1, 1, 2)
+
+
+def written(path, text):
+    path.write_text(text)
+    return path
+
+
+ROWS_IN_FILES = {
+    "array": lambda _: ROWS,
+    "tensor": lambda _: torch.from_numpy(ROWS),
+    "lists": lambda _: ROWS.tolist(),
+    "csv": lambda p: written(p / "a.csv", "age,site,note,mass\n30,b,x,70\n35.5,a,y,80\n28,b,z,65\n"),
+    "semicolons": lambda p: str(written(p / "a.csv", "age;mass\n30;70\n35.5;80\n28;65\n")),
+    "npz": lambda p: saved(p / "a.npz", table=ROWS[:, ::-1], columns=np.array(["age", "mass"])),
+}
+
+
+@pytest.mark.parametrize("form", ROWS_IN_FILES)
+def test_rows_in_every_form_become_the_same_x(form, tmp_path):
+    inputs = inputs_of(ROWS_IN_FILES[form](tmp_path), TABLE)
+    for size in (2, 100):
+        torch.testing.assert_close(torch.cat(list(inputs.batches(size))), STANDARDISED)
+    assert (inputs.count, list(inputs.names)) == (3, [0, 1, 2])
+    assert inputs.labels == (["b", "a", "b"] if form == "csv" else None)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (ROWS[:, :1], r"must have the 2 columns of the model, mass, age, got the shape \(3, 1\)"),
+        (np.full((2, 2), np.nan), "the column mass must have a number in every row, row 0 has nan"),
+        ("mass\n1\n", "must have the columns of the model, it lacks age"),
+        ("mass,age\n1,2\n3,x\n", "the column age must hold numbers, line 3 has x"),
+        ("mass,age\n", "must have a row below the names of its columns"),
+    ],
+    ids=range(5),
+)
+def test_rows_that_do_not_fit_are_refused_in_one_line(given, line, tmp_path):
+    with pytest.raises(DataError, match=line):
+        x_of(written(tmp_path / "a.csv", given) if isinstance(given, str) else given, TABLE)

@@ -31,6 +31,9 @@ def place(tmp_path_factory):
     own_data = {"data": {"path": "gone"}}
     gaussian = {"data": "images", "likelihood": "gaussian_learned"}
     put_trained(place / "colours", ImagePreparation((3, 8, 10)), choices=gaussian, **own_data)
+    units = ImagePreparation((1, 6, 6), unit_interval=False, shown=(-10.0, 10.0))
+    put_trained(place / "units", units, choices=gaussian, **own_data)
+    np.save(place / "units.npy", np.random.default_rng(0).normal(0, 5, (4, 6, 6)))
     columns = {"data": "table", "likelihood": "gaussian_columns"}
     put_trained(place / "rows", TABLE, choices=columns, **own_data)
     networks = {"encoder": my_nets.encoder, "decoder": my_nets.decoder}
@@ -141,6 +144,16 @@ def test_samples_in_colour_are_in_colour(told):
     assert picture("out/s/00.png").shape == (8, 10, 3)
 
 
+def test_values_in_a_unit_of_their_own_are_written_beside_the_pictures(told, place):
+    done(told("sample", "@units", "-n", "3"), "samples")
+    model = vae.load(place / "units")
+    assert (np.load("samples/samples.npy") == model.sample(3).numpy()).all()
+    expected = ((model.sample(3)[2, 0] + 10) / 20 * 255).clamp(0, 255).round()
+    assert (picture("samples/02.png") == expected.numpy()).all()
+    done(told("reconstruct", "@units", "@units.npy"), "reconstructions")
+    assert (np.load("reconstructions/reconstructions.npy") == model.reconstruct(place / "units.npy").numpy()).all()
+
+
 def test_samples_of_a_table_are_rows_in_its_units(told, place):
     done(told("sample", "@rows", "-n", "3", "--seed", "1"), "samples.csv")
     rows = rows_of("samples.csv")
@@ -167,7 +180,7 @@ def test_reconstructions_of_a_table_are_rows_in_its_units(told, place):
     assert found == [pytest.approx(row) for row in expected.tolist()]
 
 
-def test_an_interpolation_is_a_row_of_pictures(told, place):
+def test_an_interpolation_is_a_row_of_pictures(told):
     done(told("interpolate", "@digits", "@pictures/00.bmp", "@pictures/01.bmp", "--steps", "4"), "interpolation.png")
     strip = picture("interpolation.png")
     assert strip.shape == (60, 4 * 58 + 2)

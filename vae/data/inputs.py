@@ -36,7 +36,8 @@ from vae.data.streams import Stream, in_memory, read_npy, read_npz
 log = logging.getLogger(__name__)
 
 DECODED_AT_ONCE = 2  # pictures, each in a thread of its own
-IN_PNG = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")  # the modes of Pillow that a PNG keeps
+FORMATS = dict.fromkeys(("1", "L", "LA", "I;16", "P", "RGB", "RGBA"), "png")  # that keep a mode of Pillow
+FORMATS |= dict.fromkeys(("I", "F", "CMYK"), "tiff")
 LOOKED_AT = 1_000  # images, whether they are nearly black
 CONVERSION = "Convert them: images.astype('uint8') from [0, 255], images / 65535 from 16 bits"
 FLOAT_MAX = float(np.finfo(np.float32).max)
@@ -93,6 +94,8 @@ def inputs_of(given: Any, preparation: Preparation, resize: Resize | None = None
         DataError: they cannot be read, or do not fit the model.
     """
     if isinstance(preparation, TablePreparation):
+        if resize is not None:
+            raise DataError("the model is of a table, and only pictures can be resized. Leave resize out")
         if isinstance(given, str | Path):
             return of_table(expanded(given, "the input"), preparation)
         return of_rows(given if hasattr(given, "columns") else as_array(given), preparation)
@@ -196,14 +199,14 @@ def of_pictures(
 
 def encoded(image: Image.Image) -> bytes:
     """A Pillow image as the file that a picture would be, with its colour profile and its orientation."""
-    if image.mode not in IN_PNG:
+    if image.mode not in FORMATS:
         raise DataError(
-            f"a Pillow image must have one of the modes {', '.join(IN_PNG)}, got {image.mode}. "
+            f"a Pillow image must have one of the modes {', '.join(FORMATS)}, got {image.mode}. "
             "Convert it with image.convert('RGB')"
         )
     file = io.BytesIO()
     try:
-        image.save(file, "png", compress_level=1, exif=image.getexif())
+        image.save(file, FORMATS[image.mode], compress_level=1, exif=image.getexif())
     except Exception as error:  # Pillow reads the file now, and raises many types for a damaged one
         raise DataError(f"the Pillow image must be one that can be read: {reason(error)}. Replace it") from None
     return file.getvalue()

@@ -1,16 +1,19 @@
 """Show your own images beside their reconstructions: `beta-vae reconstruct outputs/RUN pictures/`.
 
 A folder gets grid.png, with the first inputs above their reconstructions, and a PNG of each reconstruction: the mean
-of p(x|z) at the posterior mean. Of a table's model, a CSV gets a row for each of them, in the table's own units.
+of p(x|z) at the posterior mean. If the model was trained on floats in a unit of their own, reconstructions.npy has the
+values. Of a table's model, a CSV gets a row for each of them, in the table's own units.
 """
 
 from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from vae.app import console
-from vae.app.codes import numbered, write_table
+from vae.app.codes import numbered, write_header, write_table
 from vae.app.invocation import UsageError
 from vae.app.outputs import check_output, new_file, new_folder, progress_bar
 from vae.app.pictures import file_names, pairs, save_picture
@@ -51,8 +54,14 @@ def run(arguments: Namespace) -> int:
         output = arguments.output or Path("reconstructions")
         names = iter(file_names(numbered(inputs.count) if isinstance(inputs.names, range) else inputs.names))
         first: list[tuple[torch.Tensor, torch.Tensor]] = []
-        with new_folder(output) as folder, progress_bar(inputs.count) as bar:
+        with new_folder(output) as folder, progress_bar(inputs.count) as bar, ExitStack() as stack:
+            values = None
+            if not preparation.unit_interval:
+                values = stack.enter_context((folder / "reconstructions.npy").open("xb"))
+                write_header(values, np.dtype(np.float32), (inputs.count, *preparation.image))
             for x, means in model.reconstructions(inputs, progress=bar.update):
+                if values is not None:
+                    values.write(means.numpy().tobytes())
                 for image, mean in zip(x, means, strict=True):
                     save_picture(folder / next(names), mean, preparation)
                     if len(first) < arguments.count:

@@ -1,11 +1,14 @@
 """Draw new images from the prior: `beta-vae sample outputs/RUN -n 64 --seed 1`.
 
-A folder gets grid.png and a PNG of each sample: the mean of p(x|z) for z from N(0, I). Of a table's model, a CSV gets
-a row for each sample, in the table's own units.
+A folder gets grid.png and a PNG of each sample: the mean of p(x|z) for z from N(0, I). If the model was trained on
+floats in a unit of their own, samples.npy has the values. Of a table's model, a CSV gets a row for each sample, in the
+table's own units.
 """
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+
+import numpy as np
 
 from vae.app import console
 from vae.app.codes import numbered, write_table
@@ -58,5 +61,7 @@ def run(arguments: Namespace) -> int:
             (folder / "grid.png").write_bytes(sheet(samples, preparation))
             for name, image in zip(numbered(len(samples)), samples, strict=True):
                 save_picture(folder / f"{name}.png", image, preparation)
+            if not preparation.unit_interval:
+                np.save(folder / "samples.npy", samples.numpy())
     console.say(str(output))
     return 0
