@@ -11,22 +11,31 @@ import pytest
 import torch
 from command import EXAMPLES
 from examples import my_nets
-from put_trained import LATENTS, put_trained
+from stored_runs import stored_run
 
 import vae
 from vae.config import ConfigError
+from vae.config.preparation import ImagePreparation
 from vae.data import DataError
 from vae.data.mnist import read_idx
 from vae.run import checkpoint, record
 from vae.run.checkpoint import CheckpointError
 
+LATENTS = 3
+DIGITS = ImagePreparation((1, 28, 28), True)
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 28, 28), dtype=np.uint8)
 NETWORKS = {"latent_dim": LATENTS, "encoder": "my_nets:encoder", "decoder": "my_nets:decoder", "options": {"width": 8}}
 
 
+def put_run(directory, networks=(), choices=None, **values):
+    """The directory of a run that was killed in training."""
+    values = {"model": {"latent_dim": LATENTS, "hidden": [8]}} | values
+    return stored_run(directory, DIGITS, choices, networks, summary=None, **values)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return put_trained(tmp_path_factory.mktemp("runs") / "run")
+    return put_run(tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +60,7 @@ def test_a_run_is_loaded_after_it_was_moved_and_has_lost_all_but_its_checkpoints
 
 
 def test_a_run_that_was_made_on_cuda_is_loaded_on_a_cpu(tmp_path, model):
-    made = vae.load(put_trained(tmp_path / "run", device="cuda"), device="cpu")
+    made = vae.load(put_run(tmp_path / "run", device="cuda"), device="cpu")
     assert made.device == torch.device("cpu")
     assert torch.equal(made.encode(IMAGES).mean, model.encode(IMAGES).mean)
 
@@ -110,9 +119,9 @@ def test_loading_and_using_a_model_changes_nothing_in_the_process_and_loads_no_a
 
 @pytest.fixture(scope="module")
 def own_run(tmp_path_factory):
-    networks = {"encoder": my_nets.encoder, "decoder": my_nets.decoder}
+    networks = (my_nets.encoder((1, 28, 28), LATENTS, 8), my_nets.decoder((1, 28, 28), LATENTS, 8))
     place = tmp_path_factory.mktemp("own") / "run"
-    return put_trained(place, networks=networks, choices={"model": "custom"}, model=NETWORKS)
+    return put_run(place, networks=networks, choices={"model": "custom"}, model=NETWORKS)
 
 
 def test_networks_of_ones_own_are_handed_over_as_functions_or_modules(own_run):
@@ -156,7 +165,7 @@ def with_nan(run):
         (lambda run: (run / "checkpoints" / "last").write_bytes(b"x"), CheckpointError, "is not a checkpoint"),
         (with_nan, CheckpointError, "one of its numbers is not finite"),
         (
-            lambda run: put_trained(run, model={"hidden": [9], "latent_dim": 3}),
+            lambda run: put_run(run, model={"hidden": [9], "latent_dim": 3}),
             CheckpointError,
             "another configuration",
         ),

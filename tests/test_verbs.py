@@ -13,13 +13,16 @@ import torch
 from command import EXAMPLES, ROOT, Answer, one_error_line
 from examples import my_nets
 from PIL import Image
-from put_trained import LATENTS, put_trained
+from stored_runs import stored_run
 
 import vae
 from vae.app.program import main
 from vae.config.preparation import ImagePreparation, TablePreparation
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 28, 28), dtype=np.uint8)
+LATENTS = 3
+DIGITS = ImagePreparation((1, 28, 28), True)
+UNITS = ImagePreparation((1, 6, 6), unit_interval=False, shown=(-10.0, 10.0))
 TABLE = TablePreparation(("mass", "age"), (70.0, 30.0), (10.0, 5.0), "site")
 
 
@@ -27,18 +30,17 @@ TABLE = TablePreparation(("mass", "age"), (70.0, 30.0), (10.0, 5.0), "site")
 def place(tmp_path_factory):
     """Runs, and inputs for them. Read only."""
     place = tmp_path_factory.mktemp("place")
-    put_trained(place / "digits")
-    own_data = {"data": {"path": "gone"}}
-    gaussian = {"data": "images", "likelihood": "gaussian_learned"}
-    put_trained(place / "colours", ImagePreparation((3, 8, 10)), choices=gaussian, **own_data)
-    units = ImagePreparation((1, 6, 6), unit_interval=False, shown=(-10.0, 10.0))
-    put_trained(place / "units", units, choices=gaussian, **own_data)
-    np.save(place / "units.npy", np.random.default_rng(0).normal(0, 5, (4, 6, 6)))
-    columns = {"data": "table", "likelihood": "gaussian_columns"}
-    put_trained(place / "rows", TABLE, choices=columns, **own_data)
-    networks = {"encoder": my_nets.encoder, "decoder": my_nets.decoder}
+    gaussian, data = {"data": "images", "likelihood": "gaussian_learned"}, {"data": {"path": "gone"}}
+    small = {"model": {"latent_dim": LATENTS, "hidden": [8]}, "summary": None}
+    stored_run(place / "digits", DIGITS, **small)
+    (place / "digits" / "checkpoints" / "best").unlink()
+    stored_run(place / "colours", ImagePreparation((3, 8, 10)), gaussian, **small, **data)
+    stored_run(place / "units", UNITS, gaussian, **small, **data)
+    stored_run(place / "rows", TABLE, {"data": "table", "likelihood": "gaussian_columns"}, **small, **data)
     own = {"latent_dim": LATENTS, "encoder": "my_nets:encoder", "decoder": "my_nets:decoder", "options": {"width": 8}}
-    put_trained(place / "own", networks=networks, choices={"model": "custom"}, model=own)
+    networks = (my_nets.encoder((1, 28, 28), LATENTS, 8), my_nets.decoder((1, 28, 28), LATENTS, 8))
+    stored_run(place / "own", DIGITS, {"model": "custom"}, networks, summary=None, model=own)
+    np.save(place / "units.npy", np.random.default_rng(0).normal(0, 5, (4, 6, 6)))
     np.savez(place / "digits.npz", images=IMAGES, labels=np.arange(7) % 2)
     np.save(place / "colours.npy", np.random.default_rng(0).integers(0, 256, (5, 8, 10, 3), dtype=np.uint8))
     (place / "rows.csv").write_text("site,age,mass\na,30,70\nb,35.5,80\n")
@@ -218,15 +220,12 @@ def test_networks_of_ones_own_are_named_again(told, monkeypatch):
     done(told("sample", "@own", *parts, "-n", "1"), "samples")
     answer = told("encode", "@own", "@digits.npz", "--output", "b.csv")
     assert answer.returncode == 1
-    assert "or name model.encoder=my_nets:encoder in the command" in one_error_line(answer)
-    answer = told("encode", "@digits", "@digits.npz", *parts, "--output", "b.csv")
-    assert answer.returncode == 1
-    assert "has no networks of your own. Leave model.encoder out" in one_error_line(answer)
+    assert "imported only if the command names them too. Add model.encoder=my_nets:encoder" in one_error_line(answer)
 
 
 REFUSED = [
     ("encode @digits nowhere", 4, "nowhere, which is missing"),
-    ("encode nowhere @digits.npz", 1, "a model is loaded from the directory of a run"),
+    ("encode nowhere @digits.npz", 1, "must be the directory of a run"),
     ("encode @digits", 2, "required: input"),
     ("encode @digits @colours.npy", 4, r"images must have the shape"),
     ("encode @digits @rows.csv", 4, "a picture, a folder of pictures, an .npz or an .npy"),
@@ -236,7 +235,11 @@ REFUSED = [
     ("encode @digits @digits.npz --output @digits.npz", 2, "--output must not be the input"),
     ("encode @digits @digits.npz --samples 0", 2, "--samples must be 1 or more, got 0"),
     ("encode @digits @digits.npz --checkpoint best", 5, "no epoch of"),
-    ("encode @digits @digits.npz model.encoder=x", 1, "model.encoder must be module:name"),
+    (
+        "encode @digits @digits.npz model.encoder=my_nets:encoder",
+        1,
+        "has no networks of your own. Leave model.encoder",
+    ),
     ("encode @digits @digits.npz beta=4", 1, "can be given beside a run, got beta=4"),
     ("encode @digits @digits.npz --output @pictures/00.bmp/a.csv", 1, "Not a directory"),
     ("sample @digits -n 0", 2, "-n must be 1 or more and --temperature 0 or more, got 0 and 1"),

@@ -21,7 +21,8 @@ SMALL = 48  # pixels: smaller images are drawn twice as large on a sheet
 
 def grey_values(x: Images, preparation: ImagePreparation) -> Images:
     """The images in [0, 1]: clamped, and scaled if the model was trained on values in another range."""
-    return figures.in_unit_interval(x, preparation.shown).clamp(0, 1)
+    values: Images = figures.in_unit_interval(x, preparation.shown).clamp(0, 1)
+    return values
 
 
 def save_picture(path: Path, image: Float[Tensor, "channels height width"], preparation: ImagePreparation) -> None:

@@ -1,20 +1,19 @@
 """The arguments that all commands of a trained model share, and the model that they name."""
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
-from vae.app.foreign import imported, values_of_words
+from vae.app.foreign import values_of_words
+from vae.app.networks import own_networks
 from vae.config import ConfigError, Device, Resize
-from vae.config.model import CustomModelConfig
 from vae.run.names import BEST, LAST
 from vae.trained.load import load
 from vae.trained.model import TrainedModel
 
-NETWORKS = ("encoder", "decoder")
-
 
 def add_model_arguments(parser: ArgumentParser) -> None:
     """Add the run and what is done with it."""
-    parser.add_argument("run", help="the directory of a run, or an exported folder")
+    parser.add_argument("run", type=Path, help="the directory of a run, or an exported folder")
     parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
     parser.add_argument("--device", choices=list(Device.__members__), default=Device.auto.name)
 
@@ -44,9 +43,8 @@ def load_model(arguments: Namespace) -> TrainedModel:
         ConfigError: there is none, or its networks are the user's own and the command does not name them.
         CheckpointError: the checkpoint is missing or damaged.
     """
-    values = values_of_words(arguments.parts)
-    networks = {name: imported(values[key], key) for name in NETWORKS if (key := f"model.{name}") in values}
-    model = load(arguments.run, device=arguments.device, checkpoint=arguments.checkpoint, **networks)
-    if networks and not isinstance(model.description.model, CustomModelConfig):
-        raise ConfigError(f"{arguments.run} has no networks of your own. Leave model.{next(iter(networks))} out")
-    return model
+    networks = own_networks(arguments.run, arguments.parts)
+    named = [key for key in values_of_words(arguments.parts) if key.startswith("model.")]
+    if named and not networks:
+        raise ConfigError(f"{arguments.run} has no networks of your own. Leave {named[0]} out")
+    return load(arguments.run, device=arguments.device, checkpoint=arguments.checkpoint, **networks)

@@ -23,10 +23,11 @@ from vae.config.preparation import ImagePreparation, Preparation, TablePreparati
 from vae.data.archive import in_colour
 from vae.data.arrays import as_classes, as_x, warn_of_black
 from vae.data.files import DataError, expanded, kind_of, reason, single_line
-from vae.data.folder import picture_files, read_prepared
+from vae.data.folder import cores, read_prepared
 from vae.data.images import sample_bernoulli
 from vae.data.layouts import as_model_images
 from vae.data.npz import read_npz as read_small_arrays
+from vae.data.picture_files import picture_files
 from vae.data.pictures import SUFFIXES
 from vae.data.preparation import standardised
 from vae.data.rows import ROWS_AT_ONCE, open_table, rows_of_array, rows_of_table
@@ -35,7 +36,6 @@ from vae.data.streams import Stream, in_memory, read_npy, read_npz
 
 log = logging.getLogger(__name__)
 
-DECODED_AT_ONCE = 2  # pictures, each in a thread of its own
 FORMATS = dict.fromkeys(("1", "L", "LA", "I;16", "P", "RGB", "RGBA"), "png")  # that keep a mode of Pillow
 FORMATS |= dict.fromkeys(("I", "F", "CMYK"), "tiff")
 LOOKED_AT = 1_000  # images, whether they are nearly black
@@ -155,13 +155,16 @@ def of_stream(
 
 def of_folder(folder: Path, preparation: ImagePreparation) -> Inputs:
     """The pictures of a folder. If they lie in folders of their own, these are their labels."""
-    files, others = picture_files(folder)
-    skipped = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
-    if not files:
+    found = picture_files(folder)
+    skipped = ", ".join(f"{count} {kind}" for kind, count in sorted(found.skipped.items()))
+    if not found.files:
         raise DataError(f"{folder} must hold pictures ({', '.join(SUFFIXES)}), it has {skipped or 'none'}")
-    if others:
-        log.warning(single_line(f"warning: {folder}: found {len(files)} pictures, skipped {skipped}"))
-    return of_pictures(files, [file.relative_to(folder).as_posix() for file in files], None, preparation)
+    if skipped:
+        log.warning(single_line(f"warning: {folder}: found {len(found.files)} pictures, skipped {skipped}"))
+    labels = None
+    if found.labels is not None and found.label_names is not None:
+        labels = [found.label_names[label] for label in found.labels]
+    return of_pictures(found.files, found.names(), labels, preparation)
 
 
 def of_pictures(
@@ -171,10 +174,6 @@ def of_pictures(
     preparation: ImagePreparation,
 ) -> Inputs:
     """Pictures, which are decoded a batch at a time, in threads."""
-    if not preparation.unit_interval:
-        raise DataError(
-            "the model was trained on floats in a unit of their own, which no picture has. Give an .npz or an .npy"
-        )
 
     def read(k: int) -> np.ndarray:
         file = files[k]
@@ -185,7 +184,7 @@ def of_pictures(
         generator = torch.Generator().manual_seed(SEED)
         for start in range(0, len(files), size):
             decoded = []
-            pool = ThreadPoolExecutor(DECODED_AT_ONCE)
+            pool = ThreadPoolExecutor(cores())
             try:
                 for pixels in pool.map(read, range(start, min(start + size, len(files)))):
                     decoded.append(pixels)

@@ -118,10 +118,7 @@ def own_network(
     """
     if make is None:
         argument = key.rpartition(".")[2]
-        raise ConfigError(
-            f"{key} is your own {text}, which must be given. Pass {argument}={text.rpartition(':')[2]}, "
-            f"or name {key}={text} in the command"
-        )
+        raise ConfigError(f"{key} is your own {text}, which must be given. Pass {argument}={text.rpartition(':')[2]}")
     if isinstance(make, nn.Module):
         return make
     rule = f"{key} must take (image, latent_dim, **model.options) and return an nn.Module"
