@@ -7,16 +7,17 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+from data_files import images_config
 from hypothesis import settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vae.config import Background, Colour, Resize
+from vae.config import Background, Binarisation, Colour, Resize, TableConfig
 from vae.config.preparation import ImagePreparation, TablePreparation
-from vae.data import DataError
+from vae.data import DataError, ImagesData, TableData
 from vae.data.images import sample_bernoulli
 from vae.data.inputs import inputs_of
-from vae.data.splits import SEED
+from vae.data.splits import SEED, split_indices
 
 GREY = ImagePreparation((1, 4, 5))
 COLOURS = ImagePreparation((3, 4, 5))
@@ -350,3 +351,96 @@ def test_rows_in_every_form_become_the_same_x(form, tmp_path):
 def test_rows_that_do_not_fit_are_refused_in_one_line(given, line, tmp_path):
     with pytest.raises(DataError, match=line):
         x_of(written(tmp_path / "a.csv", given) if isinstance(given, str) else given, TABLE)
+
+
+def grey_of(rng, kind, scale):
+    return rng.integers(0, scale, (12, 9, 7)).astype(kind)
+
+
+def wide_pictures(folder, rng):
+    folder.mkdir()
+    for k, image in enumerate(grey_of(rng, np.uint16, 4096)):
+        Image.fromarray(image).save(folder / f"{k:02d}.tif")
+
+
+def mixed_pictures(folder, rng):
+    """Class folders with pictures of several sizes, transparent, turned or in colour."""
+    turned = Image.Exif()
+    turned[274] = 6
+    for k in range(12):
+        (folder / f"class {k % 2}").mkdir(parents=True, exist_ok=True)
+        shape = (8 + k, 20 - k, 4 if k % 3 else 3)
+        image = Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8))
+        image.save(folder / f"class {k % 2}" / f"{k:02d}.{'png' if k % 3 else 'jpg'}", exif=turned)
+
+
+ARRAYS = {
+    "bytes": (lambda r: grey_of(r, np.uint8, 256), {}),
+    "bytes, binarised": (lambda r: grey_of(r, np.uint8, 256), {"binarisation": Binarisation.dynamic}),
+    "booleans, binarised": (lambda r: grey_of(r, bool, 2), {"binarisation": Binarisation.static}),
+    "fractions": (lambda r: r.uniform(size=(12, 9, 7)), {}),
+    "fractions, binarised": (lambda r: r.uniform(size=(12, 9, 7, 1)), {"binarisation": Binarisation.dynamic}),
+    "a unit of their own": (lambda r: r.normal(5, 100, (12, 9, 7)).astype(np.float32), {}),
+    "more bits": (lambda r: grey_of(r, np.uint16, 4096), {"range": [0.0, 4095.0]}),
+    "floats with a range": (lambda r: r.uniform(-3, 3, (12, 9, 7)), {"range": [-3.0, 3.0]}),
+    "colours, last": (lambda r: r.integers(0, 256, (12, 9, 7, 3), dtype=np.uint8), {}),
+    "colours to grey": (lambda r: r.integers(0, 256, (12, 3, 9, 7), dtype=np.uint8), {"colour": Colour.grey}),
+    "fractions to grey": (lambda r: r.uniform(size=(12, 3, 9, 7)), {"colour": Colour.grey}),
+    "grey to colours": (lambda r: grey_of(r, np.uint8, 256), {"colour": Colour.rgb}),
+}
+
+
+def x_of_test(splits):
+    return splits.test.batch(torch.arange(len(splits.test)), torch.Generator())
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_the_test_images_of_an_array_become_the_x_of_the_run(kind, tmp_path):
+    make, changed = ARRAYS[kind]
+    images = make(np.random.default_rng(0))
+    path = saved(tmp_path / "all.npz", images=images)
+    splits = ImagesData(images_config(path, test_size=5, **changed)).read()
+    test = images[split_indices(12, None, 1, 5)[2]]
+    for same in (test, saved(tmp_path / "test.npz", images=test)):
+        assert torch.equal(x_of(same, splits.preparation), x_of_test(splits))
+
+
+PICTURES = {
+    "16 bits": (wide_pictures, {}),
+    "16 bits with a range": (wide_pictures, {"range": [100.0, 4000.0]}),
+    "fit": (mixed_pictures, {"size": [10, 13], "colour": Colour.rgb, "background": Background.white}),
+    "crop": (mixed_pictures, {"side": 8, "resize": Resize.crop, "colour": Colour.rgb}),
+    "stretch to grey": (mixed_pictures, {"side": 9, "resize": Resize.stretch, "colour": Colour.grey}),
+    "binarised": (mixed_pictures, {"side": 9, "colour": Colour.grey, "binarisation": Binarisation.static}),
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_the_test_pictures_of_a_folder_become_the_x_of_the_run(kind, tmp_path):
+    make, changed = PICTURES[kind]
+    make(tmp_path / "all", np.random.default_rng(0))
+    splits = ImagesData(images_config(tmp_path / "all", test_size=5, **changed)).read()
+    files = [tmp_path / "all" / name for name in splits.test.names]
+    assert torch.equal(x_of(files, splits.preparation), x_of_test(splits))
+    for file in files:
+        (tmp_path / "test" / file.relative_to(tmp_path / "all")).parent.mkdir(parents=True, exist_ok=True)
+        file.rename(tmp_path / "test" / file.relative_to(tmp_path / "all"))
+    inputs = inputs_of(tmp_path / "test", splits.preparation)
+    assert list(inputs.names) == sorted(splits.test.names)
+    if splits.label_names is not None:
+        assert inputs.labels == [name.partition("/")[0] for name in inputs.names]
+    if not splits.preparation.binarised:
+        again = torch.cat(list(inputs.batches(2)))
+        assert torch.equal(again, x_of_test(splits)[np.argsort(splits.test.names)])
+
+
+def test_the_test_rows_of_a_table_become_the_x_of_the_run(tmp_path):
+    rows = np.random.default_rng(0).normal(50, 7, (20, 3))
+    lines = [",".join(map(repr, row)) + f",{'ab'[k % 2]}" for k, row in enumerate(rows.tolist())]
+    path = written(tmp_path / "all.csv", "\n".join(["x,y,z,site", *lines]) + "\n")
+    splits = TableData(TableConfig(str(path), "site", [], 1, 5)).read()
+    test = split_indices(20, np.arange(20) % 2, 1, 5)[2]
+    named = written(tmp_path / "test.csv", "\n".join(["x,y,z,site", *(lines[k] for k in test)]) + "\n")
+    for same in (rows[test], named):
+        assert torch.equal(x_of(same, splits.preparation), x_of_test(splits))
+    assert inputs_of(named, splits.preparation).labels == ["ab"[k % 2] for k in test]

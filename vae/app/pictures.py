@@ -21,8 +21,7 @@ SMALL = 48  # pixels: smaller images are drawn twice as large on a sheet
 
 def grey_values(x: Images, preparation: ImagePreparation) -> Images:
     """The images in [0, 1]: clamped, and scaled if the model was trained on values in another range."""
-    values: Images = figures.in_unit_interval(x, preparation.shown).clamp(0, 1)
-    return values
+    return figures.in_unit_interval(x, preparation.shown).clamp(0, 1)
 
 
 def save_picture(path: Path, image: Float[Tensor, "channels height width"], preparation: ImagePreparation) -> None:
@@ -66,7 +65,7 @@ def in_rows(images: Images, columns: int) -> Float[Tensor, "rows columns channel
     """The images in rows. The last row is filled with white."""
     missing = -len(images) % columns
     white = torch.ones(missing, *images.shape[1:])
-    return torch.cat([images, white]).unflatten(0, (-1, columns))
+    return torch.cat([images, white]).view(-1, columns, *images.shape[1:])
 
 
 def scale_of(images: Images) -> int:
