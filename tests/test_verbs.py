@@ -293,7 +293,7 @@ def test_the_program_encodes_in_a_process_of_its_own_and_a_signal_leaves_nothing
     whole = subprocess.run([*command, str(place / "pictures")], cwd=tmp_path, env=environment, capture_output=True)
     assert (whole.returncode, whole.stdout, whole.stderr) == (0, b"codes.csv\n", b"")
     assert len(rows_of(tmp_path / "codes.csv")) == 7
-    np.save(tmp_path / "many.npy", np.zeros((100_000, 28, 28), dtype=np.uint8))
+    np.save(tmp_path / "many.npy", np.full((100_000, 28, 28), 200, dtype=np.uint8))
     with subprocess.Popen(
         [*command, "many.npy", "--output", "new/many.csv"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE
     ) as process:
