@@ -4,6 +4,7 @@ Inputs are pictures, arrays or rows as a user has them. They are prepared exactl
 CPU.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,9 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae.config import Resize
 from vae.config.preparation import Preparation
 from vae.data.files import DataError
-from vae.data.inputs import Inputs, inputs_of
+from vae.data.inputs import Inputs, Progress, inputs_of, no_progress
 from vae.data.preparation import restored
 from vae.measures.evaluation import BATCH, EVALUATION_SEED
 from vae.model.vae import VAE
@@ -65,15 +67,24 @@ class TrainedModel:
         """How inputs become x."""
         return self.description.preparation
 
-    def inputs(self, given: Given) -> Inputs:
+    def inputs(self, given: Given, *, resize: str | None = None) -> Inputs:
         """The given pictures, arrays or rows, prepared as in training.
+
+        Args:
+            given: as for `encode`.
+            resize: how pictures of another size are brought to the model's: `fit` (the whole picture), `crop` (its
+                middle) or `stretch`. None: as in training, where such pictures may have been refused.
 
         Raises:
             DataError: they cannot be read, or do not fit the model.
         """
-        return given if isinstance(given, Inputs) else inputs_of(given, self.preparation)
+        if isinstance(given, Inputs):
+            return given
+        if resize is not None and resize not in Resize.__members__:
+            raise DataError(f"resize must be one of {', '.join(Resize)}, got {resize}")
+        return inputs_of(given, self.preparation, None if resize is None else Resize[resize])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, given: Given) -> DiagonalNormal:
         """q(z|x) of each input. Its `mean` and `logvar` have the shape (inputs, latents).
 
@@ -88,7 +99,7 @@ class TrainedModel:
         logvar = torch.cat([q.unbounded_logvar.cpu() for q in posteriors])
         return DiagonalNormal(mean, logvar, self.vae.bounds)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, z: Any) -> Tensor:
         """The mean of p(x|z) for each row of z.
 
@@ -101,7 +112,12 @@ class TrainedModel:
         Raises:
             DataError: z has another shape, or a number that is not finite.
         """
-        z = torch.as_tensor(z)
+        try:
+            z = torch.as_tensor(z)
+        except (TypeError, ValueError, RuntimeError):
+            raise DataError(
+                f"z must be finite floats of shape (inputs, {self.latent_dim}), got {type(z).__name__}"
+            ) from None
         if z.ndim != 2 or z.shape[1] != self.latent_dim or not (z.is_floating_point() and bool(z.isfinite().all())):
             raise DataError(
                 f"z must be finite floats of shape (inputs, {self.latent_dim}), got {z.dtype} {tuple(z.shape)}. "
@@ -127,6 +143,18 @@ class TrainedModel:
     def reconstruct(self, given: Given) -> Tensor:
         """The mean of p(x|z) at the posterior mean of each input, as `decode` returns it."""
         return self.decode(self.encode(given).mean)
+
+    def reconstructions(self, inputs: Inputs, *, progress: Progress = no_progress) -> Iterator[tuple[Tensor, Tensor]]:
+        """x and `reconstruct`, batch by batch. Memory does not grow with the number of inputs.
+
+        Args:
+            inputs: of `inputs`.
+            progress: called with the number of inputs that have been read since the last call.
+        """
+        for x in inputs.batches(BATCH, progress):
+            with torch.no_grad():
+                mean = self.vae.encode(x.to(self.device)).mean
+            yield x, self.decode(mean)
 
     def interpolate(self, a: Given, b: Given, *, steps: int = 10) -> Tensor:
         """Decodes points on the straight line between two posterior means.
@@ -159,6 +187,10 @@ class TrainedModel:
         """
         if not 0 <= latent < self.latent_dim:
             raise DataError(f"latent must be from 0 to {self.latent_dim - 1}, got {latent}")
+        if steps < 1:
+            raise DataError(f"steps must be 1 or more, got {steps}")
+        if not math.isfinite(reach):
+            raise DataError(f"reach must be finite, got {reach}")
         z = self._mean_of_one(given, "the input").repeat(steps, 1)
         z[:, latent] = torch.linspace(-reach, reach, steps)
         return self.decode(z)
@@ -175,15 +207,21 @@ class TrainedModel:
         columns = zip(*(coded.scores for coded in self.coded(self.inputs(given), samples=samples)), strict=True)
         return Scores(*map(torch.cat, columns))
 
-    def coded(self, inputs: Inputs, *, samples: int = 1) -> Iterator[Coded]:
-        """Posterior and scores, batch by batch, in the order of the inputs. Memory does not grow with their number."""
+    def coded(self, inputs: Inputs, *, samples: int = 1, progress: Progress = no_progress) -> Iterator[Coded]:
+        """Posterior and scores, batch by batch, in the order of the inputs. Memory does not grow with their number.
+
+        Args:
+            inputs: of `inputs`.
+            samples: as for `score`.
+            progress: called with the number of inputs that have been read since the last call.
+        """
         if samples < 1:
             raise DataError(f"samples must be 1 or more, got {samples}")
         generator = torch.Generator(self.device).manual_seed(EVALUATION_SEED)
-        for x in inputs.batches(BATCH):
+        for x in inputs.batches(BATCH, progress):
             yield self._coded_batch(x, samples, generator)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _coded_batch(self, x: Tensor, samples: int, generator: torch.Generator) -> Coded:
         on_device = x.to(self.device)
         shape = (len(x), self.latent_dim)
@@ -198,7 +236,7 @@ class TrainedModel:
         return Coded(x, posterior, Scores(distortion, rate, -(distortion + rate)))
 
     def _mean_of_one(self, given: Given, name: str) -> Float[Tensor, "1 latents"]:
-        mean = self.encode(given).mean
-        if len(mean) != 1:
-            raise DataError(f"{name} must be one picture or row, got {len(mean)}. Choose one")
-        return mean
+        inputs = self.inputs(given)
+        if inputs.count != 1:
+            raise DataError(f"{name} must be one picture or row, got {inputs.count}. Choose one")
+        return self.encode(inputs).mean

@@ -1,0 +1,114 @@
+"""Tables of codes, written row by row: their length is not limited by the memory."""
+
+import shutil
+import zipfile
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from vae.data.inputs import Inputs
+from vae.trained.model import Coded
+
+NUMBER = "%.9g"  # from which the same float32 is read again
+ROWS = 10_000  # texts at a time
+
+
+def write_csv(path: Path, inputs: Inputs, coded: Iterable[Coded], latent_dim: int) -> None:
+    """A CSV with the columns file, label, z_00 …, sd_00 …, distortion, rate, elbo. The label is empty if unknown."""
+    columns = [f"{kind}_{number}" for kind in ("z", "sd") for number in numbered(latent_dim)]
+    line = ",".join(["%s", "%s", *[NUMBER] * (2 * latent_dim + 3)]) + "\n"
+    with path.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        file.write(",".join(["file", "label", *columns, "distortion", "rate", "elbo"]) + "\n")
+        at = 0
+        for batch in coded:
+            for row in np.concatenate([*numbers_of(batch).values()], axis=1).tolist():
+                label = "" if inputs.labels is None else quoted(inputs.labels[at])
+                file.write(line % (quoted(str(inputs.names[at])), label, *row))
+                at += 1
+
+
+def write_npz(path: Path, inputs: Inputs, coded: Iterable[Coded], latent_dim: int) -> None:
+    """An .npz with mean and sd (inputs, latents); distortion, rate and elbo (inputs,); and files and labels if known.
+
+    Each array is a file of its own beside `path` until all are put into one.
+    """
+    count = inputs.count
+    widths = {"mean": latent_dim, "sd": latent_dim, "distortion": None, "rate": None, "elbo": None}
+    parts = path.with_suffix(".parts")
+    try:
+        parts.mkdir()
+        with ExitStack() as stack:
+            files = {name: stack.enter_context((parts / f"{name}.npy").open("xb")) for name in widths}
+            for name, width in widths.items():
+                write_header(files[name], np.dtype(np.float32), (count,) if width is None else (count, width))
+            for batch in coded:
+                for name, values in numbers_of(batch).items():
+                    files[name].write(np.ascontiguousarray(values).tobytes())
+        texts = {"files": None if isinstance(inputs.names, range) else inputs.names, "labels": inputs.labels}
+        for name, words in texts.items():
+            if words is not None:
+                write_words(parts / f"{name}.npy", words)
+        with zipfile.ZipFile(path, "x") as archive:
+            for part in sorted(parts.iterdir()):
+                kind = zipfile.ZIP_DEFLATED if part.stem in texts else zipfile.ZIP_STORED
+                archive.write(part, part.name, kind)
+                part.unlink()
+    finally:
+        shutil.rmtree(parts, ignore_errors=True)
+
+
+def numbers_of(batch: Coded) -> dict[str, np.ndarray]:
+    """The numbers of a batch by name, each of shape (batch, columns)."""
+    sd = (0.5 * batch.posterior.logvar).exp()
+    scores = {name: values[:, None].numpy() for name, values in batch.scores._asdict().items()}
+    return {"mean": batch.posterior.mean.numpy(), "sd": sd.numpy(), **scores}
+
+
+def numbered(count: int) -> list[str]:
+    """Numbers from 0 of the same length, two digits or more.
+
+    Example:
+        >>> numbered(2)
+        ['00', '01']
+    """
+    width = max(2, len(str(count - 1)))
+    return [f"{k:0{width}d}" for k in range(count)]
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[np.ndarray]) -> None:
+    """A CSV of numbers, (rows, columns) at a time, with the names of the columns in its first line."""
+    line = ",".join([NUMBER] * len(columns)) + "\n"
+    with path.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        file.write(",".join(map(quoted, columns)) + "\n")
+        for part in rows:
+            file.writelines(line % tuple(row) for row in part.tolist())
+
+
+def write_words(path: Path, words: Sequence[str]) -> None:
+    """An .npy of texts."""
+    kind = np.dtype(f"U{max(1, max(map(len, words), default=1))}")
+    with path.open("xb") as file:
+        write_header(file, kind, (len(words),))
+        for start in range(0, len(words), ROWS):
+            file.write(np.array(words[start : start + ROWS], dtype=kind).tobytes())
+
+
+def write_header(file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    """The header of an .npy, after which the values come."""
+    descr = np.lib.format.dtype_to_descr(dtype)
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+
+
+def quoted(text: str) -> str:
+    """A cell of a CSV, in quotes if it must be.
+
+    Example:
+        >>> quoted('a "b", c')
+        '"a ""b"", c"'
+    """
+    if any(character in text for character in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text

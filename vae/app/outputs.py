@@ -1,0 +1,107 @@
+"""Files and folders of results, which are whole or not there at all."""
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from tqdm import tqdm
+
+from vae.app.invocation import UsageError
+from vae.run.files import temporary_of
+from vae.run.signals import SIGNALS
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A temporary path, which becomes `path` at the end. After an error or a signal, neither is there.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    with _written(path) as temporary:
+        yield temporary
+        temporary.replace(path)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder, which becomes `path` at the end. After an error or a signal, neither is there.
+
+    Raises:
+        UsageError: `path` exists, and is not an empty folder.
+        OSError: the disk is full or cannot be written.
+    """
+    if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink() and not any(path.iterdir())):
+        raise UsageError(f"--output must be a new folder, got {path}, which exists. Name another, or remove it")
+    with _written(path) as temporary:
+        temporary.mkdir()
+        yield temporary
+        if path.is_dir():
+            path.rmdir()
+        temporary.rename(path)
+
+
+@contextmanager
+def progress_bar(count: int) -> Iterator["tqdm[None]"]:
+    """A bar on stderr if that is a terminal."""
+    with tqdm(total=count, unit=" inputs", disable=None, dynamic_ncols=True) as bar:
+        yield bar
+
+
+def check_output(path: Path, suffixes: Sequence[str], *inputs: str) -> None:
+    """Refuse an output of another kind, and one that is an input.
+
+    Raises:
+        UsageError: names --output.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"--output must end in {' or '.join(suffixes)}, got {path}")
+    if path.is_dir():
+        raise UsageError(f"--output must be a file, got {path}, which is a folder")
+    if any(os.path.exists(given) and os.path.exists(path) and os.path.samefile(given, path) for given in inputs):
+        raise UsageError(f"--output must not be the input, got {path}. Name another")
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`. If it is still there at the end, it is removed, with the folders made for it."""
+    made = [folder for folder in path.parents if not folder.exists()]
+    temporary = temporary_of(path)
+    try:
+        with _ending_by_exception():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        temporary.unlink(missing_ok=True)
+        for folder in made:
+            with suppress(OSError):  # it is not empty: all went well
+                folder.rmdir()
+
+
+@contextmanager
+def _ending_by_exception() -> Iterator[None]:
+    """Signals raise `SystemExit` with the exit code of the signal, so that temporary files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        sys.stderr.write(f"stop   by signal {number}, nothing was written\n")
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

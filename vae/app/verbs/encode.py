@@ -1,0 +1,43 @@
+"""Write the codes and the ELBO of your own files into a table: `beta-vae encode outputs/RUN pictures/`.
+
+A row has the file (or the number of the row), the label, the posterior's mean z_00 … and standard deviation sd_00 … of
+each latent, and distortion, rate and ELBO in nats. Inputs are prepared as in training. An .npz has the arrays files,
+labels, mean, sd, distortion, rate and elbo instead.
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from vae.app import console
+from vae.app.codes import write_csv, write_npz
+from vae.app.invocation import UsageError
+from vae.app.outputs import check_output, new_file, progress_bar
+from vae.app.trained_model import add_input_arguments, add_model_arguments, add_parts, load_model
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_model_arguments(parser)
+    add_input_arguments(parser, "input")
+    add_parts(parser)
+    parser.add_argument("--output", type=Path, default=Path("codes.csv"), help="a .csv or an .npz (codes.csv)")
+    parser.add_argument("--samples", type=int, default=1, help="of z for each distortion; more are less noisy (1)")
+
+
+def run(arguments: Namespace) -> int:
+    """Write the table and print its path.
+
+    Raises:
+        UsageError, ConfigError, CheckpointError, DataError: the arguments, the model or the inputs cannot be used.
+        OSError: the table cannot be written.
+    """
+    if arguments.samples < 1:
+        raise UsageError(f"--samples must be 1 or more, got {arguments.samples}")
+    check_output(arguments.output, (".csv", ".npz"), arguments.input)
+    model = load_model(arguments)
+    inputs = model.inputs(arguments.input, resize=arguments.resize)
+    write = write_npz if arguments.output.suffix.lower() == ".npz" else write_csv
+    with new_file(arguments.output) as temporary, progress_bar(inputs.count) as bar:
+        write(temporary, inputs, model.coded(inputs, samples=arguments.samples, progress=bar.update), model.latent_dim)
+    console.say(str(arguments.output))
+    return 0
