@@ -126,6 +126,15 @@ def test_a_large_jpeg_is_decoded_in_a_smaller_size_and_looks_the_same(old, size,
     assert difference.max() < 8  # on the edges of the patch
 
 
+def test_the_photograph_of_several_in_a_file_is_the_one_that_is_resized():
+    file = io.BytesIO()
+    image = photograph(640, 480)
+    image.save(file, "MPO", save_all=True, append_images=[Image.new("RGB", (640, 480))], quality=95)
+    small = PictureOptions(size=(16, 16))
+    one = decode_picture(jpeg(image), small, "p").pixels
+    assert abs(decode_picture(file.getvalue(), small, "p").pixels.astype(int) - one).max() <= 2
+
+
 @given(st.tuples(st.integers(1, 5_000), st.integers(1, 5_000)), st.tuples(sides, sides))
 def test_the_smaller_size_has_whole_blocks_and_is_three_times_the_new_one(old, size):
     scale = draft_scale(old, size)
