@@ -91,7 +91,7 @@ def test_a_bernoulli_likelihood_of_another_unit_is_refused_with_the_fix(data, fi
 
 
 def test_a_bernoulli_likelihood_of_a_table_is_refused():
-    table = TablePreparation(("a", "b"), (0.0, 0.0), (1.0, 1.0))
+    table = TablePreparation(("a", "b"), (0.0, 0.0), (1.0, 1.0), None)
     rows = ImageSet(torch.zeros(3, 1, 1, 2), torch.zeros(3, dtype=torch.int64), redrawn=False)
     with pytest.raises(ConfigError, match=r"got the columns of a table\. Use likelihood=gaussian_columns"):
         refuse_unfit(configured("bernoulli"), Splits(rows, rows, rows, table))
