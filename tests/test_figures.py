@@ -55,6 +55,35 @@ def test_the_grid_puts_every_image_in_its_place(channels, scale, labels):
             assert shown.equal(as_bytes(images[row, column]))
 
 
+@pytest.mark.parametrize("shown", [(-3.0, 5.0), (0.0, 4095.0), (2.0, 2.5)])
+def test_the_values_that_are_said_are_black_and_white_and_others_between(shown):
+    unit = torch.rand(2, 3, 1, 5, 5, generator=seeded(0))
+    black, white = shown
+    pictured = grid(black + (white - black) * unit, shown=shown)
+    assert (pictured.int() - grid(unit).int()).abs().max() <= 1  # rounding
+    outside = grid(torch.tensor([black - 1, black, white, white + 1]).view(1, 4, 1, 1, 1), scale=1, shown=shown)
+    drawn = [cell(outside, 0, column, columns=4, side=1, scale=1).item() for column in range(4)]
+    assert drawn == [0, 0, WHITE, WHITE]
+
+
+def test_images_of_one_value_are_drawn():
+    assert grid(torch.full((1, 2, 1, 3, 3), 7.0), shown=(7.0, 7.0)).dtype == torch.uint8
+
+
+def test_every_figure_of_a_model_takes_the_values_of_black_and_white():
+    vae, noise = model(), torch.randn(10, 2, generator=seeded(0))
+    shown = (-1.0, 3.0)
+    means = vae.sample(noise)
+    assert figures.samples(vae, noise, shown=shown).equal(grid(means.unflatten(0, (-1, 10)), shown=shown))
+    assert not figures.samples(vae, noise, shown=shown).equal(figures.samples(vae, noise))
+    assert not figures.reconstructions(means, means, shown).equal(figures.reconstructions(means, means))
+    rates = torch.tensor([2.0, 1.0])
+    plain = figures.traversals(vae, noise[0], rates)
+    assert not figures.traversals(vae, noise[0], rates, shown=shown).equal(plain)
+    cpu = torch.device("cpu")
+    assert not figures.manifold(vae, cpu, side=3, shown=shown).equal(figures.manifold(vae, cpu, side=3))
+
+
 def test_values_outside_the_unit_interval_are_clamped():
     picture = grid(torch.tensor([-3.0, 0.5, 7.0]).view(1, 3, 1, 1, 1), scale=1)
     check(picture, 1 + 2 * GAP, GAP + 3 * (1 + GAP), channels=1)
