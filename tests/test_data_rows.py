@@ -225,6 +225,7 @@ def test_a_column_that_is_constant_among_the_training_rows_is_refused(tmp_path):
         ("a,b,a\n1,2,3\n", "have a different name for every column, two are named a. Rename"),
         (",a,b\n0,1,2\n", "one has none. Rename or remove it; .*index=False"),
         ("a;b,c\n1;2\n", "one separator between the names of its columns, its first line has commas and semicolons"),
+        ("x" * 300 + ",b\n1,2\n", "names of at most 200 letters for its columns, x{60}… has 300. Shorten"),
         ("a,b\n1,2\n1,2,3\n", "as many values in every line as there are columns, 2, line 3 has 3: 1,2,3"),
         ("a,b\n1,2\n3\n", "as many values in every line as there are columns, 2, line 3 has 1: 3"),
         ('a,b\n1,2\n"3,4\n', "be a table in CSV: .*Close every quote"),
@@ -280,10 +281,11 @@ def test_nothing_is_unpickled(tmp_path):
     [
         ({"drop": ["sight"]}, r"data\.drop must name columns of .*t\.csv, got sight\. It has age, mass, site"),
         ({"label": "sight"}, r"data\.label must name columns of .*t\.csv, got sight"),
+        ({"label": "site", "sizes": (3, 2)}, "must have 2 rows or more for training, got 1"),
         ({"drop": ["age", "mass"], "label": "site"}, "must have a column besides data.label and data.drop"),
     ],
 )
-def test_columns_that_are_chosen_wrongly_are_refused_in_one_line(tmp_path, options, said):
+def test_choices_that_leave_too_little_are_refused_in_one_line(tmp_path, options, said):
     refusal(GOOD, tmp_path, said, **options)
 
 
@@ -296,6 +298,12 @@ def test_a_label_with_a_missing_value_or_too_many_values_is_refused(tmp_path):
     )
     many = "x,id\n" + "".join(f"{k % 7},n{k}\n" for k in range(1_001))
     refusal(many, tmp_path, "must have at most 1000 different values, got 1001", label="id")
+
+
+def test_a_table_with_more_columns_than_a_run_can_store_is_refused(tmp_path):
+    np.save(tmp_path / "t.npy", np.zeros((3, 50_001), dtype=np.uint8))
+    with pytest.raises(DataError, match="must have at most 50000 columns to model, got 50001"):
+        read(tmp_path / "t.npy")
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):

@@ -150,7 +150,7 @@ def test_the_help_of_training_names_the_command_as_it_was_typed(answered, monkey
     [
         ("beta-vae tra", ["train", "traverse"]),
         ("beta-vae train model=m", ["model=mlp"]),
-        ("beta-vae train beta=4 likelihood=", ["likelihood=bernoulli", "likelihood=gaussian"]),
+        ("beta-vae train beta=4 model=lo", ["model=locatello"]),
         ("beta-vae report out", []),
     ],
 )

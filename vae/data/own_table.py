@@ -17,6 +17,7 @@ from vae.data.splits import split_indices
 from vae.data.table import MISSING, composed, shortened
 
 MOST_LABELS = 1_000  # different values of the label
+MOST_COLUMNS = 50_000  # a run stores their names and moments as text, which takes seconds to read
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ def chosen_columns(names: Sequence[str], config: TableConfig, source: object) ->
     left = tuple(name for name in names if name not in drop and name != label)
     if not left:
         raise DataError(f"{source} must have a column besides data.label and data.drop, it has none. Leave out fewer")
+    if len(left) > MOST_COLUMNS:
+        raise DataError(f"{source} must have at most {MOST_COLUMNS} columns to model, got {len(left)}. Leave some out")
     return left, label
 
 
@@ -106,8 +109,13 @@ def moments(
     """Mean and standard deviation of each column.
 
     Raises:
-        DataError: a column is constant, or its numbers are too large.
+        DataError: there are too few rows, a column is constant, or its numbers are too large.
     """
+    if len(values) < 2:
+        raise DataError(
+            f"{source} must have 2 rows or more for training, got {len(values)}. "
+            "Add rows, or set data.validation_size=0"
+        )
     constant = [name for name, same in zip(columns, (values == values[0]).all(0), strict=True) if same]
     if constant:
         value = values[0, columns.index(constant[0])]

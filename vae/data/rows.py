@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 ROWS_AT_ONCE = 10_000
 NAMED = 10  # columns in a message
+LONGEST_NAME = 200  # letters
 NEEDS_QUOTES = re.compile(r"^(?![a-z])|[^a-z0-9_]|^(true|false|null|nan|inf)$", re.IGNORECASE | re.ASCII)
 WRITE_CSV = "Save it as a CSV in UTF-8, with the names of its columns in the first line"
 WRITE_NPZ = "Write it with numpy.savez(file, table=array, columns=names)"
@@ -213,12 +214,18 @@ def array_table(values: np.ndarray, names: Sequence[str] | None, source: object)
 
 
 def check_names(names: Sequence[str], source: object) -> None:
-    """Refuse columns without a name, or with the same one."""
+    """Refuse columns without a name, with the same one, or with a very long one."""
     name, count = Counter(names).most_common(1)[0]
     if count > 1 or "" in names:
         wrong = "one has none" if "" in names else f"two are named {shortened(name)}"
         index = "; of pandas, to_csv(file, index=False) leaves the index out" if names[0] == "" else ""
         raise DataError(f"{source} must have a different name for every column, {wrong}. Rename or remove it{index}")
+    longest = max(names, key=len)
+    if len(longest) > LONGEST_NAME:
+        raise DataError(
+            f"{source} must have names of at most {LONGEST_NAME} letters for its columns, {shortened(longest)} has "
+            f"{len(longest)}. Shorten it"
+        )
 
 
 def numbers_of(

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 FIRST_LINE = b"# beta-vae configuration, sha256 of what follows: "
 NOTE = f"# Do not edit: the checksum would fail. The same is in {CONFIGURATION_COPY}.\n".encode()
-LARGEST_BYTES = 1_000_000  # of a record. A usual one has two thousand
+LARGEST_BYTES = 100_000_000  # of a record. A usual one has two thousand; that of a table has 70 more for each column
 GOLDEN_CHOICES = ".hydra/hydra.yaml"
 GOLDEN_CACHE = "${oc.env:XDG_CACHE_HOME,'~/.cache'}"
 
