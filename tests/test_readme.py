@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from command import ROOT, run, run_train
 
+import vae
 from vae.app.command_line import checked
 from vae.app.invocation import Parser
 from vae.app.program import VERBS
@@ -96,7 +97,10 @@ def test_every_script_that_is_named_exists_and_takes_the_options_that_are_shown(
     for script in {command.split()[1] for command in named}:
         assert (ROOT / script).exists(), script
         options = {o for c in named if script in c for o in re.findall(r" (--[a-z]+)", c)} - {"--help"}
-        assert not options or options <= options_of(Path(script).stem)
+        if Path(script).stem in VERBS:
+            assert options <= options_of(Path(script).stem)
+        else:
+            assert [option for option in options if f'"{option}"' not in (ROOT / script).read_text()] == []
 
 
 def options_of(verb: str) -> set[str]:
@@ -128,10 +132,28 @@ def test_the_example_of_a_trained_model_runs(finished_run, tmp_path, monkeypatch
     assert names["elbo"].shape == (3,)
 
 
-def test_the_library_example_runs():
+def test_the_example_of_a_notebook_runs(finished_run, tmp_path, monkeypatch):
+    np.save(tmp_path / "images.npy", np.zeros((3, 28, 28), dtype=np.uint8))
     (example,) = (block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "import" in block)
+    assert 'vae.train(beta=4, epochs=2)  # or vae.load("outputs/RUN")' in example
+    monkeypatch.setattr("vae.train", lambda **words: vae.load(finished_run), raising=False)
+    names: dict = {}
+    exec(example.replace("PLACE", str(tmp_path / "images.npy")), names)
+    assert names["pictures"].shape == (16, 1, 28, 28)
+    assert names["q"].mean.shape == (3, 2)
+    assert names["elbo"].shape == (3,)
+
+
+def test_the_library_example_runs():
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "vae/README.md").read_text(), flags=re.DOTALL)
     code = example + "\nassert posterior.mean.shape == (16, 20) and loss.ndim == 0; loss.backward()"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_the_list_of_packages_is_that_of_the_tree():
+    listed = re.findall(r"^\| (\[.*?) \|", (ROOT / "vae/README.md").read_text(), flags=re.MULTILINE)
+    named = {name for cell in listed for name in re.findall(r"\[`(\w+)`\]", cell)}
+    assert named == {path.parent.name for path in (ROOT / "vae").glob("*/__init__.py")}
 
 
 EXAMPLES = re.findall(r"\]\((tests/examples/\w+\.py)\): `([^`]+)`\n\n```python\n(.*?)```", README, flags=re.DOTALL)
