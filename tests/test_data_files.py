@@ -20,8 +20,9 @@ from vae.config import (
     ImagesConfig,
     MnistConfig,
     SpritesConfig,
+    TableConfig,
 )
-from vae.data import CustomData, Data, DataError, DspritesData, ImagesData, MnistData, SpritesData
+from vae.data import CustomData, Data, DataError, DspritesData, ImagesData, MnistData, SpritesData, TableData
 from vae.data.files import kind_of, locked, read_bytes, single_line
 from vae.data.sprites import Grid, cache_of, load_sprites
 
@@ -37,6 +38,7 @@ def data_at(place: str, kind: type[DataConfig]) -> Data:
         SpritesConfig: SpritesData(SpritesConfig(place, 16, *GRID.sizes, 10, 10)),
         DspritesConfig: DspritesData(DspritesConfig(place, True, 1.0, 10, 10)),
         ImagesConfig: ImagesData(images_config(place)),
+        TableConfig: TableData(TableConfig(place, None, [], 0, 1)),
         CustomDataConfig: CustomData(custom, lambda path, _: np.load(path)["images"]),
     }[kind]
 

@@ -64,6 +64,17 @@ def test_the_names_of_labels_stand_one_below_another_whatever_the_shape_of_the_p
     assert written[-1][2] == "9"
 
 
+def test_labels_with_names_are_named_and_all_beyond_the_colours_are_the_others(monkeypatch):
+    written = []
+    monkeypatch.setattr(Figure, "text", lambda *given, **_: written.append(given[3]))
+    names = [f"site {k} of a long name" for k in range(12)]
+    check(plots.scatter(torch.randn(4, 2, generator=seeded(0)), torch.tensor([0, 3, 9, 11]), (0, 1), names), 500, 720)
+    assert written == ["site 0 of a long", "site 3 of a long", "others"]
+    written.clear()
+    plots.scatter(torch.zeros(2, 2), torch.tensor([1, 0]), (0, 1), ["north", "south"])
+    assert written == ["north", "south"]
+
+
 @pytest.mark.parametrize("latent_dim", [1, 20, 45])
 def test_the_plots_of_latents_are_pictures_for_any_number_of_them(latent_dim):
     order = list(reversed(range(latent_dim)))

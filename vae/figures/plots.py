@@ -16,15 +16,29 @@ LINES = (("black", "-"), ("#d62728", "--"))  # colour and style
 COLOURED_LATENTS = 7  # curves with a colour of their own; all others are grey
 LABELS = 7  # the most names of latents along an axis
 NUMBERS = 4  # the most intervals between numbers along an axis
+LETTERS = 16  # of the name of a label
 COLOURS = 10  # for class labels; the label 9 and all larger ones have the same colour
 
 
 def scatter(
-    mean: Float[Tensor, "images latent"], labels: Int64[Tensor, " images"], latents: tuple[int, int]
+    mean: Float[Tensor, "images latent"],
+    labels: Int64[Tensor, " images"],
+    latents: tuple[int, int],
+    names: Sequence[str] | None = None,
 ) -> ImageBytes:
-    """Plot the posterior means of two latents, coloured by label, with a legend of the labels."""
-    figure = Figure(figsize=(6, 5))
+    """Plot the posterior means of two latents, coloured by label, with a legend of the labels.
+
+    Args:
+        mean: of every image.
+        labels: of every image.
+        latents: the one across and the one up.
+        names: of the labels, where they have names.
+    """
+    figure = Figure(figsize=(6, 5) if names is None else (7.2, 5))
     axes = figure.add_subplot()
+    right = 0.925 if names is None else 0.78
+    if names is not None:
+        figure.subplots_adjust(left=0.1, right=right - 0.02)
     across, up = latents
     x, y = mean[:, latents].T.numpy()
     points = axes.scatter(x, y, c=labels.numpy(), s=4, cmap="tab10", vmin=-0.5, vmax=COLOURS - 0.5, alpha=0.7)
@@ -32,8 +46,11 @@ def scatter(
     axes.locator_params(nbins=NUMBERS)
     axes.set_title("colour: label")
     for place, label in enumerate(labels.clamp(max=COLOURS - 1).unique().tolist()):
-        name = f"{label}+" if label == COLOURS - 1 < labels.max() else f"{label}"
-        figure.text(0.925, 0.86 - 0.08 * place, name, color=points.to_rgba(label), weight="bold", va="center")
+        is_last = label == COLOURS - 1 < labels.max()
+        name = f"{label}" if names is None else names[label][:LETTERS]
+        name = "others" if is_last and names is not None else f"{name}+" if is_last else name
+        colour = points.to_rgba(label)
+        figure.text(right, 0.86 - 0.08 * place, name, color=colour, weight="bold", va="center", parse_math=False)
     return rasterised(figure)
 
 

@@ -235,7 +235,13 @@ def evaluate(training: Training, epoch: int) -> tuple[bool, dict[str, float]]:
             parts = monitoring.decompose(encoding)
             pictures = tracker.drawn(
                 lambda: monitoring.draw_figures(
-                    state.vae, images, encoding, weight, training.splits.preparation, training.directory.name
+                    state.vae,
+                    images,
+                    encoding,
+                    weight,
+                    training.splits.preparation,
+                    training.directory.name,
+                    training.splits.label_names,
                 )
             )
     # From here on a signal waits: an exception must not interrupt the writing of a file.

@@ -103,6 +103,7 @@ def draw_figures(
     weight: float,
     preparation: Preparation,
     run: str = "latents",
+    label_names: Sequence[str] | None = None,
 ) -> Mapping[str, figures.ImageBytes]:
     """The figures of an epoch by name, for a model in evaluation mode. Draws from a generator of its own.
 
@@ -113,6 +114,7 @@ def draw_figures(
         weight: the weight of the rate in the loss.
         preparation: of the images, which says which values are black and white; or of the rows of a table.
         run: the name of the run, for the title of the traversals.
+        label_names: of the labels, where they have names.
     """
     from vae.figures import plots  # imports matplotlib, which is needed only here
 
@@ -145,7 +147,7 @@ def draw_figures(
     if vae.latent_dim >= 2:
         plane = (0, 1) if vae.latent_dim == 2 else (order[0], order[1])
         part = slice(SCATTER_IMAGES)
-        pictures["latent_scatter"] = plots.scatter(encoding.mean[part], encoding.labels[part], plane)
+        pictures["latent_scatter"] = plots.scatter(encoding.mean[part], encoding.labels[part], plane, label_names)
     return pictures
 
 
