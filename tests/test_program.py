@@ -1,6 +1,5 @@
 """The program `beta-vae`: its commands, its errors, and how its messages name the command that was typed."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -13,9 +12,6 @@ import train
 from vae.app import program
 from vae.app.invocation import Starter, configs_directory, resuming_command, training_command, typed_words
 from vae.app.verbs import evaluate
-
-# Those that are in this version: the table names the commands that are planned, too.
-MADE = [verb for verb, (module, _) in program.VERBS.items() if verb != "train" and importlib.util.find_spec(module)]
 
 
 @pytest.fixture
@@ -67,7 +63,7 @@ def test_an_unknown_command_is_one_line_with_the_nearest(answered, word, said):
     assert answered(word) == (2, "", f"error: {said}\n")
 
 
-@pytest.mark.parametrize("verb", MADE)
+@pytest.mark.parametrize("verb", [verb for verb in program.VERBS if verb != "train"])
 def test_every_command_explains_itself_and_refuses_an_unknown_option_in_one_line(answered, verb):
     code, out, err = answered(verb, "--help")
     assert (code, err) == (0, "")
@@ -127,7 +123,7 @@ def test_an_error_that_nobody_expects_keeps_its_traceback(monkeypatch):
         (["/bin/beta-vae", "train", "a=1"], "beta-vae train", "beta-vae train a=1", "beta-vae train resume=runs/x"),
         (["/bin/beta-vae", "--member", "x"], "beta-vae train", "beta-vae train --member x", None),
         (["/x/vae/__main__.py", "train"], "python -m vae train", "python -m vae train", None),
-        (["vae.train", "a=1"], "vae.train", "vae.train a=1", "vae.train(resume='runs/x')"),
+        (["vae.train", "a=1"], "vae.train", "python -m vae train a=1", "vae.train(resume='runs/x')"),
         (["anything"], "python -m vae train", "python -m vae train", "python -m vae train resume=runs/x"),
     ],
 )

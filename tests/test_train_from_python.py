@@ -115,7 +115,7 @@ def test_a_run_from_python_is_that_of_the_command_line_and_changes_nothing_here(
     assert isinstance(model, vae.TrainedModel)
     assert model.sample(3, seed=0).shape == (3, 1, 28, 28)
     command = json.loads((tmp_path / "run/run.json").read_text())["command"]
-    assert command[:2] == ["vae.train", few_words[0]]
+    assert command[:5] == ["python", "-m", "vae", "train", few_words[0]]
 
 
 def test_values_are_keywords_and_own_networks_are_handed_over(tmp_path, few_images, monkeypatch, capsys):

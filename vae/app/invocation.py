@@ -15,6 +15,7 @@ from vae.config import ConfigError
 from vae.run.files import relative_to_cwd
 
 PROGRAM = "beta-vae"
+MODULE = "python -m vae train"
 FROM_PYTHON = "vae.train"  # the name of a process that `vae.train` has started
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 CHILD = (
@@ -56,13 +57,14 @@ def training_command() -> str:
             return f"{PROGRAM} train"
         case "vae.train":
             return FROM_PYTHON
-    return "python -m vae train"
+    return MODULE
 
 
 def typed_words() -> list[str]:
-    """The command that started this process, in words."""
-    words = sys.argv[1:]
-    return [*shlex.split(training_command()), *(words[1:] if words[:1] == ["train"] else words)]
+    """The command that started this process, in words. For `vae.train`, the command line that does the same."""
+    words, command = sys.argv[1:], training_command()
+    start = shlex.split(MODULE if command == FROM_PYTHON else command)
+    return [*start, *(words[1:] if words[:1] == ["train"] else words)]
 
 
 def resuming_command(run: Path) -> str:

@@ -122,7 +122,7 @@ def nll_note(grouped: Mapping[str, Sequence[Member]]) -> str:
     return (
         f"The upper bound of the NLL is from {samples} samples for each of the first {images} test images. It is "
         f"looser at a high beta.{fall if any('nll_fall_from_half' in m.numbers for m in every) else ''} "
-        "More samples make it tighter: python scripts/evaluate.py RUN --samples 5000."
+        "More samples make it tighter: python -m vae evaluate RUN --samples 5000."
     )
 
 
