@@ -107,6 +107,12 @@ def test_encode_names_the_files_of_a_folder_and_takes_more_samples(told, place):
     assert [float(row["distortion"]) for row in rows] == pytest.approx(expected.tolist())
 
 
+def test_several_pictures_are_encoded_as_a_shell_lists_them(told, place):
+    files = [f"{place}/pictures/{k:02d}.bmp" for k in (3, 1)]
+    done(told("encode", "@digits", *files), "codes.csv")
+    assert [row["file"] for row in rows_of("codes.csv")] == files
+
+
 def test_an_npz_of_codes_has_the_same_numbers(told, place):
     done(told("encode", "@digits", "@pictures", "--output", "codes.npz"), "codes.npz")
     model = vae.load(place / "digits")
@@ -175,6 +181,16 @@ def test_reconstructions_have_the_names_of_the_inputs(told, place):
     assert grid.shape[1] > 4 * 58
 
 
+def test_reconstructions_of_pictures_elsewhere_stay_in_the_folder(told, place):
+    before = sorted(place.rglob("*"))
+    done(
+        told("reconstruct", "@digits", f"{place}/pictures/00.bmp", f"{place}/pictures/../pictures/01.bmp"),
+        "reconstructions",
+    )
+    assert sorted(os.listdir("reconstructions")) == ["00.png", "01.png", "grid.png"]
+    assert sorted(place.rglob("*")) == before
+
+
 def test_reconstructions_of_a_table_are_rows_in_its_units(told, place):
     done(told("reconstruct", "@rows", "@rows.csv"), "reconstructions.csv")
     expected = vae.load(place / "rows").reconstruct(place / "rows.csv")
@@ -231,6 +247,8 @@ REFUSED = [
     ("encode @digits @rows.csv", 4, "a picture, a folder of pictures, an .npz or an .npy"),
     ("encode @rows @digits.npz", 4, "must hold an array `table`"),
     ("encode @rows @pictures", 4, "must be a regular file, is a directory"),
+    ("encode @digits a=b", 2, "an input is needed, got only parts of your own"),
+    ("encode @digits @digits.npz @pictures/00.bmp", 4, "digits.npz must be a picture"),
     ("encode @digits @digits.npz --output a.txt", 2, "--output must end in .csv or .npz, got a.txt"),
     ("encode @digits @digits.npz --output @digits.npz", 2, "--output must not be the input"),
     ("encode @digits @digits.npz --samples 0", 2, "--samples must be 1 or more, got 0"),

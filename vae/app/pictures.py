@@ -1,6 +1,7 @@
 """Images x, or what a model decodes, as PNG files."""
 
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,16 +83,23 @@ def as_png(image: figures.ImageBytes) -> bytes:
 
 
 def file_names(names: Sequence[str]) -> list[str]:
-    """A different name of a PNG for each input: cats/a.jpg becomes cats/a.png, or cats/a.jpg.png if that is taken.
+    """A different name of a PNG for each input, below the folder that it is written to.
+
+    cats/a.jpg becomes cats/a.png, or cats/a.jpg.png if that is taken. Of paths that lead elsewhere, the last part is
+    used.
 
     Example:
-        >>> file_names(["a.jpg", "a.png", "grid.bmp"])
-        ['a.png', 'a.png.png', 'grid.bmp.png']
+        >>> file_names(["a.jpg", "a.png", "grid.bmp", "/home/me/a.jpg", "../a.jpg"])
+        ['a.png', 'a.png.png', 'grid.bmp.png', 'a.jpg.png', 'a-2.png']
     """
     taken, found = {"grid.png"}, []
     for name in names:
         path = Path(name)
-        free = next(text for text in (str(path.with_suffix(".png")), f"{name}.png") if text.casefold() not in taken)
+        if path.is_absolute() or ".." in path.parts:
+            path = Path(path.name)
+        numbered = (path.with_name(f"{path.stem}-{number}.png") for number in itertools.count(2))
+        wanted = (path.with_suffix(".png"), path.with_name(f"{path.name}.png"))
+        free = next(text for text in map(str, itertools.chain(wanted, numbered)) if text.casefold() not in taken)
         taken.add(free.casefold())
         found.append(free)
     return found

@@ -12,14 +12,13 @@ from vae.app import console
 from vae.app.codes import write_csv, write_npz
 from vae.app.invocation import UsageError
 from vae.app.outputs import check_output, new_file, progress_bar
-from vae.app.trained_model import add_input_arguments, add_model_arguments, add_parts, load_model
+from vae.app.trained_model import add_inputs, add_model_arguments, given_inputs, load_model
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
     add_model_arguments(parser)
-    add_input_arguments(parser, "input")
-    add_parts(parser)
+    add_inputs(parser)
     parser.add_argument("--output", type=Path, default=Path("codes.csv"), help="a .csv or an .npz (codes.csv)")
     parser.add_argument("--samples", type=int, default=1, help="of z for each distortion; more are less noisy (1)")
 
@@ -33,9 +32,10 @@ def run(arguments: Namespace) -> int:
     """
     if arguments.samples < 1:
         raise UsageError(f"--samples must be 1 or more, got {arguments.samples}")
-    check_output(arguments.output, (".csv", ".npz"), arguments.input)
-    model = load_model(arguments)
-    inputs = model.inputs(arguments.input, resize=arguments.resize)
+    given, parts = given_inputs(arguments.inputs)
+    check_output(arguments.output, (".csv", ".npz"), *arguments.inputs)
+    model = load_model(arguments, parts)
+    inputs = model.inputs(given, resize=arguments.resize)
     write = write_npz if arguments.output.suffix.lower() == ".npz" else write_csv
     with new_file(arguments.output) as temporary, progress_bar(inputs.count) as bar:
         write(temporary, inputs, model.coded(inputs, samples=arguments.samples, progress=bar.update), model.latent_dim)

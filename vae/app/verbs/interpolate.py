@@ -12,15 +12,17 @@ from vae.app.codes import write_table
 from vae.app.invocation import UsageError
 from vae.app.outputs import check_output, new_file
 from vae.app.pictures import sheet
-from vae.app.trained_model import add_input_arguments, add_model_arguments, add_parts, load_model
+from vae.app.trained_model import add_model_arguments, add_parts, add_resize, load_model
 from vae.config.preparation import TablePreparation
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
     add_model_arguments(parser)
-    add_input_arguments(parser, "one", "other")
+    for name in ("one", "other"):
+        parser.add_argument(name, help="a picture, or an .npz, an .npy or a .csv of one image or row")
     add_parts(parser)
+    add_resize(parser)
     parser.add_argument("--steps", type=int, default=10, help="the number of points, both ends included (10)")
     parser.add_argument("--output", type=Path, help="a PNG (interpolation.png); of a table, a CSV (interpolation.csv)")
 
@@ -34,7 +36,7 @@ def run(arguments: Namespace) -> int:
     """
     if arguments.steps < 2:
         raise UsageError(f"--steps must be 2 or more, got {arguments.steps}")
-    model = load_model(arguments)
+    model = load_model(arguments, arguments.parts)
     preparation = model.preparation
     suffix = ".csv" if isinstance(preparation, TablePreparation) else ".png"
     output = arguments.output or Path(f"interpolation{suffix}")

@@ -21,7 +21,7 @@ from vae.app.codes import NUMBER, quoted
 from vae.app.invocation import UsageError
 from vae.app.outputs import check_output, new_file, progress_bar
 from vae.app.pictures import SHEET, sheet
-from vae.app.trained_model import add_input_arguments, add_model_arguments, add_parts, load_model
+from vae.app.trained_model import add_inputs, add_model_arguments, given_inputs, load_model
 from vae.config.preparation import TablePreparation
 from vae.data.inputs import Inputs
 from vae.trained.model import Coded
@@ -45,8 +45,7 @@ class Found(NamedTuple):
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
     add_model_arguments(parser)
-    add_input_arguments(parser, "input")
-    add_parts(parser)
+    add_inputs(parser)
     parser.add_argument("-n", "--count", type=int, default=25, help="how many (25)")
     parser.add_argument("--samples", type=int, default=1, help="of z for each distortion; more are less noisy (1)")
     parser.add_argument(
@@ -63,11 +62,12 @@ def run(arguments: Namespace) -> int:
     """
     if arguments.count < 1 or arguments.samples < 1:
         raise UsageError(f"-n and --samples must be 1 or more, got {arguments.count} and {arguments.samples}")
-    check_output(arguments.output, (".csv",), arguments.input)
+    given, parts = given_inputs(arguments.inputs)
+    check_output(arguments.output, (".csv",), *arguments.inputs)
     picture = arguments.output.with_suffix(".png")
-    check_output(picture, (".png",), arguments.input)
-    model = load_model(arguments)
-    inputs = model.inputs(arguments.input, resize=arguments.resize)
+    check_output(picture, (".png",), *arguments.inputs)
+    model = load_model(arguments, parts)
+    inputs = model.inputs(given, resize=arguments.resize)
     with progress_bar(inputs.count) as bar:
         found = lowest(model.coded(inputs, samples=arguments.samples, progress=bar.update), arguments.count)
     lines = ["file,label,elbo,distortion,rate", *lines_of(found, inputs)]

@@ -17,15 +17,14 @@ from vae.app.codes import numbered, write_header, write_table
 from vae.app.invocation import UsageError
 from vae.app.outputs import check_output, new_file, new_folder, progress_bar
 from vae.app.pictures import file_names, pairs, save_picture
-from vae.app.trained_model import add_input_arguments, add_model_arguments, add_parts, load_model
+from vae.app.trained_model import add_inputs, add_model_arguments, given_inputs, load_model
 from vae.config.preparation import TablePreparation
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
     add_model_arguments(parser)
-    add_input_arguments(parser, "input")
-    add_parts(parser)
+    add_inputs(parser)
     parser.add_argument("-n", "--count", type=int, default=20, help="how many grid.png shows (20)")
     parser.add_argument(
         "--output", type=Path, help="a new folder (reconstructions); of a table, a CSV (reconstructions.csv)"
@@ -41,12 +40,13 @@ def run(arguments: Namespace) -> int:
     """
     if arguments.count < 1:
         raise UsageError(f"-n must be 1 or more, got {arguments.count}")
-    model = load_model(arguments)
+    given, parts = given_inputs(arguments.inputs)
+    model = load_model(arguments, parts)
     preparation = model.preparation
-    inputs = model.inputs(arguments.input, resize=arguments.resize)
+    inputs = model.inputs(given, resize=arguments.resize)
     if isinstance(preparation, TablePreparation):
         output = arguments.output or Path("reconstructions.csv")
-        check_output(output, (".csv",), arguments.input)
+        check_output(output, (".csv",), *arguments.inputs)
         with new_file(output) as temporary, progress_bar(inputs.count) as bar:
             rows = (means.numpy() for _, means in model.reconstructions(inputs, progress=bar.update))
             write_table(temporary, preparation.columns, rows)

@@ -46,7 +46,7 @@ def run(arguments: Namespace) -> int:
         )
     if not 0 <= arguments.seed <= LARGEST_SEED:
         raise UsageError(f"--seed must be from 0 to {LARGEST_SEED}, got {arguments.seed}")
-    model = load_model(arguments)
+    model = load_model(arguments, arguments.parts)
     preparation = model.preparation
     if isinstance(preparation, TablePreparation):
         output = arguments.output or Path("samples.csv")
