@@ -148,6 +148,8 @@ def test_a_value_that_a_command_forgets_is_refused_and_named(capsys):
     assert names("sweep=N", "model=conv", "seed=1") == ["beta=1.0_seed=1"]
     assert names("sweep=N", "model=mlp", "seed=1") == ["beta=1.0_seed=1_model=mlp"]
     assert names("sweep=N", "experiment=smoke")  # a preset names all that it changes
+    images = ["data=images", "data.path=t.npz"]  # whose likelihood is another one
+    assert names("sweep=N", "model=conv", *images) == ["beta=1.0_seed=0_data=images"]
 
 
 def test_a_member_that_never_began_forbids_nothing():

@@ -16,7 +16,7 @@ VERBS = {
     "train": ("vae.app.verbs.train", "train a model, or a sweep: beta-vae train beta=4"),
     "evaluate": ("vae.app.verbs.evaluate", "compute the test numbers of a run again"),
     "traverse": ("vae.app.verbs.traverse", "draw the latent traversals of runs"),
-    "report": ("vae.app.verbs.report", "compare the runs of a sweep, or of any folder"),
+    "report": ("vae.app.verbs.report", "compare sweeps and runs on one page"),
     "encode": ("vae.app.verbs.encode", "write the codes and the ELBO of your own files into a table"),
     "sample": ("vae.app.verbs.sample", "draw new images from the prior"),
     "reconstruct": ("vae.app.verbs.reconstruct", "show your own images beside their reconstructions"),

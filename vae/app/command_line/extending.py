@@ -26,7 +26,8 @@ class Extension:
 
     def __init__(self, sweep: Path, overrides: Sequence[Override], free: Collection[str]) -> None:
         self.sweep = sweep
-        self.named = {bare(o) for o in overrides if not o.is_hydra_override()}
+        named = {bare(o) for o in overrides if not o.is_hydra_override()}
+        self.named = named | ({"likelihood"} if "data" in named else set())  # which an option of data may choose
         self.swept = {bare(o) for o in overrides if o.is_sweep_override()}
         self.free = free
         self.members = stored_members(sweep)
