@@ -91,6 +91,10 @@ class ImageSet:
 
         For redrawn images it is the variance of the draws. Draws and packed pixels are 0 or 1, so E[x²] = E[x].
         """
+        return self._variance
+
+    @cached_property
+    def _variance(self) -> Float[Tensor, "channels height width"]:
         if self._holds_floats:
             mean = self._mean_of_floats
             squares = sum((part - mean).square_().sum(0) for part in self._chunks_of_floats())
