@@ -203,7 +203,7 @@ def test_pillows_image_is_turned_upright_like_its_file(tmp_path):
         (IMAGES.astype(complex), "an array or tensor of numbers, got ndarray of complex128"),
         (np.array([[object()]]), "an array or tensor of numbers, got ndarray of object"),
         (None, "must be a path, or an array or tensor of numbers, got NoneType"),
-        ([[1], [2, 3]], "must be a path, an array or a tensor: .*inhomogeneous"),
+        ([[1], [2, 3]], "the input must be an array, got list: .*inhomogeneous"),
         (3, r"got int64"),
         ([], r"must have the shape .* got \(0,\)"),
         ("nowhere", "a picture, a folder of pictures, an .npz or an .npy, got nowhere, which is missing"),

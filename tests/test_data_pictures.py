@@ -18,10 +18,10 @@ from vae.config import Background, Colour
 from vae.config.data import Resize
 from vae.config.preparation import ImagePreparation, plain_preparation, preparation_of
 from vae.data import ImagesData
-from vae.data.files import DataError
+from vae.data.files import DataError, read_bytes
 from vae.data.folder import read_prepared
 from vae.data.own import read_own
-from vae.data.pictures import PictureOptions, read_picture
+from vae.data.pictures import DecodedPicture, PictureOptions, decode_picture
 
 RAMP = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
 
@@ -57,6 +57,10 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+def read_picture(path: Path, options: PictureOptions) -> DecodedPicture:
+    return decode_picture(read_bytes(path), options, path)
 
 
 def read(path: Path, data: bytes, background: Background = Background.black) -> np.ndarray:

@@ -13,7 +13,7 @@ from vae.config.preparation import TablePreparation, plain_preparation, preparat
 from vae.data.files import DataError
 from vae.data.own_table import TableData
 from vae.data.preparation import restored, standardised
-from vae.data.rows import count_rows, open_table, rows_of, rows_of_array
+from vae.data.rows import open_table, rows_of_array, rows_of_table
 
 GOOD = "age,mass,site\n1,10.5,a\n2,20,b\n3,-3e1,a\n4,.5,b\n5,7,a\n6,0,b\n"
 
@@ -105,7 +105,7 @@ def test_the_same_table_is_read_however_it_is_written(tmp_path, text):
     expected = [[1, 10.5], [2, 20], [3, -30], [4, 0.5], [5, 7], [6, 0]]
     assert values_of(path, "age", "mass").tolist() == expected
     assert values_of(path, "mass", "age", size=4)[:, ::-1].tolist() == expected
-    assert count_rows(path) == 6
+    assert open_table(path).count() == 6
 
 
 def test_numbers_are_read_as_float64_whatever_their_number(tmp_path):
@@ -323,23 +323,23 @@ def test_new_rows_are_found_by_the_names_of_their_columns_in_the_order_of_the_mo
     )
     text = "age,extra,mass,site\n1,words,10.5,a\n2,more,20,b\n"
     path = written(tmp_path / "t.csv", text)
-    (rows,) = rows_of(path, PREPARATION)
+    (rows,) = rows_of_table(open_table(path), PREPARATION, 10)
     assert rows.values.tolist() == [[10.5, 1], [20, 2]]
     assert rows.labels == ["a", "b"]
     assert "ignored the columns extra, which the model does not have" in caplog.text
 
 
 def test_new_rows_need_every_column_but_that_of_the_labels(tmp_path):
-    (rows,) = rows_of(written(tmp_path / "t.csv", "age,mass\n1,2\n"), PREPARATION)
+    (rows,) = rows_of_table(open_table(written(tmp_path / "t.csv", "age,mass\n1,2\n")), PREPARATION, 10)
     assert (rows.values.tolist(), rows.labels) == ([[2, 1]], None)
     with pytest.raises(DataError, match=r"must have the columns of the model, it lacks mass\. It has age, size"):
-        rows_of(written(tmp_path / "t.csv", "age,size\n1,2\n"), PREPARATION)
+        rows_of_table(open_table(written(tmp_path / "t.csv", "age,size\n1,2\n")), PREPARATION, 10)
 
 
 def test_the_fix_for_a_wrong_new_cell_does_not_speak_of_training(tmp_path):
     path = written(tmp_path / "t.csv", "age,mass\n1,heavy\n")
     with pytest.raises(DataError, match=r"the column mass must hold numbers, line 2 has heavy\. Write numbers$"):
-        list(rows_of(path, PREPARATION))
+        list(rows_of_table(open_table(path), PREPARATION, 10))
 
 
 class Frame:

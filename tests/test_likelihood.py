@@ -11,7 +11,6 @@ from configured import record_of
 from vae.app.command_line.composition import Composer, parse_override
 from vae.app.likelihood import is_binary, likelihood_lines, refuse_unfit
 from vae.config import Binarisation, Config, ConfigError, GaussianConfig, Variances
-from vae.config.preparation import TablePreparation
 from vae.data.images import ImageSet, Splits
 from vae.data.packed import PackedPixels, pack
 from vae.data.splits import ImageArrays, random_splits
@@ -88,13 +87,6 @@ def test_a_bernoulli_likelihood_of_another_unit_is_refused_with_the_fix(data, fi
         refuse_unfit(configured("bernoulli", data), splits_of(other))
     refuse_unfit(configured("gaussian_learned", data), splits_of(other))
     refuse_unfit(configured("bernoulli", data), splits_of(GREY))
-
-
-def test_a_bernoulli_likelihood_of_a_table_is_refused():
-    table = TablePreparation(("a", "b"), (0.0, 0.0), (1.0, 1.0), None)
-    rows = ImageSet(torch.zeros(3, 1, 1, 2), torch.zeros(3, dtype=torch.int64), redrawn=False)
-    with pytest.raises(ConfigError, match=r"got the columns of a table\. Use likelihood=gaussian_columns"):
-        refuse_unfit(configured("bernoulli"), Splits(rows, rows, rows, table))
 
 
 @pytest.mark.parametrize("unit", [1e-4, 1e4])

@@ -21,14 +21,9 @@ def refuse_unfit(config: Config, splits: Splits) -> None:
         ConfigError: the rule, what was given, the fix.
     """
     preparation = splits.preparation
-    if isinstance(config.likelihood, BernoulliConfig):
-        if not isinstance(preparation, ImagePreparation):
-            raise ConfigError(
-                "likelihood=bernoulli needs pixels from 0 to 1, got the columns of a table. "
-                "Use likelihood=gaussian_columns"
-            )
+    if isinstance(config.likelihood, BernoulliConfig) and isinstance(preparation, ImagePreparation):
+        black, white = preparation.shown
         if not preparation.unit_interval:
-            black, white = preparation.shown
             raise ConfigError(
                 f"likelihood=bernoulli needs pixels from 0 to 1, these go from {black:g} to {white:g}. "
                 f"Use likelihood=gaussian_learned, or {scaling(config, preparation)}"

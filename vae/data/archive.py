@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from vae.config import Colour
-from vae.data.arrays import as_classes, as_images, factors_of_table
+from vae.data.arrays import as_classes, as_images, factors_of_table, in_colour
 from vae.data.files import DataError, reason, single_line
 from vae.data.npz import MAGIC, read_npy, read_npz
-from vae.data.pictures import SUFFIXES, luma
+from vae.data.pictures import SUFFIXES
 from vae.data.splits import ImageArrays
 
 log = logging.getLogger(__name__)
 
 ARRAYS = ("images", "labels", "label_names", "factors", "factor_names")  # in an .npz
-LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 
 
 def read_archive(path: Path, colour: Colour, levels: tuple[float, float] | None = None) -> ImageArrays:
@@ -71,13 +70,3 @@ def read_arrays(path: Path) -> dict[str, np.ndarray | None]:
         again = "save(file, array)" if "npy" in kind else "savez(file, images=array)"
         fix = "Give the folder of the pictures" if picture else f"Write it anew with numpy.{again}"
         raise DataError(f"{path} must be an .{kind}: {reason(error)}. {fix}") from None
-
-
-def in_colour(images: np.ndarray, colour: Colour) -> np.ndarray:
-    """The images (n, channels, height, width) with the channels that are asked for."""
-    if colour is Colour.grey and images.shape[1] == 3:
-        if images.dtype == np.uint8:
-            return np.stack([luma(image) for image in images])
-        grey: np.ndarray = np.einsum("nchw,c->nhw", images, LUMA)[:, None].astype(np.float32)
-        return grey
-    return images.repeat(3, axis=1) if colour is Colour.rgb and images.shape[1] == 1 else images

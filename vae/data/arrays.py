@@ -5,17 +5,34 @@ A wrong array raises `DataError`: one line that names the `source`, the rule, wh
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float32, Int64, UInt8
+from torch import Tensor
 
+from vae.config import Colour
 from vae.data.factors import Factors
 from vae.data.files import DataError, single_line
+from vae.data.pictures import luma
 from vae.data.table import as_factors, as_text, from_words, shortened
 
 log = logging.getLogger(__name__)
 
+LUMA = np.array([0.299, 0.587, 0.114])  # of red, green and blue (ITU-R BT.601)
 LAYOUTS = "(n, height, width), (n, height, width, channels) or (n, channels, height, width)"
+
+
+def as_array(given: Any, what: str) -> np.ndarray:
+    """An array, a tensor on any device or a sequence as an array. Errors name `what`."""
+    if isinstance(given, Tensor):
+        plain = given.detach().cpu()
+        return plain.float().numpy() if plain.dtype == torch.bfloat16 else plain.numpy()  # numpy has no bfloat16
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what} must be an array, got {type(given).__name__}: {error}. Convert it") from None
 
 
 def as_images(
@@ -112,6 +129,16 @@ def unknown_levels(kind: np.dtype, low: int, high: int, has_range: bool) -> str:
     eight = "convert them with astype('uint8')" if low >= 0 and 1 < high <= 255 else f"divide them: {scaled}"
     first = f"Set data.range=[{black},{white}], or {eight}" if has_range else eight.capitalize()
     return f"integers of {kind} need the values of black and white, these go from {low} to {high}. {first}"
+
+
+def in_colour(images: np.ndarray, colour: Colour) -> np.ndarray:
+    """The images (n, channels, height, width) with the channels that are asked for."""
+    if colour is Colour.grey and images.shape[1] == 3:
+        if images.dtype == np.uint8:
+            return np.stack([luma(image) for image in images])
+        grey: np.ndarray = np.einsum("nchw,c->nhw", images, LUMA)[:, None].astype(np.float32)
+        return grey
+    return images.repeat(3, axis=1) if colour is Colour.rgb and images.shape[1] == 1 else images
 
 
 def warn_of_black(images: UInt8[np.ndarray, "images channels height width"], source: object) -> None:

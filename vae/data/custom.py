@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from vae.config import CustomDataConfig
-from vae.data.arrays import as_images, factors_of_columns
+from vae.data.arrays import as_array, as_images, factors_of_columns
 from vae.data.files import DataError, expanded, kind_of, read_bytes, sha256_of, sha256_of_files
 from vae.data.images import Splits
 from vae.data.splits import ImageArrays, random_splits
@@ -87,16 +86,6 @@ def arrays_of(returned: object, source: str) -> ImageArrays:
                 f"({len(images)},), got {column.shape}. Return it so"
             )
     return ImageArrays(images, factors_of_columns(columns, source))
-
-
-def as_array(given: Any, what: str) -> np.ndarray:
-    """An array, a tensor or a sequence as an array. Errors name `what`."""
-    if isinstance(given, torch.Tensor):
-        return given.detach().cpu().numpy()
-    try:
-        return np.asarray(given)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must be an array, got {type(given).__name__}: {error}. Convert it") from None
 
 
 def sha256_of_arrays(arrays: ImageArrays) -> str:

@@ -59,12 +59,7 @@ def read_folder(folder: Path, options: PictureOptions, cache: Cache | None) -> I
     Raises:
         DataError: there are no pictures, one cannot be read, or their sizes or channels differ.
     """
-    found = picture_files(folder)
-    skipped = ", ".join(f"{count} {kind}" for kind, count in sorted(found.skipped.items()))
-    if not found.files:
-        raise DataError(f"{folder} must hold pictures ({', '.join(SUFFIXES)}), it has {skipped or 'none'}")
-    if skipped:
-        log.warning(single_line(f"warning: {folder}: found {len(found.files)} pictures, skipped {skipped}"))
+    found = found_pictures(folder)
     say_classes(found)
     checksums = on_all_cores(checksum_of, found.files, "checking pictures")
 
@@ -85,6 +80,21 @@ def read_folder(folder: Path, options: PictureOptions, cache: Cache | None) -> I
     table = folder / FACTORS
     factors = read_table(table, found.files) if os.path.lexists(table) else None
     return ImageArrays(pictures.images, factors, found.labels, found.label_names, found.names())
+
+
+def found_pictures(folder: Path) -> PictureFiles:
+    """The pictures of a folder. What is skipped is logged.
+
+    Raises:
+        DataError: there are none, or the folder cannot be read.
+    """
+    found = picture_files(folder)
+    skipped = ", ".join(f"{count} {kind}" for kind, count in sorted(found.skipped.items()))
+    if not found.files:
+        raise DataError(f"{folder} must hold pictures ({', '.join(SUFFIXES)}), it has {skipped or 'none'}")
+    if skipped:
+        log.warning(single_line(f"warning: {folder}: found {len(found.files)} pictures, skipped {skipped}"))
+    return found
 
 
 def read_prepared(

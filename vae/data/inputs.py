@@ -4,7 +4,6 @@ Nothing is read before it is needed, and a batch is in the memory at a time.
 """
 
 import io
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,21 +19,17 @@ from torch import Tensor
 
 from vae.config import Colour, Resize
 from vae.config.preparation import ImagePreparation, Preparation, TablePreparation
-from vae.data.archive import in_colour
-from vae.data.arrays import as_classes, as_x, warn_of_black
-from vae.data.files import DataError, expanded, kind_of, reason, single_line
-from vae.data.folder import cores, read_prepared
+from vae.data.arrays import as_array, as_classes, as_x, in_colour, warn_of_black
+from vae.data.files import DataError, expanded, kind_of, reason
+from vae.data.folder import cores, found_pictures, read_prepared
 from vae.data.images import sample_bernoulli
 from vae.data.layouts import as_model_images
 from vae.data.npz import read_npz as read_small_arrays
-from vae.data.picture_files import picture_files
 from vae.data.pictures import SUFFIXES
 from vae.data.preparation import standardised
 from vae.data.rows import ROWS_AT_ONCE, open_table, rows_of_array, rows_of_table
 from vae.data.splits import SEED
 from vae.data.streams import Stream, in_memory, read_npy, read_npz
-
-log = logging.getLogger(__name__)
 
 FORMATS = dict.fromkeys(("1", "L", "LA", "I;16", "P", "RGB", "RGBA"), "png")  # that keep a mode of Pillow
 FORMATS |= dict.fromkeys(("I", "F", "CMYK"), "tiff")
@@ -98,7 +93,7 @@ def inputs_of(given: Any, preparation: Preparation, resize: Resize | None = None
             raise DataError("the model is of a table, and only pictures can be resized. Leave resize out")
         if isinstance(given, str | Path):
             return of_table(expanded(given, "the input"), preparation)
-        return of_rows(given if hasattr(given, "columns") else as_array(given), preparation)
+        return of_rows(given if hasattr(given, "columns") else numbers_of(given), preparation)
     if resize is not None:
         preparation = replace(preparation, resize=resize)
     match given:
@@ -110,7 +105,7 @@ def inputs_of(given: Any, preparation: Preparation, resize: Resize | None = None
             names = [str(k) if isinstance(item, Image.Image) else str(item) for k, item in enumerate(items)]
             files = [item if isinstance(item, Image.Image) else expanded(item, "the input") for item in items]
             return of_pictures(files, names, None, preparation)
-    return of_stream(in_memory(as_array(given)), preparation, "the input")
+    return of_stream(in_memory(numbers_of(given)), preparation, "the input")
 
 
 def of_path(path: Path, preparation: ImagePreparation) -> Inputs:
@@ -155,12 +150,7 @@ def of_stream(
 
 def of_folder(folder: Path, preparation: ImagePreparation) -> Inputs:
     """The pictures of a folder. If they lie in folders of their own, these are their labels."""
-    found = picture_files(folder)
-    skipped = ", ".join(f"{count} {kind}" for kind, count in sorted(found.skipped.items()))
-    if not found.files:
-        raise DataError(f"{folder} must hold pictures ({', '.join(SUFFIXES)}), it has {skipped or 'none'}")
-    if skipped:
-        log.warning(single_line(f"warning: {folder}: found {len(found.files)} pictures, skipped {skipped}"))
+    found = found_pictures(folder)
     labels = None
     if found.labels is not None and found.label_names is not None:
         labels = [found.label_names[label] for label in found.labels]
@@ -325,15 +315,9 @@ def labels_of(path: Path, count: int) -> list[str] | None:
     return [sys.intern(str(label) if names is None else names[label]) for label in labels.tolist()]
 
 
-def as_array(given: Any) -> np.ndarray:
-    """An array, a tensor on any device, or nested lists, as an array."""
-    if isinstance(given, Tensor):
-        plain = given.detach().cpu()
-        return plain.float().numpy() if plain.dtype == torch.bfloat16 else plain.numpy()
-    try:
-        array = np.asarray(given)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"the input must be a path, an array or a tensor: {reason(error)}. Give one of them") from None
+def numbers_of(given: Any) -> np.ndarray:
+    """An array, a tensor or nested lists of numbers as an array."""
+    array = as_array(given, "the input")
     if array.dtype.kind not in "biuf":
         raise DataError(
             "the input must be a path, or an array or tensor of numbers, "

@@ -17,7 +17,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from vae.config.data import Background, Colour, Resize
-from vae.data.files import DataError, read_bytes, reason
+from vae.data.files import DataError, reason
 from vae.data.resizing import draft_scale, resized
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm")
@@ -106,24 +105,16 @@ class DecodedPicture:
     remarks: Remarks
 
 
-def read_picture(file: Path, options: PictureOptions) -> DecodedPicture:
-    """The picture in a file. Several threads may read pictures.
+def decode_picture(data: bytes, options: PictureOptions, name: object) -> DecodedPicture:
+    """The picture in the bytes of a file. Several threads may decode pictures.
 
     Args:
-        file: a file in one of FORMATS, whatever its suffix is.
+        data: the content of a file in one of FORMATS, whatever its suffix is.
         options: what the picture becomes.
+        name: of the picture, for the errors.
 
     Raises:
-        DataError: the file is not regular, or is not a picture that can be read without loss or doubt.
-    """
-    return decode_picture(read_bytes(file), options, file)
-
-
-def decode_picture(data: bytes, options: PictureOptions, name: object) -> DecodedPicture:
-    """The picture in the bytes of a file. Errors name it by `name`.
-
-    Raises:
-        DataError: they are not a picture that can be read without loss or doubt.
+        DataError: it is not a picture that can be read without loss or doubt.
     """
     remarks = Remarks()
     with caught_warnings() as caught:

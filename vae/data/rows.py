@@ -302,22 +302,6 @@ def leaving_out(names: Sequence[str]) -> str:
     return f"leave columns out with {drop}" if words == list(names) else f'leave columns out with "{drop}"'
 
 
-def rows_of(path: Path, preparation: TablePreparation, size: int = ROWS_AT_ONCE) -> Iterator[Rows]:
-    """The rows of a file in the columns of a trained model, in its order, at most `size` at a time.
-
-    Columns are found by their names. Other columns are ignored, which is logged.
-
-    Args:
-        path: a CSV, an .npz with `table` and `columns`, or an .npy.
-        preparation: of the model. Its column of labels is read if the file has it.
-        size: the number of rows at a time.
-
-    Raises:
-        DataError: the file is no table, a column is missing, or a cell is no finite number.
-    """
-    return rows_of_table(open_table(path), preparation, size)
-
-
 def rows_of_array(given: Any, preparation: TablePreparation) -> Rows:
     """The rows of an array (rows, columns) in the order of the model's columns, or of a pandas table by their names.
 
@@ -342,7 +326,18 @@ def rows_of_array(given: Any, preparation: TablePreparation) -> Rows:
 
 
 def rows_of_table(table: CsvTable | ArrayTable, preparation: TablePreparation, size: int) -> Iterator[Rows]:
-    """The rows of a table in the columns of a trained model, as `rows_of` gives them."""
+    """The rows of a table in the columns of a trained model, in their order, at most `size` at a time.
+
+    Columns are found by their names. Other columns are ignored, which is logged.
+
+    Args:
+        table: of new rows. Its column of labels is read if it has that of the training.
+        preparation: of the model.
+        size: the number of rows at a time.
+
+    Raises:
+        DataError: a column is missing, or a cell is no finite number.
+    """
     source = table.path if isinstance(table, CsvTable) else table.source
     check_columns(table.names, preparation, source)
     label = preparation.label if preparation.label in table.names else None
@@ -362,12 +357,3 @@ def check_columns(names: Sequence[str], preparation: TablePreparation, source: o
             f"{source} must have the columns of the model, it lacks {', '.join(missing[:NAMED])}. "
             f"It has {', '.join(map(str, names[:NAMED]))}. Add or rename them"
         )
-
-
-def count_rows(path: Path) -> int:
-    """The number of rows of a table in a file. No number is read.
-
-    Raises:
-        DataError: the file is no table.
-    """
-    return open_table(path).count()
