@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -16,18 +16,27 @@ NUMBER = "%.9g"  # from which the same float32 is read again
 ROWS = 10_000  # texts at a time
 
 
-def write_csv(path: Path, inputs: Inputs, coded: Iterable[Coded], latent_dim: int) -> None:
+def write_codes_csv(path: Path, inputs: Inputs, coded: Iterable[Coded], latent_dim: int) -> None:
     """A CSV with the columns file, label, z_00 …, sd_00 …, distortion, rate, elbo. The label is empty if unknown."""
     columns = [f"{kind}_{number}" for kind in ("z", "sd") for number in numbered(latent_dim)]
-    line = ",".join(["%s", "%s", *[NUMBER] * (2 * latent_dim + 3)]) + "\n"
+    numbers = (row for batch in coded for row in np.concatenate([*numbers_of(batch).values()], axis=1).tolist())
+    rows = ([inputs.name(k), inputs.label(k), *row] for k, row in enumerate(numbers))
+    write_csv(path, ["file", "label", *columns, "distortion", "rate", "elbo"], rows, texts=2)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], texts: int = 0) -> None:
+    """A CSV in UTF-8.
+
+    Args:
+        path: of the new file.
+        columns: their names, for the first line.
+        rows: of texts, then numbers.
+        texts: the number of columns with texts.
+    """
+    line = ",".join([*["%s"] * texts, *[NUMBER] * (len(columns) - texts)]) + "\n"
     with path.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        file.write(",".join(["file", "label", *columns, "distortion", "rate", "elbo"]) + "\n")
-        at = 0
-        for batch in coded:
-            for row in np.concatenate([*numbers_of(batch).values()], axis=1).tolist():
-                label = "" if inputs.labels is None else quoted(inputs.labels[at])
-                file.write(line % (quoted(str(inputs.names[at])), label, *row))
-                at += 1
+        file.write(",".join(map(quoted, columns)) + "\n")
+        file.writelines(line % (*map(quoted, row[:texts]), *row[texts:]) for row in rows)
 
 
 def write_npz(path: Path, inputs: Inputs, coded: Iterable[Coded], latent_dim: int) -> None:
@@ -76,15 +85,6 @@ def numbered(count: int) -> list[str]:
     """
     width = max(2, len(str(count - 1)))
     return [f"{k:0{width}d}" for k in range(count)]
-
-
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[np.ndarray]) -> None:
-    """A CSV of numbers, (rows, columns) at a time, with the names of the columns in its first line."""
-    line = ",".join([NUMBER] * len(columns)) + "\n"
-    with path.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        file.write(",".join(map(quoted, columns)) + "\n")
-        for part in rows:
-            file.writelines(line % tuple(row) for row in part.tolist())
 
 
 def write_words(path: Path, words: Sequence[str]) -> None:

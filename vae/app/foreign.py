@@ -92,19 +92,24 @@ def values_of_words(words: Sequence[str]) -> dict[str, Any]:
 
 
 def refuse_unnamed_parts(run: Path, config: Config, named: Mapping[str, Any]) -> None:
-    """Refuse to import a part that is named only in a run's directory, and not in the command.
+    """As `refuse_unnamed`, for all parts of a stored configuration."""
+    refuse_unnamed(run, foreign_values(config), named)
+
+
+def refuse_unnamed(place: Path, stored: Mapping[str, Any], named: Mapping[str, Any]) -> None:
+    """Refuse to import a part that is named only in a run's directory or an exported folder, and not in the command.
 
     Args:
-        run: its directory.
-        config: as stored there.
+        place: the directory or folder.
+        stored: the values there, by key.
         named: the values that the command gives, by key.
 
     Raises:
         ConfigError: lists the arguments to add.
     """
-    missing = [f"{key}={written(value)}" for key, value in foreign_values(config).items() if named.get(key) != value]
+    missing = [f"{key}={written(value)}" for key, value in stored.items() if named.get(key) != value]
     if missing:
         raise ConfigError(
-            f"{run} has parts of your own, which are imported only if the command names them too. "
+            f"{place} has parts of your own, which are imported only if the command names them too. "
             f"Add {shlex.join(missing)}"
         )

@@ -1,19 +1,18 @@
 """Files and folders of results, which are whole or not there at all."""
 
 import os
-import shutil
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from tqdm import tqdm
 
 from vae.app.invocation import UsageError
-from vae.run.files import temporary_of
+from vae.run.files import written_whole
 from vae.run.signals import SIGNALS
 
 
@@ -24,9 +23,8 @@ def new_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the disk is full or cannot be written.
     """
-    with _written(path) as temporary:
+    with ending_by_exception(), written_whole(path) as temporary:
         yield temporary
-        temporary.replace(path)
 
 
 @contextmanager
@@ -39,12 +37,11 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     if os.path.lexists(path) and not (path.is_dir() and not path.is_symlink() and not any(path.iterdir())):
         raise UsageError(f"--output must be a new folder, got {path}, which exists. Name another, or remove it")
-    with _written(path) as temporary:
+    with new_file(path) as temporary:
         temporary.mkdir()
         yield temporary
         if path.is_dir():
             path.rmdir()
-        temporary.rename(path)
 
 
 @contextmanager
@@ -69,27 +66,7 @@ def check_output(path: Path, suffixes: Sequence[str], *inputs: str) -> None:
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`. If it is still there at the end, it is removed, with the folders made for it."""
-    made = [folder for folder in path.parents if not folder.exists()]
-    temporary = temporary_of(path)
-    try:
-        with _ending_by_exception():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        temporary.unlink(missing_ok=True)
-        for folder in made:
-            with suppress(OSError):  # it is not empty: all went well
-                folder.rmdir()
-
-
-@contextmanager
-def _ending_by_exception() -> Iterator[None]:
+def ending_by_exception() -> Iterator[None]:
     """Signals raise `SystemExit` with the exit code of the signal, so that temporary files are removed."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,14 +1,11 @@
 """Images x, or what a model decodes, as PNG files."""
 
-import io
 import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from vae.config.preparation import ImagePreparation
@@ -20,16 +17,11 @@ SHEET = 400  # the most images on one sheet
 SMALL = 48  # pixels: smaller images are drawn twice as large on a sheet
 
 
-def grey_values(x: Images, preparation: ImagePreparation) -> Images:
-    """The images in [0, 1]: clamped, and scaled if the model was trained on values in another range."""
-    return figures.in_unit_interval(x, preparation.shown).clamp(0, 1)
-
-
 def save_picture(path: Path, image: Float[Tensor, "channels height width"], preparation: ImagePreparation) -> None:
-    """Write one image, in grey or colour, as a PNG."""
-    pixels = (grey_values(image[None], preparation)[0] * 255).round().byte().permute(1, 2, 0)
+    """Write one image, in grey or colour, as a PNG. Values beyond black and white are clamped."""
+    pixels = (figures.in_unit_interval(image, preparation.shown).clamp(0, 1) * 255).round().byte()
     path.parent.mkdir(parents=True, exist_ok=True)
-    figures.as_image(pixels).save(path, "png")
+    path.write_bytes(figures.as_png(pixels.permute(1, 2, 0)))
 
 
 def sheet(
@@ -48,38 +40,22 @@ def sheet(
         labels: one for each image; those of the first in each row are shown.
         title: above the images.
     """
-    shown = grey_values(images[:SHEET], preparation)
-    columns = columns or math.ceil(math.sqrt(len(shown)))
-    rows = in_rows(shown, columns)
-    return as_png(figures.grid(rows, labels[: len(shown) : columns], title, scale_of(images)))
+    images, shown = images[:SHEET], preparation.shown
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    labels = labels[: len(images) : columns]
+    return figures.as_png(
+        figures.grid(figures.in_rows(images, columns, shown), labels, title, scale_of(images), shown)
+    )
 
 
-def pairs(x: Images, means: Images, preparation: ImagePreparation, columns: int = 10) -> bytes:
+def pairs(x: Images, means: Images, preparation: ImagePreparation) -> bytes:
     """Rows of inputs, each with its reconstruction below it, as a PNG."""
-    columns = min(columns, len(x))
-    parts = [in_rows(grey_values(part, preparation), columns) for part in (x, means)]
-    rows = torch.stack(parts, 1).flatten(0, 1)
-    return as_png(figures.grid(rows, ["input", "output"] * len(parts[0]), scale=scale_of(x)))
-
-
-def in_rows(images: Images, columns: int) -> Float[Tensor, "rows columns channels height width"]:
-    """The images in rows. The last row is filled with white."""
-    missing = -len(images) % columns
-    white = torch.ones(missing, *images.shape[1:])
-    return torch.cat([images, white]).view(-1, columns, *images.shape[1:])
+    return figures.as_png(figures.reconstructions(x, means, preparation.shown, scale_of(x)))
 
 
 def scale_of(images: Images) -> int:
     """How many times as large the images are drawn."""
     return 2 if max(images.shape[-2:]) < SMALL else 1
-
-
-def as_png(image: figures.ImageBytes) -> bytes:
-    """The bytes of a PNG."""
-    file = io.BytesIO()
-    picture: Image.Image = figures.as_image(image)
-    picture.save(file, "png")
-    return file.getvalue()
 
 
 def file_names(names: Sequence[str]) -> list[str]:

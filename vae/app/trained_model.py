@@ -2,23 +2,29 @@
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from vae.app.foreign import values_of_words
+from vae.app.foreign import imported, refuse_unnamed, values_of_words
 from vae.app.invocation import UsageError
-from vae.app.networks import own_networks
 from vae.config import ConfigError, Device, Resize
+from vae.config.model import CustomModelConfig
 from vae.run.names import BEST, LAST
-from vae.trained.load import load
+from vae.trained.load import configured_model, load
 from vae.trained.model import TrainedModel
 
 
 def add_model_arguments(parser: ArgumentParser) -> None:
     """Add the run and what is done with it."""
     parser.add_argument("run", type=Path, help="the directory of a run, or an exported folder")
-    parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
+    add_checkpoint(parser)
     parser.add_argument("--device", choices=list(Device.__members__), default=Device.auto.name)
+
+
+def add_checkpoint(parser: ArgumentParser) -> None:
+    """Add which checkpoint of a run is used."""
+    parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
 
 
 def add_inputs(parser: ArgumentParser) -> None:
@@ -43,9 +49,9 @@ def add_resize(parser: ArgumentParser) -> None:
 
 
 def add_parts(parser: ArgumentParser) -> None:
-    """Add the user's own networks. They come last, after the other words."""
+    """Add the user's own parts. They come last, after the other words."""
     parser.add_argument(
-        "parts", nargs="*", metavar="key=value", help="the run's own networks: model.encoder=, model.decoder="
+        "parts", nargs="*", metavar="key=value", help="parts of your own, named again: model.encoder=my_nets:encoder"
     )
 
 
@@ -70,7 +76,26 @@ def load_model(arguments: Namespace, parts: Sequence[str]) -> TrainedModel:
         CheckpointError: the checkpoint is missing or damaged.
     """
     networks = own_networks(arguments.run, parts)
-    named = [key for key in values_of_words(parts) if key.startswith("model.")]
-    if named and not networks:
-        raise ConfigError(f"{arguments.run} has no networks of your own. Leave {named[0]} out")
     return load(arguments.run, device=arguments.device, checkpoint=arguments.checkpoint, **networks)
+
+
+def own_networks(place: Path, words: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """The arguments `encoder` and `decoder` of `vae.load`. Empty if the networks of the model are built in.
+
+    Args:
+        place: the directory of a run, or an exported folder.
+        words: name the networks, as in `["model.encoder=my_nets:encoder", "model.decoder=my_nets:decoder"]`. Other
+            parts may be named, too, and are not imported.
+
+    Raises:
+        ConfigError: the words do not name the networks as the run does, or they cannot be imported.
+    """
+    named, model = values_of_words(words), configured_model(place)
+    if not isinstance(model, CustomModelConfig):
+        needless = next((key for key in named if key.startswith("model.")), None)
+        if needless is not None:
+            raise ConfigError(f"{place} has no networks of your own. Leave {needless} out")
+        return {}
+    stored = {"model.encoder": model.encoder, "model.decoder": model.decoder}
+    refuse_unnamed(place, stored, named)
+    return {key.partition(".")[2]: imported(text, key) for key, text in stored.items()}

@@ -61,6 +61,14 @@ class Inputs:
     labels: Sequence[str] | None
     _batches: Callable[[int, Progress], Iterator[Tensor]]
 
+    def name(self, number: int) -> str:
+        """The file of an input, or the number of its row."""
+        return str(self.names[number])
+
+    def label(self, number: int) -> str:
+        """The label of an input. Empty where there are no labels."""
+        return "" if self.labels is None else self.labels[number]
+
     def batches(
         self, size: int, progress: Progress = no_progress
     ) -> Iterator[Float[Tensor, "batch channels height width"]]:

@@ -1,5 +1,6 @@
 """Reconstructions, samples and traversals as images: (height, width, 1 or 3) bytes."""
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,14 +67,30 @@ def as_image(image: ImageBytes) -> Image.Image:
     return Image.fromarray(image.squeeze(2).numpy())
 
 
+def as_png(image: ImageBytes) -> bytes:
+    """The image as the content of a PNG."""
+    content = io.BytesIO()
+    as_image(image).save(content, "png", compress_level=3)
+    return content.getvalue()
+
+
+def in_rows(
+    images: Float[Tensor, "images channels height width"], columns: int, shown: tuple[float, float] = UNIT_INTERVAL
+) -> Images:
+    """The images in rows. The last row is filled with white."""
+    white = images.new_full((-len(images) % columns, *images.shape[1:]), shown[1])
+    return torch.cat([images, white]).view(-1, columns, *images.shape[1:])
+
+
 def reconstructions(
     x: Float[Tensor, "images channels height width"],
     means: Float[Tensor, "images channels height width"],
     shown: tuple[float, float] = UNIT_INTERVAL,
+    scale: int = 2,
 ) -> ImageBytes:
-    """Rows of at most ten inputs, each with its reconstruction below it."""
-    rows = [part[start : start + 10] for start in range(0, len(x) - len(x) % 10 or len(x), 10) for part in (x, means)]
-    return grid(torch.stack(rows), ["input", "output"] * (len(rows) // 2), shown=shown)
+    """Rows of at most ten inputs, each with its reconstruction below it. `grid` describes the other arguments."""
+    parts = [in_rows(part, min(10, len(x)), shown) for part in (x, means)]
+    return grid(torch.stack(parts, 1).flatten(0, 1), ["input", "output"] * len(parts[0]), scale=scale, shown=shown)
 
 
 @torch.inference_mode()

@@ -9,7 +9,8 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -80,6 +81,32 @@ def write_atomically(path: Path, content: bytes, keep: Path | None = None, *, du
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary path for a new file or folder, which becomes `path` at the end.
+
+    After an error neither is there, nor are the folders above that were made for it.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    made = [folder for folder in path.parents if not folder.exists()]
+    temporary = temporary_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        temporary.unlink(missing_ok=True)
+        for folder in made:
+            with suppress(OSError):  # it is not empty: all went well
+                folder.rmdir()
 
 
 def add_name(path: Path, name: Path) -> None:

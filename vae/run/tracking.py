@@ -4,7 +4,6 @@ All scalars are in `metrics.jsonl`, which scripts read. If TensorBoard's files c
 without them.
 """
 
-import io
 import logging
 import shutil
 import tempfile
@@ -19,7 +18,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import custom_scalars, histogram, hparams, text
 
-from vae.figures.images import ImageBytes, as_image
+from vae.figures.images import ImageBytes, as_png
 from vae.run.event_file import EventFile, empty_event_files
 from vae.run.files import printable, write_atomically
 from vae.run.metrics import MetricsFile, read_metrics
@@ -132,9 +131,7 @@ class Tracker:
         """Log a picture to TensorBoard, and replace `figures/<name>.png` by it."""
 
         def write(writer: EventFile) -> None:
-            encoded = io.BytesIO()
-            as_image(picture).save(encoded, "png", compress_level=3)
-            png = encoded.getvalue()
+            png = as_png(picture)
             folder = self.directory / FIGURES
             folder.mkdir(exist_ok=True)
             # A power failure may lose it, as no run is resumed from a figure.

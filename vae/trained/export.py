@@ -1,14 +1,13 @@
 """Write the model of a run into a folder that needs neither the run nor its data."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from vae.config import ConfigError
 from vae.model.build import Network
 from vae.run import record
-from vae.run.files import temporary_of
+from vae.run.files import written_whole
 from vae.run.names import LAST
 from vae.run.record import Record
 from vae.run.summary import Origin, read_origin, read_summary
@@ -86,9 +85,7 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
         ConfigError: the folder exists.
         OSError: it cannot be written. No part of it is left.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_of(folder)
-    try:
+    with written_whole(folder) as temporary:
         temporary.mkdir()
         for name, content in files.items():
             with (temporary / name).open("xb") as file:
@@ -96,11 +93,6 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         refuse_existing(folder)
-        temporary.rename(folder)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(folder)) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def plain_origin(stored: Record, origin: Origin, step: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from vae.app import console
-from vae.app.codes import write_csv, write_npz
+from vae.app.codes import write_codes_csv, write_npz
 from vae.app.invocation import UsageError
 from vae.app.outputs import check_output, new_file, progress_bar
 from vae.app.trained_model import add_inputs, add_model_arguments, given_inputs, load_model
@@ -36,7 +36,7 @@ def run(arguments: Namespace) -> int:
     check_output(arguments.output, (".csv", ".npz"), *arguments.inputs)
     model = load_model(arguments, parts)
     inputs = model.inputs(given, resize=arguments.resize)
-    write = write_npz if arguments.output.suffix.lower() == ".npz" else write_csv
+    write = write_npz if arguments.output.suffix.lower() == ".npz" else write_codes_csv
     with new_file(arguments.output) as temporary, progress_bar(inputs.count) as bar:
         write(temporary, inputs, model.coded(inputs, samples=arguments.samples, progress=bar.update), model.latent_dim)
     console.say(str(arguments.output))

@@ -23,12 +23,13 @@ from vae.app import console
 from vae.app.invocation import UsageError
 from vae.app.load import Run, load_run
 from vae.app.metrics import own_metrics
+from vae.app.trained_model import add_checkpoint, add_parts
 from vae.disentanglement.own_metrics import own_numbers
 from vae.disentanglement.scores import disentanglement_numbers
 from vae.measures.evaluation import final_numbers, tight_bound
 from vae.run.directory import locked
 from vae.run.files import write_json
-from vae.run.names import BEST, LAST, SUMMARY
+from vae.run.names import BEST, SUMMARY
 from vae.run.summary import is_number, read_summary
 
 TOLERANCE = 1e-5  # relative; machines and numbers of threads differ in the last digits
@@ -38,8 +39,8 @@ SCORE_TOLERANCE = 0.01  # the last digits of the codes may change some predictio
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("run", type=Path, help="the directory of a run")
-    parser.add_argument("parts", nargs="*", metavar="key=value", help="the run's parts of your own, named again")
-    parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
+    add_parts(parser)
+    add_checkpoint(parser)
     parser.add_argument("--samples", type=int, help="importance samples an image for the NLL (none: no NLL)")
     parser.add_argument("--images", type=int, help="how many test images the NLL is of (all)")
 

@@ -9,20 +9,18 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from vae.app import console
-from vae.app.networks import own_networks
-from vae.run.names import BEST, LAST
+from vae.app.outputs import ending_by_exception
+from vae.app.trained_model import add_checkpoint, add_parts, own_networks
 from vae.trained.export import export
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("run", type=Path, help="the directory of a run")
-    parser.add_argument(
-        "parts", nargs="*", metavar="key=value", help="your own networks, named again as model.encoder=my_nets:encoder"
-    )
+    add_parts(parser)
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="the new folder")
     parser.add_argument("--onnx", action="store_true", help="add encoder.onnx and decoder.onnx")
-    parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
+    add_checkpoint(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -31,12 +29,8 @@ def run(arguments: Namespace) -> int:
     Raises:
         ConfigError, CheckpointError, OSError: as `vae.export`.
     """
-    folder = export(
-        arguments.run,
-        arguments.to,
-        onnx=arguments.onnx,
-        checkpoint=arguments.checkpoint,
-        **own_networks(arguments.run, arguments.parts),
-    )
+    networks = own_networks(arguments.run, arguments.parts)
+    with ending_by_exception():
+        folder = export(arguments.run, arguments.to, onnx=arguments.onnx, checkpoint=arguments.checkpoint, **networks)
     console.say(str(folder))
     return 0

@@ -17,13 +17,12 @@ import torch
 from torch import Tensor
 
 from vae.app import console
-from vae.app.codes import NUMBER, quoted
+from vae.app.codes import write_csv
 from vae.app.invocation import UsageError
 from vae.app.outputs import check_output, new_file, progress_bar
 from vae.app.pictures import SHEET, sheet
 from vae.app.trained_model import add_inputs, add_model_arguments, given_inputs, load_model
-from vae.config.preparation import TablePreparation
-from vae.data.inputs import Inputs
+from vae.config.preparation import ImagePreparation
 from vae.trained.model import Coded
 
 CAVEAT = (
@@ -32,11 +31,11 @@ CAVEAT = (
 )
 
 
-class Found(NamedTuple):
-    """An input with a low ELBO. The order of these is that of the ELBO, the highest first."""
+class Outlier(NamedTuple):
+    """An input with a low ELBO."""
 
-    minus_elbo: float
-    minus_number: int
+    number: int
+    elbo: float
     distortion: float
     rate: float
     x: Tensor
@@ -70,38 +69,30 @@ def run(arguments: Namespace) -> int:
     inputs = model.inputs(given, resize=arguments.resize)
     with progress_bar(inputs.count) as bar:
         found = lowest(model.coded(inputs, samples=arguments.samples, progress=bar.update), arguments.count)
-    lines = ["file,label,elbo,distortion,rate", *lines_of(found, inputs)]
-    is_table = isinstance(model.preparation, TablePreparation)
+    rows = [(inputs.name(one.number), inputs.label(one.number), one.elbo, one.distortion, one.rate) for one in found]
+    written = [arguments.output]
     with new_file(arguments.output) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="backslashreplace")
-        if not isinstance(model.preparation, TablePreparation):
+        write_csv(temporary, ["file", "label", "elbo", "distortion", "rate"], rows, texts=2)
+        if isinstance(model.preparation, ImagePreparation):
             with new_file(picture) as drawn:
                 images = torch.stack([one.x for one in found[:SHEET]])
-                labels = [f"{-one.minus_elbo:.1f}" for one in found]
+                labels = [f"{one.elbo:.1f}" for one in found]
                 title = "ELBO in nats of the first in each row"
                 drawn.write_bytes(sheet(images, model.preparation, labels=labels, title=title))
-    console.say("\n".join([CAVEAT, str(arguments.output), *([] if is_table else [str(picture)])]))
+            written.append(picture)
+    console.say("\n".join([CAVEAT, *map(str, written)]))
     return 0
 
 
-def lowest(coded: Iterator[Coded], count: int) -> list[Found]:
+def lowest(coded: Iterator[Coded], count: int) -> list[Outlier]:
     """The inputs with the lowest ELBO, the lowest first. Only so many are in the memory."""
-    heap: list[Found] = []
-    at = 0
+    heap: list[tuple[float, int, Outlier]] = []  # by -ELBO and -number, so that the first may be replaced
+    number = 0
     for batch in coded:
-        for k, elbo in enumerate(batch.scores.elbo.tolist()):
-            if len(heap) < count or -elbo > heap[0].minus_elbo:
-                distortion, rate = (float(values[k]) for values in batch.scores[:2])
-                one = Found(-elbo, -(at + k), distortion, rate, batch.x[k].clone())
-                (heapq.heappush if len(heap) < count else heapq.heapreplace)(heap, one)
-        at += len(batch.x)
-    return sorted(heap, key=lambda one: (-one.minus_elbo, -one.minus_number))
-
-
-def lines_of(found: list[Found], inputs: Inputs) -> Iterator[str]:
-    """The lines of the table."""
-    for one in found:
-        number = -one.minus_number
-        label = "" if inputs.labels is None else quoted(inputs.labels[number])
-        numbers = ",".join(NUMBER % value for value in (-one.minus_elbo, one.distortion, one.rate))
-        yield f"{quoted(str(inputs.names[number]))},{label},{numbers}"
+        scores = zip(*(values.tolist() for values in batch.scores), strict=True)
+        for x, (distortion, rate, elbo) in zip(batch.x, scores, strict=True):
+            if len(heap) < count or -elbo > heap[0][0]:
+                one = Outlier(number, elbo, distortion, rate, x.clone())
+                (heapq.heappush if len(heap) < count else heapq.heapreplace)(heap, (-elbo, -number, one))
+            number += 1
+    return [one for *_, one in sorted(heap, reverse=True)]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from vae.app import console
-from vae.app.codes import numbered, write_header, write_table
+from vae.app.codes import numbered, write_csv, write_header
 from vae.app.invocation import UsageError
 from vae.app.outputs import check_output, new_file, new_folder, progress_bar
 from vae.app.pictures import file_names, pairs, save_picture
@@ -48,8 +48,8 @@ def run(arguments: Namespace) -> int:
         output = arguments.output or Path("reconstructions.csv")
         check_output(output, (".csv",), *arguments.inputs)
         with new_file(output) as temporary, progress_bar(inputs.count) as bar:
-            rows = (means.numpy() for _, means in model.reconstructions(inputs, progress=bar.update))
-            write_table(temporary, preparation.columns, rows)
+            batches = model.reconstructions(inputs, progress=bar.update)
+            write_csv(temporary, preparation.columns, (row for _, means in batches for row in means.tolist()))
     else:
         output = arguments.output or Path("reconstructions")
         names = iter(file_names(numbered(inputs.count) if isinstance(inputs.names, range) else inputs.names))

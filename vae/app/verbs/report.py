@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from vae.app import console
+from vae.config import ConfigError
 from vae.report import PAGE, RESULTS, write_report
 from vae.run.names import LOG
 
@@ -23,16 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write both files and print their paths. Returns the exit code."""
+    """Write both files and print their paths. Returns the exit code.
+
+    Raises:
+        ConfigError: the folders have no finished run, or the files cannot go into the folder named.
+    """
     given: list[str] = arguments.folders
     folders = list(map(Path, given))
     output = folders[0] if len({folder.resolve() for folder in folders}) == 1 else Path()
     if arguments.output is not None:
         output = Path(arguments.output)
     try:
-        if problem := problem_of(given, arguments.output, output):
-            print(f"error: {problem}", file=sys.stderr)
-            return 1
+        refuse(given, arguments.output, output)
         found = write_report(*folders, output=output)
     except OSError as error:
         print(f"error: the report could not be written: {error}", file=sys.stderr)
@@ -41,37 +44,38 @@ def run(arguments: argparse.Namespace) -> int:
         return exit_code(error)
     if found is None:
         has = f"{given[0]} has none" if len(given) == 1 else "these folders have none"
-        print(f"error: a report needs a finished run, {has}", file=sys.stderr)
-        return 1
+        raise ConfigError(f"a report needs a finished run, {has}")
     console.say(found)
     print(f"{output / PAGE} and {RESULTS}", file=sys.stderr)
     return 0
 
 
-def problem_of(folders: list[str], asked: str | None, output: Path) -> str | None:
-    """Why there can be no report of these folders in `output`, in one line; None if there can be.
+def refuse(folders: list[str], asked: str | None, output: Path) -> None:
+    """Refuse folders without runs, and an output that is no folder or holds runs of its own.
 
     Args:
         folders: as they were given.
         asked: as it was given by `--output`.
         output: where the files would go.
+
+    Raises:
+        ConfigError: names the folder.
     """
     for given in folders:
         folder = Path(given)
         if not given or not folder.is_dir():
-            return f"name a folder of runs, got {given or 'an empty name'}, which is not a folder"
+            raise ConfigError(f"name a folder of runs, got {given or 'an empty name'}, which is not a folder")
         if not holds_runs(folder):
             inside = sorted(str(path) for path in folder.iterdir() if path.is_dir() and holds_runs(path))
             hint = f". Name the folders in it, as in {inside[0]}" if inside else ""
-            return f"a report needs a finished run, {folder} has none{hint}"
+            raise ConfigError(f"a report needs a finished run, {folder} has none{hint}")
     if asked == "" or (output.exists() and not output.is_dir()):
-        return f"--output must be a folder, got {asked or 'an empty name'}"
+        raise ConfigError(f"--output must be a folder, got {asked or 'an empty name'}")
     if asked is None and len(folders) > 1 and output == Path() and holds_runs(output):
-        return (
+        raise ConfigError(
             f"a report of several folders would replace the {PAGE} of the working directory, which holds runs. "
             "Name another place, as in --output FOLDER"
         )
-    return None
 
 
 def holds_runs(folder: Path) -> bool:

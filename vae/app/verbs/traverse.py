@@ -4,7 +4,6 @@ Each row moves one latent. The others stay at the posterior mean of one test ima
 with the highest rate comes first.
 """
 
-import io
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -17,11 +16,11 @@ from vae.app import console
 from vae.app.invocation import UsageError
 from vae.app.load import load_run
 from vae.app.main import exit_code, said
+from vae.app.trained_model import add_checkpoint
 from vae.config.options import FOREIGN
 from vae.figures import images as figures
 from vae.measures.evaluation import encode_images
 from vae.run.files import write_atomically
-from vae.run.names import BEST, LAST
 from vae.training.monitoring import draw_traversals
 
 MARGIN = 24  # pixels between runs
@@ -35,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="run",
         help="the directory of a run, or a part of your own, named again as key=value",
     )
-    parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
+    add_checkpoint(parser)
     parser.add_argument("--image", type=int, default=0, help="number of the test image to start from (0)")
     parser.add_argument("--rows", type=int, default=10, help="latents to show (10)")
     parser.add_argument("--reach", type=float, default=3.0, help="move each latent from -reach to reach (3)")
@@ -75,9 +74,7 @@ def run(arguments: Namespace) -> int:
     output = arguments.output or runs[0] / "figures" / "traversals_test.png"
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        encoded = io.BytesIO()
-        figures.as_image(beside(pictures)).save(encoded, "png")
-        write_atomically(output, encoded.getvalue(), durable=False)
+        write_atomically(output, figures.as_png(beside(pictures)), durable=False)
     except OSError as error:
         print(f"error: the figure could not be written: {said(error)}. Name a file with --output", file=sys.stderr)
         return exit_code(error)
