@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from vae.app.foreign import imported
 from vae.app.invocation import FROM_PYTHON, Starter
 from vae.config import ConfigError
+from vae.config.words import as_word
 
 if TYPE_CHECKING:
     from vae.trained.model import TrainedModel
-
-READ_OTHERWISE = {"null", "true", "false", "nan", "inf"}  # words that Hydra does not read as text
 
 
 def train(*words: str, **values: Any) -> "TrainedModel":
@@ -183,7 +182,7 @@ def in_grammar(key: str, value: Any) -> str:
         case int() | float():
             return repr(value)
         case str() | Path():
-            return text_in_grammar(str(value))
+            return as_word(str(value))
         case list() | tuple():
             return f"[{','.join(in_grammar(key, entry) for entry in value)}]"
         case dict():
@@ -195,12 +194,3 @@ def in_grammar(key: str, value: Any) -> str:
         f"{key} must be None, a bool, a number, text, a path, a list or a dict, got {type(value).__name__}. "
         "Convert it first"
     )
-
-
-def text_in_grammar(text: str) -> str:
-    """The text as Hydra reads it unchanged: in quotes, unless it is a plain name such as `conv`."""
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text) and text.lower() not in READ_OTHERWISE:
-        return text
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)  # backslashes count before a quote only
-    ending = len(escaped) - len(escaped.rstrip("\\"))
-    return f"'{escaped}{ending * chr(92)}'"

@@ -41,7 +41,7 @@ from vae.run.record import Task
 from vae.run.signals import StopNow, StopRequest
 from vae.run.summary import read_origin, read_summary, write_failure
 from vae.run.tracking import Tracker
-from vae.training.conclusion import asked, chosen_options, conclude, count_parameters, objective_name
+from vae.training.conclusion import asked, chosen_options, conclude, count_parameters
 from vae.training.hardware import emulates_bf16, prepare_torch
 from vae.training.loop import Training, fit, over
 from vae.training.monitoring import CHARTS, TERMS
@@ -289,7 +289,7 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
         f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
         f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"
         + (f", warmed up over {config.beta_warmup_steps} steps" if config.beta_warmup_steps else ""),
-        *(() if isinstance(config.objective, BetaConfig) else (f"loss   {objective_name(config)}, {values}",)),
+        *(() if isinstance(config.objective, BetaConfig) else (f"loss   {options['objective']}, {values}",)),
         f"steps  {steps:,} of {config.batch_size} {inputs}, {config.epochs} epochs"
         + (f", continued at step {state.step}" if state.step else ""),
     ):

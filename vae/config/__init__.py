@@ -4,7 +4,7 @@ Types and ranges are here. Values are in `configs/*.yaml` only, so a value that 
 torch nor Hydra is imported, so an error in the configuration is reported at once.
 """
 
-from vae.config.building import flat, known_keys, near, plain, typed, unknown_key, written
+from vae.config.building import flat, known_keys, near, plain, typed, unknown_key
 from vae.config.data import (
     Background,
     Binarisation,
@@ -32,6 +32,7 @@ from vae.config.model import (
 )
 from vae.config.rules import ConfigError
 from vae.config.run import Between, Config, Device, Optimizer, Precision
+from vae.config.words import written
 
 __all__ = [
     "Activation",

@@ -5,11 +5,15 @@ from dataclasses import Field, asdict, fields, is_dataclass
 from difflib import get_close_matches
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
 from vae.config.options import OPTIONS
 from vae.config.rules import ConfigError, must_be, without_none
 from vae.config.run import Config
+from vae.config.words import written
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 NOT_GIVEN = "???"  # in a YAML file: a value that the user must give
 
@@ -41,9 +45,14 @@ def section_of(kind: type, values: object, name: str) -> Any:
     return _section(kind, values, f"{name}.", {})
 
 
-def plain(config: Config) -> dict[str, Any]:
-    """The values of a configuration as plain data, from which `typed` makes an equal configuration."""
-    return asdict(config, dict_factory=lambda pairs: {k: v.name if isinstance(v, Enum) else v for k, v in pairs})
+def plain(section: "DataclassInstance") -> dict[str, Any]:
+    """The values of a configuration, or a section of one, as plain data. `typed` and `section_of` read them again."""
+    return asdict(section, dict_factory=lambda pairs: {k: v.name if isinstance(v, Enum) else v for k, v in pairs})
+
+
+def option_of(group: str, section: object) -> str:
+    """The name of the option that a section is of. Of several options with the same dataclass, it is the first."""
+    return next(name for name, kind in OPTIONS[group].items() if kind is type(section))
 
 
 def flat(config: Config) -> dict[str, Any]:
@@ -92,27 +101,6 @@ def near(word: str, names: Iterable[str]) -> str:
     known = {name.lower(): name for name in names}
     matches = get_close_matches(word.lower(), known, 1)
     return f" Did you mean {known[matches[0]]}?" if matches else ""
-
-
-def written(value: Any) -> str:
-    """A plain value as it is written on a command line.
-
-    Example:
-        >>> written([1, None, True])
-        '[1,null,true]'
-    """
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return str(value).lower()
-        case "":
-            return "nothing"
-        case list():
-            return f"[{','.join(map(written, value))}]"
-        case dict():
-            return f"{{{','.join(f'{key}:{written(below)}' for key, below in value.items())}}}"
-    return str(value)
 
 
 def _near_key(key: str, keys: Iterable[str]) -> str:

@@ -1,11 +1,10 @@
 """How pictures, arrays and rows become the x of a model. It is stored with a run, and repeated for new inputs."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from enum import Enum
+from dataclasses import dataclass
 from typing import Any
 
-from vae.config.building import section_of
+from vae.config.building import plain, section_of
 from vae.config.data import Background, Colour, Resize
 from vae.config.rules import ConfigError
 
@@ -65,8 +64,7 @@ KINDS: Mapping[str, type] = {"images": ImagePreparation, "table": TablePreparati
 def plain_preparation(preparation: Preparation) -> dict[str, Any]:
     """The preparation as plain data for YAML and JSON, from which `preparation_of` makes an equal one."""
     kind = next(name for name, known in KINDS.items() if isinstance(preparation, known))
-    pairs = asdict(preparation).items()
-    return {"kind": kind} | {key: _plain(value) for key, value in pairs}
+    return {"kind": kind, **plain(preparation)}
 
 
 def preparation_of(tree: Any) -> Preparation:
@@ -83,9 +81,3 @@ def preparation_of(tree: Any) -> Preparation:
     if min(built.image) < 1 or len(built.image) != 3 or len(sizes) > 1:
         raise ConfigError(f"preparation must describe one shape of x, got {tree}")
     return built
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.name
-    return list(value) if isinstance(value, tuple) else value

@@ -6,7 +6,6 @@ Nothing is guessed: a word, a missing value, a decimal comma and a constant colu
 import csv
 import logging
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from vae.config.preparation import TablePreparation
+from vae.config.words import as_word
 from vae.data.files import DataError, read_bytes, reason, single_line
 from vae.data.npz import read_npz
 from vae.data.table import COMMAS_IN_A_NUMBER, MISSING, NUMBER, as_text, composed, shortened
@@ -28,7 +28,6 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 ROWS_AT_ONCE = 10_000
 NAMED = 10  # columns in a message
 LONGEST_NAME = 200  # letters
-NEEDS_QUOTES = re.compile(r"^(?![a-z])|[^a-z0-9_]|^(true|false|null|nan|inf)$", re.IGNORECASE | re.ASCII)
 WRITE_CSV = "Save it as a CSV in UTF-8, with the names of its columns in the first line"
 WRITE_NPZ = "Write it with numpy.savez(file, table=array, columns=names)"
 
@@ -297,7 +296,7 @@ def leaving_out(names: Sequence[str]) -> str:
         >>> print(leaving_out(["sex", "body mass"]))
         leave columns out with "data.drop=[sex,'body mass']"
     """
-    words = ["'" + name.replace("'", "\\'") + "'" if NEEDS_QUOTES.search(name) else name for name in names]
+    words = list(map(as_word, names))
     drop = f"data.drop=[{','.join(words)}]"
     return f"leave columns out with {drop}" if words == list(names) else f'leave columns out with "{drop}"'
 

@@ -1,12 +1,11 @@
 """What a trained model needs besides its weights: its networks, its likelihood, and how inputs are prepared."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from enum import Enum
+from dataclasses import dataclass, fields
 from typing import Any
 
 from vae.config import ConfigError, LikelihoodConfig
-from vae.config.building import section_of
+from vae.config.building import option_of, plain, section_of
 from vae.config.model import ModelConfig
 from vae.config.options import OPTIONS
 from vae.config.preparation import Preparation, plain_preparation, preparation_of
@@ -50,8 +49,8 @@ class Description:
         return {
             "format": FORMAT,
             "version": VERSION,
-            "model": _plain_option("model", self.model),
-            "likelihood": _plain_option("likelihood", self.likelihood),
+            "model": {"name": option_of("model", self.model), **plain(self.model)},
+            "likelihood": {"name": option_of("likelihood", self.likelihood), **plain(self.likelihood)},
             "logvar_min": self.bounds.low,
             "logvar_max": self.bounds.high,
             "preparation": plain_preparation(self.preparation),
@@ -87,17 +86,14 @@ def description_of(tree: Any) -> Description:
         raise ConfigError(
             f"its version must be {VERSION}, got {tree.get('version')}. Use the version that exported it"
         )
-    values = section_of(_Numbers, {k: tree[k] for k in ("logvar_min", "logvar_max", "beta") if k in tree}, "model")
-    rates = tree.get("rate_per_latent")
-    if rates is not None and not (isinstance(rates, list) and all(isinstance(rate, int | float) for rate in rates)):
-        raise ConfigError(f"rate_per_latent must be a list of numbers, got {rates}")
+    numbers = section_of(_Numbers, {f.name: tree[f.name] for f in fields(_Numbers) if f.name in tree}, "model")
     return Description(
         _option("model", tree.get("model")),
         _option("likelihood", tree.get("likelihood")),
-        LogvarBounds(values.logvar_min, values.logvar_max),
+        LogvarBounds(numbers.logvar_min, numbers.logvar_max),
         preparation_of(tree.get("preparation")),
-        values.beta,
-        rates,
+        numbers.beta,
+        numbers.rate_per_latent,
     )
 
 
@@ -106,12 +102,7 @@ class _Numbers:
     logvar_min: float
     logvar_max: float
     beta: float
-
-
-def _plain_option(group: str, config: Any) -> dict[str, Any]:
-    name = next(name for name, kind in OPTIONS[group].items() if kind is type(config))
-    values = asdict(config, dict_factory=lambda pairs: {k: v.name if isinstance(v, Enum) else v for k, v in pairs})
-    return {"name": name, **values}
+    rate_per_latent: list[float] | None
 
 
 def _option(group: str, tree: Any) -> Any:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae.config import Config, flat
+from vae.config.building import option_of
 from vae.config.options import FREE, OPTIONS
 from vae.config.preparation import TablePreparation
 from vae.data.factors import Factors
@@ -66,7 +67,7 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
     unfinished = training.unfinished(state.step)
     summary = {
         "status": "done",
-        "objective": objective_name(config),
+        "objective": option_of("objective", config.objective),
         "beta": config.beta,
         "normalised_beta": normalised_beta(config.beta, state.vae.latent_dim, math.prod(train_images.shape)),
         "seed": config.seed,
@@ -197,17 +198,9 @@ def scores_line(scores: Mapping[str, float]) -> str:
     return ", ".join(f"{title} {value:.3f}" for title, value in known.items()) + " (of posterior means)"
 
 
-def objective_name(config: Config) -> str:
-    """The name of the objective, as in `objective=NAME`."""
-    return chosen_options(config)["objective"]
-
-
 def chosen_options(config: Config) -> dict[str, str]:
     """The option of each group, as in `{"model": "mlp"}`. Of several with the same type, it is the first."""
-    return {
-        group: next(name for name, kind in options.items() if type(getattr(config, group)) is kind)
-        for group, options in OPTIONS.items()
-    }
+    return {group: option_of(group, getattr(config, group)) for group in OPTIONS}
 
 
 def count_parameters(vae: VAE) -> int:

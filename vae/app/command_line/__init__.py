@@ -22,7 +22,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 
 from vae.app import console
-from vae.app.command_line.composition import Composed, Composer, absolute, bare, hydra_message, parse_override, quoted
+from vae.app.command_line.composition import Composed, Composer, absolute, bare, hydra_message, parse_override
 from vae.app.command_line.extending import Extension
 from vae.app.command_line.naming import LONGEST_NAME, member_name, run_name, sweep_name
 from vae.app.command_line.resuming import resumed, with_overrides
@@ -32,6 +32,7 @@ from vae.app.foreign import imported, named_parts, refuse_unnamed_parts
 from vae.app.invocation import UsageError
 from vae.config import Config, ConfigError, Device, near, plain
 from vae.config.options import FREE, OPTIONS
+from vae.config.words import quoted
 from vae.run import record
 from vae.run.directory import has_checkpoint, holds_a_run
 from vae.run.record import Record, Task, changes

@@ -14,12 +14,13 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from vae.config import Config, ConfigError, known_keys, near, plain, typed, unknown_key
 from vae.config.options import OPTIONS
+from vae.config.words import quoted
 from vae.run.record import Record
 
 LARGEST_SWEEP = 10_000  # members
@@ -268,11 +269,6 @@ def refuse_prefix(o: Override, groups: Iterable[str]) -> None:
 def bare(o: Override) -> str:
     """The key of an override without the `+`, `++` or `~` before it."""
     return o.get_key_element().lstrip("+~")
-
-
-def quoted(text: str) -> str:
-    """The text in quotes, so that Hydra's grammar reads it unchanged."""
-    return str(QuotedString(text, Quote.single).with_quotes())
 
 
 def hydra_message(error: BaseException) -> str:
