@@ -72,8 +72,8 @@ def write_npz(path: Path, inputs: Inputs, coded: Iterable[Coded], latent_dim: in
 def numbers_of(batch: Coded) -> dict[str, np.ndarray]:
     """The numbers of a batch by name, each of shape (batch, columns)."""
     sd = (0.5 * batch.posterior.logvar).exp()
-    scores = {name: values[:, None].numpy() for name, values in batch.scores._asdict().items()}
-    return {"mean": batch.posterior.mean.numpy(), "sd": sd.numpy(), **scores}
+    terms = {name: values[:, None].numpy() for name, values in batch.terms._asdict().items()}
+    return {"mean": batch.posterior.mean.numpy(), "sd": sd.numpy(), **terms}
 
 
 def numbered(count: int) -> list[str]:

@@ -14,9 +14,8 @@ from vae.data.images import Splits
 from vae.model.vae import VAE
 from vae.objectives import Stateful
 from vae.run import record
-from vae.run.learned import load_learned
+from vae.run.learned import load_learned, read_learned
 from vae.run.names import LAST
-from vae.trained.load import learned_state
 from vae.training.hardware import prepare_torch
 
 
@@ -50,7 +49,7 @@ def load_run(directory: Path, name: str = LAST, words: Sequence[str] = ()) -> Ru
     config = replace(stored.config, metrics=named.get("metrics", []))
     refuse_unnamed_parts(directory, config, named)
     device = prepare_torch(config)
-    state = learned_state(directory, name)
+    state = read_learned(directory, name)
     data = build_data(config, may_write=False)
     splits = data.read().to(device)
     refuse_other_data(stored.data_sha256, data.checksums())

@@ -29,6 +29,7 @@ from vae.config.model import CustomModelConfig
 from vae.config.objective import BetaConfig
 from vae.config.preparation import TablePreparation
 from vae.data import DataError
+from vae.model.vae import count_parameters
 from vae.objectives import normalised_beta
 from vae.probability.finite import NonFiniteError
 from vae.run import checkpoint, record
@@ -39,9 +40,9 @@ from vae.run.progress import Progress
 from vae.run.provenance import device_name, provenance
 from vae.run.record import Task
 from vae.run.signals import StopNow, StopRequest
-from vae.run.summary import read_origin, read_summary, write_failure
+from vae.run.summary import asked, read_origin, read_summary, write_failure
 from vae.run.tracking import Tracker
-from vae.training.conclusion import asked, chosen_options, conclude, count_parameters
+from vae.training.conclusion import chosen_options, conclude
 from vae.training.hardware import emulates_bf16, prepare_torch
 from vae.training.loop import Training, fit, over
 from vae.training.monitoring import CHARTS, TERMS

@@ -33,7 +33,7 @@ from vae.run.files import remove
 from vae.run.names import LOG, SUMMARY
 from vae.run.record import Record, Task, changes
 from vae.run.signals import SIGNALS
-from vae.run.summary import read_summary, write_failure
+from vae.run.summary import asked, read_summary, write_failure
 
 STOPPED = {128 + number for number in SIGNALS}  # exit codes of a run that a signal stopped and that has been saved
 PATIENCE_SECONDS = 7 * 86_400.0  # how long to wait for another sweep that trains the same member
@@ -129,22 +129,21 @@ def with_data_of(begun: Record, asked: Record) -> Record:
     return replace(asked, config=config, data_sha256=begun.data_sha256, preparation=begun.preparation)
 
 
-def is_done(directory: Path, asked: Record) -> bool:
-    """Whether the run in `directory` has ended as it would by the configuration `asked`, or with more epochs.
+def is_done(directory: Path, wanted: Record) -> bool:
+    """Whether the run in `directory` has ended as it would by the configuration `wanted`, or with more epochs.
 
     A run whose configuration is missing or damaged does not count.
     """
-    summary, config = read_summary(directory), asked.config
+    summary, config = read_summary(directory), wanted.config
     try:
-        if summary["status"] != "done" or changes(record.read(directory), asked):
+        if summary["status"] != "done" or changes(record.read(directory), wanted):
             return False
     except ConfigError:
         return False
     if (summary["beta"], summary["seed"]) != (config.beta, config.seed):
         return False
     # The stored configuration may already ask for more epochs, which have not begun: the summary tells what was asked.
-    asked_now = {"epochs": config.epochs, "early_stopping_epochs": config.early_stopping_epochs}
-    return summary.get("asked") == asked_now or bool(summary["epochs"] >= config.epochs)
+    return summary.get("asked") == asked(config) or bool(summary["epochs"] >= config.epochs)
 
 
 def share_of_threads(launcher: Mapping[str, Any]) -> int | None:

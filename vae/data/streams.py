@@ -47,11 +47,8 @@ def read_npy(path: Path) -> Stream:
     Raises:
         DataError: the file is no .npy, is cut short, or holds Python objects, which are never unpickled.
     """
-    with _one_line(path, "an .npy of a plain array", "numpy.save(file, array)"), _opened(path) as file:
-        shape, by_columns, dtype = _header(file, path.stat().st_size)
-        if by_columns:
-            return in_memory(np.load(path, mmap_mode="r", allow_pickle=False))
-    return Stream(shape, dtype, lambda size: _chunks(path, None, shape, dtype, size))
+    with _one_line(path, None):
+        return _stream(path, None)
 
 
 def read_npz(path: Path, name: str) -> Stream:
@@ -60,17 +57,27 @@ def read_npz(path: Path, name: str) -> Stream:
     Raises:
         DataError: the file is no .npz, has no such array, is cut short, or holds Python objects.
     """
-    with _one_line(path, "an .npz of plain arrays", f"numpy.savez(file, {name}=array)"), zipfile.ZipFile(path) as npz:
-        if f"{name}.npy" not in npz.namelist():
-            holds = ", ".join(member.removesuffix(".npy") for member in npz.namelist())[:200] or "none"
+    with _one_line(path, name):
+        with zipfile.ZipFile(path) as archive:
+            names = [member.removesuffix(".npy") for member in archive.namelist()]
+        if name not in names:
             raise DataError(
-                f"{path} must hold an array `{name}`, it holds {holds}. Write it with numpy.savez(file, {name}=array)"
+                f"{path} must hold an array `{name}`, it holds {', '.join(names)[:200] or 'none'}. "
+                f"Write it with numpy.savez(file, {name}=array)"
             )
-        with npz.open(f"{name}.npy") as file:
-            shape, by_columns, dtype = _header(cast(BufferedIOBase, file), npz.getinfo(f"{name}.npy").file_size)
-        if by_columns:  # its rows are spread over the whole file
-            return in_memory(read_array(npz, name))
-    return Stream(shape, dtype, lambda size: _chunks(path, name, shape, dtype, size))
+        return _stream(path, name)
+
+
+def _stream(path: Path, name: str | None) -> Stream:
+    """The array of an .npy, or the array `name` of an .npz."""
+    with _opened(path, name) as (file, length):
+        shape, by_columns, dtype = _header(file, length)
+    if not by_columns:
+        return Stream(shape, dtype, lambda size: _chunks(path, name, shape, dtype, size))
+    if name is None:  # its rows are spread over the whole file
+        return in_memory(np.load(path, mmap_mode="r", allow_pickle=False))
+    with zipfile.ZipFile(path) as archive:
+        return in_memory(read_array(archive, name))
 
 
 def _header(file: BufferedIOBase, length: int) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -89,10 +96,9 @@ def _header(file: BufferedIOBase, length: int) -> tuple[tuple[int, ...], bool, n
 
 
 def _chunks(path: Path, name: str | None, shape: tuple[int, ...], dtype: np.dtype, size: int) -> Iterator[np.ndarray]:
-    """The rows of the array in an .npy, or of the array `name` in an .npz."""
-    kind, call = ("an .npy", "save(file, array)") if name is None else ("an .npz", f"savez(file, {name}=array)")
-    with _one_line(path, f"{kind} of plain arrays", f"numpy.{call}"), _opened(path, name) as file:
-        if _header(file, _length(path, name))[::2] != (shape, dtype):
+    """The rows of an array, `size` at a time."""
+    with _one_line(path, name), _opened(path, name) as (file, length):
+        if _header(file, length)[::2] != (shape, dtype):
             raise ValueError("it has changed while it was read")
         for start in range(0, shape[0], size):
             rows = min(size, shape[0] - start)
@@ -106,25 +112,22 @@ def _chunks(path: Path, name: str | None, shape: tuple[int, ...], dtype: np.dtyp
 
 
 @contextmanager
-def _opened(path: Path, name: str | None = None) -> Iterator[BufferedIOBase]:
+def _opened(path: Path, name: str | None) -> Iterator[tuple[BufferedIOBase, int]]:
+    """The file of an .npy, or of an array in an .npz, and its length in bytes."""
     if name is None:
         with path.open("rb") as plain:
-            yield plain
+            yield plain, path.stat().st_size
     else:
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-            yield cast(BufferedIOBase, member)
-
-
-def _length(path: Path, name: str | None) -> int:
-    if name is None:
-        return path.stat().st_size
-    with zipfile.ZipFile(path) as archive:
-        return archive.getinfo(f"{name}.npy").file_size
+            yield cast(BufferedIOBase, member), archive.getinfo(f"{name}.npy").file_size
 
 
 @contextmanager
-def _one_line(path: Path, rule: str, call: str) -> Iterator[None]:
+def _one_line(path: Path, name: str | None) -> Iterator[None]:
     """Turn what zipfile, zlib and numpy raise for a damaged file into a `DataError`."""
+    rule, call = "an .npy of a plain array", "numpy.save(file, array)"
+    if name is not None:
+        rule, call = "an .npz of plain arrays", f"numpy.savez(file, {name}=array)"
     if not path.is_file():
         raise DataError(f"{path} must be {rule}, it is {kind_of(path)}. Name another")
     try:

@@ -111,3 +111,8 @@ class VAE(nn.Module):
         for target in (mean.mean((1, 2)), mean.flatten()):
             if bias is not None and bias.shape == target.shape:
                 bias.copy_(self.head.output_of(target))
+
+
+def count_parameters(vae: VAE) -> int:
+    """The number of entries of all parameters."""
+    return sum(parameter.numel() for parameter in vae.parameters())

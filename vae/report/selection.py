@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from vae.report.members import Member, StoredCodes
 from vae.report.statistics import Estimate, estimate, estimates
 from vae.run.names import CODES
-
-CHOOSING_SCORES = ("mig", "dci_disentanglement", "factor_vae_score", "sap")  # those that most papers compare
+from vae.run.summary import BEST_KNOWN_SCORES
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def notes_on_codes(setting: str, members: Sequence[Member], usable: Mapping[str,
 
 def supervised_choices(grouped: Mapping[str, Sequence[Member]]) -> dict[str, str]:
     """For each score the setting with the best mean."""
-    found = {name: best(estimates(grouped, name)) for name in CHOOSING_SCORES}
+    found = {name: best(estimates(grouped, name)) for name in BEST_KNOWN_SCORES}
     return {name: setting for name, setting in found.items() if setting is not None}
 
 

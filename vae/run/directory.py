@@ -16,6 +16,7 @@ from vae.run.names import (
     CHECKPOINTS,
     CODES,
     CONFIGURATION,
+    CONFIGURATION_COPY,
     FIGURES,
     LAST,
     LOCK,
@@ -91,6 +92,11 @@ def _holder(directory: Path) -> str:
         return "process {process} on {host} since {since}".format_map(read_json(directory / LOCK_HOLDER))
     except (DamagedFileError, KeyError):
         return "unknown"
+
+
+def is_run(directory: Path) -> bool:
+    """Whether `directory` has the configuration of a run."""
+    return any((directory / name).exists() for name in (CONFIGURATION, CONFIGURATION_COPY))
 
 
 def has_checkpoint(directory: Path) -> bool:

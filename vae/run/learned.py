@@ -1,6 +1,7 @@
 """What a model has learned, from a checkpoint into the model. A checkpoint of another model is refused."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -9,6 +10,22 @@ from vae.model.vae import VAE
 from vae.objectives import Stateful
 from vae.objectives.custom import CustomObjective
 from vae.run import checkpoint
+from vae.run.directory import has_checkpoint
+from vae.run.names import BEST, CHECKPOINTS
+
+
+def read_learned(directory: Path, name: str) -> dict[str, Any]:
+    """The checkpoint `last` or `best` of a run.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    if name == BEST and not (directory / CHECKPOINTS / BEST).exists() and has_checkpoint(directory):
+        raise checkpoint.CheckpointError(
+            f"no epoch of {directory} was the best: beta, or a capacity, was still warming up. "
+            "Take its last checkpoint"
+        )
+    return checkpoint.load(directory / CHECKPOINTS / name)
 
 
 def load_learned(vae: VAE, learner: Stateful | None, state: dict[str, Any], configuration: str) -> None:

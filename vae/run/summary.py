@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
+from vae.config import Config
 from vae.run.files import DamagedFileError, MissingFileError, read_json, write_json
 from vae.run.names import RUN, SUMMARY
 
@@ -80,6 +81,8 @@ SUMMARY_SCHEMA: Schema = {
         "matrices": {ANY: [[ENTRY]]},
     },
 }
+# The scores that most papers compare, with their titles.
+BEST_KNOWN_SCORES = {"mig": "MIG", "dci_disentanglement": "DCI", "factor_vae_score": "FactorVAE", "sap": "SAP"}
 NEEDED = {  # the keys that must be present, by status
     "done": ("beta", "seed", "epochs", "steps", "seconds", "test.distortion", "test.rate", "test.elbo"),
     "failed": ("code", "error"),
@@ -97,6 +100,11 @@ ORIGIN_SCHEMA: Mapping[str, Schema] = {
     "data_sha256": {ANY: TEXT},
     "continued": [{}],
 }
+
+
+def asked(config: Config) -> dict[str, int | None]:
+    """How long to train. A sweep has a member already if it was asked to train as long, or longer."""
+    return {"epochs": config.epochs, "early_stopping_epochs": config.early_stopping_epochs}
 
 
 def read_summary(directory: Path) -> dict[str, Any]:

@@ -13,13 +13,12 @@ from vae.config.model import CustomModelConfig
 from vae.config.preparation import ImagePreparation, Preparation, TablePreparation
 from vae.run.names import LAST
 from vae.run.record import Record
-from vae.run.summary import is_finite
+from vae.run.summary import BEST_KNOWN_SCORES, is_finite
 from vae.trained.description import Description
 from vae.trained.onnx import OPSET
 
 SHOWN_COLUMNS = 40  # of a table
 OWN = {"table": "the author's own table", "images": "the author's own images", "custom": "the author's own data"}
-SCORES = {"mig": "MIG", "sap": "SAP", "dci_disentanglement": "DCI", "factor_vae_score": "FactorVAE score"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def numbers(training: Training, unit: str) -> list[str]:
         ("rate, KL(q(z\\|x) to N(0, I))", test["rate"]),
         ("upper bound on the NLL", -bound["bound"] if "bound" in bound else None),
         (f"active units, of {config.model.latent_dim}", test.get("active_units")),
-        *((title, scores.get(name)) for name, title in SCORES.items()),
+        *((title, scores.get(name)) for name, title in BEST_KNOWN_SCORES.items()),
         *((code(name), value) for name, value in summary.get("metrics", {}).items()),
     ]
     table = [f"| {name} | {value:.5g} |" for name, value in rows if is_finite(value)]

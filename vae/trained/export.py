@@ -6,14 +6,16 @@ from typing import Any
 
 from vae.config import ConfigError
 from vae.model.build import Network
+from vae.model.vae import count_parameters
 from vae.run import record
+from vae.run.directory import is_run
 from vae.run.files import written_whole
 from vae.run.names import LAST
 from vae.run.record import Record
 from vae.run.summary import Origin, read_origin, read_summary
 from vae.trained.card import Training, model_card
 from vae.trained.exported import CARD, packed
-from vae.trained.load import is_run, load_trained
+from vae.trained.load import load_trained
 from vae.trained.onnx import onnx_files
 
 
@@ -61,8 +63,7 @@ def export(
     files = packed(description, vae.state_dict(), plain_origin(stored, origin, step))
     if onnx:
         files |= onnx_files(vae, description.preparation)
-    parameters = sum(parameter.numel() for parameter in vae.parameters())
-    training = Training(stored, origin.fields, summary, step, checkpoint, parameters)
+    training = Training(stored, origin.fields, summary, step, checkpoint, count_parameters(vae))
     files[CARD] = model_card(description, training, onnx=onnx).encode()
     write_folder(folder, files)
     return folder

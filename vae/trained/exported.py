@@ -16,6 +16,7 @@ from torch import Tensor
 from vae.config import ConfigError
 from vae.model.vae import VAE
 from vae.run.checkpoint import CheckpointError
+from vae.run.directory import is_run
 from vae.run.files import DamagedFileError, read_json, read_regular
 from vae.run.learned import floats, layout
 from vae.trained.description import Description, description_of
@@ -32,8 +33,8 @@ EXTRA = "pip install 'beta-vae[export]'"
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder seems to be an exported one: it has a file of weights, or a configuration of this format."""
-    return (folder / WEIGHTS).exists() or (folder / CONFIGURATION).exists()
+    """Whether a folder seems to be an exported one, and no run: it has a file of weights, or a configuration."""
+    return not is_run(folder) and any((folder / name).exists() for name in (WEIGHTS, CONFIGURATION))
 
 
 def packed(description: Description, state: Mapping[str, Any], origin: Mapping[str, Any]) -> dict[str, bytes]:

@@ -1,7 +1,6 @@
 """Load a trained model from the directory of a run, or from a folder that `export` has written."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -10,10 +9,9 @@ from vae.config.model import ModelConfig
 from vae.model.build import Network
 from vae.model.device import choose_device
 from vae.model.vae import VAE
-from vae.run import checkpoint, record
-from vae.run.directory import has_checkpoint
-from vae.run.learned import load_learned
-from vae.run.names import BEST, CHECKPOINTS, CONFIGURATION, CONFIGURATION_COPY, LAST
+from vae.run import record
+from vae.run.learned import load_learned, read_learned
+from vae.run.names import BEST, LAST
 from vae.run.summary import read_summary
 from vae.trained.description import Description, description_of_record
 from vae.trained.exported import is_exported, load_weights, read_description, read_weights
@@ -58,7 +56,7 @@ def load(
         raise ConfigError(
             f"a model is loaded from the directory of a run or an exported folder, got {place}, which is none"
         )
-    if is_exported(folder) and not is_run(folder):
+    if is_exported(folder):
         if checkpoint != LAST:
             raise ConfigError(f"an exported folder has one model, got checkpoint={checkpoint}. Leave it out")
         description = read_description(folder)
@@ -83,7 +81,7 @@ def load_trained(
         description = description_of_record(stored, rates)
     except ConfigError as error:
         raise ConfigError(f"{folder}: {error}") from None
-    state = learned_state(folder, name)
+    state = read_learned(folder, name)
     vae = new_model(description, encoder, decoder)
     load_learned(vae, None, state, record.fingerprint(stored))
     return vae, description, int(state["step"])
@@ -95,32 +93,13 @@ def configured_model(place: Path) -> ModelConfig:
     Raises:
         ConfigError: it is neither, or its configuration is damaged.
     """
-    if is_exported(place) and not is_run(place):
+    if is_exported(place):
         return read_description(place).model
     model: ModelConfig = record.read(place).config.model
     return model
-
-
-def is_run(folder: Path) -> bool:
-    """Whether a folder has the configuration of a run."""
-    return any((folder / name).exists() for name in (CONFIGURATION, CONFIGURATION_COPY))
 
 
 def new_model(description: Description, encoder: Network | None, decoder: Network | None) -> VAE:
     """The model with new weights. Global generators stay as they are."""
     with torch.random.fork_rng(devices=[]):
         return description.build(encoder, decoder)
-
-
-def learned_state(directory: Path, name: str) -> dict[str, Any]:
-    """The checkpoint `last` or `best` of a run.
-
-    Raises:
-        CheckpointError: it is missing or damaged.
-    """
-    if name == BEST and not (directory / CHECKPOINTS / BEST).exists() and has_checkpoint(directory):
-        raise checkpoint.CheckpointError(
-            f"no epoch of {directory} was the best: beta, or a capacity, was still warming up. "
-            "Take its last checkpoint"
-        )
-    return checkpoint.load(directory / CHECKPOINTS / name)

@@ -27,8 +27,8 @@ from vae.trained.description import Description
 Given = Any  # a path to a picture, a folder, an .npz, .npy or .csv; an array or a tensor; or `Inputs`
 
 
-class Scores(NamedTuple):
-    """How well a model explains each input, in nats. `elbo` = -(distortion + rate) is a lower bound on ln p(x)."""
+class ElboTerms(NamedTuple):
+    """The ELBO of each input and its two terms, in nats: `elbo` = -(distortion + rate), a lower bound on ln p(x)."""
 
     distortion: Float[Tensor, " inputs"]
     rate: Float[Tensor, " inputs"]
@@ -40,7 +40,7 @@ class Coded(NamedTuple):
 
     x: Float[Tensor, "batch channels height width"]
     posterior: DiagonalNormal
-    scores: Scores
+    terms: ElboTerms
 
 
 class TrainedModel:
@@ -195,7 +195,7 @@ class TrainedModel:
         z[:, latent] = torch.linspace(-reach, reach, steps)
         return self.decode(z)
 
-    def score(self, given: Given, *, samples: int = 1) -> Scores:
+    def score(self, given: Given, *, samples: int = 1) -> ElboTerms:
         """Distortion, rate and ELBO of each input, in nats.
 
         The distortion is estimated with samples of z, which are the same in every call.
@@ -204,11 +204,11 @@ class TrainedModel:
             given: as for `encode`.
             samples: of z for each input. More make the distortion less noisy.
         """
-        columns = zip(*(coded.scores for coded in self.coded(self.inputs(given), samples=samples)), strict=True)
-        return Scores(*map(torch.cat, columns))
+        columns = zip(*(coded.terms for coded in self.coded(self.inputs(given), samples=samples)), strict=True)
+        return ElboTerms(*map(torch.cat, columns))
 
     def coded(self, inputs: Inputs, *, samples: int = 1, progress: Progress = no_progress) -> Iterator[Coded]:
-        """Posterior and scores, batch by batch, in the order of the inputs. Memory does not grow with their number.
+        """Posterior and ELBO, batch by batch, in the order of the inputs. Memory does not grow with their number.
 
         Args:
             inputs: of `inputs`.
@@ -233,7 +233,7 @@ class TrainedModel:
         distortion, rate = (distortion / samples).cpu(), terms.rate.sum(1).cpu()
         q = terms.posterior
         posterior = DiagonalNormal(q.mean.cpu(), q.unbounded_logvar.cpu(), self.vae.bounds)
-        return Coded(x, posterior, Scores(distortion, rate, -(distortion + rate)))
+        return Coded(x, posterior, ElboTerms(distortion, rate, -(distortion + rate)))
 
     def _mean_of_one(self, given: Given, name: str) -> Float[Tensor, "1 latents"]:
         inputs = self.inputs(given)

@@ -20,11 +20,12 @@ from vae.data.factors import Factors
 from vae.data.images import ImageSet
 from vae.disentanglement.own_metrics import Metric, own_numbers
 from vae.measures.evaluation import encode_posteriors, final_numbers
-from vae.model.vae import VAE
+from vae.model.vae import count_parameters
 from vae.objectives import normalised_beta
 from vae.run.files import relative_to_cwd, write_atomically, write_json
 from vae.run.names import CODES, SUMMARY
 from vae.run.signals import StopRequest
+from vae.run.summary import BEST_KNOWN_SCORES, asked
 from vae.training.loop import Training
 from vae.training.monitoring import prepare_end, show_end
 from vae.training.state import means
@@ -145,11 +146,6 @@ def loss_change(training: Training) -> float | None:
     return (after - before) * training.steps_per_epoch / (steps[1] - steps[0])
 
 
-def asked(config: Config) -> dict[str, int | None]:
-    """How long to train. A sweep has a member already if it was asked to train as long, or longer."""
-    return {"epochs": config.epochs, "early_stopping_epochs": config.early_stopping_epochs}
-
-
 def write_codes(
     directory: Path,
     images: ImageSet,
@@ -192,8 +188,7 @@ def scoring_lines(factors: Factors, latents: int) -> list[str]:
 
 def scores_line(scores: Mapping[str, float]) -> str:
     """The best-known scores. If all factors have too many levels for them, continuous SAP is the only one."""
-    names = {"mig": "MIG", "dci_disentanglement": "DCI", "factor_vae_score": "FactorVAE", "sap": "SAP"}
-    known = {title: scores[name] for name, title in names.items() if name in scores}
+    known = {title: scores[name] for name, title in BEST_KNOWN_SCORES.items() if name in scores}
     known = known or {"SAP, continuous": scores["sap_continuous"]}
     return ", ".join(f"{title} {value:.3f}" for title, value in known.items()) + " (of posterior means)"
 
@@ -201,11 +196,6 @@ def scores_line(scores: Mapping[str, float]) -> str:
 def chosen_options(config: Config) -> dict[str, str]:
     """The option of each group, as in `{"model": "mlp"}`. Of several with the same type, it is the first."""
     return {group: option_of(group, getattr(config, group)) for group in OPTIONS}
-
-
-def count_parameters(vae: VAE) -> int:
-    """The number of entries of all parameters."""
-    return sum(parameter.numel() for parameter in vae.parameters())
 
 
 def hyperparameters(config: Config) -> dict[str, str | float]:

@@ -10,8 +10,7 @@ from vae.app.command_line.composition import bare
 from vae.app.command_line.naming import member_name
 from vae.config import ConfigError, flat, written
 from vae.run import record
-from vae.run.directory import holds_a_run
-from vae.run.names import CONFIGURATION, CONFIGURATION_COPY
+from vae.run.directory import holds_a_run, is_run
 from vae.run.record import Record, changes, fingerprint
 
 
@@ -126,9 +125,7 @@ class Extension:
 def stored_members(sweep: Path) -> dict[Path, Record]:
     """The configuration of each member in the directory. Those whose configuration is damaged are left out."""
     found = {}
-    for path in sorted(
-        {file.parents[1] for name in (CONFIGURATION, CONFIGURATION_COPY) for file in sweep.glob(f"*/{name}")}
-    ):
+    for path in sorted(filter(is_run, sweep.glob("*"))):
         try:
             found[path] = record.read(path)
         except ConfigError:

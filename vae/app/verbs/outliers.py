@@ -89,8 +89,8 @@ def lowest(coded: Iterator[Coded], count: int) -> list[Outlier]:
     heap: list[tuple[float, int, Outlier]] = []  # by -ELBO and -number, so that the first may be replaced
     number = 0
     for batch in coded:
-        scores = zip(*(values.tolist() for values in batch.scores), strict=True)
-        for x, (distortion, rate, elbo) in zip(batch.x, scores, strict=True):
+        terms = zip(*(values.tolist() for values in batch.terms), strict=True)
+        for x, (distortion, rate, elbo) in zip(batch.x, terms, strict=True):
             if len(heap) < count or -elbo > heap[0][0]:
                 one = Outlier(number, elbo, distortion, rate, x.clone())
                 (heapq.heappush if len(heap) < count else heapq.heapreplace)(heap, (-elbo, -number, one))
