@@ -97,34 +97,26 @@ def found_pictures(folder: Path) -> PictureFiles:
     return found
 
 
-def read_prepared(
-    source: Path | bytes, preparation: ImagePreparation, name: object = None
-) -> UInt8[np.ndarray, "channels height width"]:
+def read_prepared(file: Path, preparation: ImagePreparation) -> UInt8[np.ndarray, "channels height width"]:
     """One picture, prepared as the pictures that a model was trained on. Several threads may call it.
-
-    Args:
-        source: the file, or the bytes of one.
-        preparation: that of the training.
-        name: of the picture, for errors. None: the path of the file.
 
     Raises:
         DataError: it cannot be read, or is not what the model takes.
     """
-    shown = (source if isinstance(source, Path) else "the picture") if name is None else name
     channels, height, width = preparation.image
     if channels not in (1, 3) or not preparation.unit_interval:
-        raise DataError(f"{shown} is a picture, but the model was trained on other arrays. Give an array")
+        raise DataError(f"{file} is a picture, but the model was trained on other arrays. Give an array")
     size = None if preparation.resize is None else (height, width)
     resize = preparation.resize or Resize.fit
     options = PictureOptions(preparation.background, preparation.colour, size, resize, preparation.levels)
-    picture = decode_picture(read_bytes(source) if isinstance(source, Path) else source, options, shown)
+    picture = decode_picture(read_bytes(file), options, file)
     if picture.pixels.shape[1:] != (height, width):
         raise DataError(
-            f"{shown} must have the height x width of the model, {height}x{width}, it is {size_of(picture)}. "
+            f"{file} must have the height x width of the model, {height}x{width}, it is {size_of(picture)}. "
             "Scale it, or give --resize fit, crop or stretch"
         )
     if channels == 1 and len(picture.pixels) == 3 and preparation.colour is not Colour.grey:
-        raise DataError(f"{shown} must be grey, as the images of the model, it is in colour. Convert it")
+        raise DataError(f"{file} must be grey, as the images of the model, it is in colour. Convert it")
     image = luma(picture.pixels) if channels == 1 else picture.pixels
     return image if len(image) == channels else image.repeat(channels, axis=0)
 

@@ -3,7 +3,6 @@
 Nothing is read before it is needed, and a batch is in the memory at a time.
 """
 
-import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,8 +30,6 @@ from vae.data.rows import ROWS_AT_ONCE, open_table, rows_of_array, rows_of_table
 from vae.data.splits import SEED
 from vae.data.streams import Stream, in_memory, read_npy, read_npz
 
-FORMATS = dict.fromkeys(("1", "L", "LA", "I;16", "P", "RGB", "RGBA"), "png")  # that keep a mode of Pillow
-FORMATS |= dict.fromkeys(("I", "F", "CMYK"), "tiff")
 LOOKED_AT = 1_000  # images, whether they are nearly black
 CONVERSION = "Convert them: images.astype('uint8') from [0, 255], images / 65535 from 16 bits"
 FLOAT_MAX = float(np.finfo(np.float32).max)
@@ -89,7 +86,7 @@ def inputs_of(given: Any, preparation: Preparation, resize: Resize | None = None
 
     Args:
         given: the path of a picture, of a folder of pictures (class folders are labels), or of an .npz, .npy or .csv;
-            a list of paths; an array or a tensor on any device; a Pillow image or a list of them.
+            a list of paths of pictures; an array or a tensor on any device.
         preparation: of the model's training.
         resize: how pictures of another size are brought to the model's, if training had only one size.
 
@@ -107,12 +104,10 @@ def inputs_of(given: Any, preparation: Preparation, resize: Resize | None = None
     match given:
         case str() | Path():
             return of_path(expanded(given, "the input"), preparation)
-        case Image.Image():
-            return of_pictures([given], range(1), None, preparation)
-        case [*items] if items and all(isinstance(item, str | Path | Image.Image) for item in items):
-            names = [str(k) if isinstance(item, Image.Image) else str(item) for k, item in enumerate(items)]
-            files = [item if isinstance(item, Image.Image) else expanded(item, "the input") for item in items]
-            return of_pictures(files, names, None, preparation)
+        case [*paths] if paths and all(isinstance(path, str | Path) for path in paths):
+            return of_pictures(
+                [expanded(path, "the input") for path in paths], list(map(str, paths)), None, preparation
+            )
     return of_stream(in_memory(numbers_of(given)), preparation, "the input")
 
 
@@ -166,17 +161,12 @@ def of_folder(folder: Path, preparation: ImagePreparation) -> Inputs:
 
 
 def of_pictures(
-    files: Sequence[Path | Image.Image],
-    names: Sequence[str] | range,
-    labels: Sequence[str] | None,
-    preparation: ImagePreparation,
+    files: Sequence[Path], names: Sequence[str], labels: Sequence[str] | None, preparation: ImagePreparation
 ) -> Inputs:
     """Pictures, which are decoded a batch at a time, in threads."""
 
-    def read(k: int) -> np.ndarray:
-        file = files[k]
-        source = encoded(file) if isinstance(file, Image.Image) else file
-        return read_prepared(source, preparation, f"image {k}" if isinstance(file, Image.Image) else file)
+    def read(file: Path) -> np.ndarray:
+        return read_prepared(file, preparation)
 
     def batches(size: int, progress: Progress) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(SEED)
@@ -184,7 +174,7 @@ def of_pictures(
             decoded = []
             pool = ThreadPoolExecutor(cores())
             try:
-                for pixels in pool.map(read, range(start, min(start + size, len(files)))):
+                for pixels in pool.map(read, files[start : start + size]):
                     decoded.append(pixels)
                     progress(1)
             finally:
@@ -192,21 +182,6 @@ def of_pictures(
             yield drawn(np.stack(decoded), preparation, generator)
 
     return Inputs(len(files), names, labels, batches)
-
-
-def encoded(image: Image.Image) -> bytes:
-    """A Pillow image as the file that a picture would be, with its colour profile and its orientation."""
-    if image.mode not in FORMATS:
-        raise DataError(
-            f"a Pillow image must have one of the modes {', '.join(FORMATS)}, got {image.mode}. "
-            "Convert it with image.convert('RGB')"
-        )
-    file = io.BytesIO()
-    try:
-        image.save(file, FORMATS[image.mode], compress_level=1, exif=image.getexif())
-    except Exception as error:  # Pillow reads the file now, and raises many types for a damaged one
-        raise DataError(f"the Pillow image must be one that can be read: {reason(error)}. Replace it") from None
-    return file.getvalue()
 
 
 def of_table(path: Path, preparation: TablePreparation) -> Inputs:
@@ -325,6 +300,8 @@ def labels_of(path: Path, count: int) -> list[str] | None:
 
 def numbers_of(given: Any) -> np.ndarray:
     """An array, a tensor or nested lists of numbers as an array."""
+    if isinstance(given, Image.Image):  # numpy would take the numbers in a palette for shades
+        raise DataError("a picture of Pillow must be given as an array. Write numpy.asarray(image.convert('RGB'))")
     array = as_array(given, "the input")
     if array.dtype.kind not in "biuf":
         raise DataError(
