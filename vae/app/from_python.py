@@ -5,8 +5,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
-from enum import Enum
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +101,7 @@ def printed_to_end(process: "subprocess.Popen[str]") -> tuple[str | None, bool]:
     with process:
         while True:
             try:
-                for line in lines_of(process):
+                for line in iter(process.stdout.readline, ""):  # each as soon as it is written
                     if line.startswith("error: "):
                         error = line.removeprefix("error: ").rstrip("\n")
                     else:
@@ -116,13 +115,6 @@ def printed_to_end(process: "subprocess.Popen[str]") -> tuple[str | None, bool]:
                 process.terminate()
                 process.stdout.close()
                 raise
-
-
-def lines_of(process: "subprocess.Popen[str]") -> Iterator[str]:
-    """The lines that a process writes, each as soon as it is written."""
-    assert process.stdout is not None
-    while line := process.stdout.readline():
-        yield line
 
 
 def failure(code: int, error: str | None, *, has_begun: bool) -> Exception:
@@ -154,7 +146,7 @@ def override(key: str, value: Any) -> str:
 
     Args:
         key: as in `beta` or `data.path`.
-        value: None, a bool, a number, text, a path, a member of an enumeration, a list or a mapping of such.
+        value: None, a bool, a number, text, a path, a list or a mapping of such.
 
     Raises:
         ConfigError: the value is of another type.
@@ -175,8 +167,6 @@ def in_grammar(key: str, value: Any) -> str:
     match value:
         case None:
             return "null"
-        case Enum():
-            return in_grammar(key, value.name)
         case bool():
             return str(value).lower()
         case int() | float():

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -190,9 +191,9 @@ def cores() -> int:
 
 def say_classes(found: PictureFiles) -> None:
     """Log the class folders and the number of their pictures."""
-    if found.labels is not None and found.label_names is not None:
-        counts = np.bincount(found.labels)
-        shown = [f"{name} {count}" for name, count in zip(found.label_names, counts, strict=True)]
+    classes = found.classes()
+    if classes is not None:
+        shown = [f"{name} {count}" for name, count in Counter(classes).items()]
         more = ", ..." if len(shown) > SHOWN_CLASSES else ""
         line = f"{found.folder}: {len(shown)} class folders: {', '.join(shown[:SHOWN_CLASSES])}{more}"
         log.info(single_line(line))

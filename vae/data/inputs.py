@@ -154,10 +154,7 @@ def of_stream(
 def of_folder(folder: Path, preparation: ImagePreparation) -> Inputs:
     """The pictures of a folder. If they lie in folders of their own, these are their labels."""
     found = found_pictures(folder)
-    labels = None
-    if found.labels is not None and found.label_names is not None:
-        labels = [found.label_names[label] for label in found.labels]
-    return of_pictures(found.files, found.names(), labels, preparation)
+    return of_pictures(found.files, found.names(), found.classes(), preparation)
 
 
 def of_pictures(

@@ -32,6 +32,12 @@ class PictureFiles:
     label_names: tuple[str, ...] | None
     skipped: Counter[str]
 
+    def classes(self) -> list[str] | None:
+        """The name of the class folder of each picture. None if the pictures lie in the folder itself."""
+        if self.labels is None or self.label_names is None:
+            return None
+        return [self.label_names[label] for label in self.labels]
+
     def names(self) -> tuple[str, ...]:
         """The path of each picture in the folder, with `/`."""
         return tuple(file.relative_to(self.folder).as_posix() for file in self.files)

@@ -104,6 +104,16 @@ def samples(
     return grid(vae.sample(noise).cpu().unflatten(0, (-1, columns)), shown=shown)
 
 
+def moved(
+    z: Float[Tensor, " latent"], latents: Sequence[int], values: Float[Tensor, " steps"]
+) -> Float[Tensor, "rows steps latent"]:
+    """`z` once for each latent and value: in a row one of `latents` takes the values while the others stay."""
+    rows = z.expand(len(latents), len(values), -1).clone()
+    for row, latent in enumerate(latents):
+        rows[row, :, latent] = values
+    return rows
+
+
 @torch.inference_mode()
 def traversals(
     vae: VAE,
@@ -131,10 +141,7 @@ def traversals(
     """
     order = rate_per_latent.argsort(descending=True)[:rows].tolist()
     values = torch.linspace(-reach, reach, columns, device=z.device)
-    moved = z.expand(len(order), columns, -1).clone()
-    for row, latent in enumerate(order):
-        moved[row, :, latent] = values
-    images = vae.decode(moved.flatten(0, 1)).mean.cpu().unflatten(0, (len(order), columns))
+    images = vae.decode(moved(z, order, values).flatten(0, 1)).mean.cpu().unflatten(0, (len(order), columns))
     labels = [f"z{latent:02d}  {float(rate_per_latent[latent]):.2f}" for latent in order]
     return grid(images, labels, title, shown=shown)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vae.config.preparation import TablePreparation
 from vae.data.preparation import restored
-from vae.figures.images import ImageBytes
+from vae.figures.images import ImageBytes, moved
 from vae.figures.plots import NUMBERS, rasterised
 from vae.model.vae import VAE
 
@@ -76,10 +76,9 @@ def column_traversals(
     order = rate_per_latent.argsort(descending=True)[: min(rows, LATENTS)].tolist()
     order = [latent for latent in order if rate_per_latent[latent] > INACTIVE] or order[:1]
     values = torch.linspace(-reach, reach, POINTS_OF_A_LINE, device=z.device)
-    moved = z.expand(len(order), POINTS_OF_A_LINE, -1).clone()
-    for row, latent in enumerate(order):
-        moved[row, :, latent] = values
-    decoded = restored(vae.decode(moved.flatten(0, 1)).mean, preparation).unflatten(0, (len(order), -1))
+    decoded = restored(vae.decode(moved(z, order, values).flatten(0, 1)).mean, preparation).unflatten(
+        0, (len(order), -1)
+    )
     figure, panels = panels_of(preparation, title, "value of the latent")
     for column, axes in enumerate(panels):
         mean, deviation = preparation.mean[column], preparation.deviation[column]

@@ -1,8 +1,8 @@
 """Write the codes and the ELBO of your own files into a table: `beta-vae encode outputs/RUN pictures/`.
 
-A row has the file (or the number of the row), the label, the posterior's mean z_00 … and standard deviation sd_00 … of
-each latent, and distortion, rate and ELBO in nats. Inputs are prepared as in training. An .npz has the arrays files,
-labels, mean, sd, distortion, rate and elbo instead.
+A row begins with the file, or with the number of the input, and the label. Then come the posterior's mean z_00 … and
+standard deviation sd_00 … of each latent, and distortion, rate and ELBO in nats. Inputs are prepared as in training.
+An .npz has the arrays files, labels, mean, sd, distortion, rate and elbo instead.
 """
 
 from argparse import ArgumentParser, Namespace

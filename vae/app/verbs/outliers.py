@@ -67,11 +67,11 @@ def run(arguments: Namespace) -> int:
     check_output(picture, (".png",), *arguments.inputs)
     model = load_model(arguments, parts)
     inputs = model.inputs(given, resize=arguments.resize)
-    with progress_bar(inputs.count) as bar:
-        found = lowest(model.coded(inputs, samples=arguments.samples, progress=bar.update), arguments.count)
-    rows = [(inputs.name(one.number), inputs.label(one.number), one.elbo, one.distortion, one.rate) for one in found]
     written = [arguments.output]
     with new_file(arguments.output) as temporary:
+        with progress_bar(inputs.count) as bar:
+            found = lowest(model.coded(inputs, samples=arguments.samples, progress=bar.update), arguments.count)
+        rows = [(inputs.name(o.number), inputs.label(o.number), o.elbo, o.distortion, o.rate) for o in found]
         write_csv(temporary, ["file", "label", "elbo", "distortion", "rate"], rows, texts=2)
         if isinstance(model.preparation, ImagePreparation):
             with new_file(picture) as drawn:
