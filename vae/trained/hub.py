@@ -1,16 +1,14 @@
 """Exported folders on the Hugging Face Hub. Tokens, caches and mirrors are those of huggingface_hub."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
 from vae.config import ConfigError
 from vae.model.build import Network
 from vae.trained.exported import CONFIGURATION, NAMES, WEIGHTS, optional, read_description, read_weights
 from vae.trained.load import load
 from vae.trained.model import TrainedModel
-
-Answer = TypeVar("Answer")
 
 
 def from_pretrained(
@@ -39,17 +37,15 @@ def from_pretrained(
     folder = Path(name).expanduser()
     if not folder.is_dir():
         hub = optional("huggingface_hub", "from_pretrained")
-        folder = Path(
-            _asked(
-                f"{name} could not be fetched from the hub",
-                lambda: hub.snapshot_download(
+        with _one_line(f"{name} could not be fetched from the hub"):
+            folder = Path(
+                hub.snapshot_download(
                     str(name),
                     revision=revision,
                     local_files_only=local_files_only,
                     allow_patterns=[CONFIGURATION, WEIGHTS],
-                ),
+                )
             )
-        )
     return load(folder, device=device, encoder=encoder, decoder=decoder)
 
 
@@ -73,25 +69,24 @@ def push_to_hub(folder: str | Path, name: str, *, private: bool = False, revisio
     place = Path(folder).expanduser()
     read_description(place)
     read_weights(place)  # a damaged folder is not published
-
-    def upload() -> Any:
+    with _one_line(f"{folder} could not be uploaded to {name}"):
         api = hub.HfApi(library_name="beta-vae")
         repository = api.create_repo(name, private=private, exist_ok=True).repo_id
-        return api.upload_folder(
+        commit = api.upload_folder(
             repo_id=repository,
             folder_path=place,
             revision=revision,
             allow_patterns=list(NAMES),
             commit_message="A model of beta-vae",
         )
+    return str(commit)
 
-    return str(_asked(f"{folder} could not be uploaded to {name}", upload))
 
-
-def _asked(problem: str, ask: Callable[[], Answer]) -> Answer:
-    """What the hub answers. All that it refuses becomes one line."""
+@contextmanager
+def _one_line(problem: str) -> Iterator[None]:
+    """All that the hub refuses becomes one line."""
     try:
-        return ask()
+        yield
     except Exception as error:  # errors of huggingface_hub and of its client have no common type
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ConfigError(f"{problem}: {reason}") from None
