@@ -191,9 +191,10 @@ def test_transparent_pixels_are_drawn_on_the_background_of_training(tmp_path):
         ([], r"must have the shape .* got \(0,\)"),
         ("nowhere", "a picture, a folder of pictures, an .npz or an .npy, got nowhere, which is missing"),
         (Image.new("P", (5, 4)), r"must be given as an array. Write numpy\.asarray\(image\.convert"),
+        ([Image.new("P", (5, 4))], r"must be given as an array. Write numpy\.asarray\(image\.convert"),
         (np.zeros((7, 4, 5), "V3"), "numbers, got ndarray of"),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_what_does_not_fit_is_refused_in_one_line(given, line):
     with pytest.raises(DataError, match=line) as refused:

@@ -297,7 +297,8 @@ def labels_of(path: Path, count: int) -> list[str] | None:
 
 def numbers_of(given: Any) -> np.ndarray:
     """An array, a tensor or nested lists of numbers as an array."""
-    if isinstance(given, Image.Image):  # numpy would take the numbers in a palette for shades
+    first = given[0] if isinstance(given, list | tuple) and given else given
+    if isinstance(first, Image.Image):  # numpy would take the numbers in a palette for shades
         raise DataError("a picture of Pillow must be given as an array. Write numpy.asarray(image.convert('RGB'))")
     array = as_array(given, "the input")
     if array.dtype.kind not in "biuf":
