@@ -99,6 +99,12 @@ def test_floats_in_a_unit_of_their_own_stay_as_they_are():
     assert torch.equal(x_of(values, replace(GREY, unit_interval=False))[:, 0], torch.from_numpy(values).float())
 
 
+def test_floats_of_16_bits_stay_as_they_are():
+    half = (100 * IMAGES.astype(np.float16) / 255 - 50)[:, None]
+    x = x_of(half, replace(GREY, unit_interval=False, shown=(-50.0, 50.0)))
+    assert torch.equal(x, torch.from_numpy(half).float())
+
+
 def test_values_of_more_bits_are_scaled_by_the_levels_of_training():
     values = np.array([0, 100, 1000, 4095, 2047]).astype(np.uint16).repeat(4).reshape(1, 5, 4).transpose(0, 2, 1)
     x = x_of(values, replace(GREY, levels=(0.0, 4095.0)))

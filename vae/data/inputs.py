@@ -307,6 +307,9 @@ def check_type(stream: Stream, preparation: ImagePreparation, source: object) ->
 
 def refuse_values(images: np.ndarray, low: float, high: float, source: object, first: int) -> None:
     """Refuse NaN and values outside [low, high]. The error names the first such image."""
+    if images.dtype.kind == "f":  # numpy warns when it casts a bound that the type cannot hold
+        largest = float(np.finfo(images.dtype).max)
+        low, high = max(low, -largest), min(high, largest)
     good = (images >= low) & (images <= high)
     if good.all():
         return
