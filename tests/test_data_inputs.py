@@ -334,6 +334,13 @@ ROWS_IN_FILES = {
 }
 
 
+def test_columns_that_are_ignored_are_said_once(tmp_path, caplog):
+    caplog.set_level("INFO")
+    inputs = inputs_of(ROWS_IN_FILES["csv"](tmp_path), TABLE)
+    assert [len(list(inputs.batches(size))) for size in (1, 2)] == [3, 2]
+    assert caplog.text.count("ignored the columns") == 1
+
+
 @pytest.mark.parametrize("form", ROWS_IN_FILES)
 def test_rows_in_every_form_become_the_same_x(form, tmp_path):
     inputs = inputs_of(ROWS_IN_FILES[form](tmp_path), TABLE)

@@ -214,7 +214,7 @@ def encoded(image: Image.Image) -> bytes:
 def of_table(path: Path, preparation: TablePreparation) -> Inputs:
     """The rows of a table in a file, which is read once to count them, and once for each use."""
     table = open_table(path)
-    rows_of_table(table, preparation, 1)  # checks the names of the columns
+    rows_of_table(table, preparation, 1)  # checks the names of the columns, and logs those that are ignored
     label = preparation.label if preparation.label in table.names else None
     labels: list[str] = []
     if label is None:
@@ -227,7 +227,7 @@ def of_table(path: Path, preparation: TablePreparation) -> Inputs:
         raise DataError(f"{path} must have a row below the names of its columns. Add one")
 
     def batches(size: int, progress: Progress) -> Iterator[Tensor]:
-        for rows in rows_of_table(table, preparation, size):
+        for rows in table.rows(preparation.columns, None, size, None):
             progress(len(rows.values))
             yield standardised(rows.values, preparation)
 
