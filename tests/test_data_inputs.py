@@ -98,6 +98,12 @@ def test_floats_in_a_unit_of_their_own_stay_as_they_are():
     assert torch.equal(x_of(values, replace(GREY, unit_interval=False))[:, 0], torch.from_numpy(values).float())
 
 
+def test_floats_of_16_bits_stay_as_they_are():
+    half = (100 * IMAGES.astype(np.float16) / 255 - 50)[:, None]
+    x = x_of(half, replace(GREY, unit_interval=False, shown=(-50.0, 50.0)))
+    assert torch.equal(x, torch.from_numpy(half).float())
+
+
 def test_values_of_more_bits_are_scaled_by_the_levels_of_training():
     values = np.array([0, 100, 1000, 4095, 2047]).astype(np.uint16).repeat(4).reshape(1, 5, 4).transpose(0, 2, 1)
     x = x_of(values, replace(GREY, levels=(0.0, 4095.0)))
@@ -310,6 +316,13 @@ ROWS_IN_FILES = {
     "semicolons": lambda p: str(written(p / "a.csv", "age;mass\n30;70\n35.5;80\n28;65\n")),
     "npz": lambda p: saved(p / "a.npz", table=ROWS[:, ::-1], columns=np.array(["age", "mass"])),
 }
+
+
+def test_columns_that_are_ignored_are_said_once(tmp_path, caplog):
+    caplog.set_level("INFO")
+    inputs = inputs_of(ROWS_IN_FILES["csv"](tmp_path), TABLE)
+    assert [len(list(inputs.batches(size))) for size in (1, 2)] == [3, 2]
+    assert caplog.text.count("ignored the columns") == 1
 
 
 @pytest.mark.parametrize("form", ROWS_IN_FILES)

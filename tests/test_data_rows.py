@@ -146,6 +146,21 @@ def test_a_label_is_numbered_and_is_no_part_of_x(tmp_path, column, names):
     assert [names[label] for label in splits.train.labels.tolist()] == expected
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+def test_labels_that_differ_in_their_last_digit_are_different(tmp_path, dtype):
+    labels = (2**53 if dtype is np.int64 else 0.1) + np.arange(12) % 3 * (1 if dtype is np.int64 else 1e-16)
+    np.savez(tmp_path / "t.npz", table=np.column_stack([np.arange(12), labels]).astype(dtype), columns=["x", "label"])
+    assert len(read(tmp_path / "t.npz", label="label").label_names) == len(set(labels.tolist())) == 3
+
+
+def test_labels_of_one_number_in_several_writings_keep_one_order(tmp_path):
+    path = written(
+        tmp_path / "t.csv",
+        "x,label\n" + "".join(f"{k},{word}\n" for k, word in enumerate(["1.0", "1", "01", "1e0", "0.5"] * 2)),
+    )
+    assert read(path, label="label").label_names == ("0.5", "01", "1", "1.0", "1e0")
+
+
 def test_without_a_label_all_labels_are_zero(tmp_path):
     splits = read(written(tmp_path / "t.csv", GOOD), drop=["site"])
     assert splits.train.labels.unique().tolist() == [0]
@@ -190,6 +205,18 @@ def test_the_checksum_is_of_the_file_whatever_its_folder(tmp_path):
 def test_a_cell_that_is_no_number_is_refused_by_column_and_line(tmp_path, cell, said):
     text = GOOD.replace("-3e1", cell)
     refusal(text, tmp_path, rf"t\.csv: the column mass must {said}", drop=["site"])
+
+
+@pytest.mark.parametrize(
+    ("text", "drop", "line"),
+    [
+        (GOOD.replace("3,-3e1,a", ",,"), ["site"], 4),
+        ('age\n1\n2\n""\n4\n5\n6\n', [], 4),
+        (GOOD + ",,\n7,1,a\n", ["site"], 8),
+    ],
+)
+def test_a_row_without_values_is_refused_and_not_left_out(tmp_path, text, drop, line):
+    refusal(text, tmp_path, f"the column age must have a number in every row, line {line} has none", drop=drop)
 
 
 def test_all_columns_of_words_are_named_in_a_fix_that_works(tmp_path):

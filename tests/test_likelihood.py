@@ -1,5 +1,6 @@
 """Whether a likelihood fits the images: the default of own data, what is refused, and what is said."""
 
+import math
 import re
 
 import numpy as np
@@ -7,13 +8,15 @@ import pytest
 import torch
 from command import ROOT
 from configured import record_of
+from torch.distributions import Normal
 
 from vae.app.command_line.composition import Composer, parse_override
-from vae.app.likelihood import is_binary, likelihood_lines, refuse_unfit
+from vae.app.likelihood import likelihood_lines, refuse_unfit
 from vae.config import Binarisation, Config, ConfigError, GaussianConfig, Variances
 from vae.data.images import ImageSet, Splits
 from vae.data.packed import PackedPixels, pack
 from vae.data.splits import ImageArrays, random_splits
+from vae.model.heads import GaussianHead
 
 GREY = np.random.default_rng(0).random((20, 1, 3, 4), dtype=np.float32)
 BYTES = (255 * GREY).astype(np.uint8)
@@ -138,8 +141,15 @@ def test_the_lines_fit_the_images(likelihood, images, said):
 
 
 def test_drawn_and_packed_images_are_binary():
-    assert is_binary(splits_of(BYTES, Binarisation.dynamic).train)
-    assert is_binary(splits_of(BYTES, Binarisation.static).train)
-    assert not is_binary(splits_of(BYTES).train)
+    assert splits_of(BYTES, Binarisation.dynamic).train.is_binary
+    assert splits_of(BYTES, Binarisation.static).train.is_binary
+    assert not splits_of(BYTES).train.is_binary
     packed = PackedPixels(torch.from_numpy(pack(BINARY)), (1, 3, 4))
-    assert is_binary(ImageSet(packed, torch.zeros(20, dtype=torch.int64), redrawn=False))
+    assert ImageSet(packed, torch.zeros(20, dtype=torch.int64), redrawn=False).is_binary
+
+
+@pytest.mark.parametrize("variance", [1e-6, 1e6])
+def test_a_fixed_variance_is_used_as_it_is_and_not_bounded(variance):
+    x = torch.full((2, 3), 1e-3)
+    oracle = Normal(torch.zeros(2, 3), math.sqrt(variance)).log_prob(x).sum(1)
+    torch.testing.assert_close(GaussianHead(variance, learned=False)(torch.zeros(2, 3)).log_prob(x), oracle)

@@ -18,6 +18,8 @@ from vae.measures.activity import (
     gaussian_baseline,
     participation_ratio,
 )
+from vae.model.heads import GaussianHead
+from vae.probability.distributions import LogvarBounds
 
 laws = settings(max_examples=100, deadline=None)
 
@@ -145,4 +147,16 @@ def test_the_gaussian_baseline_of_a_learned_variance_is_the_least(each):
     assert best == pytest.approx(gaussian_baseline(mean, variance, mean, logvar), rel=1e-6)
     for shift in (-0.1, 0.1):
         assert gaussian_baseline(mean, variance, mean, logvar + shift) > best
-    assert math.isfinite(gaussian_baseline(mean, 0 * variance, mean, each=each))
+
+
+@pytest.mark.parametrize("shape", [(), (1, 2, 2)])
+@pytest.mark.parametrize("bounds", [LogvarBounds(), LogvarBounds(-2.0, 1.0)])
+def test_the_gaussian_baseline_is_one_that_the_model_can_reach_where_pixels_never_change(shape, bounds):
+    x = torch.rand(50, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    x[:, :, 0] = 0.25
+    mean, variance = x.mean(0), x.var(0, correction=0)
+    head = GaussianHead(1.0, True, bounds, shape)
+    head.start_at(variance)
+    reached = -head(mean.expand_as(x)).log_prob(x).mean()
+    baseline = gaussian_baseline(mean, variance, mean, each=bool(shape), bounds=bounds)
+    assert baseline == pytest.approx(reached.item(), rel=1e-5)

@@ -2,15 +2,10 @@
 
 import math
 
-import torch
-from torch import Tensor
-
 from vae.config import BernoulliConfig, Config, ConfigError, CustomDataConfig, GaussianConfig, ImagesConfig, Variances
 from vae.config.preparation import ImagePreparation
-from vae.data.images import ImageSet, Splits
-from vae.data.packed import PackedPixels
+from vae.data.images import Splits
 
-LOOKED_AT = 1_000  # images at a time
 USUAL_DEVIATIONS = (0.01, 30.0)  # in which initial weights and Adam's step sizes are of the right order
 
 
@@ -54,7 +49,7 @@ def likelihood_lines(config: Config, splits: Splits) -> list[str]:
                 f"{scaling(config, preparation)}"
             )
     if isinstance(preparation, ImagePreparation) and preparation.unit_interval:
-        binary = is_binary(train)
+        binary = train.is_binary
         if isinstance(likelihood, BernoulliConfig) and not binary:
             lines.append(
                 "are grey, so a Bernoulli likelihood is a cross-entropy, and the loss no bound on -ln p(x); "
@@ -80,16 +75,3 @@ def scaling(config: Config, preparation: ImagePreparation) -> str:
         return f"set data.range=[{black:g},{white:g}], which become 0 and 1"
     moved = f"images {'-' if black > 0 else '+'} {abs(black):g}"
     return f"bring them to [0, 1], as ({moved}) / {white - black:g} does"
-
-
-def is_binary(images: ImageSet) -> bool:
-    """Whether all pixels x are 0 or 1."""
-    if images.redrawn or isinstance(images.pixels, PackedPixels):
-        return True
-    white = 1.0 if images.pixels.is_floating_point() else 255.0
-    return all(extreme(part, white) for part in images.pixels.split(LOOKED_AT))
-
-
-def extreme(pixels: Tensor, white: float) -> bool:
-    """Whether all pixels are 0 or white."""
-    return bool(torch.logical_or(pixels == 0, pixels == white).all())

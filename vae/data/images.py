@@ -105,6 +105,15 @@ class ImageSet:
         # The difference is exact, because it is one of integers. They fit in 64 bits up to ten million images.
         return (n * squares - total**2) / (255 * n) ** 2
 
+    @cached_property
+    def is_binary(self) -> bool:
+        """Whether all values of x are 0 or 1."""
+        if self.redrawn or isinstance(self.pixels, PackedPixels):
+            return True
+        white = 1.0 if self._holds_floats else 255.0
+        parts = self.pixels.split(SUMMED_AT_ONCE)
+        return all(bool(torch.logical_or(part == 0, part == white).all()) for part in parts)
+
     @property
     def _holds_floats(self) -> bool:
         return isinstance(self.pixels, Tensor) and self.pixels.is_floating_point()

@@ -184,7 +184,7 @@ def of_pictures(
 def of_table(path: Path, preparation: TablePreparation) -> Inputs:
     """The rows of a table in a file, which is read once to count them, and once for each use."""
     table = open_table(path)
-    rows_of_table(table, preparation, 1)  # checks the names of the columns
+    rows_of_table(table, preparation, 1)  # checks the names of the columns, and logs those that are ignored
     label = preparation.label if preparation.label in table.names else None
     labels: list[str] = []
     if label is None:
@@ -197,7 +197,7 @@ def of_table(path: Path, preparation: TablePreparation) -> Inputs:
         raise DataError(f"{path} must have a row below the names of its columns. Add one")
 
     def batches(size: int, progress: Progress) -> Iterator[Tensor]:
-        for rows in rows_of_table(table, preparation, size):
+        for rows in table.rows(preparation.columns, None, size, None):
             progress(len(rows.values))
             yield standardised(rows.values, preparation)
 
@@ -277,6 +277,9 @@ def check_type(stream: Stream, preparation: ImagePreparation, source: object) ->
 
 def refuse_values(images: np.ndarray, low: float, high: float, source: object, first: int) -> None:
     """Refuse NaN and values outside [low, high]. The error names the first such image."""
+    if images.dtype.kind == "f":  # numpy warns when it casts a bound that the type cannot hold
+        largest = float(np.finfo(images.dtype).max)
+        low, high = max(low, -largest), min(high, largest)
     good = (images >= low) & (images <= high)
     if good.all():
         return

@@ -98,7 +98,9 @@ def labels_of(words: Sequence[str], name: str, source: object) -> tuple[Int64[np
             f"{where} must have at most {MOST_LABELS} different values, got {len(different)}. "
             "Name a column of classes, or leave data.label out"
         )
-    ordered = sorted(different, key=float) if all(map(is_number, different)) else sorted(different)
+    ordered = sorted(different)
+    if all(map(is_number, ordered)):
+        ordered.sort(key=float)  # 1 and 1.0 are equal, and stay in the order of the words
     place = {word: k for k, word in enumerate(ordered)}
     return np.array([place[word] for word in words], dtype=np.int64), tuple(map(composed, ordered))
 

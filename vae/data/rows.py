@@ -55,7 +55,7 @@ class CsvTable:
     separator: str
 
     def count(self) -> int:
-        """The number of rows. Blank lines are none."""
+        """The number of rows. Blank lines are none, and neither are lines of empty cells at the end."""
         return sum(1 for _ in self._records())
 
     def rows(
@@ -72,8 +72,8 @@ class CsvTable:
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """The number of the line at which each row ends, and its cells."""
         records = csv_records(self.path, self.separator)
-        next(records, None)  # the names
-        for line, row in records:
+        next((row for _, row in records if has_content(row)), None)  # the names
+        for line, row in without_empty_end(records):
             if len(row) != len(self.names):
                 raise DataError(
                     f"{self.path} must have as many values in every line as there are columns, {len(self.names)}, "
@@ -106,8 +106,23 @@ class ArrayTable:
             if not np.isfinite(values).all():
                 row, column = np.argwhere(~np.isfinite(values))[0]
                 refuse_missing(self.source, columns[column], f"row {start + row}", f"{values[row, column]}", dropped)
-            labels = None if label is None else part[:, self.names.index(label)].tolist()
-            yield Rows(values, None if labels is None else [f"{value:.15g}" for value in labels])
+            labels = (
+                None if label is None else [label_of(value) for value in part[:, self.names.index(label)].tolist()]
+            )
+            yield Rows(values, labels)
+
+
+def label_of(value: int | float) -> str:
+    """A number as a label: as short as it can be without meaning another number.
+
+    Example:
+        >>> label_of(True), label_of(2.0), label_of(0.5), label_of(12345678901234567)
+        ('1', '2', '0.5', '12345678901234567')
+    """
+    if isinstance(value, int):
+        return str(int(value))
+    short = f"{value:.15g}"
+    return short if float(short) == value or not math.isfinite(value) else repr(value)
 
 
 def open_table(path: Path) -> CsvTable | ArrayTable:
@@ -138,7 +153,7 @@ def csv_table(path: Path) -> CsvTable:
     Raises:
         DataError: the file is no CSV, or its columns have no names, or not different ones.
     """
-    headers = {s: next((row for _, row in csv_records(path, s, strict=False)), []) for s in SEPARATORS}
+    headers = {s: header_of(path, s) for s in SEPARATORS}
     split = {separator: header for separator, header in headers.items() if len(header) > 1}
     if len(split) > 1:
         found = " and ".join(SEPARATORS[separator] for separator in split)
@@ -159,12 +174,15 @@ def csv_table(path: Path) -> CsvTable:
 
 
 def csv_records(path: Path, separator: str, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
-    """The lines that are not blank: the number of the line, from 1, and its cells. A quoted cell may have lines."""
+    """The lines that are not blank: the number of the line, from 1, and its cells. A quoted cell may have lines.
+
+    A line of empty cells is not blank: it is a row without values.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a byte order mark
             reader = csv.reader(file, delimiter=separator, strict=strict)
             for row in reader:
-                if any(map(str.strip, row)):
+                if len(row) > 1 or row == [""] or has_content(row):
                     yield reader.line_num, row
     except UnicodeDecodeError as error:
         raise DataError(f"{path} must be a table in CSV, in UTF-8: {reason(error)}. {WRITE_CSV}") from None
@@ -174,6 +192,29 @@ def csv_records(path: Path, separator: str, *, strict: bool = True) -> Iterator[
         ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {reason(error)}") from None
+
+
+def has_content(row: Sequence[str]) -> bool:
+    """Whether a cell is not empty."""
+    return any(map(str.strip, row))
+
+
+def header_of(path: Path, separator: str) -> list[str]:
+    """The cells of the first line that is not empty."""
+    return next((row for _, row in csv_records(path, separator, strict=False) if has_content(row)), [])
+
+
+def without_empty_end(records: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
+    """The lines up to the last one that is not empty: spreadsheets add lines of separators at the end."""
+    empty = None  # the first empty line after those that were given: where more follow, it is one without values
+    for line, row in records:
+        if not has_content(row):
+            empty = empty or (line, row)
+            continue
+        if empty is not None:
+            yield empty
+            empty = None
+        yield line, row
 
 
 def npz_table(path: Path) -> ArrayTable:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
+from vae.probability.distributions import LogvarBounds
 from vae.probability.divergences import entropy
 from vae.probability.prior import LN_2PI
 
@@ -84,6 +85,7 @@ def gaussian_baseline(
     model_mean: Float[Tensor, "channels height width"],
     logvar: Float[Tensor, ""] | Float[Tensor, "channels height width"] | None = None,
     each: bool = False,
+    bounds: LogvarBounds = LogvarBounds(),
 ) -> float:
     """As `baseline_distortion`, for a Gaussian likelihood.
 
@@ -93,10 +95,11 @@ def gaussian_baseline(
         model_mean: what the model gives for every image.
         logvar: a fixed log-variance. None: the variance is learned, so the best one is taken.
         each: whether each pixel has a learned variance of its own.
+        bounds: of a learned log-variance. The best one of pixels that are always the same is the lower bound.
     """
     squares = pixel_variance.double() + (pixel_mean.double() - model_mean.double()).square()  # E (x - mean)^2
     if logvar is None:
         best = squares if each else squares.mean()
-        logvar = best.clamp_min(1e-8).log()  # of images that are all the same it is zero
+        logvar = best.log().clamp(*bounds)
     logvar = logvar.double()
     return float(0.5 * (squares * torch.exp(-logvar) + logvar + LN_2PI).sum())

@@ -198,7 +198,8 @@ def baseline(vae: VAE, images: ImageSet, train_mean: Tensor) -> float:
     head, mean = vae.head, images.mean().cpu()
     if isinstance(head, GaussianHead):
         fixed = None if head.learned else head.logvar.cpu()
-        return gaussian_baseline(mean, images.variance().cpu(), train_mean, fixed, each=head.logvar.ndim > 0)
+        each = head.logvar.ndim > 0
+        return gaussian_baseline(mean, images.variance().cpu(), train_mean, fixed, each, head.bounds)
     return baseline_distortion(mean, train_mean)
 
 

@@ -33,7 +33,7 @@ class GaussianHead(nn.Module):
     Args:
         variance: of every pixel; the initial one if it is learned.
         learned: whether the variance is trained.
-        bounds: of the log-variance.
+        bounds: of a learned log-variance.
         shape: () for one variance; (channels, height, width) for one of each pixel.
     """
 
@@ -53,7 +53,7 @@ class GaussianHead(nn.Module):
 
     def forward(self, output: Float[Tensor, "batch *pixels"]) -> Likelihood:
         """p(x|z)."""
-        return Gaussian(output, bound_logvar(self.logvar, self.bounds))
+        return Gaussian(output, bound_logvar(self.logvar, self.bounds) if self.learned else self.logvar)
 
     def output_of(self, mean: Float[Tensor, " outputs"]) -> Float[Tensor, " outputs"]:
         """The means themselves."""

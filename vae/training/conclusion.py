@@ -20,6 +20,7 @@ from vae.data.factors import Factors
 from vae.data.images import ImageSet
 from vae.disentanglement.own_metrics import Metric, own_numbers
 from vae.measures.evaluation import encode_posteriors, final_numbers
+from vae.model.heads import BernoulliHead
 from vae.model.vae import count_parameters
 from vae.objectives import normalised_beta
 from vae.run.files import relative_to_cwd, write_atomically, write_json
@@ -92,6 +93,8 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
     }
     scores: dict[str, float] = {} if found is None else found["numbers"]
     bound = test["importance_weighted_bound"]
+    grey = isinstance(state.vae.head, BernoulliHead) and not training.splits.test.is_binary  # a cross-entropy
+    bounded = "importance-weighted ELBO" if grey else "ln p(x) >="
     scalars = {f"test/{name}": value for name, value in test.items() if isinstance(value, float)}
     scalars["test/importance_weighted_bound"] = bound["bound"]
     scalars["test/importance_weighted_rise_from_half"] = bound["rise_from_half"]
@@ -107,7 +110,7 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
     for line in (
         f"test   ELBO {test['elbo']:.2f} = -(distortion {test['distortion']:.2f} + rate {test['rate']:.2f}) nats "
         f"per {one}; loss {test['loss']:.2f} = distortion + {weight:.4g} * rate",
-        f"       {test['active_units']:.0f} of {state.vae.latent_dim} latents active; ln p(x) >= {bound['bound']:.2f} "
+        f"       {test['active_units']:.0f} of {state.vae.latent_dim} latents active; {bounded} {bound['bound']:.2f} "
         f"({bound['samples']} samples, {bound['images']} {one}s; still rose by {bound['rise_from_half']:.2f} "
         f"from {bound['samples'] // 2} samples)",
         *([f"scores {scores_line(scores)}"] if scores else []),
