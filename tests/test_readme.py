@@ -136,7 +136,7 @@ def test_the_example_of_a_notebook_runs(finished_run, tmp_path, monkeypatch):
     np.save(tmp_path / "images.npy", np.zeros((3, 28, 28), dtype=np.uint8))
     (example,) = (block for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL) if "import" in block)
     assert 'vae.train(beta=4, epochs=2)  # or vae.load("outputs/RUN")' in example
-    monkeypatch.setattr("vae.train", lambda **words: vae.load(finished_run), raising=False)
+    monkeypatch.setattr("vae.train", lambda **_: vae.load(finished_run), raising=False)
     names: dict = {}
     exec(example.replace("PLACE", str(tmp_path / "images.npy")), names)
     assert names["pictures"].shape == (16, 1, 28, 28)
