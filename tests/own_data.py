@@ -118,7 +118,7 @@ def measurements(path: Path, count: int = 300) -> None:
             lines.writerow((*(f"{value:.1f}" for value in bird[:3]), f"{bird[3]:.0f}", f"{span:.1f}", name))
 
 
-def microscope(folder: Path, count: int = 200, side: int = 64) -> None:
+def microscope(folder: Path, count: int = 800, side: int = 64) -> None:
     """TIFFs of 16 bits with the values of a camera of 12 bits: bright round cells on a dark background.
 
     Args:
