@@ -75,6 +75,13 @@ def test_labels_with_names_are_named_and_all_beyond_the_colours_are_the_others(m
     assert written == ["north", "south"]
 
 
+def test_points_without_labels_have_one_colour_and_no_legend(monkeypatch):
+    written = []
+    monkeypatch.setattr(Figure, "text", lambda *given, **_: written.append(given[3]))
+    check(plots.scatter(torch.randn(9, 2, generator=seeded(0)), None, (0, 1)), 500, 600)
+    assert written == []
+
+
 @pytest.mark.parametrize("latent_dim", [1, 20, 45])
 def test_the_plots_of_latents_are_pictures_for_any_number_of_them(latent_dim):
     order = list(reversed(range(latent_dim)))

@@ -24,7 +24,15 @@ from vae.app.data import build_data, refuse_other_data
 from vae.app.invocation import resuming_command, typed_words
 from vae.app.likelihood import likelihood_lines, refuse_unfit, variance_in_words
 from vae.app.metrics import own_metrics
-from vae.config import Config, ConfigError, GaussianConfig, plain
+from vae.config import (
+    Config,
+    ConfigError,
+    CustomDataConfig,
+    GaussianConfig,
+    ImagesConfig,
+    TableConfig,
+    plain,
+)
 from vae.config.model import CustomModelConfig
 from vae.config.objective import BetaConfig
 from vae.config.preparation import TablePreparation
@@ -48,6 +56,9 @@ from vae.training.loop import Training, fit, over
 from vae.training.monitoring import CHARTS, TERMS
 
 log = logging.getLogger(__name__)
+
+ENOUGH_STEPS = 1_000  # after which a network has usually learned something of a small data set
+SMALL_BATCH = 32  # images
 
 # The errors that end a program with one line instead of a traceback, with their exit codes.
 EXIT_CODES: dict[type[Exception], int] = {
@@ -291,8 +302,9 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
         f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"
         + (f", warmed up over {config.beta_warmup_steps} steps" if config.beta_warmup_steps else ""),
         *(() if isinstance(config.objective, BetaConfig) else (f"loss   {options['objective']}, {values}",)),
-        f"steps  {steps:,} of {config.batch_size} {inputs}, {config.epochs} epochs"
+        f"steps  {steps:,} of {min(config.batch_size, len(splits.train))} {inputs}, {config.epochs} epochs"
         + (f", continued at step {state.step}" if state.step else ""),
+        *few_steps(config, len(splits.train), training.steps_per_epoch),
     ):
         log.info(line)
     for line in likelihood_lines(config, splits):
@@ -307,6 +319,23 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
             "warning: precision=bf16 takes several times as long as fp32 on this CPU, which is not made for it. "
             "Use precision=fp32"
         )
+
+
+def few_steps(config: Config, images: int, steps_per_epoch: int) -> list[str]:
+    """A line that advises more epochs, where the user's own data are so few that training ends after few steps.
+
+    Args:
+        config: of the run.
+        images: the number of images, or of rows, in the training set.
+        steps_per_epoch: of this training.
+    """
+    steps = config.epochs * steps_per_epoch
+    if not isinstance(config.data, ImagesConfig | TableConfig | CustomDataConfig) or steps >= ENOUGH_STEPS:
+        return []
+    smaller = min(config.batch_size, SMALL_BATCH)
+    epochs = math.ceil(ENOUGH_STEPS / math.ceil(images / smaller))
+    advised = f"epochs={epochs}" + (f" batch_size={smaller}" if smaller < config.batch_size else "")
+    return [f"       {steps:,} steps are few: networks often need {ENOUGH_STEPS:,} or more. Try {advised}"]
 
 
 def as_code(text: str) -> str:

@@ -42,7 +42,7 @@ def grid(
     # (rows, columns, channels, y, x) becomes (rows * y, columns * x, channels), with gaps between the images.
     cells = pad(bytes_, (0, GAP, 0, GAP), value=BACKGROUND).permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
     font = ImageFont.load_default(size=TEXT_SIZE)
-    left = max((int(font.getlength(label)) for label in labels), default=-GAP) + 2 * GAP
+    left = max((int(font.getlength(label)) for label in labels), default=-3 * GAP) + 4 * GAP
     top = TEXT_SIZE + 4 * GAP if title else GAP
     needed = max(left + cells.shape[1], int(font.getlength(title)) + 2 * GAP)
     canvas = torch.full((top + len(cells), needed, images.shape[2]), BACKGROUND, dtype=torch.uint8)

@@ -22,7 +22,7 @@ COLOURS = 10  # for class labels; the label 9 and all larger ones have the same 
 
 def scatter(
     mean: Float[Tensor, "images latent"],
-    labels: Int64[Tensor, " images"],
+    labels: Int64[Tensor, " images"] | None,
     latents: tuple[int, int],
     names: Sequence[str] | None = None,
 ) -> ImageBytes:
@@ -30,7 +30,7 @@ def scatter(
 
     Args:
         mean: of every image.
-        labels: of every image.
+        labels: of every image. None: all points have one colour.
         latents: the one across and the one up.
         names: of the labels, where they have names.
     """
@@ -41,9 +41,12 @@ def scatter(
         figure.subplots_adjust(left=0.1, right=right - 0.02)
     across, up = latents
     x, y = mean[:, latents].T.numpy()
-    points = axes.scatter(x, y, c=labels.numpy(), s=4, cmap="tab10", vmin=-0.5, vmax=COLOURS - 0.5, alpha=0.7)
     axes.set(xlabel=f"posterior mean of z{across:02d}", ylabel=f"posterior mean of z{up:02d}", aspect="equal")
     axes.locator_params(nbins=NUMBERS)
+    if labels is None:
+        axes.scatter(x, y, s=4, color="#31688e", alpha=0.7)
+        return rasterised(figure)
+    points = axes.scatter(x, y, c=labels.numpy(), s=4, cmap="tab10", vmin=-0.5, vmax=COLOURS - 0.5, alpha=0.7)
     axes.set_title("colour: label")
     for place, label in enumerate(labels.clamp(max=COLOURS - 1).unique().tolist()):
         is_last = label == COLOURS - 1 < labels.max()

@@ -147,7 +147,9 @@ def draw_figures(
     if vae.latent_dim >= 2:
         plane = (0, 1) if vae.latent_dim == 2 else (order[0], order[1])
         part = slice(SCATTER_IMAGES)
-        pictures["latent_scatter"] = plots.scatter(encoding.mean[part], encoding.labels[part], plane, label_names)
+        has_labels = label_names is not None or bool(encoding.labels.any())  # without them, every label is 0
+        labels = encoding.labels[part] if has_labels else None
+        pictures["latent_scatter"] = plots.scatter(encoding.mean[part], labels, plane, label_names)
     return pictures
 
 
