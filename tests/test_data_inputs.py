@@ -255,6 +255,7 @@ def with_wrong_bytes(path):
         (lambda p: saved(p / "a.npz", pixels=IMAGES), "must hold an array `images`, it holds pixels"),
         (lambda p: saved(p / "a.npz", images=np.array(["a"])), "must be numbers, got <U1"),
         (lambda p: saved(p / "a.npz", images=IMAGES, labels=np.zeros(3)), r"labels must be .*shape \(7,\)"),
+        (lambda p: saved(p / "a.npz", images=IMAGES, labels=np.array([None] * 7)), "Object arrays cannot be loaded"),
         (
             lambda p: saved(p / "a.npz", images=IMAGES, labels=np.arange(7), label_names=np.array(["a"])),
             "label_names must be 7 different names or more",
@@ -273,6 +274,7 @@ def with_wrong_bytes(path):
         "name",
         "words",
         "labels",
+        "objects as labels",
         "names",
         "folder",
         "txt",

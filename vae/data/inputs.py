@@ -291,7 +291,14 @@ def refuse_values(images: np.ndarray, low: float, high: float, source: object, f
 
 def labels_of(path: Path, count: int) -> list[str] | None:
     """The labels in an .npz: the words, or the numbers, or their names in `label_names`."""
-    arrays = read_small_arrays(path, ("labels", "label_names"))
+    try:
+        arrays = read_small_arrays(path, ("labels", "label_names"))
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise many types for a damaged file
+        raise DataError(
+            f"{path} must be an .npz of plain arrays: {reason(error)}. Write it anew with numpy.savez"
+        ) from None
     labels, names = as_classes(arrays.get("labels"), arrays.get("label_names"), count, path)
     if labels is None:
         return None
