@@ -181,6 +181,12 @@ def test_auto_takes_an_accelerator_where_there_is_one():
     assert choose_device(Device.cpu).type == "cpu"
 
 
+def test_an_accelerator_that_is_missing_is_one_line(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"^torch finds no cuda here.*Use auto or cpu$"):
+        choose_device(Device.cuda)
+
+
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="no glibc since 2.33")
 @pytest.mark.parametrize(("how", "mapped"), [("", 1), ("keep_freed_memory()", 0)])
 def test_large_blocks_come_from_the_memory_that_is_kept(how, mapped):
