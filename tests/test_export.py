@@ -120,7 +120,12 @@ def test_nothing_is_left_of_an_export_that_cannot_be_written(tmp_path):
     files = {"config.json": b"{}", "no folder/file": b""}
     with pytest.raises(OSError, match=r"No such file or directory: '.*/exported'$"):
         write_folder(tmp_path / "exported", files)
+    with pytest.raises(OSError, match=r"No such file or directory: '.*/exported'$"):
+        write_folder(tmp_path / "new" / "place" / "exported", files)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotADirectoryError, match=r"Not a directory: '.*/file/exported'$"):
+        write_folder(tmp_path / "file" / "exported", files)
 
 
 def test_only_a_run_can_be_exported(folder, tmp_path):

@@ -267,9 +267,10 @@ def test_scores_are_the_terms_of_the_elbo_and_more_samples_are_less_noisy(model)
         (lambda m: m.traverse(IMAGES[0], 0, reach=float("nan")), "reach must be finite, got nan"),
         (lambda m: m.score(IMAGES, samples=0), "samples must be 1 or more, got 0"),
         (lambda m: m.encode(IMAGES[:, :20]), "images must have the shape"),
+        (lambda m: m.sample(1, temperature=1e39), r"temperature must be a number like 1, got 1e\+39"),
         (lambda m: m.inputs(IMAGES, resize="zoom"), "resize must be one of fit, crop, stretch, got zoom"),
     ],
-    ids=range(18),
+    ids=range(19),
 )
 def test_what_a_verb_cannot_use_is_one_line(call, line, model):
     with pytest.raises(DataError, match=line) as refused:

@@ -16,6 +16,7 @@ from PIL import Image
 from stored_runs import stored_run
 
 import vae
+from vae.app.codes import EXACT, write_csv
 from vae.app.program import main
 from vae.config.preparation import ImagePreparation, TablePreparation
 
@@ -41,6 +42,7 @@ def place(tmp_path_factory):
     networks = (my_nets.encoder((1, 28, 28), LATENTS, 8), my_nets.decoder((1, 28, 28), LATENTS, 8))
     stored_run(place / "own", DIGITS, {"model": "custom"}, networks, summary=None, model=own)
     np.save(place / "units.npy", np.random.default_rng(0).normal(0, 5, (4, 6, 6)))
+    np.save(place / "far.npy", np.full((2, 6, 6), 3e38, dtype=np.float32))
     np.savez(place / "digits.npz", images=IMAGES, labels=np.arange(7) % 2)
     np.save(place / "colours.npy", np.random.default_rng(0).integers(0, 256, (5, 8, 10, 3), dtype=np.uint8))
     (place / "rows.csv").write_text("site,age,mass\na,30,70\nb,35.5,80\n")
@@ -198,6 +200,11 @@ def test_reconstructions_of_a_table_are_rows_in_its_units(told, place):
     assert found == [pytest.approx(row) for row in expected.tolist()]
 
 
+def test_rows_keep_the_digits_of_a_column_whose_numbers_are_large(tmp_path):
+    write_csv(tmp_path / "rows.csv", ["year", "a,b"], [[1_000_000_001.25, 0.1]], number=EXACT)
+    assert (tmp_path / "rows.csv").read_text() == 'year,"a,b"\n1000000001.25,0.1\n'
+
+
 def test_an_interpolation_is_a_row_of_pictures(told):
     done(told("interpolate", "@digits", "@pictures/00.bmp", "@pictures/01.bmp", "--steps", "4"), "interpolation.png")
     strip = picture("interpolation.png")
@@ -273,6 +280,15 @@ REFUSED = [
     ("interpolate @digits @pictures/00.bmp @pictures/01.bmp --steps 1", 2, "--steps must be 2 or more"),
     ("outliers @digits @digits.npz -n 0", 2, "-n and --samples must be 1 or more"),
     ("outliers @digits @pictures --output a.npz", 2, "--output must end in .csv"),
+    ("outliers @digits @pictures --output @pictures/new.csv", 2, "--output must lie outside of the input folder"),
+    ("reconstruct @digits @pictures --output @pictures/new", 2, "--output must lie outside of the input folder"),
+    ("export @digits --to @digits.npz/new", 1, "digits.npz/new: Not a directory"),
+    ("export @digits --to new model.encoder=my_nets:encoder", 1, "has no networks of your own. Leave model.encoder"),
+    ("sample @", 1, "must be the directory of a run, it has no .hydra/config.yaml. Name a run in it, as in "),
+    ("sample @digits --temperature 1e39", 4, "temperature must be a number like 1, got 1e+39"),
+    ("encode @units @far.npy", 4, "inputs must have values like those of the training"),
+    ("outliers @units @far.npy", 4, "inputs must have values like those of the training"),
+    ("traverse @digits --reach nan", 2, "--reach must be above 0, and 1e+06 at most, got nan"),
 ]
 
 

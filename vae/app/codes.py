@@ -13,6 +13,7 @@ from vae.data.inputs import Inputs
 from vae.trained.model import Coded
 
 NUMBER = "%.9g"  # from which the same float32 is read again
+EXACT = "%r"  # likewise the same float64: a column of a table may be 1e9 +- 1
 ROWS = 10_000  # texts at a time
 
 
@@ -24,7 +25,7 @@ def write_codes_csv(path: Path, inputs: Inputs, coded: Iterable[Coded], latent_d
     write_csv(path, ["file", "label", *columns, "distortion", "rate", "elbo"], rows, texts=2)
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], texts: int = 0) -> None:
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], texts: int = 0, number: str = NUMBER) -> None:
     """A CSV in UTF-8.
 
     Args:
@@ -32,8 +33,9 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]],
         columns: their names, for the first line.
         rows: of texts, then numbers.
         texts: the number of columns with texts.
+        number: the format of a number.
     """
-    line = ",".join([*["%s"] * texts, *[NUMBER] * (len(columns) - texts)]) + "\n"
+    line = ",".join([*["%s"] * texts, *[number] * (len(columns) - texts)]) + "\n"
     with path.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
         file.write(",".join(map(quoted, columns)) + "\n")
         file.writelines(line % (*map(quoted, row[:texts]), *row[texts:]) for row in rows)

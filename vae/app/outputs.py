@@ -65,6 +65,17 @@ def check_output(path: Path, suffixes: Sequence[str], *inputs: str) -> None:
         raise UsageError(f"--output must not be the input, got {path}. Name another")
 
 
+def refuse_inside(path: Path, *inputs: str) -> None:
+    """Refuse pictures inside a folder that is an input: they would be inputs of the next command.
+
+    Raises:
+        UsageError: names --output.
+    """
+    for given in inputs:
+        if os.path.isdir(given) and Path(given).resolve() in path.resolve().parents:
+            raise UsageError(f"--output must lie outside of the input folder {given}, got {path}. Name another place")
+
+
 @contextmanager
 def ending_by_exception() -> Iterator[None]:
     """Signals raise `SystemExit` with the exit code of the signal, so that temporary files are removed."""

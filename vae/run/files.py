@@ -95,7 +95,8 @@ def written_whole(path: Path) -> Iterator[Path]:
     made = [folder for folder in path.parents if not folder.exists()]
     temporary = temporary_of(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # a file is in the place of a folder: writing says so
+            path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
     except OSError as error:
@@ -103,7 +104,8 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it would hide the error above
+            temporary.unlink(missing_ok=True)
         for folder in made:
             with suppress(OSError):  # it is not empty: all went well
                 folder.rmdir()

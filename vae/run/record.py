@@ -101,7 +101,9 @@ def read(directory: Path) -> Record:
             log.warning(f"warning: {problems[0]}. {usable} is used")
             return records[usable]
     if not (original.exists() or copy.exists()):
-        raise ConfigError(f"{directory} must be the directory of a run, it has no {CONFIGURATION}")
+        member = min(directory.glob(f"*/{CONFIGURATION}"), default=None)
+        fix = "" if member is None else f". Name a run in it, as in {member.parent.parent}"
+        raise ConfigError(f"{directory} must be the directory of a run, it has no {CONFIGURATION}{fix}")
     if not copy.exists() and (directory / GOLDEN_CHOICES).exists():
         return _golden(directory)
     raise ConfigError("; ".join(problems) + ". Restore one of them, or start a new run")

@@ -21,9 +21,11 @@ from vae.measures.evaluation import BATCH, EVALUATION_SEED
 from vae.model.vae import VAE
 from vae.objectives import elbo_terms
 from vae.probability.distributions import DiagonalNormal
+from vae.probability.finite import NonFiniteError
 from vae.probability.prior import standard_normal
 from vae.trained.description import Description
 
+UNLIKE = "inputs must have values like those of the training"
 Given = Any  # a path to a picture, a folder, an .npz, .npy or .csv; an array or a tensor; or `Inputs`
 
 
@@ -94,7 +96,7 @@ class TrainedModel:
         Raises:
             DataError: the input cannot be read, or does not fit the model.
         """
-        posteriors = [self.vae.encode(x.to(self.device)) for x in self.inputs(given).batches(BATCH)]
+        posteriors = [self._encoded(x) for x in self.inputs(given).batches(BATCH)]
         mean = torch.cat([q.mean.cpu() for q in posteriors])
         logvar = torch.cat([q.unbounded_logvar.cpu() for q in posteriors])
         return DiagonalNormal(mean, logvar, self.vae.bounds)
@@ -125,6 +127,9 @@ class TrainedModel:
             )
         means = [self.vae.sample(part.to(self.device, torch.float32)).cpu() for part in z.split(BATCH)]
         x = torch.cat(means) if means else torch.zeros(0, *self.preparation.image)
+        if not bool(x.isfinite().all()):
+            row = int((~x.isfinite()).flatten(1).any(1).int().argmax())
+            raise DataError(f"z must have numbers like those of the prior, row {row} decodes to no finite numbers")
         return restored(x, self.preparation)
 
     def sample(self, count: int = 1, *, seed: int = 0, temperature: float = 1.0) -> Tensor:
@@ -138,7 +143,10 @@ class TrainedModel:
         if count < 1 or not 0 <= temperature < float("inf"):
             raise DataError(f"count must be 1 or more and temperature 0 or more, got {count} and {temperature}")
         noise = standard_normal((count, self.latent_dim), torch.Generator().manual_seed(seed))
-        return self.decode(temperature * noise)
+        z = temperature * noise
+        if not bool(z.isfinite().all()):
+            raise DataError(f"temperature must be a number like 1, got {temperature:g}, which float32 does not hold")
+        return self.decode(z)
 
     def reconstruct(self, given: Given) -> Tensor:
         """The mean of p(x|z) at the posterior mean of each input, as `decode` returns it."""
@@ -153,7 +161,7 @@ class TrainedModel:
         """
         for x in inputs.batches(BATCH, progress):
             with torch.no_grad():
-                mean = self.vae.encode(x.to(self.device)).mean
+                mean = self._encoded(x).mean
             yield x, self.decode(mean)
 
     def interpolate(self, a: Given, b: Given, *, steps: int = 10) -> Tensor:
@@ -225,15 +233,28 @@ class TrainedModel:
     def _coded_batch(self, x: Tensor, samples: int, generator: torch.Generator) -> Coded:
         on_device = x.to(self.device)
         shape = (len(x), self.latent_dim)
-        terms = elbo_terms(self.vae, on_device, standard_normal(shape, generator))
+        terms = elbo_terms(self.vae, on_device, standard_normal(shape, generator), self._encoded(on_device))
         distortion = terms.distortion
         for _ in range(samples - 1):
             z = terms.posterior.rsample(standard_normal(shape, generator))
             distortion = distortion - self.vae.log_likelihood(on_device, z)
         distortion, rate = (distortion / samples).cpu(), terms.rate.sum(1).cpu()
+        if not bool((distortion + rate).isfinite().all()):
+            raise DataError(f"{UNLIKE}, these get an ELBO that is not finite. Scale or remove them")
         q = terms.posterior
         posterior = DiagonalNormal(q.mean.cpu(), q.unbounded_logvar.cpu(), self.vae.bounds)
         return Coded(x, posterior, ElboTerms(distortion, rate, -(distortion + rate)))
+
+    def _encoded(self, x: Tensor) -> DiagonalNormal:
+        """q(z|x) of a batch, whose means are finite."""
+        try:
+            posterior = self.vae.encode(x.to(self.device))
+            is_finite = bool(posterior.mean.isfinite().all())
+        except NonFiniteError:
+            is_finite = False
+        if not is_finite:
+            raise DataError(f"{UNLIKE}, these get codes that are not finite. Scale or remove them")
+        return posterior
 
     def _mean_of_one(self, given: Given, name: str) -> Float[Tensor, "1 latents"]:
         inputs = self.inputs(given)

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from vae.app import console
-from vae.app.codes import write_csv
+from vae.app.codes import EXACT, write_csv
 from vae.app.invocation import UsageError
 from vae.app.outputs import check_output, new_file
 from vae.app.pictures import sheet
@@ -45,7 +45,7 @@ def run(arguments: Namespace) -> int:
     points = model.interpolate(*ends, steps=arguments.steps)
     with new_file(output) as temporary:
         if isinstance(preparation, TablePreparation):
-            write_csv(temporary, preparation.columns, points.tolist())
+            write_csv(temporary, preparation.columns, points.tolist(), number=EXACT)
         else:
             temporary.write_bytes(sheet(points, preparation, columns=arguments.steps))
     console.say(str(output))

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from vae.app import console
-from vae.app.codes import numbered, write_csv, write_header
+from vae.app.codes import EXACT, numbered, write_csv, write_header
 from vae.app.invocation import UsageError
-from vae.app.outputs import check_output, new_file, new_folder, progress_bar
+from vae.app.outputs import check_output, new_file, new_folder, progress_bar, refuse_inside
 from vae.app.pictures import file_names, pairs, save_picture
 from vae.app.trained_model import add_inputs, add_model_arguments, given_inputs, load_model
 from vae.config.preparation import TablePreparation
@@ -49,9 +49,11 @@ def run(arguments: Namespace) -> int:
         check_output(output, (".csv",), *arguments.inputs)
         with new_file(output) as temporary, progress_bar(inputs.count) as bar:
             batches = model.reconstructions(inputs, progress=bar.update)
-            write_csv(temporary, preparation.columns, (row for _, means in batches for row in means.tolist()))
+            rows = (row for _, means in batches for row in means.tolist())
+            write_csv(temporary, preparation.columns, rows, number=EXACT)
     else:
         output = arguments.output or Path("reconstructions")
+        refuse_inside(output, *arguments.inputs)
         names = iter(file_names(numbered(inputs.count) if isinstance(inputs.names, range) else inputs.names))
         first: list[tuple[torch.Tensor, torch.Tensor]] = []
         with new_folder(output) as folder, progress_bar(inputs.count) as bar, ExitStack() as stack:

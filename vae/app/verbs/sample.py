@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vae.app import console
-from vae.app.codes import numbered, write_csv
+from vae.app.codes import EXACT, numbered, write_csv
 from vae.app.invocation import UsageError
 from vae.app.outputs import check_output, new_file, new_folder
 from vae.app.pictures import save_picture, sheet
@@ -53,7 +53,7 @@ def run(arguments: Namespace) -> int:
         check_output(output, (".csv",))
         samples = model.sample(arguments.count, seed=arguments.seed, temperature=arguments.temperature)
         with new_file(output) as temporary:
-            write_csv(temporary, preparation.columns, samples.tolist())
+            write_csv(temporary, preparation.columns, samples.tolist(), number=EXACT)
     else:
         output = arguments.output or Path("samples")
         with new_folder(output) as folder:

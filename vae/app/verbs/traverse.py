@@ -24,6 +24,7 @@ from vae.run.files import write_atomically
 from vae.training.monitoring import draw_traversals
 
 MARGIN = 24  # pixels between runs
+FARTHEST = 1e6  # standard deviations of the prior
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -54,6 +55,8 @@ def run(arguments: Namespace) -> int:
         raise UsageError("a run is needed, got only parts of your own")
     if arguments.image < 0 or arguments.rows < 1:
         raise UsageError("--image must be 0 or more and --rows 1 or more")
+    if not 0 < arguments.reach <= FARTHEST:
+        raise UsageError(f"--reach must be above 0, and {FARTHEST:g} at most, got {arguments.reach:g}")
     pictures = []
     for directory in runs:
         loaded = load_run(directory, arguments.checkpoint, parts)
