@@ -199,8 +199,10 @@ def test_transparent_pixels_are_drawn_on_the_background_of_training(tmp_path):
         (Image.new("P", (5, 4)), r"must be given as an array. Write numpy\.asarray\(image\.convert"),
         ([Image.new("P", (5, 4))], r"must be given as an array. Write numpy\.asarray\(image\.convert"),
         (np.zeros((7, 4, 5), "V3"), "numbers, got ndarray of"),
+        (torch.zeros(2, 4, 5).to_sparse(), "must be a plain tensor: .*Convert it"),
+        (torch.zeros(2, 4, 5, device="meta"), "must be a plain tensor: .*Convert it"),
     ],
-    ids=range(17),
+    ids=range(19),
 )
 def test_what_does_not_fit_is_refused_in_one_line(given, line):
     with pytest.raises(DataError, match=line) as refused:

@@ -25,7 +25,9 @@ def write_codes_csv(path: Path, inputs: Inputs, coded: Iterable[Coded], latent_d
     write_csv(path, ["file", "label", *columns, "distortion", "rate", "elbo"], rows, texts=2)
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], texts: int = 0, number: str = NUMBER) -> None:
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], texts: int = 0, number: str = NUMBER
+) -> None:
     """A CSV in UTF-8.
 
     Args:

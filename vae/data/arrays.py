@@ -27,8 +27,11 @@ LAYOUTS = "(n, height, width), (n, height, width, channels) or (n, channels, hei
 def as_array(given: Any, what: str) -> np.ndarray:
     """An array, a tensor on any device or a sequence as an array. Errors name `what`."""
     if isinstance(given, Tensor):
-        plain = given.detach().cpu()
-        return plain.float().numpy() if plain.dtype == torch.bfloat16 else plain.numpy()  # numpy has no bfloat16
+        try:
+            plain = given.detach().cpu()
+            return plain.float().numpy() if plain.dtype == torch.bfloat16 else plain.numpy()  # numpy has no bfloat16
+        except (TypeError, NotImplementedError) as error:  # it is sparse, quantised, or has no values
+            raise DataError(f"{what} must be a plain tensor: {error}. Convert it") from None
     try:
         return np.asarray(given)
     except (TypeError, ValueError) as error:
