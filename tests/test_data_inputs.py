@@ -114,6 +114,15 @@ def test_values_of_more_bits_are_scaled_by_the_levels_of_training():
         x_of(IMAGES, replace(GREY, levels=(0.0, 4095.0)))
 
 
+def test_fractions_are_warned_of_where_the_model_takes_stored_values(caplog):
+    wide = replace(GREY, levels=(0.0, 4095.0))
+    inputs_of(IMAGES.astype(np.uint16), wide)
+    inputs_of(IMAGES / 255, replace(GREY, levels=(0.0, 2.0)))
+    assert caplog.text == ""
+    inputs_of(IMAGES / 255, wide)
+    assert "the input: images are nearly black, with values from 0 to 1 of 0 to 4095. If they are x," in caplog.text
+
+
 def test_grey_images_are_repeated_for_a_model_of_colours(tmp_path):
     for given in (IMAGES, IMAGES[:, None], pictures(tmp_path / "grey", IMAGES)):
         x = x_of(given, COLOURS)

@@ -139,6 +139,8 @@ def of_stream(
     images = as_model_images(stream, preparation, source)
     if stream.dtype == np.uint8:
         warn_of_black(next(images.chunks(LOOKED_AT)), source)
+    if preparation.levels is not None:
+        warn_of_x(next(images.chunks(LOOKED_AT)), preparation.levels, source)
 
     def batches(size: int, progress: Progress) -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(SEED)
@@ -273,6 +275,18 @@ def check_type(stream: Stream, preparation: ImagePreparation, source: object) ->
         )
     if preparation.levels is None and kind in "iu" and not is_bytes:
         raise DataError(f"{source}: images must be uint8, bool or floats in [0, 1], got {dtype}. {CONVERSION}")
+
+
+def warn_of_x(images: np.ndarray, levels: tuple[float, float], source: object) -> None:
+    """Log a warning if stored values are so small that they may be x already, as the model returns it."""
+    low, high = levels
+    if images.dtype.kind == "f" and 0 <= images.min() and images.max() <= 1 < low + (high - low) / 255:
+        log.warning(
+            single_line(
+                f"warning: {source}: images are nearly black, with values from {images.min():g} to {images.max():g} of "
+                f"{low:g} to {high:g}. If they are x, between 0 and 1, give x * {high - low:g} + {low:g}"
+            )
+        )
 
 
 def refuse_values(images: np.ndarray, low: float, high: float, source: object, first: int) -> None:

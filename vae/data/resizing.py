@@ -79,8 +79,8 @@ def draft_scale(old: tuple[int, int], size: tuple[int, int]) -> int:
     """By how much a JPEG of the height and width `old` may be decoded smaller, before it is resized: 8, 4, 2 or 1.
 
     A JPEG stores blocks of 8x8 pixels as frequencies. It is decoded ten times as fast if its blocks become 1x1, 2x2 or
-    4x4. These are averages over pixels, as the filter makes them: the result differs by less than one shade in the
-    mean. The blocks must fill the picture, because a part of a block would be shown as large as a whole one.
+    4x4. These are averages over pixels, as the filter makes them, and a photograph differs by less than one shade in
+    the mean. The blocks must fill the picture, because a part of a block would be shown as large as a whole one.
 
     Example:
         >>> [draft_scale((height, 4000), (64, 64)) for height in (3000, 300, 3001)]
