@@ -334,7 +334,7 @@ class RefusedError(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", ["histogram", "text", "custom_scalars", "hparams", "as_image", "SummaryWriter"])
+@pytest.mark.parametrize("name", ["histogram", "text", "custom_scalars", "hparams", "as_png", "SummaryWriter"])
 def test_what_cannot_be_shown_ends_no_run_and_is_said_once(tmp_path, monkeypatch, caplog, name):
     def refused(*_, **__):
         raise RefusedError("for no reason")

@@ -39,8 +39,8 @@ def write_csv(
     """
     line = ",".join([*["%s"] * texts, *[number] * (len(columns) - texts)]) + "\n"
     with path.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        file.write(",".join(map(quoted, columns)) + "\n")
-        file.writelines(line % (*map(quoted, row[:texts]), *row[texts:]) for row in rows)
+        file.write(",".join(map(cell, columns)) + "\n")
+        file.writelines(line % (*map(cell, row[:texts]), *row[texts:]) for row in rows)
 
 
 def write_npz(path: Path, inputs: Inputs, coded: Iterable[Coded], latent_dim: int) -> None:
@@ -106,11 +106,11 @@ def write_header(file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> Non
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
-def quoted(text: str) -> str:
+def cell(text: str) -> str:
     """A cell of a CSV, in quotes if it must be.
 
     Example:
-        >>> quoted('a "b", c')
+        >>> cell('a "b", c')
         '"a ""b"", c"'
     """
     if any(character in text for character in ',"\r\n'):

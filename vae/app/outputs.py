@@ -51,7 +51,7 @@ def progress_bar(count: int) -> Iterator["tqdm[None]"]:
         yield bar
 
 
-def check_output(path: Path, suffixes: Sequence[str], *inputs: str) -> None:
+def check_file(path: Path, suffixes: Sequence[str], *inputs: str) -> None:
     """Refuse an output of another kind, and one that is an input.
 
     Raises:

@@ -280,7 +280,7 @@ def check_type(stream: Stream, preparation: ImagePreparation, source: object) ->
 def warn_of_x(images: np.ndarray, levels: tuple[float, float], source: object) -> None:
     """Log a warning if stored values are so small that they may be x already, as the model returns it."""
     low, high = levels
-    if images.dtype.kind == "f" and 0 <= images.min() and images.max() <= 1 < low + (high - low) / 255:
+    if images.dtype.kind == "f" and images.min() >= 0 and images.max() <= 1 < low + (high - low) / 255:
         log.warning(
             single_line(
                 f"warning: {source}: images are nearly black, with values from {images.min():g} to {images.max():g} of "

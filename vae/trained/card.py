@@ -22,7 +22,7 @@ OWN = {"table": "the author's own table", "images": "the author's own images", "
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainedRun:
     """What a run has stored about its training.
 
     Attributes:
@@ -42,7 +42,7 @@ class Training:
     parameters: int
 
 
-def model_card(description: Description, training: Training, *, onnx: bool) -> str:
+def model_card(description: Description, run: TrainedRun, *, onnx: bool) -> str:
     """The card as Markdown, with the header that the Hugging Face Hub reads."""
     is_image = isinstance(description.preparation, ImagePreparation)
     header = {
@@ -50,21 +50,21 @@ def model_card(description: Description, training: Training, *, onnx: bool) -> s
         **({"pipeline_tag": "image-feature-extraction"} if is_image else {}),
         "tags": ["beta-vae", "vae", "variational-autoencoder", *(["onnx"] if onnx else [])],
     }
-    choices = training.stored.choices
+    choices = run.stored.choices
     channels, height, width = description.preparation.image
     shape = f"images of {channels}x{height}x{width}" if is_image else f"rows of {width} columns"
     parts = [
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---",
         f"# A β-VAE trained on {OWN.get(choices['data'], choices['data'])}",
         f"A variational autoencoder of {shape}: {description.model.latent_dim} latents, `model={choices['model']}` "
-        f"with {training.parameters:,} parameters, `likelihood={choices['likelihood']}`, β = {description.beta:g}. "
+        f"with {run.parameters:,} parameters, `likelihood={choices['likelihood']}`, β = {description.beta:g}. "
         "It encodes, decodes, samples, and scores inputs by their ELBO.",
         "## Numbers",
-        *numbers(training, "image" if is_image else "row"),
+        *numbers(run, "image" if is_image else "row"),
         "## Inputs",
         *prepared(description.preparation),
         "## Training",
-        *trained(training),
+        *trained(run),
         "## Use",
         *use(description, onnx=onnx),
         "## Limits",
@@ -73,18 +73,18 @@ def model_card(description: Description, training: Training, *, onnx: bool) -> s
     return "\n\n".join(parts) + "\n"
 
 
-def numbers(training: Training, unit: str) -> list[str]:
+def numbers(run: TrainedRun, unit: str) -> list[str]:
     """The test numbers, if there are any of these weights."""
-    summary, config = training.summary, training.stored.config
+    summary, config = run.summary, run.stored.config
     if summary["status"] != "done":
         how = "ended with an error" if summary["status"] == "failed" else "has not ended"
-        return [f"The run {how}. These are its weights after {training.step} steps, which have not been tested."]
-    if summary["steps"] != training.step:
+        return [f"The run {how}. These are its weights after {run.step} steps, which have not been tested."]
+    if summary["steps"] != run.step:
         return [
-            f"These weights are of step {training.step}, the best by validation ELBO. The run was tested after "
+            f"These weights are of step {run.step}, the best by validation ELBO. The run was tested after "
             f"{summary['steps']} steps, so it has no test numbers of them."
-            if training.checkpoint != LAST
-            else f"These are the weights after {training.step} steps, which have not been tested."
+            if run.checkpoint != LAST
+            else f"These are the weights after {run.step} steps, which have not been tested."
         ]
     test = summary["test"]
     bound = test.get("importance_weighted_bound", {})
@@ -132,12 +132,12 @@ def prepared(preparation: Preparation) -> list[str]:
     return [" ".join([*lines, kept])]
 
 
-def trained(training: Training) -> list[str]:
+def trained(run: TrainedRun) -> list[str]:
     """Command, data, seed, epochs, revision and versions, as far as the run has stored them."""
-    config, origin, summary = training.stored.config, training.origin, training.summary
-    objective = training.stored.choices["objective"]
-    lines = [f"`objective={objective}`, seed {config.seed}, {training.step} steps of {config.batch_size} inputs."]
-    if summary["status"] == "done" and summary["steps"] == training.step:
+    config, origin, summary = run.stored.config, run.origin, run.summary
+    objective = run.stored.choices["objective"]
+    lines = [f"`objective={objective}`, seed {config.seed}, {run.step} steps of {config.batch_size} inputs."]
+    if summary["status"] == "done" and summary["steps"] == run.step:
         lines.append(f"This is epoch {summary['epochs']}.")
     if summary.get("unfinished"):
         lines.append(f"It ended before a schedule did: {', '.join(map(code, summary['unfinished']))}.")
@@ -148,7 +148,7 @@ def trained(training: Training) -> list[str]:
     known += [f"{name} {versions[name]}" for name in ("beta-vae", "torch", "numpy") if name in versions]
     if known:
         lines.append(f"Made with {', '.join(known)}.")
-    files = training.stored.data_sha256
+    files = run.stored.data_sha256
     if 0 < len(files) <= 4:
         lines += ["The sha256 of its data: " + ", ".join(f"{code(k)} `{v}`" for k, v in files.items()) + "."]
     command = origin.get("command")

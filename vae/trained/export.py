@@ -13,7 +13,7 @@ from vae.run.files import written_whole
 from vae.run.names import LAST
 from vae.run.record import Record
 from vae.run.summary import Origin, read_origin, read_summary
-from vae.trained.card import Training, model_card
+from vae.trained.card import TrainedRun, model_card
 from vae.trained.exported import CARD, packed
 from vae.trained.load import load_trained
 from vae.trained.onnx import onnx_files
@@ -63,7 +63,7 @@ def export(
     files = packed(description, vae.state_dict(), plain_origin(stored, origin, step))
     if onnx:
         files |= onnx_files(vae, description.preparation)
-    training = Training(stored, origin.fields, summary, step, checkpoint, count_parameters(vae))
+    training = TrainedRun(stored, origin.fields, summary, step, checkpoint, count_parameters(vae))
     files[CARD] = model_card(description, training, onnx=onnx).encode()
     write_folder(folder, files)
     return folder

@@ -11,7 +11,7 @@ from pathlib import Path
 from vae.app import console
 from vae.app.codes import write_codes_csv, write_npz
 from vae.app.invocation import UsageError
-from vae.app.outputs import check_output, new_file, progress_bar
+from vae.app.outputs import check_file, new_file, progress_bar
 from vae.app.trained_model import add_inputs, add_model_arguments, given_inputs, load_model
 
 
@@ -33,7 +33,7 @@ def run(arguments: Namespace) -> int:
     if arguments.samples < 1:
         raise UsageError(f"--samples must be 1 or more, got {arguments.samples}")
     given, parts = given_inputs(arguments.inputs)
-    check_output(arguments.output, (".csv", ".npz"), *arguments.inputs)
+    check_file(arguments.output, (".csv", ".npz"), *arguments.inputs)
     model = load_model(arguments, parts)
     inputs = model.inputs(given, resize=arguments.resize)
     write = write_npz if arguments.output.suffix.lower() == ".npz" else write_codes_csv

@@ -10,7 +10,7 @@ from pathlib import Path
 from vae.app import console
 from vae.app.codes import EXACT, write_csv
 from vae.app.invocation import UsageError
-from vae.app.outputs import check_output, new_file
+from vae.app.outputs import check_file, new_file
 from vae.app.pictures import sheet
 from vae.app.trained_model import add_model_arguments, add_parts, add_resize, load_model
 from vae.config.preparation import TablePreparation
@@ -40,7 +40,7 @@ def run(arguments: Namespace) -> int:
     preparation = model.preparation
     suffix = ".csv" if isinstance(preparation, TablePreparation) else ".png"
     output = arguments.output or Path(f"interpolation{suffix}")
-    check_output(output, (suffix,), arguments.one, arguments.other)
+    check_file(output, (suffix,), arguments.one, arguments.other)
     ends = [model.inputs(given, resize=arguments.resize) for given in (arguments.one, arguments.other)]
     points = model.interpolate(*ends, steps=arguments.steps)
     with new_file(output) as temporary:

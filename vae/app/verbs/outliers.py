@@ -19,7 +19,7 @@ from torch import Tensor
 from vae.app import console
 from vae.app.codes import write_csv
 from vae.app.invocation import UsageError
-from vae.app.outputs import check_output, new_file, progress_bar, refuse_inside
+from vae.app.outputs import check_file, new_file, progress_bar, refuse_inside
 from vae.app.pictures import SHEET, sheet
 from vae.app.trained_model import add_inputs, add_model_arguments, given_inputs, load_model
 from vae.config.preparation import ImagePreparation
@@ -62,9 +62,9 @@ def run(arguments: Namespace) -> int:
     if arguments.count < 1 or arguments.samples < 1:
         raise UsageError(f"-n and --samples must be 1 or more, got {arguments.count} and {arguments.samples}")
     given, parts = given_inputs(arguments.inputs)
-    check_output(arguments.output, (".csv",), *arguments.inputs)
+    check_file(arguments.output, (".csv",), *arguments.inputs)
     picture = arguments.output.with_suffix(".png")
-    check_output(picture, (".png",), *arguments.inputs)
+    check_file(picture, (".png",), *arguments.inputs)
     refuse_inside(picture, *arguments.inputs)
     model = load_model(arguments, parts)
     inputs = model.inputs(given, resize=arguments.resize)

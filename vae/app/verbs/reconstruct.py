@@ -15,7 +15,7 @@ import torch
 from vae.app import console
 from vae.app.codes import EXACT, numbered, write_csv, write_header
 from vae.app.invocation import UsageError
-from vae.app.outputs import check_output, new_file, new_folder, progress_bar, refuse_inside
+from vae.app.outputs import check_file, new_file, new_folder, progress_bar, refuse_inside
 from vae.app.pictures import file_names, pairs, save_picture
 from vae.app.trained_model import add_inputs, add_model_arguments, given_inputs, load_model
 from vae.config.preparation import TablePreparation
@@ -46,7 +46,7 @@ def run(arguments: Namespace) -> int:
     inputs = model.inputs(given, resize=arguments.resize)
     if isinstance(preparation, TablePreparation):
         output = arguments.output or Path("reconstructions.csv")
-        check_output(output, (".csv",), *arguments.inputs)
+        check_file(output, (".csv",), *arguments.inputs)
         with new_file(output) as temporary, progress_bar(inputs.count) as bar:
             batches = model.reconstructions(inputs, progress=bar.update)
             rows = (row for _, means in batches for row in means.tolist())

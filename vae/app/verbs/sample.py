@@ -13,7 +13,7 @@ import numpy as np
 from vae.app import console
 from vae.app.codes import EXACT, numbered, write_csv
 from vae.app.invocation import UsageError
-from vae.app.outputs import check_output, new_file, new_folder
+from vae.app.outputs import check_file, new_file, new_folder
 from vae.app.pictures import save_picture, sheet
 from vae.app.trained_model import add_model_arguments, add_parts, load_model
 from vae.config.preparation import TablePreparation
@@ -50,7 +50,7 @@ def run(arguments: Namespace) -> int:
     preparation = model.preparation
     if isinstance(preparation, TablePreparation):
         output = arguments.output or Path("samples.csv")
-        check_output(output, (".csv",))
+        check_file(output, (".csv",))
         samples = model.sample(arguments.count, seed=arguments.seed, temperature=arguments.temperature)
         with new_file(output) as temporary:
             write_csv(temporary, preparation.columns, samples.tolist(), number=EXACT)
