@@ -3,6 +3,7 @@
 Nothing is read before it is needed, and a batch is in the memory at a time.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from torch import Tensor
 from vae.config import Colour, Resize
 from vae.config.preparation import ImagePreparation, Preparation, TablePreparation
 from vae.data.arrays import as_array, as_classes, as_x, in_colour, warn_of_black
-from vae.data.files import DataError, expanded, kind_of, reason
+from vae.data.files import DataError, expanded, kind_of, reason, single_line
 from vae.data.folder import cores, found_pictures, read_prepared
 from vae.data.images import sample_bernoulli
 from vae.data.layouts import as_model_images
@@ -29,6 +30,8 @@ from vae.data.preparation import standardised
 from vae.data.rows import ROWS_AT_ONCE, open_table, rows_of_array, rows_of_table
 from vae.data.splits import SEED
 from vae.data.streams import Stream, in_memory, read_npy, read_npz
+
+log = logging.getLogger(__name__)
 
 LOOKED_AT = 1_000  # images, whether they are nearly black
 CONVERSION = "Convert them: images.astype('uint8') from [0, 255], images / 65535 from 16 bits"
@@ -281,12 +284,9 @@ def warn_of_x(images: np.ndarray, levels: tuple[float, float], source: object) -
     """Log a warning if stored values are so small that they may be x already, as the model returns it."""
     low, high = levels
     if images.dtype.kind == "f" and images.min() >= 0 and images.max() <= 1 < low + (high - low) / 255:
-        log.warning(
-            single_line(
-                f"warning: {source}: images are nearly black, with values from {images.min():g} to {images.max():g} of "
-                f"{low:g} to {high:g}. If they are x, between 0 and 1, give x * {high - low:g} + {low:g}"
-            )
-        )
+        given = f"values from {images.min():g} to {images.max():g} of {low:g} to {high:g}"
+        fix = f"If they are x, between 0 and 1, give x * {high - low:g} + {low:g}"
+        log.warning(single_line(f"warning: {source}: images are nearly black, with {given}. {fix}"))
 
 
 def refuse_values(images: np.ndarray, low: float, high: float, source: object, first: int) -> None:
