@@ -147,7 +147,7 @@ def trained(monkeypatch, capfd) -> Callable[..., Answer]:
         where = [] if directory is None else [f"hydra.run.dir='{directory}'"]
         monkeypatch.setattr("sys.argv", ["train.py", *words, *where])
         package, interrupted = logging.getLogger("vae"), signal.getsignal(signal.SIGINT)
-        before = list(package.handlers)
+        before, level = list(package.handlers), package.level
         capfd.readouterr()
         try:
             code = train.main()
@@ -155,6 +155,7 @@ def trained(monkeypatch, capfd) -> Callable[..., Answer]:
             code = stopped.code
         finally:
             signal.signal(signal.SIGINT, interrupted)
+            package.setLevel(level)
             for handler in set(package.handlers) - set(before):
                 package.removeHandler(handler)
                 handler.close()

@@ -14,6 +14,7 @@ from command import made_once
 from PIL import Image
 
 import evaluate
+from vae.app.verbs.evaluate import compare
 
 GRID = ["data.shapes=2", "data.scales=2", "data.orientations=1", "data.positions_x=6", "data.positions_y=6"]
 SMALL = [*GRID, "data.side=16", "data.validation_size=10", "data.test_size=50", "model.hidden=[32]", "epochs=2"]
@@ -95,7 +96,7 @@ def test_evaluate_finds_the_same_scores_and_adds_those_that_lack(tmp_path, sprit
 @pytest.mark.parametrize(("kind", "name"), [("test", "rate"), ("disentanglement", "mig"), ("metrics", "linear_r2")])
 def test_evaluate_notices_a_number_that_is_not_the_models(sprites_run, capsys, kind, name):
     found = {k: summary(sprites_run)[k] for k in ("test", "disentanglement", "metrics")}
-    assert evaluate.compare(*found.values(), sprites_run / "summary.json") == 0
+    assert compare(*found.values(), sprites_run / "summary.json") == 0
     (found[kind]["numbers"] if kind == "disentanglement" else found[kind])[name] += 0.1
-    assert evaluate.compare(*found.values(), sprites_run / "summary.json") == 1
+    assert compare(*found.values(), sprites_run / "summary.json") == 1
     assert f"differs from {sprites_run / 'summary.json'} in {name}" in capsys.readouterr().err

@@ -164,7 +164,8 @@ def test_the_kind_of_an_error_follows_from_the_exit_code():
 
 
 HOST = """
-import sys, vae
+import signal, sys, vae
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal, wherever the tests run
 try:
     vae.train(*sys.argv[1:])
 except KeyboardInterrupt:

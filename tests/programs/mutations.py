@@ -30,7 +30,13 @@ class Mutation(NamedTuple):
 SAVE = ("tests/test_checkpoint.py",)
 RESUME = ("tests/test_resuming.py", "-k", "continues")
 MUTATIONS = (
-    Mutation("rename", "vae/run/files.py", "temporary.replace(path)", "path.write_bytes(content)", SAVE),
+    Mutation(
+        "rename",
+        "vae/run/files.py",
+        "_set_folder_aside(path)\n        temporary.replace(path)",
+        "_set_folder_aside(path)\n        path.write_bytes(content)",
+        SAVE,
+    ),
     Mutation("fsync", "vae/run/files.py", "os.fsync(file.fileno())", "pass", SAVE),
     Mutation(
         "checksum",
@@ -64,7 +70,7 @@ MUTATIONS = (
     ),
     Mutation(
         "objective's state",
-        "vae/training/state.py",
+        "vae/run/learned.py",
         'learner.load_state_dict(state["objective"])',
         "pass",
         RESUME,
@@ -174,7 +180,7 @@ MUTATIONS = (
     Mutation(
         "what a member was asked for",
         "vae/app/sweep.py",
-        'summary.get("asked") == asked_now or ',
+        'summary.get("asked") == asked(config) or ',
         "",
         ("tests/test_sweep.py", "-k", "early_stopping"),
     ),

@@ -75,6 +75,7 @@ def layout(tree: Any, name: str = "") -> dict[str, str]:
     """Every entry of a tree by its dotted name, described in words.
 
     Example:
+        >>> import torch
         >>> layout({"vae": {"bias": torch.zeros(3)}, "step": 7})
         {'': 'dict', 'vae': 'dict', 'vae.bias': 'torch.float32 of shape (3,)', 'step': 'int'}
     """
