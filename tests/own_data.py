@@ -1,6 +1,7 @@
 """Five kinds of data that people have, as they have them: files in a folder, made from a seed."""
 
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +170,17 @@ def soft(inside: np.ndarray) -> np.ndarray:
 def as_bytes(picture: np.ndarray) -> np.ndarray:
     """Rounded, and clipped to a byte."""
     return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
+
+
+def all_kinds(folder: Path) -> None:
+    """All five, in a new folder: phone/, classes/, penguins.csv, wells/ and sea.npz."""
+    folder.mkdir()
+    phone_pictures(folder / "phone")
+    class_folders(folder / "classes")
+    measurements(folder / "penguins.csv")
+    microscope(folder / "wells")
+    sea_maps(folder / "sea.npz")
+
+
+if __name__ == "__main__":
+    all_kinds(Path(sys.argv[1]))
