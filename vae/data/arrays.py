@@ -32,6 +32,8 @@ def as_array(given: Any, what: str) -> np.ndarray:
             return plain.float().numpy() if plain.dtype == torch.bfloat16 else plain.numpy()  # numpy has no bfloat16
         except (TypeError, NotImplementedError) as error:  # it is sparse, quantised, or has no values
             raise DataError(f"{what} must be a plain tensor: {error}. Convert it") from None
+    if np.ma.is_masked(given):  # numpy would hand over the values behind the mask
+        raise DataError(f"{what} must have a value everywhere, got a masked array. Fill it, or leave such images out")
     try:
         return np.asarray(given)
     except (TypeError, ValueError) as error:

@@ -96,6 +96,8 @@ def inputs_of(given: Any, preparation: Preparation, resize: Resize | None = None
     Raises:
         DataError: they cannot be read, or do not fit the model.
     """
+    if isinstance(given, str) and not given:
+        raise DataError("the input must be named, got an empty path. Write . for the working directory")
     if isinstance(preparation, TablePreparation):
         if resize is not None:
             raise DataError("the model is of a table, and only pictures can be resized. Leave resize out")
