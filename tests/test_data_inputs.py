@@ -457,7 +457,7 @@ def test_the_test_rows_of_a_table_become_the_x_of_the_run(tmp_path):
 
 
 def test_a_masked_value_and_an_empty_path_are_refused():
-    with pytest.raises(DataError, match="^the input.* must have a value everywhere, got a masked array"):
+    with pytest.raises(DataError, match=r"^the input.* must have a value everywhere, got a masked array"):
         inputs_of(np.ma.masked_equal(IMAGES, IMAGES.max()), GREY)
     assert torch.equal(x_of(np.ma.masked_equal(IMAGES, 255), GREY), x_of(IMAGES, GREY))
     with pytest.raises(DataError, match=r"^the input must be named, got an empty path\. Write \. for"):
