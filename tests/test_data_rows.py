@@ -13,7 +13,7 @@ from vae.config.preparation import TablePreparation, plain_preparation, preparat
 from vae.data.files import DataError
 from vae.data.own_table import TableData
 from vae.data.preparation import restored, standardised
-from vae.data.rows import open_table, rows_of_array, rows_of_table
+from vae.data.rows import Rows, label_in, open_table, rows_of_array
 
 GOOD = "age,mass,site\n1,10.5,a\n2,20,b\n3,-3e1,a\n4,.5,b\n5,7,a\n6,0,b\n"
 
@@ -343,30 +343,31 @@ def test_a_file_that_is_missing_is_named(tmp_path):
 PREPARATION = TablePreparation(("mass", "age"), (0.0, 0.0), (1.0, 1.0), "site")
 
 
+def rows_for_model(table, preparation) -> list[Rows]:
+    return list(table.rows(preparation.columns, label_in(table, preparation), 10, None))
+
+
 def test_new_rows_are_found_by_the_names_of_their_columns_in_the_order_of_the_model(tmp_path, caplog):
     caplog.set_level("INFO")
-    path = written(
-        tmp_path / "t.csv", GOOD.replace("age,", "age,extra,").replace("\n", "\n", 1).replace(",10.5", ",q,10.5")
-    )
     text = "age,extra,mass,site\n1,words,10.5,a\n2,more,20,b\n"
     path = written(tmp_path / "t.csv", text)
-    (rows,) = rows_of_table(open_table(path), PREPARATION, 10)
+    (rows,) = rows_for_model(open_table(path), PREPARATION)
     assert rows.values.tolist() == [[10.5, 1], [20, 2]]
     assert rows.labels == ["a", "b"]
     assert "ignored the columns extra, which the model does not have" in caplog.text
 
 
 def test_new_rows_need_every_column_but_that_of_the_labels(tmp_path):
-    (rows,) = rows_of_table(open_table(written(tmp_path / "t.csv", "age,mass\n1,2\n")), PREPARATION, 10)
+    (rows,) = rows_for_model(open_table(written(tmp_path / "t.csv", "age,mass\n1,2\n")), PREPARATION)
     assert (rows.values.tolist(), rows.labels) == ([[2, 1]], None)
     with pytest.raises(DataError, match=r"must have the columns of the model, it lacks mass\. It has age, size"):
-        rows_of_table(open_table(written(tmp_path / "t.csv", "age,size\n1,2\n")), PREPARATION, 10)
+        rows_for_model(open_table(written(tmp_path / "t.csv", "age,size\n1,2\n")), PREPARATION)
 
 
 def test_the_fix_for_a_wrong_new_cell_does_not_speak_of_training(tmp_path):
     path = written(tmp_path / "t.csv", "age,mass\n1,heavy\n")
     with pytest.raises(DataError, match=r"the column mass must hold numbers, line 2 has heavy\. Write numbers$"):
-        list(rows_of_table(open_table(path), PREPARATION, 10))
+        rows_for_model(open_table(path), PREPARATION)
 
 
 class Frame:

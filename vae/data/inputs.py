@@ -27,7 +27,7 @@ from vae.data.layouts import as_model_images
 from vae.data.npz import read_npz as read_small_arrays
 from vae.data.pictures import SUFFIXES
 from vae.data.preparation import standardised
-from vae.data.rows import ROWS_AT_ONCE, open_table, rows_of_array, rows_of_table
+from vae.data.rows import ROWS_AT_ONCE, label_in, open_table, rows_of_array
 from vae.data.splits import SEED
 from vae.data.streams import Stream, in_memory, read_npy, read_npz
 
@@ -191,8 +191,7 @@ def of_pictures(
 def of_table(path: Path, preparation: TablePreparation) -> Inputs:
     """The rows of a table in a file, which is read once to count them, and once for each use."""
     table = open_table(path)
-    rows_of_table(table, preparation, 1)  # checks the names of the columns, and logs those that are ignored
-    label = preparation.label if preparation.label in table.names else None
+    label = label_in(table, preparation)
     labels: list[str] = []
     if label is None:
         count = table.count()

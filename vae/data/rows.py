@@ -365,18 +365,13 @@ def rows_of_array(given: Any, preparation: TablePreparation) -> Rows:
     return Rows(next(table.rows(columns, None, len(given), None)).values, labels)
 
 
-def rows_of_table(table: CsvTable | ArrayTable, preparation: TablePreparation, size: int) -> Iterator[Rows]:
-    """The rows of a table in the columns of a trained model, in their order, at most `size` at a time.
+def label_in(table: CsvTable | ArrayTable, preparation: TablePreparation) -> str | None:
+    """The column of labels of a table for a trained model, whose columns are checked. None if it has none.
 
     Columns are found by their names. Other columns are ignored, which is logged.
 
-    Args:
-        table: of new rows. Its column of labels is read if it has that of the training.
-        preparation: of the model.
-        size: the number of rows at a time.
-
     Raises:
-        DataError: a column is missing, or a cell is no finite number.
+        DataError: a column of the model is missing.
     """
     source = table.path if isinstance(table, CsvTable) else table.source
     check_columns(table.names, preparation, source)
@@ -386,7 +381,7 @@ def rows_of_table(table: CsvTable | ArrayTable, preparation: TablePreparation, s
         log.info(
             single_line(f"{source}: ignored the columns {', '.join(others)[:200]}, which the model does not have")
         )
-    return table.rows(preparation.columns, label, size, None)
+    return label
 
 
 def check_columns(names: Sequence[str], preparation: TablePreparation, source: object) -> None:

@@ -7,12 +7,11 @@ from typing import Any
 from vae.config import ConfigError
 from vae.model.build import Network
 from vae.model.vae import count_parameters
-from vae.run import record
 from vae.run.directory import is_run
 from vae.run.files import written_whole
 from vae.run.names import LAST
 from vae.run.record import Record
-from vae.run.summary import Origin, read_origin, read_summary
+from vae.run.summary import Origin, read_origin
 from vae.trained.card import TrainedRun, model_card
 from vae.trained.exported import CARD, packed
 from vae.trained.load import load_trained
@@ -57,9 +56,9 @@ def export(
     if not is_run(directory):
         raise ConfigError(f"only the directory of a run can be exported, got {run}. Name one, as in outputs/RUN")
     refuse_existing(folder)
-    vae, description, step = load_trained(directory, checkpoint, encoder, decoder)
+    vae, description, stored, summary, step = load_trained(directory, checkpoint, encoder, decoder)
     vae.eval()
-    stored, origin, summary = record.read(directory), read_origin(directory), read_summary(directory)
+    origin = read_origin(directory)
     files = packed(description, vae.state_dict(), plain_origin(stored, origin, step))
     if onnx:
         files |= onnx_files(vae, description.preparation)

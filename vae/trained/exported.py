@@ -74,14 +74,14 @@ def read_description(folder: Path) -> Description:
     return _configuration(folder)[0]
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights in an exported folder, on the CPU.
+def read_exported(folder: Path) -> tuple[Description, dict[str, Tensor]]:
+    """The description and the weights in an exported folder. All tensors are on the CPU.
 
     Raises:
         ConfigError: as for `read_description`, or safetensors is missing.
         CheckpointError: the weights are missing or damaged, or of another export.
     """
-    checksum = _configuration(folder)[1]
+    description, checksum = _configuration(folder)
     safetensors = optional("safetensors.torch", "an exported folder")
     path = folder / WEIGHTS
     try:
@@ -94,7 +94,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         weights: dict[str, Tensor] = safetensors.load(content)
     except Exception as error:  # a SafetensorError, or one of torch for a type that it does not know
         raise CheckpointError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}. {AGAIN}") from None
-    return weights
+    return description, weights
 
 
 def load_weights(vae: VAE, weights: Mapping[str, Tensor], folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vae.config import ConfigError
 from vae.model.build import Network
-from vae.trained.exported import CONFIGURATION, NAMES, WEIGHTS, optional, read_description, read_weights
+from vae.trained.exported import CONFIGURATION, NAMES, WEIGHTS, optional, read_exported
 from vae.trained.load import load
 from vae.trained.model import TrainedModel
 
@@ -67,8 +67,7 @@ def push_to_hub(folder: str | Path, name: str, *, private: bool = False, revisio
     """
     hub = optional("huggingface_hub", "push_to_hub")
     place = Path(folder).expanduser()
-    read_description(place)
-    read_weights(place)  # a damaged folder is not published
+    read_exported(place)  # a damaged folder is not published
     with _one_line(f"{folder} could not be uploaded to {name}"):
         api = hub.HfApi(library_name="beta-vae")
         repository = api.create_repo(name, private=private, exist_ok=True).repo_id

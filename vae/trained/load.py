@@ -1,6 +1,8 @@
 """Load a trained model from the directory of a run, or from a folder that `export` has written."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
@@ -12,9 +14,10 @@ from vae.model.vae import VAE
 from vae.run import record
 from vae.run.learned import load_learned, read_learned
 from vae.run.names import BEST, LAST
+from vae.run.record import Record
 from vae.run.summary import read_summary
 from vae.trained.description import Description, description_of_record
-from vae.trained.exported import is_exported, load_weights, read_description, read_weights
+from vae.trained.exported import is_exported, load_weights, read_description, read_exported
 from vae.trained.model import TrainedModel
 
 
@@ -59,24 +62,39 @@ def load(
     if is_exported(folder):
         if checkpoint != LAST:
             raise ConfigError(f"an exported folder has one model, got checkpoint={checkpoint}. Leave it out")
-        description = read_description(folder)
-        weights = read_weights(folder)
+        description, weights = read_exported(folder)
         vae = new_model(description, encoder, decoder)
         load_weights(vae, weights, folder)
     else:
-        vae, description, _ = load_trained(folder, checkpoint, encoder, decoder)
+        trained = load_trained(folder, checkpoint, encoder, decoder)
+        vae, description = trained.vae, trained.description
     return TrainedModel(vae, description, choose_device(Device[device]))
+
+
+class Trained(NamedTuple):
+    """The model of a run.
+
+    Attributes:
+        vae: on the CPU.
+        description: of the model.
+        stored: the configuration of the run.
+        summary: the content of `summary.json`.
+        step: the number of steps that the model was trained for.
+    """
+
+    vae: VAE
+    description: Description
+    stored: Record
+    summary: Mapping[str, Any]
+    step: int
 
 
 def load_trained(
     folder: Path, name: str = LAST, encoder: Network | None = None, decoder: Network | None = None
-) -> tuple[VAE, Description, int]:
-    """The model of a run on the CPU, its description, and the number of steps that it was trained for.
-
-    `name` is that of the checkpoint. The other arguments and the errors are those of `load`.
-    """
-    stored = record.read(folder)
-    rates = read_summary(folder).get("test", {}).get("rate_per_latent")
+) -> Trained:
+    """The model of a run. `name` is that of the checkpoint. The other arguments and the errors are those of `load`."""
+    stored, summary = record.read(folder), read_summary(folder)
+    rates = summary.get("test", {}).get("rate_per_latent")
     try:
         description = description_of_record(stored, rates)
     except ConfigError as error:
@@ -84,7 +102,7 @@ def load_trained(
     state = read_learned(folder, name)
     vae = new_model(description, encoder, decoder)
     load_learned(vae, None, state, record.fingerprint(stored))
-    return vae, description, int(state["step"])
+    return Trained(vae, description, stored, summary, int(state["step"]))
 
 
 def configured_model(place: Path) -> ModelConfig:
