@@ -3,7 +3,6 @@
 Nothing is guessed: a word, a missing value, a decimal comma and a constant column are refused by name, with the fix.
 """
 
-import csv
 import logging
 import math
 from collections import Counter
@@ -18,6 +17,7 @@ from jaxtyping import Float64
 
 from vae.config.preparation import TablePreparation
 from vae.config.words import as_word
+from vae.data.csv_lines import WRITE_CSV, csv_records, has_content
 from vae.data.files import DataError, read_bytes, reason, single_line
 from vae.data.npz import read_npz
 from vae.data.table import COMMAS_IN_A_NUMBER, MISSING, NUMBER, as_text, composed, shortened
@@ -28,7 +28,6 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 ROWS_AT_ONCE = 10_000
 NAMED = 10  # columns in a message
 LONGEST_NAME = 200  # letters
-WRITE_CSV = "Save it as a CSV in UTF-8, with the names of its columns in the first line"
 WRITE_NPZ = "Write it with numpy.savez(file, table=array, columns=names)"
 
 
@@ -171,32 +170,6 @@ def csv_table(path: Path) -> CsvTable:
         )
     check_names(names, path)
     return CsvTable(path, names, separator)
-
-
-def csv_records(path: Path, separator: str, *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
-    """The lines that are not blank: the number of the line, from 1, and its cells. A quoted cell may have lines.
-
-    A line of empty cells is not blank: it is a row without values.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a byte order mark
-            reader = csv.reader(file, delimiter=separator, strict=strict)
-            for row in reader:
-                if len(row) > 1 or row == [""] or has_content(row):
-                    yield reader.line_num, row
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} must be a table in CSV, in UTF-8: {reason(error)}. {WRITE_CSV}") from None
-    except csv.Error as error:
-        raise DataError(
-            f"{path} must be a table in CSV: {reason(error)}. Close every quote, and shorten long cells"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {reason(error)}") from None
-
-
-def has_content(row: Sequence[str]) -> bool:
-    """Whether a cell is not empty."""
-    return any(map(str.strip, row))
 
 
 def header_of(path: Path, separator: str) -> list[str]:

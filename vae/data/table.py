@@ -3,8 +3,6 @@
 A mistake raises `DataError`: one line that names the table, the rule, what was given and the fix.
 """
 
-import csv
-import io
 import logging
 import re
 import unicodedata
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vae.data.csv_lines import csv_records, has_content
 from vae.data.factors import Factors
 from vae.data.files import DataError, read_bytes, reason, single_line
 
@@ -69,16 +68,8 @@ def read_table(path: Path, files: Sequence[Path]) -> Factors:
 
 def parse(path: Path) -> tuple[list[str], list[list[str]]]:
     """The names of the factors, and the rows: the name of the picture, then the value of each factor."""
-    try:
-        text = read_bytes(path).decode("utf-8-sig")  # spreadsheets write a byte order mark
-        reader = csv.reader(io.StringIO(composed(text), newline=""), strict=True)
-        rows = [row for row in reader if any(map(str.strip, row))]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} must be a table in CSV, in UTF-8: {reason(error)}. Save it so") from None
-    except csv.Error as error:
-        raise DataError(
-            f"{path} must be a table in CSV: {reason(error)}. Close every quote, and shorten long cells"
-        ) from None
+    read_bytes(path, 0)  # refuses what is no regular file
+    rows = [list(map(composed, row)) for _, row in csv_records(path, ",") if has_content(row)]
     header = [name.strip() for name in rows[0]] if rows else []
     if KEY not in header or len(rows) < 2:
         raise DataError(
