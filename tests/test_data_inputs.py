@@ -1,5 +1,6 @@
 import io
 import os
+import tracemalloc
 import zipfile
 from dataclasses import replace
 
@@ -462,3 +463,18 @@ def test_a_masked_value_and_an_empty_path_are_refused():
     assert torch.equal(x_of(np.ma.masked_equal(IMAGES, 255), GREY), x_of(IMAGES, GREY))
     with pytest.raises(DataError, match=r"^the input must be named, got an empty path\. Write \. for"):
         inputs_of("", GREY)
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy"])
+def test_the_memory_of_many_images_is_that_of_a_batch(tmp_path, kind):
+    many = np.zeros((30_000, 20, 20), dtype=np.uint8)  # 12 MB
+    many[:, 0] = 255
+    path = tmp_path / f"many.{kind}"
+    np.savez(path, images=many) if kind == "npz" else np.save(path, many)
+    inputs = inputs_of(path, ImagePreparation((1, 20, 20)))
+    tracemalloc.start()
+    try:
+        assert sum(len(x) for x in inputs.batches(100)) == len(many)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000  # bytes
+    finally:
+        tracemalloc.stop()

@@ -139,6 +139,12 @@ class TrainedModel:
             count: how many.
             seed: the same seed gives the same samples.
             temperature: the standard deviation of z; below 1 samples are more typical and less varied.
+
+        Returns:
+            `count` images or rows, as `decode` returns them.
+
+        Raises:
+            DataError: `count` or `temperature` is out of range.
         """
         if count < 1 or not 0 <= temperature < float("inf"):
             raise DataError(f"count must be 1 or more and temperature 0 or more, got {count} and {temperature}")
@@ -174,6 +180,9 @@ class TrainedModel:
 
         Returns:
             `steps` images or rows, as `decode` returns them.
+
+        Raises:
+            DataError: an end is not one input, does not fit the model, or there are fewer than 2 steps.
         """
         if steps < 2:
             raise DataError(f"steps must be 2 or more, got {steps}")
@@ -192,6 +201,9 @@ class TrainedModel:
 
         Returns:
             `steps` images or rows, as `decode` returns them.
+
+        Raises:
+            DataError: there is not one input, it does not fit the model, or an argument is out of range.
         """
         if not 0 <= latent < self.latent_dim:
             raise DataError(f"latent must be from 0 to {self.latent_dim - 1}, got {latent}")
@@ -211,6 +223,9 @@ class TrainedModel:
         Args:
             given: as for `encode`.
             samples: of z for each input. More make the distortion less noisy.
+
+        Raises:
+            DataError: the input cannot be read, does not fit the model, or has an ELBO that is not finite.
         """
         columns = zip(*(coded.terms for coded in self.coded(self.inputs(given), samples=samples)), strict=True)
         return ElboTerms(*map(torch.cat, columns))
