@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from vae.config import ConfigError, flat
+from vae.config import ConfigError, flat, written
 from vae.run import record
 from vae.run.files import read_regular
 from vae.run.names import CODES, LOG
@@ -108,7 +108,7 @@ class Member:
             stored = record.read(self.directory)
         except ConfigError:
             return self.conditions
-        values = {key: value if is_number(value) else str(value) for key, value in flat(stored.config).items()}
+        values = {key: value if is_number(value) else written(value) for key, value in flat(stored.config).items()}
         return with_own_parts({**stored.choices, **values})
 
     @cached_property
@@ -253,9 +253,11 @@ def described(conditions: Mapping[str, Any], keys: Sequence[str]) -> str:
     Example:
         >>> described({"beta": 4.0, "model": "conv", "seed": 0}, ["beta", "model"])
         'beta=4, model=conv'
+        >>> described({"data.side": None}, ["data.side"])
+        'data.side=null'
     """
     known = [(key, conditions[key]) for key in keys if key in conditions]
-    typed = [(key, f"{value:.15g}" if isinstance(value, float) else str(value)) for key, value in known]
+    typed = [(key, f"{value:.15g}" if isinstance(value, float) else written(value)) for key, value in known]
     return ", ".join(f"{key}={value.replace(', ', ',')}" for key, value in typed)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from vae.config import Config, flat
+from vae.config import Config, flat, written
 from vae.config.building import option_of
 from vae.config.options import FREE, OPTIONS
 from vae.config.preparation import TablePreparation
@@ -202,8 +202,8 @@ def chosen_options(config: Config) -> dict[str, str]:
 
 
 def hyperparameters(config: Config) -> dict[str, str | float]:
-    """Every value of the configuration by its dotted key, as a number or a text for the HParams table."""
+    """Every value of the configuration by its dotted key, as a number or as it is typed, for the HParams table."""
     return {
-        key: value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+        key: value if isinstance(value, int | float) and not isinstance(value, bool) else written(value)
         for key, value in flat(config).items()
     }
