@@ -90,7 +90,7 @@ def test_every_entry_of_a_list_is_checked(value, got):
     [
         (
             {**CHOICES, "model": "con"},
-            r"model must be one of conv, custom, locatello, mlp, got con. Did you mean conv\?",
+            r"model must be one of conv, custom, linear, locatello, mlp, got con. Did you mean conv\?",
         ),
         ({"data": "mnist"}, "model must be one of .* got null"),
     ],

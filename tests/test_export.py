@@ -75,8 +75,9 @@ def inputs(preparation, count: int) -> Tensor:
         (TABLE, {"model": MLP, **COLUMNS}),
         (COLOUR, {**GAUSSIAN, "choices": {"model": "conv", "likelihood": "gaussian"}, "model": {"channels": 2}}),
         (ImagePreparation((1, 16, 16)), {"choices": {"model": "locatello"}, "logvar_min": -3.0, "logvar_max": 1.0}),
+        (COLOUR, {**GAUSSIAN, "choices": {"model": "linear", "likelihood": "gaussian"}}),
     ],
-    ids=["mlp", "table", "conv", "locatello"],
+    ids=["mlp", "table", "conv", "locatello", "linear"],
 )
 def test_an_exported_model_computes_bit_for_bit_what_the_run_does(preparation, stored, tmp_path):
     run = stored_run(tmp_path / "run", preparation, **stored)

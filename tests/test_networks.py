@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vae.model.burgess import conv_vae
+from vae.model.linear import linear_vae
 from vae.model.locatello import locatello_vae
 from vae.model.mlp import mlp_vae
 
@@ -32,6 +33,26 @@ def test_conv_networks_take_every_side_there_and_back(channels):
 @pytest.mark.parametrize("latent_dim", [1, 7])
 def test_mlp_networks_take_any_image_there_and_back(image, latent_dim):
     there_and_back(mlp_vae(image, latent_dim, (6, 5)), image)
+
+
+def test_an_mlp_without_hidden_layers_is_linear():
+    vae = mlp_vae((1, 3, 3), 2, hidden=())
+    there_and_back(vae, (1, 3, 3))
+    z = torch.randn(5, 2)
+    assert torch.allclose(vae.decoder(z) + vae.decoder(-z), 2 * vae.decoder(torch.zeros(5, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize("image", [(1, 28, 28), (3, 5, 9), (1, 1, 6)])
+def test_the_linear_network_has_linear_means_and_one_log_variance_for_all_images(image):
+    vae = linear_vae(image, 4)
+    there_and_back(vae, image)
+    torch.nn.init.normal_(vae.encoder.bias)
+    x, y = torch.randn(2, 7, *image)
+    origin, of_x, of_y, of_both = (vae.encode(images) for images in (0 * x, x, y, x + y))
+    assert torch.allclose(of_both.mean, of_x.mean + of_y.mean - origin.mean, atol=1e-5)
+    assert torch.equal(of_x.logvar, of_y.logvar)
+    z = torch.randn(5, 4)
+    assert torch.allclose(vae.decoder(z) + vae.decoder(-z), 2 * vae.decoder(0 * z), atol=1e-5)
 
 
 @settings(max_examples=40, deadline=None)

@@ -128,7 +128,7 @@ def test_a_column_of_words_ends_the_command_with_one_line(tmp_path, trained):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("model=conv", r"data=table needs model=mlp, or model=custom, .* got conv\. Add model=mlp"),
+        ("model=conv", r"data=table needs model=mlp, linear or custom, .* got conv\. Add model=mlp"),
         ("model=locatello", r"data=table needs model=mlp, or model=custom, .* got locatello"),
         ("likelihood=bernoulli", r"data=table needs a Gaussian likelihood, .* got bernoulli\. Add likelihood="),
         ("data.binarisation=none", r"data\.binarisation is a key of data=mnist"),

@@ -53,6 +53,13 @@ class LocatelloConfig:
 
 
 @dataclass
+class LinearConfig:
+    """Linear encoder and decoder, as in Lucas et al. (2019)."""
+
+    latent_dim: int = field(metadata=between(1, 10_000))
+
+
+@dataclass
 class BernoulliConfig:
     """Pixels are 0 or 1."""
 
@@ -97,7 +104,7 @@ class CustomModelConfig:
 
 
 LikelihoodConfig = BernoulliConfig | GaussianConfig
-ModelConfig = MLPConfig | ConvConfig | LocatelloConfig | CustomModelConfig
+ModelConfig = MLPConfig | ConvConfig | LocatelloConfig | LinearConfig | CustomModelConfig
 
 
 def check_model_of_table(model: ModelConfig, likelihood: LikelihoodConfig) -> None:
@@ -114,6 +121,6 @@ def check_model_of_table(model: ModelConfig, likelihood: LikelihoodConfig) -> No
     if isinstance(model, ConvConfig | LocatelloConfig):
         name = "conv" if isinstance(model, ConvConfig) else "locatello"
         raise ConfigError(
-            f"data=table needs model=mlp, or model=custom, as a row has no neighbouring pixels, got {name}. "
+            f"data=table needs model=mlp, linear or custom, as a row has no neighbouring pixels, got {name}. "
             "Add model=mlp"
         )

@@ -10,7 +10,15 @@ from vae.config.data import (
     SpritesConfig,
     TableConfig,
 )
-from vae.config.model import BernoulliConfig, ConvConfig, CustomModelConfig, GaussianConfig, LocatelloConfig, MLPConfig
+from vae.config.model import (
+    BernoulliConfig,
+    ConvConfig,
+    CustomModelConfig,
+    GaussianConfig,
+    LinearConfig,
+    LocatelloConfig,
+    MLPConfig,
+)
 from vae.config.objective import (
     BetaConfig,
     CapacityConfig,
@@ -35,7 +43,13 @@ OPTIONS: Mapping[str, Mapping[str, type]] = {
         "table": TableConfig,
         "custom": CustomDataConfig,
     },
-    "model": {"mlp": MLPConfig, "conv": ConvConfig, "locatello": LocatelloConfig, "custom": CustomModelConfig},
+    "model": {
+        "mlp": MLPConfig,
+        "conv": ConvConfig,
+        "locatello": LocatelloConfig,
+        "linear": LinearConfig,
+        "custom": CustomModelConfig,
+    },
     "likelihood": {
         "bernoulli": BernoulliConfig,
         "gaussian": GaussianConfig,

@@ -14,6 +14,7 @@ from vae.config import (
     ConvConfig,
     GaussianConfig,
     LikelihoodConfig,
+    LinearConfig,
     LocatelloConfig,
     MLPConfig,
     Start,
@@ -25,6 +26,7 @@ from vae.model.burgess import conv_vae
 from vae.model.check import check_networks
 from vae.model.heads import BernoulliHead, GaussianHead
 from vae.model.layers import start_as_glorot
+from vae.model.linear import linear_vae
 from vae.model.locatello import locatello_vae
 from vae.model.mlp import mlp_vae
 from vae.model.vae import VAE
@@ -90,6 +92,8 @@ def vae_of(
             return conv_vae(image, latent_dim, channels, width, ACTIVATIONS[activation], head, bounds)
         case LocatelloConfig(latent_dim):
             return locatello_vae(image, latent_dim, head, bounds)
+        case LinearConfig(latent_dim):
+            return linear_vae(image, latent_dim, head, bounds)
         case CustomModelConfig(latent_dim, encoder_name, decoder_name, options):
             own_encoder = own_network(encoder, encoder_name, "model.encoder", image, latent_dim, options)
             own_decoder = own_network(decoder, decoder_name, "model.decoder", image, latent_dim, options)

@@ -27,7 +27,7 @@ def mlp_vae(
     Args:
         image: (channels, height, width).
         latent_dim: the number of latents.
-        hidden: widths of the encoder's hidden layers.
+        hidden: widths of the encoder's hidden layers; empty for a linear encoder and decoder.
         activation: the class of the encoder's non-linearity.
         head: from the decoder's output to the likelihood; Bernoulli by default.
         bounds: of the posterior's log-variance.
@@ -44,8 +44,8 @@ def mlp_vae(
     encoder = OrderedDict(flatten=nn.Flatten(), layers=mlp([pixels, *hidden, 2 * latent_dim], activation))
     widths = [latent_dim, *(hidden[::-1] if decoder_hidden is None else decoder_hidden)]
     of_decoder = decoder_activation or activation
-    decoder = OrderedDict(
-        layers=nn.Sequential(mlp(widths, of_decoder), of_decoder()),
+    decoder: OrderedDict[str, nn.Module] = OrderedDict(
+        layers=nn.Sequential(mlp(widths, of_decoder), of_decoder()) if len(widths) > 1 else nn.Identity(),
         output=nn.Linear(widths[-1], pixels),
         image=nn.Unflatten(1, image),
     )
