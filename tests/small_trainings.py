@@ -15,6 +15,7 @@ from vae.objectives import (
     FactorObjective,
     ImportanceWeightedObjective,
     Stateful,
+    TargetDistortionObjective,
     TargetRateObjective,
     TotalCorrelationObjective,
     discriminator,
@@ -147,6 +148,7 @@ def resume(begin, folder, splits, steps, **options):
 WARM = LinearWarmup(4.0, steps=7)
 OBJECTIVES = {
     "factor": lambda: FactorObjective(WARM, 5.0, discriminator(3, [8, 8]), 1e-2),
+    "target_distortion": lambda: TargetDistortionObjective(40.0, 0.001, 0.9, torch.device("cpu")),
     "target_rate": lambda: TargetRateObjective(4.0, 0.05, 0.005, torch.device("cpu")),
     "capacity": lambda: CapacityObjective(10.0, LinearWarmup(5.0, 6, start=0.5)),
     "importance_weighted": lambda: ImportanceWeightedObjective(3),

@@ -20,8 +20,8 @@ BETA = "beta must be a number from 0 to 1000000"
 HIDDEN = "model.hidden must be a list, each entry a whole number from 1 to 100000"
 MODEL = "model must be one of conv, custom, linear, locatello, mlp"
 OBJECTIVE = (
-    "objective must be one of beta, capacity, custom, dip, factor, free_bits, importance_weighted, target_rate, "
-    "total_correlation"
+    "objective must be one of beta, capacity, custom, dip, factor, free_bits, importance_weighted, "
+    "target_distortion, target_rate, total_correlation"
 )
 PRESETS = sorted(path.stem for path in (ROOT / "configs/experiment").glob("*.yaml"))
 EXPERIMENT = f"experiment must be one of {', '.join(PRESETS)}"

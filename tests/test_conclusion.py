@@ -145,6 +145,7 @@ WEIGHTS = {  # of the rate, after 40 steps
     "total_correlation": (("beta=6", "objective.stratified=true"), 1.0),
     "factor": (("beta=2", "objective.hidden=[8]", "beta_warmup_steps=400"), 2 * 39 / 400),
     "target_rate": (("objective.rate=5",), None),  # as the controller has it
+    "target_distortion": (("objective.distortion=200",), None),
 }
 
 

@@ -1,5 +1,6 @@
 """The objectives beside beta: each against its paper's formula, and where it must fall back to the negative ELBO."""
 
+import copy
 import math
 
 import pytest
@@ -7,6 +8,9 @@ import torch
 from torch import nn
 
 from vae.measures.bound import importance_weighted_bound
+from vae.measures.linear_vae import Spectrum, predict_linear
+from vae.model.heads import GaussianHead
+from vae.model.linear import linear_vae
 from vae.model.mlp import mlp_vae
 from vae.objectives import (
     BetaObjective,
@@ -17,15 +21,18 @@ from vae.objectives import (
     FreeBitsObjective,
     ImportanceWeightedObjective,
     Stateful,
+    TargetDistortionObjective,
     TargetRateObjective,
     TotalCorrelationObjective,
     discriminator,
     elbo_terms,
     schedules_end,
 )
+from vae.objectives.controller import Controller
 from vae.objectives.dip import covariance_of
 from vae.objectives.schedules import LinearWarmup
 from vae.probability.distributions import DiagonalNormal
+from vae.training.step import backpropagate
 
 ONE = LinearWarmup(1.0)
 CPU = torch.device("cpu")
@@ -61,6 +68,7 @@ NEUTRAL = {
     "free_bits": lambda: FreeBitsObjective(ONE, 0.0),
     "capacity": lambda: CapacityObjective(1.0, LinearWarmup(0.0)),
     "target_rate": lambda: TargetRateObjective(15.0, 0.0, 0.0, CPU),
+    "target_distortion": lambda: TargetDistortionObjective(15.0, 0.0, 0.9, CPU),
 }
 
 
@@ -77,7 +85,7 @@ def test_without_its_own_terms_every_objective_and_its_gradient_are_those_of_the
 @pytest.mark.parametrize("name", NEUTRAL)
 def test_every_objective_keeps_the_protocol(name):
     objective = NEUTRAL[name]()
-    assert isinstance(objective, Stateful) == (name in ("factor", "target_rate"))
+    assert isinstance(objective, Stateful) == (name in ("factor", "target_rate", "target_distortion"))
     assert isinstance(objective, Stateful) == hasattr(objective, "state_dict")  # else no checkpoint would have it
     assert objective.rate_weight(0) == 1
     terms, *_ = drawn()
@@ -246,12 +254,12 @@ def test_the_bounds_gradient_weighs_the_samples_by_their_weights():
 @pytest.mark.parametrize("lag", [20.0, 60.0])
 def test_the_controller_holds_a_rate_that_follows_beta_slowly_and_noisily(target, lag):
     """A plant like MNIST's: 27 nats at beta 1, 14 nats less a unit of ln beta, reached with a lag of `lag` steps."""
-    objective = TargetRateObjective(target, proportional=0.05, integral=0.005, device=CPU)
+    objective = Controller(0.05, 0.005, CPU)
     rate, seen, generator = 0.0, [], seeded(0)
     for _ in range(600):
         noise = 0.5 * torch.randn((), generator=generator)
-        objective.control(torch.tensor(rate) + noise)
-        settled = 27 - 14 * math.log(objective.rate_weight(0))
+        objective.control(torch.tensor(rate) + noise - target)
+        settled = 27 - 14 * math.log(float(objective.beta))
         rate += (max(settled, 0.0) - rate) / lag
         seen.append(rate)
     assert abs(sum(seen[400:]) / 200 - target) < 0.5
@@ -260,18 +268,20 @@ def test_the_controller_holds_a_rate_that_follows_beta_slowly_and_noisily(target
 def test_a_rate_above_the_target_raises_beta_and_one_below_lowers_it():
     for rate, sign in ((20.0, 1), (10.0, -1), (15.0, 0)):
         objective = TargetRateObjective(15.0, 0.05, 0.005, CPU)
-        objective.control(torch.tensor(rate))
+        objective.controller.control(torch.tensor(rate) - objective.target)
         assert math.copysign(1, math.log(objective.rate_weight(0))) * (objective.rate_weight(0) != 1) == sign
 
 
 def test_beta_stays_finite_and_comes_back_from_a_rate_that_ran_away():
-    objective = TargetRateObjective(15.0, 0.05, 0.005, CPU)
+    controller = Controller(0.05, 0.005, CPU)
     for rate in (1e30, 1e30):
-        objective.control(torch.tensor(rate))
-    assert objective.rate_weight(0) == pytest.approx(1e4, rel=1e-3)
-    for _ in range(300):
-        objective.control(torch.tensor(0.0))
-    assert objective.rate_weight(0) < 1
+        controller.control(torch.tensor(rate))
+    assert float(controller.beta) == pytest.approx(1e4, rel=1e-3)
+    assert controller.is_at_limit
+    for _ in range(200):
+        controller.control(torch.tensor(-15.0))
+    assert float(controller.beta) < 1
+    assert not controller.is_at_limit
 
 
 def test_no_gradient_goes_through_the_controller():
@@ -282,6 +292,42 @@ def test_no_gradient_goes_through_the_controller():
     terms, mean, logvar = drawn()
     expected = torch.autograd.grad((terms.distortion + beta * terms.rate.sum(1)).mean(), [mean, logvar])
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+
+
+# Target distortion
+
+
+@pytest.mark.parametrize("beta", [8.0, 16.0])
+def test_the_beta_of_a_distortion_is_the_one_that_the_linear_theory_knows(beta):
+    eigenvalues = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.5, *[0.05] * 15], dtype=torch.float64)
+    spectrum = Spectrum(eigenvalues, float(eigenvalues.sum()), 20)
+    expected = predict_linear(spectrum, beta, 5, 0.1)
+    generator = seeded(0)
+    torch.manual_seed(0)
+    vae = linear_vae((1, 1, 20), 5, GaussianHead(0.1, learned=False))
+    objective = TargetDistortionObjective(expected.distortion, 3e-3, 0.9, CPU)
+    optimizer = torch.optim.Adam(vae.parameters(), 1e-2)
+    falling = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, 1500)
+    betas, rates = [], []
+    for step in range(1500):
+        x = torch.randn(300, 1, 1, 20, generator=generator) * eigenvalues.float().sqrt()
+        optimizer.zero_grad()
+        numbers = backpropagate(vae, x, objective, step, generator)
+        optimizer.step()
+        falling.step()
+        betas.append(objective.rate_weight(step))
+        rates.append(float(numbers.rate.sum(1).mean()))
+    assert sum(betas[-500:]) / 500 == pytest.approx(beta, rel=0.02)
+    assert sum(rates[-500:]) / 500 == pytest.approx(expected.rate, abs=0.1)
+    assert not objective.controller.is_at_limit
+
+
+def test_a_distortion_that_cannot_be_reached_takes_beta_to_its_limit():
+    objective = TargetDistortionObjective(-1000.0, 1e-3, 0.9, CPU)
+    for _ in range(50):
+        objective(drawn()[0], 0)
+    assert objective.rate_weight(0) == pytest.approx(1e-4)
+    assert objective.controller.is_at_limit
 
 
 # FactorVAE
@@ -342,7 +388,8 @@ def test_the_discriminator_learns_the_total_correlation_of_a_gaussian():
 
 
 def test_what_a_learning_objective_has_learnt_comes_back_bit_for_bit():
-    for make in (factor, lambda: TargetRateObjective(1.0, 0.05, 0.005, CPU)):
+    of_rate, of_distortion = TargetRateObjective(1.0, 0.05, 0.005, CPU), TargetDistortionObjective(1.0, 0.1, 0.9, CPU)
+    for make in (factor, lambda: copy.deepcopy(of_rate), lambda: copy.deepcopy(of_distortion)):
         one, other = make(), make()
         for seed in range(3):
             one(drawn(seed=seed)[0], 0)

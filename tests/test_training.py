@@ -18,7 +18,7 @@ from vae.data import ImageSet
 from vae.model.burgess import conv_vae
 from vae.model.heads import GaussianHead
 from vae.model.mlp import mlp_vae
-from vae.objectives import BetaObjective, CapacityObjective, TargetRateObjective
+from vae.objectives import BetaObjective, CapacityObjective, TargetDistortionObjective, TargetRateObjective
 from vae.objectives.schedules import LinearWarmup, Piecewise
 from vae.probability.finite import NonFiniteError
 from vae.run import checkpoint
@@ -55,6 +55,7 @@ def test_what_the_objectives_learn_is_logged(begin, tmp_path, splits):
     for name, keys in {
         "factor": {"train/beta", "train/total_correlation", "train/discriminator_loss"},
         "target_rate": {"train/controlled_beta"},
+        "target_distortion": {"train/controlled_beta"},
     }.items():
         fit(begin(tmp_path / name, splits, objective=OBJECTIVES[name]))
         lines = [line for line in logged(tmp_path / name) if "train/loss" in line]
@@ -103,7 +104,10 @@ def test_the_loss_is_distortion_plus_weight_times_rate_under_every_objective(beg
     assert all(checked.values())
     last = {split: [line for line in lines if f"{split}/loss" in line][-1] for split in checked}
     weights = [last[split][f"{split}/loss_weight"] for split in checked]
-    expected = {"target_rate": run.objective.rate_weight(0), "capacity": 1, "importance_weighted": 1}
+    expected = dict.fromkeys(("target_rate", "target_distortion"), run.objective.rate_weight(0)) | {
+        "capacity": 1,
+        "importance_weighted": 1,
+    }
     expected |= {"total_correlation": 1, "factor": 4, "warm-up": 4 * 7 / 100}
     assert weights == pytest.approx([expected[name]] * 3)
     assert "train/objective" in last["train"]
@@ -114,7 +118,12 @@ def test_every_schedule_of_objective_and_learning_rate_is_asked_whether_it_ends(
     for name in OBJECTIVES:  # 8 steps in all; the schedules end at step 7, or 6
         run = begin(tmp_path / name, splits, objective=OBJECTIVES[name], learning_rate=falling)
         assert run.unfinished(8) == {}
-        scheduled = {"capacity": ["capacity"], "importance_weighted": [], "target_rate": []}.get(name, ["beta"])
+        scheduled = {
+            "capacity": ["capacity"],
+            "importance_weighted": [],
+            "target_rate": [],
+            "target_distortion": [],
+        }.get(name, ["beta"])
         assert list(run.unfinished(5)) == [*scheduled, "learning_rate"]
 
 
@@ -324,6 +333,7 @@ def test_what_is_no_finite_number_ends_training_within_its_step_and_is_not_saved
 # Without the discriminator, whose fused Adam does not work on `meta`.
 ON_META = {name: make for name, make in OBJECTIVES.items() if name != "factor"} | {
     "target_rate": lambda: TargetRateObjective(4.0, 0.05, 0.005, torch.device("meta")),
+    "target_distortion": lambda: TargetDistortionObjective(40.0, 0.001, 0.9, torch.device("meta")),
     "beta": None,
 }
 

@@ -24,6 +24,7 @@ from vae.config.objective import (
     FreeBitsConfig,
     ImportanceWeightedConfig,
     ObjectiveConfig,
+    TargetDistortionConfig,
     TargetRateConfig,
     TotalCorrelationConfig,
 )
@@ -39,6 +40,7 @@ from vae.objectives import (
     ImportanceWeightedObjective,
     Objective,
     Stateful,
+    TargetDistortionObjective,
     TargetRateObjective,
     TotalCorrelationObjective,
     discriminator,
@@ -115,6 +117,8 @@ def build_objective(config: Config, dataset_size: int, device: torch.device) -> 
             return FreeBitsObjective(beta, free_nats)
         case TargetRateConfig(rate, proportional, integral):
             return TargetRateObjective(rate, proportional, integral, device)
+        case TargetDistortionConfig(distortion, speed, smoothing):
+            return TargetDistortionObjective(distortion, speed, smoothing, device)
         case ImportanceWeightedConfig(samples):
             return ImportanceWeightedObjective(samples)
         case CustomObjectiveConfig():

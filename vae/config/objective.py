@@ -79,6 +79,15 @@ class TargetRateConfig:
 
 
 @dataclass
+class TargetDistortionConfig:
+    """A controller adjusts beta so that the distortion, in nats, stays at a target."""
+
+    distortion: float = field(metadata=between(-1e7, 1e7))
+    speed: float = field(metadata=between(0, 1, above=True))
+    smoothing: float = field(metadata=between(0, 0.99999))
+
+
+@dataclass
 class ImportanceWeightedConfig:
     """The importance weighted bound. There is no beta."""
 
@@ -101,6 +110,7 @@ ObjectiveConfig = (
     | DipConfig
     | FreeBitsConfig
     | TargetRateConfig
+    | TargetDistortionConfig
     | ImportanceWeightedConfig
     | CustomObjectiveConfig
 )
@@ -124,6 +134,8 @@ def check_objective(objective: ObjectiveConfig, beta: float, warmup_steps: int) 
             _refuse_beta("capacity weighs the rate by objective.gamma", beta, warmup_steps)
         case TargetRateConfig():
             _refuse_beta("target_rate chooses beta itself", beta, warmup_steps)
+        case TargetDistortionConfig():
+            _refuse_beta("target_distortion chooses beta itself", beta, warmup_steps)
         case ImportanceWeightedConfig():
             _refuse_beta("importance_weighted bounds ln p(x) at beta 1 only", beta, warmup_steps)
 

@@ -27,6 +27,7 @@ from vae.config.objective import (
     FactorConfig,
     FreeBitsConfig,
     ImportanceWeightedConfig,
+    TargetDistortionConfig,
     TargetRateConfig,
     TotalCorrelationConfig,
 )
@@ -63,6 +64,7 @@ OPTIONS: Mapping[str, Mapping[str, type]] = {
         "factor": FactorConfig,
         "free_bits": FreeBitsConfig,
         "importance_weighted": ImportanceWeightedConfig,
+        "target_distortion": TargetDistortionConfig,
         "target_rate": TargetRateConfig,
         "total_correlation": TotalCorrelationConfig,
         "custom": CustomObjectiveConfig,

@@ -182,4 +182,5 @@ def linear_log_likelihood(
     described = torch.linalg.solve_triangular(factor, weight.T @ residual.T, upper=False)
     squares = (residual.square().sum(1) - described.square().sum(0)) / variance
     log_determinant = (pixels - latents) * math.log(variance) + 2 * float(factor.diagonal().log().sum())
-    return -0.5 * (squares + log_determinant + pixels * LN_2PI)
+    density: Float[Tensor, " images"] = -0.5 * (squares + log_determinant + pixels * LN_2PI)
+    return density

@@ -107,7 +107,8 @@ def largest_eigenvalues(x: Tensor, vectors: int) -> Float64[Tensor, " vectors"]:
     for _ in range(ITERATIONS):
         basis = torch.linalg.qr(x.T @ (x @ basis)).Q
     projected = (x @ basis).double()
-    return torch.linalg.eigvalsh(projected.T @ projected / len(x)).flip(0).clamp_min(0)
+    found: Tensor = torch.linalg.eigvalsh(projected.T @ projected / len(x))
+    return found.flip(0).clamp_min(0)
 
 
 def spaced(number: int) -> str:

@@ -7,11 +7,13 @@ from vae.objectives.factor import FactorObjective as FactorObjective
 from vae.objectives.factor import discriminator as discriminator
 from vae.objectives.free_bits import FreeBitsObjective as FreeBitsObjective
 from vae.objectives.importance_weighted import ImportanceWeightedObjective as ImportanceWeightedObjective
+from vae.objectives.target_distortion import TargetDistortionObjective as TargetDistortionObjective
 from vae.objectives.target_rate import TargetRateObjective as TargetRateObjective
 from vae.objectives.terms import DrawnTerms as DrawnTerms
 from vae.objectives.terms import Objective as Objective
 from vae.objectives.terms import Stateful as Stateful
 from vae.objectives.terms import Terms as Terms
+from vae.objectives.terms import controllers_of as controllers_of
 from vae.objectives.terms import elbo_terms as elbo_terms
 from vae.objectives.terms import normalised_beta as normalised_beta
 from vae.objectives.terms import schedules_end as schedules_end

@@ -1,22 +1,16 @@
-r"""Shao et al. (2020), "ControlVAE: Controllable Variational Autoencoder": beta as a controller's output.
+"""Shao et al. (2020), "ControlVAE: Controllable Variational Autoencoder": beta as a controller's output.
 
-.. math:: \text{loss} = \text{distortion} + \beta_t \, \text{rate}, \quad
-    \ln \beta_t = K_p \, e_t + K_i \sum_{s \le t} e_s, \quad e_t = \text{rate}_t - \text{target}
-
-The paper controls beta itself, with a sigmoid around the proportional part. Controlling ln beta keeps beta positive,
-and changes small and large betas by the same factor.
+The paper controls beta itself, with a sigmoid around the proportional part. `Controller` controls ln beta.
 """
 
-import math
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae.objectives.controller import Controller
 from vae.objectives.terms import DrawnTerms, Stateful, mean_over_images
-
-LARGEST_LN_BETA = math.log(1e4)  # bounds the integral as well, so that it recovers quickly
 
 
 class TargetRateObjective(Stateful):
@@ -33,33 +27,23 @@ class TargetRateObjective(Stateful):
 
     def __init__(self, target: float, proportional: float, integral: float, device: torch.device) -> None:
         self.target = target
-        self.proportional = proportional
-        self.integral = integral
-        self.summed = torch.zeros((), device=device)  # K_i times the sum of the errors; beta starts at 1
-        self.beta = torch.ones((), device=device)  # of the last step
+        self.controller = Controller(proportional, integral, device)
 
     def __call__(self, terms: DrawnTerms, step: int) -> Float[Tensor, ""]:  # noqa: ARG002
         """The mean loss of a batch, in nats per image. The controller makes its own step."""
         rate = mean_over_images(terms.rate.sum(1))
-        self.control(rate.detach())
-        terms.log(controlled_beta=self.beta)
-        return mean_over_images(terms.distortion) + self.beta * rate
-
-    def control(self, rate: Float[Tensor, ""]) -> None:
-        """Set beta for a batch of this rate, in nats."""
-        error = rate.to(self.summed) - self.target
-        self.summed = (self.summed + self.integral * error).clamp(-LARGEST_LN_BETA, LARGEST_LN_BETA)
-        log_beta = self.summed + self.proportional * error
-        self.beta = log_beta.clamp(-LARGEST_LN_BETA, LARGEST_LN_BETA).exp()
+        self.controller.control(rate.detach() - self.target)
+        terms.log(controlled_beta=self.controller.beta)
+        return mean_over_images(terms.distortion) + self.controller.beta * rate
 
     def rate_weight(self, step: int) -> float:  # noqa: ARG002
         """The controller's beta of the last step that was made."""
-        return float(self.beta)
+        return float(self.controller.beta)
 
     def state_dict(self) -> dict[str, Any]:
         """The controller's state."""
-        return {"summed": self.summed, "beta": self.beta}
+        return self.controller.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        self.summed, self.beta = state["summed"].to(self.summed), state["beta"].to(self.beta)
+        self.controller.load_state_dict(state)

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae.model.vae import VAE
+from vae.objectives.controller import Controller
 from vae.objectives.schedules import Schedule
 from vae.probability.distributions import DiagonalNormal
 
@@ -119,6 +120,11 @@ class Stateful(ABC):
 def schedules_of(objective: Objective) -> dict[str, Schedule]:
     """The attributes of an objective that are schedules, by name."""
     return {name: part for name, part in vars(objective).items() if isinstance(part, Schedule)}
+
+
+def controllers_of(objective: Objective) -> list[Controller]:
+    """The attributes of an objective that are controllers."""
+    return [part for part in vars(objective).values() if isinstance(part, Controller)]
 
 
 def schedules_end(objective: Objective) -> int:

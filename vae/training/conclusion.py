@@ -22,7 +22,7 @@ from vae.disentanglement.own_metrics import Metric, own_numbers
 from vae.measures.evaluation import encode_posteriors, final_numbers
 from vae.model.heads import BernoulliHead
 from vae.model.vae import count_parameters
-from vae.objectives import normalised_beta
+from vae.objectives import controllers_of, normalised_beta
 from vae.run.files import relative_to_cwd, write_atomically, write_json
 from vae.run.names import CODES, SUMMARY
 from vae.run.signals import StopRequest
@@ -120,6 +120,12 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
         f"look   tensorboard --logdir {relative_to_cwd(directory.parent)}",
     ):
         log.info(line)
+    for controller in controllers_of(training.objective):
+        if controller.is_at_limit:
+            log.warning(
+                f"warning: beta ended at its limit {float(controller.beta):.3g}, so the target of the objective was "
+                "not reached. Choose one that the model can reach, or train longer"
+            )
     for name, schedule in unfinished.items():
         log.warning(f"warning: {schedule.described(name)}")
 
