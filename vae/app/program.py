@@ -22,6 +22,8 @@ VERBS = {
     "reconstruct": ("vae.app.verbs.reconstruct", "show your own images beside their reconstructions"),
     "interpolate": ("vae.app.verbs.interpolate", "draw the images between two images"),
     "outliers": ("vae.app.verbs.outliers", "list your own files by their ELBO, the lowest first"),
+    "compress": ("vae.app.verbs.compress", "compress binary images to the ELBO in bits"),
+    "decompress": ("vae.app.verbs.decompress", "write the images of a compressed file"),
     "export": ("vae.app.verbs.export", "write the model for other programs: safetensors, ONNX"),
 }
 

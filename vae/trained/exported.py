@@ -113,8 +113,8 @@ def load_weights(vae: VAE, weights: Mapping[str, Tensor], folder: Path) -> None:
     vae.load_state_dict(dict(weights))
 
 
-def optional(module: str, purpose: str) -> Any:
-    """A module of the optional packages.
+def optional(module: str, purpose: str, extra: str = EXTRA) -> Any:
+    """A module of the optional packages. `extra` says how they are installed.
 
     Raises:
         ConfigError: it is not installed. The line says how to install it.
@@ -123,7 +123,7 @@ def optional(module: str, purpose: str) -> Any:
         return import_module(module)
     except ImportError:
         package = module.partition(".")[0]
-        raise ConfigError(f"{purpose} needs {package}, which cannot be imported. Install it: {EXTRA}") from None
+        raise ConfigError(f"{purpose} needs {package}, which cannot be imported. Install it: {extra}") from None
 
 
 def _configuration(folder: Path) -> tuple[Description, Any]:
