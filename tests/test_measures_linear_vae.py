@@ -8,9 +8,16 @@ from configured import record_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
+from torch.distributions import MultivariateNormal
 
 from vae.app.data import build_data
-from vae.measures.linear_vae import Spectrum, collapse_thresholds, learned_variance, predict_linear
+from vae.measures.linear_vae import (
+    Spectrum,
+    collapse_thresholds,
+    learned_variance,
+    linear_log_likelihood,
+    predict_linear,
+)
 from vae.measures.spectrum import spectrum_of
 
 TOY = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.5, *[0.05] * 15], dtype=torch.float64)
@@ -141,3 +148,61 @@ def test_numbers_that_make_no_sense_are_refused(beta, variance, rule):
 def test_missing_eigenvalues_are_refused():
     with pytest.raises(ValueError, match="3 latents need 3 eigenvalues, got 1"):
         predict_linear(Spectrum(TOY[:1], 20.0, 9), 1.0, 3, 1.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(eigenvalues, st.floats(0.05, 20), st.integers(1, 9), st.floats(0.05, 5))
+def test_beta_only_scales_the_variance_of_the_elbo(values, beta, latents, variance):
+    """The loss over beta is the negative ELBO at the variance beta * s2, up to a constant."""
+    found = spectrum(values)
+    one = predict_linear(found, beta, latents, variance).loss / beta
+    other = predict_linear(found, 1.0, latents, beta * variance).loss
+    logs = math.log(2 * math.pi * variance) / beta - math.log(2 * math.pi * beta * variance)
+    assert one - other == pytest.approx(0.5 * len(values) * logs, rel=1e-9, abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(eigenvalues, st.floats(0.05, 20), st.integers(1, 7), st.sampled_from([0.1, 1.0, None]))
+def test_as_many_latents_are_active_as_have_a_threshold_above_beta(values, beta, latents, variance):
+    latents = min(latents, len(values) - 1)
+    found = spectrum(values)
+    ends = collapse_thresholds(found, latents, variance)
+    assert torch.equal(ends, ends.sort(descending=True).values)
+    if float((ends / beta - 1).abs().min()) > 1e-6:
+        assert predict_linear(found, beta, latents, variance).active == int((ends > beta).sum())
+
+
+def test_a_learned_variance_collapses_at_the_first_eigenvalue_over_the_mean_one():
+    assert float(collapse_thresholds(spectrum(TOY), 5)[0]) == pytest.approx(8 / float(TOY.mean()))
+
+
+def test_with_as_many_latents_as_dimensions_beta_1_leaves_the_variance_open():
+    for values in ([3.0, 2.0], [0.7, 0.3, 0.1], [5.1, 1.3, 1.3]):
+        found = spectrum(torch.tensor(values, dtype=torch.float64))
+        assert learned_variance(found, 1.0, 9) == pytest.approx(values[-1])
+        losses = [predict_linear(found, 1.0, 9, share * values[-1]).loss for share in (1, 0.5, 1e-3)]
+        assert losses == pytest.approx([losses[0]] * 3)
+
+
+def test_the_elbo_of_a_learned_variance_is_the_likelihood_of_probabilistic_pca():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(500, 6, generator=generator, dtype=torch.float64) @ torch.diag(torch.arange(6, 0, -1).double())
+    values, vectors = torch.linalg.eigh(torch.cov(x.T, correction=0))
+    found = spectrum(values.flip(0))
+    for latents in (1, 3, 5):
+        best = predict_linear(found, 1.0, latents)
+        weight = vectors.flip(1)[:, :latents] * (found.eigenvalues[:latents] - best.variance).sqrt()
+        evidence = linear_log_likelihood(x, weight, x.mean(0), best.variance)
+        assert float(evidence.mean()) == pytest.approx(best.elbo, rel=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 4), st.floats(0.01, 9), st.integers(0, 1000))
+def test_the_likelihood_of_any_linear_decoder_is_that_of_the_whole_covariance(pixels, latents, variance, seed):
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(pixels, latents, generator=generator, dtype=torch.float64)
+    bias, x = torch.randn(pixels, generator=generator).double(), torch.randn(7, pixels, generator=generator).double()
+    whole = MultivariateNormal(bias, weight @ weight.T + variance * torch.eye(pixels, dtype=torch.float64))
+    assert torch.allclose(linear_log_likelihood(x, weight, bias, variance), whole.log_prob(x), rtol=1e-8)
+    with pytest.raises(ValueError, match=r"^the variance must be above 0, got 0\.0"):
+        linear_log_likelihood(x, weight, bias, 0.0)

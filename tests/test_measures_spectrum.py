@@ -53,3 +53,35 @@ def test_the_same_images_have_the_same_spectrum_to_the_bit(monkeypatch):
     monkeypatch.setattr(module, "WIDEST", 10)
     images = image_set(200, 6, redrawn=False)
     assert torch.equal(spectrum_of(images, 3).eigenvalues, spectrum_of(images, 3).eigenvalues)
+
+
+def test_floats_have_the_spectrum_of_the_bytes_they_are_far_from_zero_too():
+    images = image_set(300, 6, redrawn=False)
+    floats = ImageSet(images.pixels.float() / 255 + 10, images.labels, redrawn=False)
+    found = spectrum_of(floats, 4).eigenvalues.numpy()
+    assert found == pytest.approx(spectrum_of(images, 4).eigenvalues.numpy(), rel=1e-4, abs=1e-5)
+
+
+def test_a_part_of_the_images_is_said_to_be_one_and_leaves_torchs_generator_alone(monkeypatch):
+    images = image_set(3_000, 8, redrawn=False)
+    whole = spectrum_of(images, 2)
+    assert whole.source == "all 3 000 images"
+    monkeypatch.setattr(module, "WIDEST", 10)
+    monkeypatch.setattr(module, "SAMPLED_NUMBERS", 64 * 1_000)
+    before = torch.get_rng_state()
+    part = spectrum_of(images, 2)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert part.source == "1 000 of 3 000 images"
+    assert part.eigenvalues.numpy() == pytest.approx(whole.eigenvalues[:2].numpy(), rel=0.2)
+    assert part.trace == pytest.approx(whole.trace)
+    assert torch.equal(spectrum_of(images, 2, exact=True).eigenvalues, whole.eigenvalues)
+
+
+def test_too_few_images_for_the_latents_and_too_many_for_all_are_refused(monkeypatch):
+    monkeypatch.setattr(module, "WIDEST", 10)
+    images = image_set(50, 4, redrawn=False)
+    with pytest.raises(ValueError, match=r"^a sample of 50 images of 16 pixels is too small for 8 latents"):
+        spectrum_of(images, 8)
+    monkeypatch.setattr(module, "EXACT_PRODUCTS", 10)
+    with pytest.raises(ValueError, match=r"^the covariance of 50 images of 16 pixels is too large"):
+        spectrum_of(images, 8, exact=True)

@@ -23,6 +23,7 @@ from vae.app.command_line import AGAIN, Command, one_line
 from vae.app.data import build_data, refuse_other_data
 from vae.app.invocation import resuming_command, typed_words
 from vae.app.likelihood import likelihood_lines, refuse_unfit, variance_in_words
+from vae.app.linear import linear_baseline
 from vae.app.metrics import own_metrics
 from vae.config import (
     Config,
@@ -239,6 +240,9 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     training = Training(state, splits, objective, options, tracker, progress, directory, stop, stop.at_once)
     try:
         introduce(config, training, device, data.describe())
+        lines, linear = linear_baseline(config, splits.train)
+        for start, line in zip(("linear", *(len(lines) * [" " * 6])), lines, strict=False):
+            log.info(f"{start} {line}")
         if state.step == 0:
             tracker.charts(CHARTS, TERMS)
         tracker.text("configuration", as_code(yaml.safe_dump(plain(config), sort_keys=False)), state.step)
@@ -246,7 +250,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         if tracker.takes_pictures:
             from vae.figures import plots  # noqa: F401 - loads matplotlib before the first step
         if fit(training):
-            conclude(config, training, stop, metrics)
+            conclude(config, training, stop, metrics, linear)
         else:
             log.info(f"stop   at step {state.step}, saved; {resuming_command(directory)} goes on")
     finally:

@@ -3,14 +3,20 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullLocator
 from torch import Tensor
 
 from vae.figures.images import ImageBytes
+
+Curve = tuple[Sequence[float], Sequence[float]]  # the values across and up
 
 LINES = (("black", "-"), ("#d62728", "--"))  # colour and style
 COLOURED_LATENTS = 7  # curves with a colour of their own; all others are grey
@@ -122,6 +128,67 @@ def rates_over_steps(
         axes.set_ylim(0, 1.05 * max(settled, default=0.0) or 1.0)
         axes.locator_params(nbins=NUMBERS)
     return rasterised(figure)
+
+
+def latents_over_beta(
+    predicted: Sequence[Curve], trained: Sequence[tuple[float, Sequence[float]]], title: str = ""
+) -> ImageBytes:
+    """Plot the rate of each latent against beta, as a curve where it is predicted and as a dot where it was trained.
+
+    Args:
+        predicted: for each latent, the betas at which it is active, rising, and its rates in nats.
+        trained: for each run, its beta and the rates of its latents, falling.
+        title: of the plot.
+    """
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    draw_latents_over_beta(axes, predicted, trained)
+    axes.set_title(title)
+    axes.spines[["top", "right"]].set_visible(False)
+    return rasterised(figure, dpi=150)
+
+
+def draw_latents_over_beta(
+    axes: Axes,
+    predicted: Sequence[Curve],
+    trained: Sequence[tuple[float, Sequence[float]]],
+    rule: str = "#cccccc",
+) -> None:
+    """Draw what `latents_over_beta` describes, in the colours of latents.
+
+    Args:
+        axes: empty.
+        predicted: as there.
+        trained: as there.
+        rule: the colour of the marks at which latents go out.
+    """
+    most = max([len(predicted), *(len(rates) for _, rates in trained)])
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, max(most, 2)))
+    ends = [betas[-1] for betas, rates in predicted if len(betas) > 0 and rates[-1] == 0]
+    for number, (betas, rates) in enumerate(predicted):
+        axes.plot(betas, rates, color=colours[number], linewidth=1.4, zorder=2)
+    for beta, falling in trained:
+        axes.scatter(
+            [beta] * len(falling),
+            falling,
+            s=20,
+            c=colours[: len(falling)],
+            edgecolors="white",
+            linewidths=0.5,
+            zorder=3,
+        )
+    axes.vlines(ends, -0.03, 0, colors=rule, linewidth=0.8, transform=axes.get_xaxis_transform(), clip_on=False)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda beta, _: f"{beta:g}"))
+    axes.set_xticks(sorted({beta for beta, _ in trained}))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(bottom=0)
+    axes.set(xlabel="β", ylabel="rate of each latent, nats")
+    axes.legend(
+        [Line2D([], [], color=colours[0]), Line2D([], [], color=colours[0], marker="o", linestyle="none")],
+        ["predicted from the data's spectrum", "trained"],
+        frameon=False,
+    )
 
 
 def factor_matrices(

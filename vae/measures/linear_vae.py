@@ -14,12 +14,15 @@ data of this covariance. On other data a nonlinear network may.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vae.probability.prior import LN_2PI
+
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,8 @@ def learned_variance(spectrum: Spectrum, beta: float, latents: int) -> float:
     """s^2 = (sum of the inactive eigenvalues) / (dimensions - beta * active), the optimum of a learned variance.
 
     The number of active latents depends on s^2 itself. Exactly one number is consistent: the derivative of the loss
-    with respect to s^2, times 2 s^4, is a convex function of s^2 that starts at or below 0.
+    with respect to s^2, times 2 s^4, is a convex function of s^2 that starts at or below 0. Only at beta = 1, with as
+    many latents as dimensions, all s^2 up to the smallest eigenvalue have the same loss. The result is the largest.
 
     Raises:
         ValueError: the latents describe the data without an error, so the loss falls without bound as s^2 falls to 0.
@@ -125,7 +129,7 @@ def learned_variance(spectrum: Spectrum, beta: float, latents: int) -> float:
             continue
         threshold = beta * inactive / below
         above_last = active == 0 or float(largest[active - 1]) > threshold
-        below_next = active == len(largest) or float(largest[active]) <= threshold
+        below_next = active == len(largest) or float(largest[active]) <= threshold * (1 + ROUNDING)
         if above_last and below_next:
             return inactive / below
     raise ValueError(
@@ -134,12 +138,58 @@ def learned_variance(spectrum: Spectrum, beta: float, latents: int) -> float:
     )
 
 
-def collapse_thresholds(spectrum: Spectrum, latents: int, variance: float) -> Float[Tensor, " latent"]:
-    """The beta from which on each latent is inactive, for a fixed variance: l_i / s^2; 0 where there is no l_i."""
+def collapse_thresholds(spectrum: Spectrum, latents: int, variance: float | None = None) -> Float[Tensor, " latent"]:
+    """The beta from which on each latent is inactive, falling; 0 where there is no l_i.
+
+    For a fixed variance it is l_i / s^2. For a learned one, s^2 is the value with i - 1 active latents, which gives
+    dimensions / (i - 1 + (l_i + l_{i+1} + ...) / l_i). So the first latent collapses when beta is l_1 over the mean
+    eigenvalue.
+
+    Args:
+        spectrum: of the data, with at least min(latents, dimensions) eigenvalues.
+        latents: the number of latents.
+        variance: s^2 of the likelihood; None if it is learned.
+
+    Example:
+        >>> spectrum = Spectrum(torch.tensor([8.0, 2.0], dtype=torch.float64), trace=10.0, dimensions=2)
+        >>> collapse_thresholds(spectrum, 2, variance=0.5).tolist(), collapse_thresholds(spectrum, 2).tolist()
+        ([16.0, 4.0], [1.6, 1.0])
+    """
     largest = eigenvalues_for(spectrum, latents)
     thresholds = torch.zeros(latents, dtype=torch.float64)
-    thresholds[: len(largest)] = largest / variance
+    if variance is not None:
+        thresholds[: len(largest)] = largest / variance
+        return thresholds
+    before = torch.arange(len(largest), dtype=torch.float64)
+    rest = (spectrum.trace - largest.cumsum(0) + largest).clamp_min(0)  # l_i and all after it
+    thresholds[: len(largest)] = torch.where(largest > 0, spectrum.dimensions / (before + rest / largest), 0.0)
     return thresholds
+
+
+def linear_numbers(spectrum: Spectrum, prediction: LinearPrediction, *, learned: bool) -> dict[str, Any]:
+    """A prediction as `summary.json` holds it: what it says, in nats, and the part of the spectrum that it is from.
+
+    Args:
+        spectrum: of the data.
+        prediction: from it.
+        learned: whether the variance is learned.
+    """
+    return {
+        "beta": prediction.beta,
+        "variance": prediction.variance,
+        "variance_learned": learned,
+        "distortion": prediction.distortion,
+        "rate": prediction.rate,
+        "loss": prediction.loss,
+        "active": prediction.active,
+        "rates": prediction.rates.tolist(),
+        "spectrum": {
+            "eigenvalues": eigenvalues_for(spectrum, len(prediction.rates)).tolist(),
+            "trace": spectrum.trace,
+            "dimensions": spectrum.dimensions,
+            "source": spectrum.source,
+        },
+    }
 
 
 def eigenvalues_for(spectrum: Spectrum, latents: int) -> Float[Tensor, " described"]:

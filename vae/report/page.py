@@ -9,6 +9,7 @@ import jinja2
 from PIL import Image
 
 from vae.report import plots
+from vae.report.linear import linear_table, rates_over_beta
 from vae.report.members import Member
 from vae.report.selection import Ranking, supervised_choices
 from vae.report.statistics import rank_correlations, slopes
@@ -69,6 +70,8 @@ def html_page(
         law=slopes(grouped),
         rate_distortion=plots.rate_distortion(grouped),
         spectra=plots.spectra(grouped),
+        linear=linear_table(grouped),
+        over_beta=[plots.latents_over_beta(shown) for shown in rates_over_beta(grouped)],
         scores=plots.scores(grouped),
         matrices=[plots.matrices_by_setting(grouped, name, title) for name, title in FACTOR_MATRICES.items()],
         traversals=images,

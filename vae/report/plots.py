@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from vae.report.linear import RatesOverBeta
 from vae.report.members import Member
 from vae.report.statistics import estimates, finite_values, series_over_beta
 from vae.report.tables import BASELINE, score_names, title
@@ -162,6 +163,16 @@ def spectra(grouped: Mapping[str, Sequence[Member]]) -> str | None:
         axes.set(xlabel="latent, by rate", ylabel="rate, nats")
         add_legend(figure, axes)
     return svg(figure, "Rate of each latent by setting")
+
+
+def latents_over_beta(shown: RatesOverBeta) -> str:
+    """Plot the rate of each latent against beta: predicted curves, and a dot for each latent of each run."""
+    from vae.figures.plots import draw_latents_over_beta  # imports torch, which a report without it does not need
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8, 4))
+        draw_latents_over_beta(figure.add_subplot(), shown.predicted, shown.trained, INK)
+    return svg(figure, "Predicted and trained rate of each latent over beta")
 
 
 def rate_per_latent(member: Member) -> list[float]:

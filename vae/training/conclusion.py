@@ -29,7 +29,7 @@ from vae.run.signals import StopRequest
 from vae.run.summary import BEST_KNOWN_SCORES, asked
 from vae.training.loop import Training
 from vae.training.monitoring import prepare_end, show_end
-from vae.training.state import means
+from vae.training.state import Sums, means
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,13 @@ CODED_IMAGES = 1_000
 NAMED = 5  # factors without scores that are named in the log
 
 
-def conclude(config: Config, training: Training, stop: StopRequest, metrics: Sequence[Metric] = ()) -> None:
+def conclude(
+    config: Config,
+    training: Training,
+    stop: StopRequest,
+    metrics: Sequence[Metric] = (),
+    linear: Mapping[str, Any] | None = None,
+) -> None:
     """Test the trained model, log the results, write `summary.json`, and print the results.
 
     Args:
@@ -45,6 +51,7 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
         training: the run after its last step.
         stop: the signals.
         metrics: the user's own.
+        linear: what the linear theory predicts, by `linear_numbers`. None if it does not apply.
 
     Raises:
         StopNow: a signal came before anything was written.
@@ -67,6 +74,7 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
         codes = encode_posteriors(state.vae, coded)
     one = "row" if isinstance(training.splits.preparation, TablePreparation) else "image"
     unfinished = training.unfinished(state.step)
+    train = means(state.epoch_sums, weight)
     summary = {
         "status": "done",
         "objective": option_of("objective", config.objective),
@@ -86,10 +94,11 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
             "epoch": state.best_epoch or None,  # none if a schedule of the objective has not ended
             f"{training.watched[0]}_elbo": state.best_elbo if state.best_epoch else None,
         },
-        "train": means(state.epoch_sums, weight),
+        "train": train,
         "test": test,
         **({} if found is None else {"disentanglement": found}),
         **({"metrics": own} if own else {}),
+        **({} if linear is None else {"linear": {**linear, "trained_rates": trained_rates(state.epoch_sums)}}),
     }
     scores: dict[str, float] = {} if found is None else found["numbers"]
     bound = test["importance_weighted_bound"]
@@ -114,6 +123,7 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
         f"({bound['samples']} samples, {bound['images']} {one}s; still rose by {bound['rise_from_half']:.2f} "
         f"from {bound['samples'] // 2} samples)",
         *([f"scores {scores_line(scores)}"] if scores else []),
+        *([] if linear is None else [f"linear {against_linear(linear, train, test)}"]),
         *(["own    " + ", ".join(f"{name} {value:.4g}" for name, value in own.items())] if own else []),
         f"time   {state.seconds:.0f} s of training, {summary['images_per_second']:,.0f} {one}s a second",
         f"run    {relative_to_cwd(directory)}",
@@ -128,6 +138,22 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
             )
     for name, schedule in unfinished.items():
         log.warning(f"warning: {schedule.described(name)}")
+
+
+def trained_rates(sums: Sums) -> list[float]:
+    """The rate of each latent in nats, the highest first, from the sums over the images of the last epoch."""
+    images, _, _, *rates = sums.tolist()
+    return sorted((rate / images for rate in rates), reverse=True)
+
+
+def against_linear(linear: Mapping[str, Any], train: Mapping[str, float], test: Mapping[str, Any]) -> str:
+    """The loss of the last epoch beside that of the best linear model, which is of the same images."""
+    gained = linear["loss"] - train["loss"]
+    return (
+        f"the last epoch's loss {train['loss']:.2f} is {abs(gained):.2f} {'below' if gained >= 0 else 'above'} "
+        f"a linear model's best, {test['active_units_by_rate']:.0f} latents are above 0.01 nats, "
+        f"predicted {linear['active']}"
+    )
 
 
 def conditions(config: Config) -> dict[str, str | float]:

@@ -37,7 +37,7 @@ from vae.run import record
 from vae.run.directory import has_checkpoint, holds_a_run
 from vae.run.record import Record, Task, changes
 
-__all__ = ["AGAIN", "MEMBER_OPTION", "Command", "begun_record", "checked", "compose", "one_line"]
+__all__ = ["AGAIN", "MEMBER_OPTION", "Command", "begun_record", "checked", "compose", "compose_members", "one_line"]
 
 MEMBER_OPTION = "--member"  # a sweep starts the process of a member by this option and the member's directory
 AGAIN = 75  # the exit code of such a process if another one trains there: the sweep tries again
@@ -80,6 +80,25 @@ def compose(overrides: Sequence[str], configs: Path) -> Config:
     """
     composer = Composer(configs)
     return composer.composed(map(parse_override, overrides)).record.config
+
+
+def compose_members(words: Sequence[str], configs: Path) -> list[Config]:
+    """The configurations of one run or of a sweep, which needs no `-m` here. Presets may be sweeps.
+
+    Args:
+        words: as on the command line, `["beta=1,4", "data=mnist"]`.
+        configs: the directory of `config.yaml`.
+
+    Raises:
+        UsageError: a word is not `key=value`.
+        ConfigError: a word or a file is wrong.
+    """
+    refuse_no_override(words)
+    composer = Composer(configs)
+    overrides = [parse_override(with_literal_path(word, ("resume",) if "," in word else PATHS)) for word in words]
+    own, _ = composer.files(o for o in overrides if not o.is_sweep_override())
+    swept = [parse_override(f"{key}={value}") for key, value in (own.sweeper.get("params") or {}).items()]
+    return [composer.composed(member).record.config for member in composer.members([*swept, *overrides])]
 
 
 def checked(arguments: Sequence[str], configs: Path) -> Command:
@@ -167,12 +186,22 @@ def options_of(arguments: Sequence[str]) -> Namespace:
     if rest:
         hint = near(rest[0], re.findall(r"--[\w-]+", USAGE))
         raise UsageError(f"unknown option {rest[0]}.{hint or ' --help lists them'}")
-    for text in options.overrides if not options.shell_completion else ():
-        if "=" not in text and not text.startswith("~"):
-            raise UsageError(f"every override is key=value without spaces, got {text or 'an empty word'}")
+    if not options.shell_completion:
+        refuse_no_override(options.overrides)
     if options.multirun and options.cfg:
         raise UsageError("--cfg shows one configuration, got --multirun too. Leave one out")
     return options
+
+
+def refuse_no_override(words: Iterable[str]) -> None:
+    """Refuse words that are not `key=value`.
+
+    Raises:
+        UsageError: names the word.
+    """
+    for text in words:
+        if "=" not in text and not text.startswith("~"):
+            raise UsageError(f"every override is key=value without spaces, got {text or 'an empty word'}")
 
 
 def with_literal_path(text: str, keys: Sequence[str] = PATHS) -> str:
