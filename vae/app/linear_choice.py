@@ -11,7 +11,7 @@ from vae.config.objective import BetaConfig
 from vae.measures.linear_budget import beta_for_active, beta_for_distortion, beta_for_rate
 from vae.measures.linear_vae import LinearPrediction, Spectrum, predict_linear
 from vae.measures.spectrum import spectrum_of
-from vae.report.choosing import Aim, Choice, Goal, Row
+from vae.report.choice import Aim, Choice, Goal, Row
 from vae.report.statistics import Estimate
 
 LARGEST_BETA = 1e6  # of a configuration

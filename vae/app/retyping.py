@@ -33,9 +33,13 @@ def words_of(stored: Record) -> list[str]:
     for _ in range(2):  # an option of data may choose another likelihood, which the second pass sees
         own, _ = composer.files([parse_override(word) for word in given])
         default = own.runtime.choices
-        given += [f"{g}={stored.choices[g]}" for g in OPTIONS if g in stored.choices and default[g] != stored.choices[g]]
+        given += [
+            f"{g}={stored.choices[g]}" for g in OPTIONS if g in stored.choices and default[g] != stored.choices[g]
+        ]
     root, _ = composer.files([])
-    shown = [word for word in dict.fromkeys(given) if root.runtime.choices[word.partition("=")[0]] != word.partition("=")[2]]
+    shown = [
+        word for word in dict.fromkeys(given) if root.runtime.choices[word.partition("=")[0]] != word.partition("=")[2]
+    ]
     shown += [word for word in given if word not in shown and not word.startswith("data=")]
     defaults = flat(composer.composed([*map(parse_override, [*given, *map(quoted_word, needed)])]).record.config)
     for key, value in values.items():

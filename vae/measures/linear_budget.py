@@ -1,12 +1,12 @@
-r"""The beta at which a linear β-VAE reaches a given rate, distortion or number of active latents: `linear_vae` inverted.
+r"""The beta at which a linear β-VAE has a given rate, distortion or number of active latents: `linear_vae` inverted.
 
 Everything is a monotone function of the threshold t = beta s^2, above which an eigenvalue l has an active latent:
 
 .. math:: \text{rate}(t) = \tfrac12 \sum_{l > t} \ln (l / t), \quad s^2 \, d = \text{error}(t) =
     \text{rest} + \sum \min(l, t)
 
-with the sums over the eigenvalues that have a latent, and the rest without one. The right equation is that of a learned
-s^2. Distortion is d ln(2 pi s^2) / 2 + error(t) / (2 s^2).
+with the sums over the eigenvalues that have a latent, and the rest without one. The right equation is that of a
+learned s^2. Distortion is d ln(2 pi s^2) / 2 + error(t) / (2 s^2).
 """
 
 import math

@@ -158,7 +158,9 @@ def out_of_range(points: Sequence[Point], name: str, budget: float) -> OutOfRang
     exceeded = min(spent) > budget
     value = min(spent) if exceeded else max(spent)
     beta = points[spent.index(value)].beta
-    words = f"the {'smallest' if exceeded else 'largest'} {name} that was trained is {value:.6g} nats, at beta={beta:g}"
+    words = (
+        f"the {'smallest' if exceeded else 'largest'} {name} that was trained is {value:.6g} nats, at beta={beta:g}"
+    )
     return OutOfRangeError(words, next_beta(points, name, budget, larger=exceeded == (name == "rate")))
 
 

@@ -7,8 +7,8 @@ The evidence is one of these:
   - no run, but words as for training, data=mnist likelihood=gaussian data.binarisation=none: then the beta is that of
     a linear model of the same data, likelihood and number of latents.
 
-Rate, distortion and active latents are those of the test set, means over the seeds. A factor has a latent of its own if
-that latent tells at least 0.5 nats more about it than any other latent, and no more about any other factor.
+Rate, distortion and active latents are those of the test set, means over the seeds. A factor has a latent of its own
+if that latent tells at least 0.5 nats more about it than any other latent, and no more about any other factor.
 """
 
 import json
@@ -25,7 +25,7 @@ from vae.config import ConfigError
 from vae.run.files import relative_to_cwd
 
 if TYPE_CHECKING:
-    from vae.report.choosing import Aim, Choice, Row
+    from vae.report.choice import Aim, Choice
 
 DIGITS = 4  # of a beta that is not one of the trained ones
 TITLES = {"udr": "UDR", "own_factors": "factors with an own latent"}
@@ -47,7 +47,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     aims.add_argument("--active", type=int, metavar="K", help="smallest distortion with at most K active latents")
     aims.add_argument("--udr", action="store_true", help="highest UDR, of settings of two seeds or more")
     aims.add_argument("--factors", action="store_true", help="most known factors with a latent of their own")
-    aims.add_argument("--score", metavar="NAME", help="highest score of known factors, as in mig or dci_disentanglement")
+    aims.add_argument(
+        "--score", metavar="NAME", help="highest score of known factors, as in mig or dci_disentanglement"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -73,7 +75,7 @@ def run(arguments: Namespace) -> int:
         choice = choice_of_runs(places, aim)
         command = command_of(safe(choice, aim), choice)
     if arguments.json:
-        from vae.report.choosing import as_json
+        from vae.report.choice import as_json
 
         console.say(json.dumps(as_json(aim, choice) | {"next": command}, indent=2))
     else:
@@ -87,9 +89,9 @@ def aim_of(arguments: Namespace) -> "Aim":
     Raises:
         UsageError: there is none, or more than one, or its number is out of range.
     """
-    from vae.report.choosing import Aim, Goal
+    from vae.report.choice import Aim, Goal
 
-    given = [goal for goal in Goal if getattr(arguments, goal.value) not in (None, False)]
+    given = [goal for goal in Goal if is_given(getattr(arguments, goal.value))]
     names = [f"--{goal.value}" for goal in Goal]
     if len(given) != 1:
         found = " and ".join(f"--{goal.value}" for goal in given) or "none"
@@ -107,13 +109,19 @@ def aim_of(arguments: Namespace) -> "Aim":
     return Aim(goal, float(value))
 
 
+def is_given(value: float | str | bool | None) -> bool:
+    """Whether an option was typed. A budget of 0 was, a flag that is False was not."""
+    return value is not None and value is not False
+
+
 def choice_of_runs(places: Sequence[str], aim: "Aim") -> "Choice":
     """The choice that the runs in these folders support.
 
     Raises:
         ConfigError: a place is no folder of runs, or the runs do not show which beta to take.
     """
-    from vae.report.choosing import NoChoiceError, choose
+    from vae.report.choice import NoChoiceError
+    from vae.report.choosing import choose
     from vae.report.members import read_members
 
     for place in places:
@@ -131,11 +139,9 @@ def choice_of_runs(places: Sequence[str], aim: "Aim") -> "Choice":
         if error.betas and error.like is not None:
             from vae.app.retyping import command_like
 
-            is_sweep = len(error.betas) > 1
             beta = f"beta={','.join(f'{beta:g}' for beta in error.betas)}"
-            command = f": {command_like(error.like.directory, [beta], is_sweep=is_sweep)[0]}"
-        fix = f". Train beta={' and '.join(f'{b:g}' for b in error.betas)}{command}" if error.betas else ""
-        raise ConfigError(f"{error}{fix}") from None
+            command = command_like(error.like.directory, [beta], is_sweep=len(error.betas) > 1)[0]
+        raise ConfigError(f"{error}. Try {command}" if command else str(error)) from None
 
 
 def safe(choice: "Choice", aim: "Aim") -> str:
@@ -180,7 +186,7 @@ def lines_of(aim: "Aim", choice: "Choice", command: str) -> list[str]:
         f"aim     {aim.words}",
         f"expect  {expected_words(choice)}",
         "",
-        *table_of(aim, choice.rows),
+        *table_of(aim, choice),
         "",
         *(f"caution: {console.one_line(text)}" for text in choice.cautions),
     ]
@@ -204,24 +210,24 @@ def expected_words(choice: "Choice") -> str:
     return ", ".join(words)
 
 
-def table_of(aim: "Aim", rows: "Sequence[Row]") -> list[str]:
+def table_of(aim: "Aim", choice: "Choice") -> list[str]:
     """The evidence in Markdown."""
     from vae.report.tables import formatted, title
 
     names: list[Any] = [
         name
         for name in dict.fromkeys(["distortion", "rate", "active_units", aim.column])
-        if any(name in row.numbers for row in rows)
+        if any(name in row.numbers for row in choice.rows)
     ]
     header = ["setting", "runs", *(TITLES.get(name, title(name)) for name in names), "choice"]
     cells = [
         [
-            row.setting,
+            row.setting if row.members or not row.mark else f"beta={safe(choice, aim)}",
             str(row.seeds or ""),
             *(formatted(row.numbers.get(name), whole=name in COUNTS) for name in names),
             row.mark,
         ]
-        for row in rows
+        for row in choice.rows
     ]
     texts = [[cell.replace("|", "\\|") for cell in row] for row in (header, *cells)]
     lines = [f"| {' | '.join(row)} |" for row in texts]
