@@ -246,8 +246,9 @@ def spread_cautions(rows: Sequence[Row], ends: Sequence[Row], aim: Aim) -> list[
     if aim.goal is not Goal.active and (
         unclear := [row for row in around[1:] if not told_apart(around[0].numbers[name], row.numbers[name])]
     ):
+        others = listed([f"beta={row.beta:g}" for row in unclear])
         words.append(
-            f"the mean {title(name)} of beta={around[0].beta:g} and {listed([f'beta={row.beta:g}' for row in unclear])} "
-            "differ by less than the spread over seeds. The choice among these is not supported by the data"
+            f"the mean {title(name)} of beta={around[0].beta:g} and {others} differ by less than the spread over "
+            "seeds. The choice among these is not supported by the data"
         )
     return words
