@@ -1,5 +1,6 @@
 """The rate-distortion curve between trained models."""
 
+import itertools
 import math
 
 import pytest
@@ -48,7 +49,7 @@ def test_an_arc_is_convex_and_its_slope_is_minus_beta(ends):
     assert found is not None
     points = [found.at(step / 20) for step in range(21)]
     assert (points[0], points[-1]) == (low, high)
-    for one, other in zip(points, points[1:], strict=False):
+    for one, other in itertools.pairwise(points):
         slope = (other.distortion - one.distortion) / (one.rate - other.rate)
         assert one.beta * (1 - 1e-6) <= slope <= other.beta * (1 + 1e-6)
 

@@ -12,6 +12,7 @@ from vae.app.invocation import configs_directory, training_command
 from vae.config import ConfigError, flat
 from vae.config.options import FREE, OPTIONS
 from vae.run import record
+from vae.run.files import relative_to_cwd
 from vae.run.record import Record
 
 KEPT = {"epochs", "early_stopping_epochs", "data.root", "metrics"}  # of the keys that a resumed run may change
@@ -52,7 +53,9 @@ def words_of(stored: Record) -> list[str]:
 
 def word_of(key: str, value: object) -> str:
     """One word. Places are read as they are, and other texts in the grammar of Hydra."""
-    return f"{key}={value}" if key in PATHS or key in NEEDED else override(key, value)
+    if key in PATHS:
+        return f"{key}={relative_to_cwd(Path(str(value)))}"
+    return f"{key}={value}" if key in NEEDED else override(key, value)
 
 
 def quoted_word(word: str) -> str:
