@@ -122,9 +122,7 @@ def test_seeds_that_exceed_the_budget_are_counted(tmp_path):
 def test_one_seed_is_said(tmp_path):
     for beta in (1.0, 2.0):
         put(tmp_path, beta)
-    assert chosen(tmp_path, RATE, 23.0).cautions == [
-        "one seed: how much seeds differ is not known of beta=1, beta=2"
-    ]
+    assert chosen(tmp_path, RATE, 23.0).cautions == ["one seed: how much seeds differ is not known of beta=1, beta=2"]
 
 
 def test_a_broken_law_is_not_interpolated(tmp_path):
@@ -138,7 +136,9 @@ def test_a_broken_law_is_not_interpolated(tmp_path):
 def test_a_loss_that_still_changes_makes_the_interpolation_doubtful(tmp_path):
     for beta in (1.0, 2.0):
         put(tmp_path, beta, loss_change_per_epoch=-2.0)
-    assert any("may be off: the loss still changed by 2 nats" in words for words in chosen(tmp_path, RATE, 23.0).cautions)
+    assert any(
+        "may be off: the loss still changed by 2 nats" in words for words in chosen(tmp_path, RATE, 23.0).cautions
+    )
 
 
 def test_another_objective_is_chosen_among_its_trained_betas(tmp_path):
@@ -195,10 +195,8 @@ def test_runs_that_are_not_done_are_named_and_not_counted(tmp_path):
     put_run(folder / "going", None)
     put_run(folder / "damaged", {"status": "done"})
     found = chosen(folder, RATE, 23.0)
-    assert "not counted, as they are not done: damaged, failed, going" in [
-        ", ".join(sorted(words.split(": ")[1].split(", "))).join([words.split(": ")[0] + ": ", ""])
-        for words in found.cautions
-    ]
+    (words,) = (words for words in found.cautions if words.startswith("not counted, as they are not done: "))
+    assert all(name in words for name in ("damaged", "failed", "going"))
     for name in ("beta=1.0_seed=0", "beta=1.0_seed=1", "beta=2.0_seed=0", "beta=2.0_seed=1"):
         (folder / name / "summary.json").unlink()
     assert refused(folder, RATE, 23.0) == "no run is done"
@@ -278,14 +276,14 @@ def test_the_most_latents_within_the_number_with_a_beta_to_try(tmp_path):
 
 
 def test_the_highest_udr_needs_no_labels(tmp_path):
-    folder = put_sweep(tmp_path, BETAS, 3, scores=False, alike=4.0)
+    folder = put_sweep(tmp_path, [1.0, 4.0, 8.0], 3, scores=False, alike=4.0)
+    (folder / "beta=8.0_seed=1" / "codes.npz").unlink()
+    (folder / "beta=8.0_seed=2" / "summary.json").unlink()
     found = chosen(folder, UDR)
     assert (found.beta, found.origin) == (4, "trained")
     assert found.expected["udr"][0].mean == pytest.approx(0.9, abs=0.01)
-    assert not found.cautions
-    for path in folder.glob("beta=8.0_seed=[12]"):
-        path.rename(tmp_path.parent / path.name)
-    assert "not compared, without UDR: beta=8" in chosen(folder, UDR).cautions
+    assert "not compared, without UDR: beta=8" in found.cautions
+    assert not any("differ by less" in words for words in found.cautions)
 
 
 def test_udr_of_one_seed_is_refused(tmp_path):
