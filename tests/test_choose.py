@@ -123,13 +123,13 @@ def test_a_wrong_command_is_one_line(called, words, code, said):
 
 @pytest.fixture
 def gaussian_words(tmp_path):
-    """The words of data whose covariance has the eigenvalues 4, 1 and .25, but for rounding."""
+    """The words of data whose covariance has the eigenvalues 4, 1, .25 and 0, but for rounding."""
     generator = np.random.default_rng(0)
     codes = generator.standard_normal((4000, 3))
     codes = np.linalg.qr(codes - codes.mean(0))[0] * np.sqrt(len(codes))
-    rotation = np.linalg.qr(generator.standard_normal((3, 3)))[0]
+    rotation = np.linalg.qr(generator.standard_normal((8, 3)))[0].T
     rows = codes * [2, 1, 0.5] @ rotation
-    np.save(tmp_path / "rows.npy", rows.astype(np.float32).reshape(-1, 1, 1, 3))
+    np.save(tmp_path / "rows.npy", rows.astype(np.float32).reshape(-1, 2, 4))
     return (
         "data=images",
         f"data.path={tmp_path / 'rows.npy'}",

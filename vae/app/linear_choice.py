@@ -9,7 +9,7 @@ from vae.app.invocation import UsageError, configs_directory
 from vae.config import ConfigError, GaussianConfig, Variances
 from vae.config.objective import BetaConfig
 from vae.measures.linear_budget import beta_for_active, beta_for_distortion, beta_for_rate
-from vae.measures.linear_vae import LinearPrediction, Spectrum, predict_linear
+from vae.measures.linear_vae import LinearPrediction, Spectrum, learned_variance, predict_linear
 from vae.measures.spectrum import spectrum_of
 from vae.report.choice import Aim, Choice, Goal, Row
 from vae.report.statistics import Estimate
@@ -48,10 +48,16 @@ def linear_choice(words: Sequence[str], aim: Aim) -> Choice:
     if not isinstance(config.objective, BetaConfig):
         raise ConfigError("the linear theory is about distortion + beta * rate, leave objective out")
     latents = config.model.latent_dim
-    variance = None if likelihood.learned else likelihood.variance
     train = build_data(config).read().train
     try:
-        return chosen(spectrum_of(train, latents), aim, latents, variance)
+        spectrum = spectrum_of(train, latents)
+        if not likelihood.learned:
+            return chosen(spectrum, aim, latents, likelihood.variance)
+        found = chosen(spectrum, aim, latents, None)
+        low, high = math.exp(config.logvar_min), math.exp(config.logvar_max)
+        variance = learned_variance(spectrum, found.beta, latents)
+        bounded = min(max(variance, low), high)
+        return found if bounded == variance else chosen(spectrum, aim, latents, bounded)
     except ValueError as error:
         raise ConfigError(f"{aim.words} is not to be had by a linear model: {error}") from None
 

@@ -109,7 +109,7 @@ def aim_of(arguments: Namespace) -> "Aim":
     return Aim(goal, float(value))
 
 
-def is_given(value: float | str | bool | None) -> bool:
+def is_given(value: float | int | str | bool | None) -> bool:
     """Whether an option was typed. A budget of 0 was, a flag that is False was not."""
     return value is not None and value is not False
 
