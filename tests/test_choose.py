@@ -38,7 +38,8 @@ def test_a_choice_is_a_line_its_evidence_its_cautions_and_the_next_command(sweep
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"beta = 2\.\d{1,3} \(interpolated between beta=2 and beta=4\)", lines[0])
     assert lines[1] == "aim     the smallest distortion with a rate of at most 20 nats"
-    assert lines[2].startswith("expect  distortion 93.8") and lines[2].endswith("rate 20.00 nats, active units 3 ± 0")
+    assert lines[2].startswith("expect  distortion 93.8")
+    assert lines[2].endswith("rate 20.00 nats, active units 3 ± 0")
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 2 + 4
     assert [line.split("|")[-2].strip() for line in table[2:]] == ["", "neighbour", "chosen", "neighbour"]

@@ -23,7 +23,7 @@ def chosen(folder: Path, goal: Goal, budget: float = math.nan, score: str = "") 
 
 
 def refused(folder: Path, goal: Goal, budget: float = math.nan, score: str = "") -> str:
-    with pytest.raises(NoChoiceError, match=".") as raised:
+    with pytest.raises(NoChoiceError, match=r".") as raised:
         chosen(folder, goal, budget, score)
     return str(raised.value)
 
