@@ -16,6 +16,7 @@ from vae.run.files import relative_to_cwd
 from vae.run.record import Record
 
 KEPT = {"epochs", "early_stopping_epochs", "data.root", "metrics"}  # of the keys that a resumed run may change
+OF_MANY_BETAS = "multi_rate"  # the objective of one training of a whole curve
 NEEDED = ("data.path", "data.target", "model.encoder", "model.decoder", "objective.target")  # have no value in a file
 
 
@@ -76,7 +77,10 @@ def command_like(run: Path | None, first: Sequence[str], *, is_sweep: bool = Fal
         The command, and whether the run's configuration could be read. If not, only `first` is in the command.
     """
     try:
-        words = [] if run is None else words_of(record.read(run))
+        stored = None if run is None else record.read(run)
+        words = [] if stored is None else words_of(stored)
+        if stored is not None and stored.choices.get("objective") == OF_MANY_BETAS:  # the command trains one beta
+            words = [word for word in words if not word.startswith(("objective=", "objective."))]
         known = True
     except ConfigError:
         words, known = [], False

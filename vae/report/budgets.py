@@ -156,6 +156,8 @@ def budget_choice(series: Series, aim: Aim) -> Choice:
     words = [
         f"the slope between beta={low:g} and beta={high:g} is not between the two, so nothing is interpolated there. "
         "They are not both at their optimum: train longer"
+        if low > 0
+        else f"nothing is interpolated between beta=0, which has no bound on its rate, and beta={high:g}"
         for low, high in found.broken
     ]
     if not series.is_curve:
