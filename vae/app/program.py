@@ -18,6 +18,7 @@ VERBS = {
     "evaluate": ("vae.app.verbs.evaluate", "compute the test numbers of a run again"),
     "traverse": ("vae.app.verbs.traverse", "draw the latent traversals of runs"),
     "report": ("vae.app.verbs.report", "compare sweeps and runs on one page"),
+    "choose": ("vae.app.verbs.choose", "recommend a beta for an aim, with the evidence"),
     "encode": ("vae.app.verbs.encode", "write the codes and the ELBO of your own files into a table"),
     "sample": ("vae.app.verbs.sample", "draw new images from the prior"),
     "reconstruct": ("vae.app.verbs.reconstruct", "show your own images beside their reconstructions"),
