@@ -20,7 +20,7 @@ NARROWEST = 1e-2  # standard deviation at the start: a smaller change of z may b
 RIDGE = 1e-6  # of the largest precision, added to all: the rounding errors of float32
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def refitted_posterior(vae: VAE, x: Float[Tensor, "batch channels height width"], steps: int = STEPS) -> FullNormal:
     r"""A normal approximation of p(z|x) with a full covariance. It begins at the encoder's q(z|x), whatever its beta.
 
