@@ -17,6 +17,8 @@ from vae.probability.prior import log_prior
 STEPS = 3
 FRACTIONS = (0.0, 0.25, 0.5, 1.0)  # of a step, which are compared
 NARROWEST = 1e-2  # standard deviation at the start: a smaller change of z may be lost in rounding errors
+PREFERENCE = 0.02  # nats by which a part of the step must be better than the whole step
+SHARPNESS = 1_000.0  # per nat: two points that differ by less than about 0.001 nats are averaged
 RIDGE = 1e-6  # of the largest precision, added to all: the rounding errors of float32
 
 
@@ -116,9 +118,10 @@ def moved(
 ) -> Float[Tensor, "batch latent"]:
     """The mean after the part of the step with the highest p(x, z).
 
-    It is the average of the compared points by their p(x, z), so that a rounding error does not decide between two.
+    Points that are equally good are averaged, so that a rounding error does not decide between them.
     """
-    points = mean + torch.tensor(FRACTIONS).to(mean)[:, None, None] * step
-    log_joint = vae.log_likelihood(x, points) + log_prior(points)
-    weights = torch.softmax(log_joint.nan_to_num(nan=-torch.inf), 0)
+    fractions = torch.tensor(FRACTIONS).to(mean)[:, None]
+    points = mean + fractions[..., None] * step
+    log_joint = vae.log_likelihood(x, points) + log_prior(points) + PREFERENCE * fractions
+    weights = torch.softmax(SHARPNESS * log_joint.nan_to_num(nan=-torch.inf), 0)
     return torch.where(weights.isfinite().all(0)[:, None], (weights[..., None] * points).sum(0), mean)
