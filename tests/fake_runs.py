@@ -53,6 +53,12 @@ def summary_of(beta: float, seed: int, *, scores: bool = True) -> dict[str, Any]
             "bound": 3 - distortion - rate,
             "rise_from_half": 0.25 + 0.01 * noise,
         },
+        "refitted_bound": {
+            "images": 500,
+            "samples": 100,
+            "bound": 4 - distortion - rate,
+            "rise_from_half": 0.05 + 0.01 * noise,
+        },
         "active_units": 3.0,
         "gaussian_total_correlation": 0.0018,
         "mutual_information": min(rate, 8.5) - 0.5,

@@ -22,6 +22,7 @@ TEST = {
     "elbo": -95.75,
     "active_units": 2.0,
     "importance_weighted_bound": {"images": 100, "samples": 10, "bound": -93.125, "rise_from_half": 0.1},
+    "refitted_bound": {"images": 100, "samples": 10, "bound": -92.5, "rise_from_half": 0.02},
     "rate_per_latent": [20.0, 5.5],
 }
 SUMMARY = {"status": "done", "beta": 4.0, "seed": 7, "epochs": 3, "steps": 30, "seconds": 1.5, "test": TEST}

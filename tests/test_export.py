@@ -258,8 +258,9 @@ def card_of(tmp_path: Path, preparation=GREY, checkpoint="last", **stored) -> st
 
 def test_the_card_has_the_numbers_of_the_run_and_a_header_that_the_hub_reads(tmp_path):
     text = card_of(tmp_path)
-    for row in ("ELBO | -95.75", "z) | 70.25", "I)) | 25.5", "bound on the NLL | 93.125", "active units, of 2 | 2"):
+    for row in ("ELBO | -95.75", "z) | 70.25", "I)) | 25.5", "bound on the NLL | 92.5", "active units, of 2 | 2"):
         assert f"{row} |" in text
+    assert "is of 100 of them, with 10 importance samples of posteriors refitted to the decoder." in text
     assert "# A β-VAE trained on mnist\n" in text
     assert "seed 7, 30 steps of 128 inputs. This is epoch 3." in text
     assert "revision `0123456789ab`, torch 2.9.0" in text

@@ -262,10 +262,28 @@ def test_information_near_its_ceiling_is_marked_and_the_shuffled_values_stand_be
 def test_the_nll_says_how_many_samples_it_is_of_and_how_much_it_still_fell(sweep, page):
     text = text_table(grouped_of(sweep))
     assert "| NLL upper bound | NLL fall from half |" in text
-    assert "from 100 samples for each of the first 1000 test images" in text
+    assert "from 100 samples for each of the first 500 test images" in text
+    assert "posteriors that were refitted to the decoder" in text
     assert "difference between half of the samples and all of them" in page
-    rise = summary_of(1.0, 0)["test"]["importance_weighted_bound"]["rise_from_half"]
-    assert float(rows_of(sweep)["beta=1.0_seed=0"]["nll_fall_from_half"]) == rise
+    test = summary_of(1.0, 0)["test"]
+    row = rows_of(sweep)["beta=1.0_seed=0"]
+    assert float(row["nll_upper_bound"]) == -test["refitted_bound"]["bound"]
+    assert float(row["nll_upper_bound_by_encoder"]) == -test["importance_weighted_bound"]["bound"]
+    assert float(row["nll_fall_from_half"]) == test["refitted_bound"]["rise_from_half"]
+
+
+def test_runs_without_a_refitted_bound_show_that_of_the_encoder_and_are_named(tmp_path):
+    older = summary_of(1.0, 0, scores=False)
+    del older["test"]["refitted_bound"]
+    put_run(tmp_path / "old", older)
+    text = text_table(grouped_of(tmp_path))
+    assert "from 100 samples for each of the first 1000 test images. They are drawn from the encoder's" in text
+    ((member,),) = grouped_of(tmp_path).values()
+    assert member.numbers["nll_upper_bound"] == -older["test"]["importance_weighted_bound"]["bound"]
+    put_run(tmp_path / "new", summary_of(4.0, 0, scores=False))
+    text = text_table(grouped_of(tmp_path))
+    assert "first 500 test images. They are drawn from posteriors that were refitted" in text
+    assert "Do not compare it with the others. They are of beta=1." in text
 
 
 def test_factors_that_are_not_scored_are_named_and_a_run_without_any_score_is_shown(tmp_path):
@@ -381,7 +399,7 @@ def test_the_table_holds_every_number_of_every_member(sweep):
             assert row["elbo"] == ""
             continue
         numbers = {name: value for name, value in summary["test"].items() if isinstance(value, float | int)}
-        numbers["nll_upper_bound"] = -summary["test"]["importance_weighted_bound"]["bound"]
+        numbers["nll_upper_bound"] = -summary["test"]["refitted_bound"]["bound"]
         numbers |= summary["disentanglement"]["numbers"]
         numbers |= {key: summary[key] for key in ("beta", "seed", "epochs", "seconds")}
         assert len(numbers) > 30

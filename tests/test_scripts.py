@@ -47,6 +47,26 @@ def test_evaluate_estimates_the_nll_beside_the_numbers_of_the_summary(finished_r
     assert numbers == json.loads((finished_run / "summary.json").read_text())["test"]
 
 
+def test_evaluate_estimates_the_nll_by_refitted_posteriors_if_asked(finished_run, called):
+    done = called(evaluate, str(finished_run), "--samples", "100", "--images", "500", "--refit")
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads(done.stdout)
+    nll = -numbers["refitted_bound"]["bound"]  # of the same samples and images
+    assert numbers["nll"] == {"images": 500, "samples": 100, "refitted": True, "nll": nll}
+
+
+def test_evaluate_agrees_with_a_summary_that_has_no_refitted_bound(tmp_path, finished_run, called):
+    copy = shutil.copytree(finished_run, tmp_path / "run")
+    summary = json.loads((copy / "summary.json").read_text())
+    del summary["test"]["refitted_bound"]
+    (copy / "summary.json").write_text(json.dumps(summary))
+    done = called(evaluate, str(copy))
+    assert done.returncode == 0, done.stderr
+    summary["test"]["rate"] = 0.5
+    (copy / "summary.json").write_text(json.dumps(summary))
+    assert called(evaluate, str(copy)).returncode == 1
+
+
 def test_evaluate_takes_the_best_checkpoint_and_one_sample_gives_a_looser_bound(finished_run, called):
     done = called(evaluate, str(finished_run), "--checkpoint", "best", "--samples", "1", "--images", "1000")
     assert done.returncode == 0, done.stderr
@@ -60,6 +80,7 @@ def test_evaluate_takes_the_best_checkpoint_and_one_sample_gives_a_looser_bound(
     [
         (["--samples", "0"], "--samples and --images must be 1 or more"),
         (["--samples", "5", "--images", "-1"], "--samples and --images must be 1 or more"),
+        (["--refit"], "--refit is of the NLL. Add --samples, as in --samples 100 --refit"),
         (["--images", "5"], "--images is of the NLL. Add --samples, as in --samples 5000"),
     ],
 )

@@ -46,6 +46,7 @@ TEST_NUMBERS = {
     "loss",
     "loss_weight",
     "importance_weighted_bound",
+    "refitted_bound",
     "baseline_distortion",
     "active_units",
     "active_units_by_rate",

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae.model.vae import VAE
+from vae.probability.distributions import DiagonalNormal, FullNormal
 from vae.probability.finite import refuse_nan
 from vae.probability.prior import log_prior, standard_normal
 
@@ -19,6 +20,7 @@ def importance_weighted_bound(
     x: Float[Tensor, "batch channels height width"],
     samples: int,
     generator: torch.Generator,
+    proposal: DiagonalNormal | FullNormal | None = None,
 ) -> Float[Tensor, " batch"]:
     r"""A lower bound on ln p(x) in nats, which rises with the samples. With one sample its expectation is the ELBO.
 
@@ -32,6 +34,8 @@ def importance_weighted_bound(
         x: images with pixels in [0, 1].
         samples: k.
         generator: of the noise, on the device of `x`.
+        proposal: what z is drawn from, the q of the formula; by default the encoder's posterior. For every proposal it
+            is a lower bound. One closer to p(z|x) makes it tighter, as that by `refitted_posterior`.
 
     Raises:
         ValueError: `samples` is below 1.
@@ -39,7 +43,7 @@ def importance_weighted_bound(
     """
     if samples < 1:
         raise ValueError(f"samples must be 1 or more, got {samples}. Take 100 for a look, 5000 for a published NLL")
-    posterior = vae.encode(x)
+    posterior = vae.encode(x) if proposal is None else proposal
     at_once = min(samples, max(1, PIXELS_AT_ONCE // x.numel()))
     # In float64, because thousands of rounding errors add up; on the CPU, because some devices have no float64.
     total = torch.full((len(x),), -math.inf, dtype=torch.float64)

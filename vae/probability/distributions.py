@@ -125,6 +125,35 @@ class DiagonalNormal:
         return (self.logvar <= self.bounds.low) | (self.logvar >= self.bounds.high)
 
 
+class FullNormal:
+    """N(mean, scale scale^T) over the last axis.
+
+    Args:
+        mean: of each latent.
+        scale: a triangular factor of the covariance of each image, with a positive diagonal.
+    """
+
+    def __init__(self, mean: Float[Tensor, "batch latent"], scale: Float[Tensor, "batch latent latent"]) -> None:
+        self.mean = mean
+        self.scale = scale
+        # In float64 on the CPU, because some devices have neither float64 nor this function.
+        self._inverse = torch.linalg.inv(scale.cpu().double()).to(scale)
+
+    def rsample(self, noise: Float[Tensor, "*samples batch latent"]) -> Float[Tensor, "*samples batch latent"]:
+        """The sample mean + scale @ noise.
+
+        Args:
+            noise: standard normal, of the mean's shape or with sample axes in front.
+        """
+        return self.mean + torch.einsum("bij,...bj->...bi", self.scale, noise)
+
+    def log_prob(self, z: Float[Tensor, "*samples batch latent"]) -> Float[Tensor, "*samples batch"]:
+        """ln q(z), summed over the latents, in nats."""
+        noise = torch.einsum("bij,...bj->...bi", self._inverse, z - self.mean)
+        log_determinant = self.scale.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return -0.5 * (noise.square() + LN_2PI).sum(-1) - log_determinant
+
+
 class _BernoulliLogProb(torch.autograd.Function):
     """The sum over pixels of x * logits - softplus(logits). The gradient with respect to the logits is x - p.
 

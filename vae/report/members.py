@@ -19,7 +19,7 @@ from vae.config import ConfigError, flat, written
 from vae.run import record
 from vae.run.files import read_regular
 from vae.run.names import CODES, LOG
-from vae.run.summary import is_number, read_origin, read_summary
+from vae.run.summary import is_number, read_origin, read_summary, tightest_bound
 
 OWN_PARTS = {"objective": "objective.target", "model": "model.encoder", "data": "data.target"}
 UNKNOWN: dict[str, Any] = {
@@ -72,7 +72,10 @@ class Member:
         """All numbers of the test by their names in `summary.json`, and the scores."""
         test = self.summary["test"]
         numbers = {name: float(value) for name, value in test.items() if is_number(value)}
-        bound = test.get("importance_weighted_bound", {})
+        bound, refitted = tightest_bound(test)
+        by_encoder = test.get("importance_weighted_bound", {})
+        if refitted and "bound" in by_encoder:
+            numbers["nll_upper_bound_by_encoder"] = -float(by_encoder["bound"])
         if "bound" in bound:
             numbers["nll_upper_bound"] = -float(bound["bound"])
         if "rise_from_half" in bound:

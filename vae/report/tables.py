@@ -3,9 +3,11 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from vae.report.members import Member
 from vae.report.statistics import Estimate, estimates, slopes
+from vae.run.summary import tightest_bound
 
 # Names in summary.json. All are in nats except the number of active units.
 BOUND = ("distortion", "rate", "elbo", "nll_upper_bound", "nll_fall_from_half", "active_units")
@@ -113,17 +115,41 @@ def bound_table(grouped: Mapping[str, Sequence[Member]], names: Sequence[str] = 
 
 def nll_note(grouped: Mapping[str, Sequence[Member]]) -> str:
     """A note on how the bound on the NLL was computed."""
-    every = [m for members in grouped.values() for m in members if "nll_upper_bound" in m.numbers]
-    bounds = [m.summary["test"]["importance_weighted_bound"] for m in every]
+    every = {
+        setting: [tightest_bound(m.summary["test"]) for m in members if "nll_upper_bound" in m.numbers]
+        for setting, members in grouped.items()
+    }
+    refitted = [bound for bounds in every.values() for bound, is_refitted in bounds if is_refitted]
+    by_encoder = [bound for bounds in every.values() for bound, is_refitted in bounds if not is_refitted]
+    lines = []
+    if refitted:
+        lines.append(
+            f"The upper bound of the NLL is from {counted(refitted)}. They are drawn from posteriors that were "
+            "refitted to the decoder, so that it is about equally tight for every beta."
+        )
+    if by_encoder and not refitted:
+        lines.append(
+            f"The upper bound of the NLL is from {counted(by_encoder)}. They are drawn from the encoder's posteriors, "
+            "so that it is looser at a high beta."
+        )
+    elif by_encoder:
+        older = [setting for setting, bounds in every.items() if not all(is_refitted for _, is_refitted in bounds)]
+        lines.append(
+            f"Runs by an older version have a looser bound, from {counted(by_encoder)} and the encoder's "
+            f"posteriors. Do not compare it with the others. They are of {' and of '.join(older)}."
+        )
+    if any("nll_fall_from_half" in m.numbers for members in grouped.values() for m in members):
+        lines.append("Its last fall is the difference between half of the samples and all of them.")
+    lines.append("More samples make it tighter: python -m vae evaluate RUN --samples 5000 --refit.")
+    return " ".join(lines)
+
+
+def counted(bounds: Sequence[Mapping[str, Any]]) -> str:
+    """The samples and images of bounds on the NLL, in words."""
     images, samples = (
         " or ".join(sorted({str(bound[name]) for bound in bounds if name in bound})) for name in ("images", "samples")
     )
-    fall = " Its last fall is the difference between half of the samples and all of them."
-    return (
-        f"The upper bound of the NLL is from {samples} samples for each of the first {images} test images. It is "
-        f"looser at a high beta.{fall if any('nll_fall_from_half' in m.numbers for m in every) else ''} "
-        "More samples make it tighter: python -m vae evaluate RUN --samples 5000."
-    )
+    return f"{samples} samples for each of the first {images} test images"
 
 
 def rate_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:

@@ -71,6 +71,7 @@ SUMMARY_SCHEMA: Schema = {
         "rate": FINITE,
         "elbo": FINITE,
         "importance_weighted_bound": {"bound": FINITE, "rise_from_half": FINITE},
+        "refitted_bound": {"bound": FINITE, "rise_from_half": FINITE},
         "rate_per_latent": [FINITE],
     },
     "train": {ANY: NUMBER},
@@ -94,6 +95,17 @@ SUMMARY_SCHEMA: Schema = {
         "matrices": {ANY: [[ENTRY]]},
     },
 }
+
+
+def tightest_bound(test: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """The bound on ln p(x) of a run's test numbers, and whether its posteriors were refitted to the decoder.
+
+    Older versions had only that with the encoder's posteriors, which is looser. The bound is empty if there is none.
+    """
+    refitted = "refitted_bound" in test
+    return test.get("refitted_bound" if refitted else "importance_weighted_bound", {}), refitted
+
+
 # The scores that most papers compare, with their titles.
 BEST_KNOWN_SCORES = {"mig": "MIG", "dci_disentanglement": "DCI", "factor_vae_score": "FactorVAE", "sap": "SAP"}
 NEEDED = {  # the keys that must be present, by status

@@ -13,7 +13,7 @@ from vae.config.model import CustomModelConfig
 from vae.config.preparation import ImagePreparation, Preparation, TablePreparation
 from vae.run.names import LAST
 from vae.run.record import Record
-from vae.run.summary import BEST_KNOWN_SCORES, is_finite
+from vae.run.summary import BEST_KNOWN_SCORES, is_finite, tightest_bound
 from vae.trained.description import Description
 from vae.trained.onnx import OPSET
 
@@ -87,7 +87,7 @@ def numbers(run: TrainedRun, unit: str) -> list[str]:
             else f"These are the weights after {run.step} steps, which have not been tested."
         ]
     test = summary["test"]
-    bound = test.get("importance_weighted_bound", {})
+    bound, refitted = tightest_bound(test)
     scores = summary.get("disentanglement", {}).get("numbers", {})
     rows = [
         ("ELBO", test["elbo"]),
@@ -101,7 +101,8 @@ def numbers(run: TrainedRun, unit: str) -> list[str]:
     table = [f"| {name} | {value:.5g} |" for name, value in rows if is_finite(value)]
     line = f"On the test set, in nats per {unit}."
     if {"bound", "images", "samples"} <= bound.keys():
-        line += f" The bound on the NLL is of {bound['images']} of them, with {bound['samples']} importance samples."
+        line += f" The bound on the NLL is of {bound['images']} of them, with {bound['samples']} importance samples"
+        line += " of posteriors refitted to the decoder." if refitted else "."
     return [line, "\n".join(["| number | value |", "|---|---:|", *table])]
 
 

@@ -3,8 +3,10 @@
 Those of the last checkpoint must agree with what the run wrote into summary.json; the exit code is 1 if they do not.
 
 With --samples it also estimates the NLL of the test images, -ln p(x) in nats, by the importance-weighted bound with
-that many samples an image. Papers report it by 5000 samples on all images (Burda et al., 2016), which takes ten to
-fifteen minutes of a CPU core for the default network. It is not in summary.json.
+that many samples an image. Papers report it by 5000 samples of the encoder's posteriors on all images (Burda et al.,
+2016), which takes ten to fifteen minutes of a CPU core for the default network. With --refit the samples are drawn
+from posteriors refitted to the decoder, image by image. The bound is then tighter, and about equally tight for every
+beta: on MNIST 100 such samples are better than 5000 of the encoder's. Neither NLL is added to summary.json.
 
 If the factors of the images are known, the scores of disentanglement are computed, too. They are added to a
 summary.json that has none. Metrics of your own are computed again if the command names them, as in
@@ -42,6 +44,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_parts(parser)
     add_checkpoint(parser)
     parser.add_argument("--samples", type=int, help="importance samples an image for the NLL (none: no NLL)")
+    parser.add_argument(
+        "--refit", action="store_true", help="NLL by posteriors refitted to the decoder (the encoder's)"
+    )
     parser.add_argument("--images", type=int, help="how many test images the NLL is of (all)")
 
 
@@ -56,23 +61,26 @@ def run(arguments: Namespace) -> int:
         raise UsageError("--samples and --images must be 1 or more")
     if arguments.images is not None and arguments.samples is None:
         raise UsageError("--images is of the NLL. Add --samples, as in --samples 5000")
+    if arguments.refit and arguments.samples is None:
+        raise UsageError("--refit is of the NLL. Add --samples, as in --samples 100 --refit")
     loaded = load_run(arguments.run, arguments.checkpoint, arguments.parts)
     train = loaded.splits.train
     metrics = own_metrics(loaded.config.metrics, loaded.vae.latent_dim, train.factors)
     numbers = final_numbers(loaded.vae, loaded.splits.test, train.mean(), loaded.loss_weight)
     scores = None if train.factors is None else disentanglement_numbers(loaded.vae, train)
     own = own_numbers(metrics, loaded.vae, train)
-    found = nll(loaded, arguments.samples, arguments.images) if arguments.samples else None
+    found = nll(loaded, arguments.samples, arguments.images, refit=arguments.refit) if arguments.samples else None
     more = {"nll": found, "disentanglement": scores, "metrics": own}
     console.say(json.dumps(numbers | {name: value for name, value in more.items() if value}, indent=2))
     return 0 if arguments.checkpoint == BEST else compare(numbers, scores, own, arguments.run / SUMMARY)
 
 
-def nll(loaded: Run, samples: int, images: int | None) -> dict[str, int | float]:
+def nll(loaded: Run, samples: int, images: int | None, *, refit: bool) -> dict[str, int | float]:
     """The negative importance-weighted bound on ln p(x) of the test images, in nats."""
     test = loaded.splits.test
-    found = tight_bound(loaded.vae, test, limit=len(test) if images is None else images, samples=samples)
-    return {"images": found["images"], "samples": found["samples"], "nll": -found["bound"]}
+    found = tight_bound(loaded.vae, test, limit=len(test) if images is None else images, samples=samples, refit=refit)
+    more = {"refitted": True} if refit else {}
+    return {"images": found["images"], "samples": found["samples"], **more, "nll": -found["bound"]}
 
 
 def compare(
@@ -96,12 +104,14 @@ def compare(
         return 1
     test = recorded["test"]
     if "loss_weight" in test:
-        apart = [name for name, value in numbers.items() if not agree(value, test.get(name), TOLERANCE)]
+        new = {"refitted_bound"} - test.keys()  # an older version had none
+        known = {name: value for name, value in numbers.items() if name not in new}
+        apart = [name for name, value in known.items() if not agree(value, test.get(name), TOLERANCE)]
     else:  # by an older version, which had fewer numbers and always took config.beta as the weight of the rate
         older = dict(numbers) | {"loss": numbers["distortion"] + recorded["beta"] * numbers["rate"]}
         apart = [name for name, value in test.items() if not agree(value, older.get(name), TOLERANCE)]
-    known = recorded.get("metrics", {})
-    apart += [name for name in own if name in known and not agree(own[name], known[name], SCORE_TOLERANCE)]
+    metrics = recorded.get("metrics", {})
+    apart += [name for name in own if name in metrics and not agree(own[name], metrics[name], SCORE_TOLERANCE)]
     if scores is not None and "disentanglement" in recorded:
         before, now = recorded["disentanglement"]["numbers"], scores["numbers"]
         names = now if "left_out" in recorded["disentanglement"] else before  # an older version had fewer scores
