@@ -83,6 +83,7 @@ def summary_of(beta: float, seed: int, *, scores: bool = True) -> dict[str, Any]
         matrix = generator.uniform(size=(LATENTS, len(FACTORS))).tolist()
         summary["disentanglement"] = {
             "factors": FACTORS,
+            "binned": {},
             "left_out": {},
             "numbers": numbers,
             "matrices": {"mutual_information": matrix, "dci_importance": matrix},

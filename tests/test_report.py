@@ -269,14 +269,14 @@ def test_the_nll_says_how_many_samples_it_is_of_and_how_much_it_still_fell(sweep
 
 
 def test_factors_that_are_not_scored_are_named_and_a_run_without_any_score_is_shown(tmp_path):
-    scored = {
+    scored = {  # as an older version wrote it
         "factors": [],
         "left_out": {"angle": "5,000 levels, 1.0 images a level, fewer than 10"},
         "numbers": {"sap_continuous": 0.9, "codes_total_correlation": 0.1},
         "matrices": {"squared_correlation": [[0.9]] * 4},
     }
     _, page = reported(put_betas(tmp_path, 2 * [{"disentanglement": scored}]))
-    assert "Only SAP continuous counts angle (5,000 levels, 1.0 images a level, fewer than 10)." in page
+    assert "Not scored: angle (5,000 levels, 1.0 images a level, fewer than 10)." in page
     assert ">MIG<" not in page
 
 

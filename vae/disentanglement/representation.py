@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Float, Float64, Int, Int32
 from numpy.random import Generator
 
 from vae.data.factors import Factors
@@ -44,8 +44,7 @@ class Representation:
 
     def only(self, names: Sequence[str]) -> "Representation":
         """The same codes with these factors only, in this order."""
-        columns = [self.factors.names.index(name) for name in names]
-        return Representation(self.codes, Factors(tuple(names), self.factors.levels[:, columns]))
+        return Representation(self.codes, self.factors.only(names))
 
     def draw(
         self, count: int, generator: Generator
@@ -53,6 +52,13 @@ class Representation:
         """Codes and levels of images drawn uniformly with replacement."""
         images = self.factors.draw(count, generator)
         return self.codes[images], self.factors.levels[images]
+
+    def draw_values(
+        self, count: int, generator: Generator
+    ) -> tuple[Float[np.ndarray, "count latents"], Float64[np.ndarray, "count factors"]]:
+        """As `draw`, but with the values of the factors in place of their levels."""
+        images = self.factors.draw(count, generator)
+        return self.codes[images], self.factors.values[images]
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.random import Generator
 
 from vae.data.factors import Factors
 from vae.data.images import ImageSet
 from vae.disentanglement.beta_vae_score import beta_vae_score
+from vae.disentanglement.binning import binned
 from vae.disentanglement.dci import dci
 from vae.disentanglement.dependence import dependence
 from vae.disentanglement.factor_vae_score import factor_vae_score
+from vae.disentanglement.infomec import ACTIVE_NATS, infomec
 from vae.disentanglement.irs import irs
 from vae.disentanglement.mig import mig
 from vae.disentanglement.mig_chen import mig_chen
@@ -25,7 +27,6 @@ from vae.measures.evaluation import encode_posteriors
 from vae.model.vae import VAE
 
 SECONDS_A_LEVEL, SECONDS_A_LEVEL_AND_LATENT = 0.25, 0.025  # measured with 20 to 360 levels and 5 to 20 latents
-IMAGES_A_LEVEL = 10  # on average; with fewer, perfect and random codes have similar scores
 
 Matrix = Float[np.ndarray, "latents factors"]
 DEFAULT_SIZES = Sizes()
@@ -37,38 +38,24 @@ class Scores:
 
     Attributes:
         numbers: scores of the posterior means by name. Names that end in `_sampled` are scores of one sample of each
-            posterior. If every factor is left out, only sap_continuous and the measures of dependence are present.
+            posterior. If every factor is left out, only the measures of dependence are present.
         matrices: (latents, factors) of the posterior means, from which the scores are computed. The columns are
-            `factors`. `squared_correlation` has columns for the factors that are left out, too, after the others.
+            `factors`.
         factors: the names of the factors with scores.
-        left_out: the names of the other factors, with the reason; see `too_many`.
+        binned: the names of those whose values are cut into bins, with the reason; see `binned`.
+        left_out: the names of factors without scores, with the reason.
     """
 
     numbers: dict[str, float]
     matrices: dict[str, Matrix]
     factors: tuple[str, ...]
+    binned: dict[str, str]
     left_out: dict[str, str]
-
-
-def too_many(factors: Factors, train: int = Sizes.train) -> dict[str, str]:
-    """The factors with fewer than 10 images a level on average, and the number as a reason.
-
-    All scores but sap_continuous compare images of the same level. If each level has one image, as with a continuous
-    factor, perfect and random codes have the same score. If `train` is less than the number of images, it counts.
-
-    """
-    images = min(len(factors), train)
-    return {
-        name: f"{size:,} levels, {images / size:.1f} images a level, fewer than {IMAGES_A_LEVEL}"
-        for name, size in zip(factors.names, factors.sizes, strict=True)
-        if images / size < IMAGES_A_LEVEL
-    }
 
 
 def expected_seconds(factors: Factors, latents: int) -> float:
     """The expected duration of `score` on one core in seconds, to a factor of two. DCI takes most of it."""
-    left_out = too_many(factors)
-    levels = sum(size for name, size in zip(factors.names, factors.sizes, strict=True) if name not in left_out)
+    levels = sum(binned(factors, Sizes.train).factors.sizes)
     return levels * (SECONDS_A_LEVEL + SECONDS_A_LEVEL_AND_LATENT * latents)
 
 
@@ -85,7 +72,7 @@ def score(
     Args:
         mean: of each image's posterior.
         logvar: of each image's posterior.
-        factors: of the images. Those with `too_many` levels are left out.
+        factors: of the images. Those with too many values are `binned`.
         seed: of all draws. The same encoding and seed give the same scores.
         sizes: of the samples.
         workers: threads; the scores do not depend on their number.
@@ -93,38 +80,44 @@ def score(
     Raises:
         ValueError: a code is not finite, or there is no factor.
     """
-    left_out = too_many(factors, sizes.train)
-    scored = [name for name in factors.names if name not in left_out]
     noise = generator_for(seed, "noise").standard_normal(mean.shape, dtype=np.float32)
-    means = Representation(mean, factors).only([*scored, *left_out])
-    sampled = Representation(mean + np.exp(0.5 * logvar) * noise, means.factors)
-    numbers, matrices = code_scores(means, seed, sizes, workers)
-    of_sampled, _ = code_scores(sampled, seed, sizes, workers)
-    if scored:
-        levels = means.only(scored).factors
+    means = Representation(mean, factors)
+    sampled = Representation(mean + np.exp(0.5 * logvar) * noise, factors)
+    active = 0.5 * (mean**2 + np.exp(logvar) - logvar - 1).mean(axis=0, dtype=np.float64) > ACTIVE_NATS
+    numbers, matrices = code_scores(means, seed, sizes, workers, active)
+    of_sampled, _ = code_scores(sampled, seed, sizes, workers, active)
+    found = binned(factors, sizes.train)
+    if found.factors.names:
         numbers["mig_chen"], matrices["mig_chen"] = mig_chen(
-            mean, logvar, levels, sizes, generator_for(seed, "mig_chen")
+            mean, logvar, found.factors, sizes, generator_for(seed, "mig_chen")
         )
     numbers |= {f"{name}_sampled": value for name, value in of_sampled.items()}
-    return Scores(numbers, matrices, tuple(scored), left_out)
+    return Scores(numbers, matrices, found.factors.names, found.binned, found.left_out)
 
 
 def code_scores(
-    codes: Representation, seed: int, sizes: Sizes, workers: int
+    codes: Representation, seed: int, sizes: Sizes, workers: int, active: Bool[np.ndarray, " latents"] | None = None
 ) -> tuple[dict[str, float], dict[str, Matrix]]:
-    """The scores of one representation by name, and the matrices they are computed from."""
-    left_out = too_many(codes.factors, sizes.train)
-    scored = [name for name in codes.factors.names if name not in left_out]
-    numbers, matrices = level_scores(codes.only(scored), seed, sizes, workers) if scored else ({}, {})
-    numbers["sap_continuous"], matrices["squared_correlation"] = sap_continuous(
-        codes, sizes, generator_for(seed, "sap_continuous")
-    )
+    """The scores of one representation by name, and the matrices they are computed from.
+
+    Args:
+        codes: of the images.
+        seed: of all draws.
+        sizes: of the samples.
+        workers: threads.
+        active: the latents that InfoMEC does not prune. None: all that vary.
+    """
+    factors = binned(codes.factors, sizes.train).factors
+    numbers: dict[str, float] = {}
+    matrices: dict[str, Matrix] = {}
+    if factors.names:
+        numbers, matrices = level_scores(Representation(codes.codes, factors), seed, sizes, workers, active)
     drawn, _ = codes.draw(sizes.train, generator_for(seed, "dependence"))
     return numbers | dependence(drawn), matrices
 
 
 def level_scores(
-    codes: Representation, seed: int, sizes: Sizes, workers: int
+    codes: Representation, seed: int, sizes: Sizes, workers: int, active: Bool[np.ndarray, " latents"] | None = None
 ) -> tuple[dict[str, float], dict[str, Matrix]]:
     """The scores that compare images of the same level, and the matrices they are computed from."""
     numbers: dict[str, float] = {}
@@ -140,6 +133,13 @@ def level_scores(
     numbers["dci_informativeness"] = importance.informativeness
     matrices["dci_importance"] = importance.importance
     numbers["sap"], matrices["sap_accuracy"] = sap(codes, sizes, generator_for(seed, "sap"), workers)
+    numbers["sap_continuous"], matrices["squared_correlation"] = sap_continuous(
+        codes, sizes, generator_for(seed, "sap_continuous")
+    )
+    every = np.ones(codes.latents, dtype=np.bool_)
+    mec = infomec(codes, every if active is None else active, sizes, generator_for(seed, "infomec"))
+    numbers |= {"infom": mec.modularity, "infoc": mec.compactness, "infoe": mec.explicitness}
+    matrices["normalised_information"] = mec.information
     numbers |= modularity_explicitness(codes, sizes, generator_for(seed, "modularity"))
     numbers["irs"], matrices["irs_robustness"] = irs(*codes.draw(sizes.train, generator_for(seed, "irs")))
     generator = generator_for(seed, "baselines")
@@ -166,6 +166,7 @@ def disentanglement_numbers(vae: VAE, images: ImageSet) -> dict[str, Any]:
     scores = score(mean.numpy(), logvar.numpy(), images.factors, workers=torch.get_num_threads())
     return {
         "factors": list(scores.factors),
+        "binned": scores.binned,
         "left_out": scores.left_out,
         "numbers": scores.numbers,
         "matrices": {name: matrix.tolist() for name, matrix in scores.matrices.items()},

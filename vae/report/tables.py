@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from vae.report.members import Member
 from vae.report.statistics import Estimate, estimates, slopes
+from vae.run.summary import listed
 
 # Names in summary.json. All are in nats except the number of active units.
 BOUND = ("distortion", "rate", "elbo", "nll_upper_bound", "nll_fall_from_half", "active_units")
@@ -31,9 +32,9 @@ BASELINE, SAMPLED = (
 BEST_KNOWN = ("mig", "dci_disentanglement", "factor_vae_score")
 SPELLED = {name: name.upper() for name in ("dci", "elbo", "irs", "kl", "mig", "nll", "sap", "vae")}
 SPELLED |= {name: name.capitalize() for name in ("chen", "gaussian", "wasserstein")}
+SPELLED |= {f"info{letter}": f"Info{letter.upper()}" for letter in "mec"}
 UNFINISHED, CEILING = "†", "*"
 NEAR_CEILING = 1.0  # nats: an estimate of mutual information this close to its upper bound is too low
-NAMED_FACTORS = 5  # the note on factors without scores names at most so many
 
 
 @dataclass(frozen=True)
@@ -174,15 +175,15 @@ def score_names(grouped: Mapping[str, Sequence[Member]]) -> list[str]:
 
 
 def score_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:
-    """The scores, with those of shuffled codes and the factors that are not scored."""
+    """The scores, with those of shuffled codes and how factors with too many values were treated."""
     found = table(grouped, score_names(grouped))
     if found is None:
         return None
     scored = [m.summary["disentanglement"] for members in grouped.values() for m in members]
-    left_out = {name: why for of_member in scored for name, why in of_member.get("left_out", {}).items()}
-    names = [f"{name} ({why})" for name, why in list(left_out.items())[:NAMED_FACTORS]]
-    more = f" and {len(left_out) - NAMED_FACTORS} more" if len(left_out) > NAMED_FACTORS else ""
-    notes = [f"Only SAP continuous counts {', '.join(names)}{more}."] if left_out else []
+    notes = []
+    for key, how in (("binned", "Cut into bins of equal counts"), ("left_out", "Not scored")):
+        if reasons := {name: why for of_member in scored for name, why in of_member.get(key, {}).items()}:
+            notes.append(f"{how}: {listed(reasons)}.")
     if any(name.endswith("baseline") for name in found.header):
         notes.append(
             "Codes without any information about the factors do not score 0. Their beta VAE and factor VAE scores are "

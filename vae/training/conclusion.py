@@ -26,7 +26,7 @@ from vae.objectives import normalised_beta
 from vae.run.files import relative_to_cwd, write_atomically, write_json
 from vae.run.names import CODES, SUMMARY
 from vae.run.signals import StopRequest
-from vae.run.summary import BEST_KNOWN_SCORES, asked
+from vae.run.summary import BEST_KNOWN_SCORES, asked, listed
 from vae.training.loop import Training
 from vae.training.monitoring import prepare_end, show_end
 from vae.training.state import means
@@ -34,7 +34,6 @@ from vae.training.state import means
 log = logging.getLogger(__name__)
 
 CODED_IMAGES = 1_000
-NAMED = 5  # factors without scores that are named in the log
 
 
 def conclude(config: Config, training: Training, stop: StopRequest, metrics: Sequence[Metric] = ()) -> None:
@@ -173,27 +172,27 @@ def write_codes(
 
 
 def scoring_lines(factors: Factors, latents: int) -> list[str]:
-    """Lines for the log: how long the scores take, and the factors that have no scores, with the reason."""
-    from vae.disentanglement.scores import expected_seconds, too_many  # imports scikit-learn, which takes seconds
+    """Lines for the log: how long the scores take, and the factors that are binned or left out, with the reason."""
+    from vae.disentanglement.binning import binned
+    from vae.disentanglement.scores import expected_seconds  # imports scikit-learn, which takes seconds
 
-    left_out = too_many(factors)
+    found = binned(factors)
     seconds = expected_seconds(factors, latents)
     duration = "less than a minute" if seconds < 45 else f"about {seconds / 60:.0f} min"
-    names = [f"{name} ({why})" for name, why in list(left_out.items())[:NAMED]]
-    more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
-    count = len(factors.names) - len(left_out)
+    count = len(found.factors.names)
     first = (
         f"scores of disentanglement: {count} factor{'' if count == 1 else 's'}, {duration} of a core; "
         "disentanglement=false leaves them out"
     )
-    return [first, *([f"not scored but by sap_continuous: {', '.join(names)}{more}"] if left_out else [])]
+    treated = {"binned for the scores": found.binned, "not scored": found.left_out}
+    return [first, *(f"{how}: {listed(why)}" for how, why in treated.items() if why)]
 
 
 def scores_line(scores: Mapping[str, float]) -> str:
-    """The best-known scores. If all factors have too many levels for them, continuous SAP is the only one."""
+    """The best-known scores. There are none if every factor is left out."""
     known = {title: scores[name] for name, title in BEST_KNOWN_SCORES.items() if name in scores}
-    known = known or {"SAP, continuous": scores["sap_continuous"]}
-    return ", ".join(f"{title} {value:.3f}" for title, value in known.items()) + " (of posterior means)"
+    values = ", ".join(f"{title} {value:.3f}" for title, value in known.items()) or "none, for want of factors"
+    return f"{values} (of posterior means)"
 
 
 def chosen_options(config: Config) -> dict[str, str]:
