@@ -21,7 +21,7 @@ def test_levels_are_numbered_in_sorted_order_whatever_the_values_are():
 def test_numbers_keep_their_distances_and_words_have_none():
     factors = Factors.of({"word": ["b", "a", "c"], "size": [1.0, 100.0, 10.0], "exact": [Decimal(5), Decimal(9), 6]})
     assert [str(kind) for kind in factors.kinds] == ["words", "numbers", "numbers"]
-    assert factors.values.T == pytest.approx(np.array([[0.5, 0, 1], [0, 1, 1 / 11], [0, 1, 0.25]]))
+    assert pytest.approx(np.array([[0.5, 0, 1], [0, 1, 1 / 11], [0, 1, 0.25]])) == factors.values.T
     assert Factors.of({"flag": [True, False]}).kinds == (Kind.numbers,)
 
 

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from known_codes import SMALL, UNBOUNDED, grid, identity, noisy, nothing, seeded, shuffled, twice
 
 from vae.data.factors import Factors
+from vae.disentanglement import names
 from vae.disentanglement.binning import binned, equal_counts
 from vae.disentanglement.irs import irs
-from vae.disentanglement.own_metrics import RESERVED, SCORE_NAMES
+from vae.disentanglement.own_metrics import RESERVED
 from vae.disentanglement.representation import Representation, Sizes
 from vae.disentanglement.sap import sap
-from vae.disentanglement.scores import code_scores, expected_seconds, level_scores, score
+from vae.disentanglement.scores import code_scores, expected_seconds, score
 
 MATRICES = {
     "factor_vae_votes",
@@ -27,7 +28,7 @@ MATRICES = {
 }
 # What changes with the unit of all latents, and with the units of single ones. Two classifiers are regularised.
 UNIT = {"gaussian_wasserstein", "beta_vae_score", "sap", "active_codes_total_correlation"}
-UNITS = UNIT | {"gaussian_wasserstein_normalised", "irs", "irs_baseline"}
+UNITS = UNIT | {"gaussian_wasserstein_normalised", "irs"}
 FACTORS = grid(3, 4, 2, copies=30)
 ONE_FACTOR = Factors.of({"only": np.arange(120) % 3})
 
@@ -51,7 +52,7 @@ def assert_in_bounds(found: dict[str, float]) -> None:
         assert type(value) is float, name
         assert value >= -1e-12, (name, value)
         assert np.isfinite(value), name
-        assert value <= 1 + 1e-9 or name.removesuffix("_sampled") in UNBOUNDED, (name, value)
+        assert value <= 1 + 1e-9 or name.removesuffix("_sampled").removesuffix("_shuffled") in UNBOUNDED, (name, value)
 
 
 # What the scores do not depend on
@@ -73,7 +74,7 @@ def test_the_signs_of_latents_make_no_difference(codes, straight):
 @pytest.mark.parametrize(("units", "change"), [([2.0, 8.0, 0.5, 4.0], UNITS), ([4.0] * 4, UNIT)])
 def test_the_units_of_latents_make_no_difference_where_the_definition_has_none(codes, straight, units, change):
     found = numbers(codes.codes * units)
-    for name in SCORE_NAMES - change:
+    for name in {*names.OF_CODES, *names.DEPENDENCE} - change:
         assert found[name] == pytest.approx(straight[0][name], abs=1e-6), name
 
 
@@ -116,7 +117,7 @@ def test_mixing_latents_lowers_the_scores_of_single_ones():
 
 def test_every_score_has_its_name_and_every_matrix_its_shape(codes):
     found = score(codes.codes, np.full_like(codes.codes, -3.0), FACTORS, sizes=SMALL)
-    assert set(found.numbers) == SCORE_NAMES | {f"{name}_sampled" for name in SCORE_NAMES} | {"mig_chen"}
+    assert set(found.numbers) == names.ALL
     assert set(found.numbers) < RESERVED
     assert set(found.matrices) == MATRICES | {"mig_chen"}
     assert {matrix.shape for matrix in found.matrices.values()} == {(4, 3)}
@@ -197,7 +198,7 @@ def test_one_latent_is_complete_and_cannot_be_disentangled():
 def test_a_latent_more_that_is_dead_changes_little_but_modularity(codes, straight):
     found = numbers(np.insert(codes.codes, 2, 0.0, axis=1))
     for name, value in found.items():
-        if name in ("modularity", "modularity_baseline"):
+        if name == "modularity":
             assert value == pytest.approx(straight[0][name] * 4 / 5)
         elif name == "mutual_information_score":
             assert value == pytest.approx(straight[0][name] * 6 / 10)  # of as many more pairs
@@ -210,15 +211,15 @@ def test_a_latent_more_that_is_dead_changes_little_but_modularity(codes, straigh
 @pytest.mark.parametrize(("draws", "seed"), [(2, 1), (3, 2)])
 def test_few_draws_are_enough_for_a_score(draws, seed, codes):
     sizes = Sizes(train=draws, test=draws, batch=2, trees=2, samples=draws, components=draws)
-    assert_in_bounds(level_scores(codes, seed, sizes, 1)[0])
+    assert_in_bounds(code_scores(codes, seed, sizes, 1).numbers)
     assert_in_bounds(score(codes.codes, np.full_like(codes.codes, -3.0), FACTORS, seed, sizes).numbers)
 
 
 # Factors with too many values
 
 
-# What perfect codes of continuous factors reach at least, and random ones at most, with three factors. MIG and IRS lose
-# by their own bins. A random code is about one factor a little more than about others, hence a modularity.
+# What perfect codes of continuous factors reach at least, and random ones at most, with three factors. MIG and IRS
+# lose by their own bins. A random code is about one factor a little more than about others, hence a modularity.
 CONTINUOUS = {
     "beta_vae_score": (0.99, 0.42),
     "factor_vae_score": (0.99, 0.42),
@@ -252,7 +253,7 @@ def test_every_score_tells_perfect_from_random_codes_of_continuous_factors():
     assert found.binned["x"] == "3,000 values, 0.7 images each, fewer than 10: 10 bins"
     assert found.left_out == {}
     assert found.numbers.keys() == random.numbers.keys()
-    scored = {name for name in found.numbers if not name.endswith(("_sampled", "_baseline", "_shuffled"))}
+    scored = {name for name in found.numbers if not name.endswith(("_sampled", "_shuffled"))}
     assert set(CONTINUOUS) == scored - UNBOUNDED
     for name, (lowest, highest) in CONTINUOUS.items():
         assert lowest <= found.numbers[name] <= 1, name
@@ -296,7 +297,7 @@ def test_with_no_factor_left_there_are_the_measures_of_dependence_only():
     factors = mixed_factors().only(["file"])
     mean = factors.values.astype(np.float32)
     found = score(mean, np.zeros_like(mean), factors, sizes=SMALL)
-    assert set(found.numbers) == UNBOUNDED | {f"{name}_sampled" for name in UNBOUNDED}
+    assert set(found.numbers) == {name + ending for name in UNBOUNDED for ending in ("", "_sampled", "_shuffled")}
     assert (found.factors, found.matrices) == ((), {})
     assert list(found.left_out) == ["file"]
 
@@ -353,18 +354,31 @@ def test_the_time_grows_with_the_levels_that_are_scored():
 # What codes score that know nothing
 
 
-def test_the_baselines_are_those_of_random_codes_on_a_grid():
-    # The expected values are of other implementations: .728 and .357, random normal codes, 576 cells of 20 images.
+def scored(codes: Representation, sizes: Sizes) -> dict[str, float]:
+    return score(codes.codes, np.full_like(codes.codes, -6.0), codes.factors, sizes=sizes).numbers
+
+
+def test_shuffled_codes_score_as_random_ones_whatever_the_codes_are():
+    # The expected values are of other implementations: random normal codes, 576 cells of 20 images.
+    expected = {"beta_vae_score": 0.249, "factor_vae_score": 0.253, "mig": 0.001, "modularity": 0.728, "irs": 0.357}
+    expected |= {"explicitness": 0.5, "sap": 0, "sap_continuous": 0, "mig_chen": 0.01}
+    expected |= {"infom": 0, "infoc": 0, "infoe": 0}
     factors = grid(3, 4, 6, 8, copies=20)
-    random = seeded(11).standard_normal((len(factors), 4))
-    sizes = Sizes(train=10_000, test=100, batch=8, trees=2, samples=100, components=100)
-    found = level_scores(Representation(random, factors), 0, sizes, 1)[0]
-    for name, expected, tolerance in (("modularity", 0.728, 0.12), ("irs", 0.357, 0.03)):
-        assert found[name] == pytest.approx(expected, abs=tolerance)
-        assert found[f"{name}_baseline"] == pytest.approx(expected, abs=tolerance)
-    perfect = level_scores(identity(factors), 0, sizes, 1)[0]
-    assert perfect["modularity"] > 0.99 > perfect["modularity_baseline"] + 0.1
-    assert perfect["irs"] > 0.99 > perfect["irs_baseline"] + 0.1
+    random = Representation(seeded(11).standard_normal((len(factors), 4)), factors)
+    sizes = Sizes(train=10_000, test=2_000, batch=8, trees=1, samples=500, components=500)
+    of_random, of_perfect = scored(random, sizes), scored(identity(factors), sizes)
+    for name, value in expected.items():
+        tolerance = {"modularity": 0.12, "irs": 0.06, "mig_chen": 0.06}.get(name, 0.03)
+        assert of_random[name] == pytest.approx(value, abs=tolerance), name
+        assert of_random[f"{name}_shuffled"] == pytest.approx(value, abs=tolerance), name
+        assert of_perfect[name] > of_perfect[f"{name}_shuffled"] + 0.1, name
+    assert of_perfect["dci_disentanglement"] > of_perfect["dci_disentanglement_shuffled"] + 0.5
+
+
+def test_shuffling_keeps_what_each_latent_is_alone_and_makes_the_latents_independent():
+    found = scored(twice(grid(3, 4, 2, copies=400)), Sizes(10_000, 50, 4, 1, 50, 50))
+    for name in names.DEPENDENCE:
+        assert found[f"{name}_shuffled"] < 0.02 < 0.05 < found[name], name
 
 
 def test_collapsed_latents_count_in_the_total_correlation_of_all_codes_and_not_in_that_of_active_ones():

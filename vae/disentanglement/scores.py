@@ -1,12 +1,13 @@
 """All metrics of one model, computed from one encoding of its images."""
 
 import zlib
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy.random import Generator
 
 from vae.data.factors import Factors
@@ -20,8 +21,9 @@ from vae.disentanglement.infomec import ACTIVE_NATS, infomec
 from vae.disentanglement.irs import irs
 from vae.disentanglement.mig import mig
 from vae.disentanglement.mig_chen import mig_chen
-from vae.disentanglement.modularity import modularity, modularity_explicitness
-from vae.disentanglement.representation import Representation, Sizes, information_matrix
+from vae.disentanglement.modularity import modularity_explicitness
+from vae.disentanglement.names import SAMPLED, SHUFFLED
+from vae.disentanglement.representation import MatrixScore, Representation, Sizes
 from vae.disentanglement.sap import sap, sap_continuous
 from vae.measures.evaluation import encode_posteriors
 from vae.model.vae import VAE
@@ -38,7 +40,8 @@ class Scores:
 
     Attributes:
         numbers: scores of the posterior means by name. Names that end in `_sampled` are scores of one sample of each
-            posterior. If every factor is left out, only the measures of dependence are present.
+            posterior. Names that end in `_shuffled` are scores of the posterior means with each latent permuted over
+            the images, the values of chance. If every factor is left out, only the measures of dependence are present.
         matrices: (latents, factors) of the posterior means, from which the scores are computed. The columns are
             `factors`.
         factors: the names of the factors with scores.
@@ -51,6 +54,68 @@ class Scores:
     factors: tuple[str, ...]
     binned: dict[str, str]
     left_out: dict[str, str]
+
+
+class Found(NamedTuple):
+    """Scores by name, and the matrices from which they are computed."""
+
+    numbers: dict[str, float]
+    matrices: dict[str, Matrix]
+
+
+class Metric(NamedTuple):
+    """A metric of codes.
+
+    Attributes:
+        function: computes it from codes, sizes of the samples, a generator and a number of threads.
+        needs_factors: whether it needs factors, whose values are `binned`.
+    """
+
+    function: Callable[[Representation, Sizes, Generator, int], Found]
+    needs_factors: bool = True
+
+
+def matrix_scores(name: str, found: MatrixScore, matrix: str) -> Found:
+    """The score and its matrix under these names."""
+    return Found({name: found.score}, {matrix: found.matrix})
+
+
+def dci_scores(codes: Representation, sizes: Sizes, generator: Generator, workers: int) -> Found:
+    """The three scores of DCI and the importances."""
+    found = dci(codes, sizes, generator, workers)
+    numbers = {
+        "dci_disentanglement": found.disentanglement,
+        "dci_completeness": found.completeness,
+        "dci_informativeness": found.informativeness,
+    }
+    return Found(numbers, {"dci_importance": found.importance})
+
+
+def infomec_scores(codes: Representation, sizes: Sizes, generator: Generator, _: int) -> Found:
+    """The three scores of InfoMEC and the information on each factor."""
+    every = np.ones(codes.latents, dtype=np.bool_)
+    found = infomec(codes, every if codes.active is None else codes.active, sizes, generator)
+    numbers = {"infom": found.modularity, "infoc": found.compactness, "infoe": found.explicitness}
+    return Found(numbers, {"normalised_information": found.information})
+
+
+# By the purpose of the generator. `names.py` has the names of the scores.
+METRICS: Mapping[str, Metric] = {
+    "beta_vae_score": Metric(lambda c, s, g, _: Found({"beta_vae_score": beta_vae_score(c, s, g)}, {})),
+    "factor_vae_score": Metric(
+        lambda c, s, g, _: matrix_scores("factor_vae_score", factor_vae_score(c, s, g), "factor_vae_votes")
+    ),
+    "mig": Metric(lambda c, s, g, _: matrix_scores("mig", mig(c, s, g), "mutual_information")),
+    "dci": Metric(dci_scores),
+    "sap": Metric(lambda c, s, g, workers: matrix_scores("sap", sap(c, s, g, workers), "sap_accuracy")),
+    "sap_continuous": Metric(
+        lambda c, s, g, _: matrix_scores("sap_continuous", sap_continuous(c, s, g), "squared_correlation")
+    ),
+    "infomec": Metric(infomec_scores),
+    "modularity": Metric(lambda c, s, g, _: Found(modularity_explicitness(c, s, g), {})),
+    "irs": Metric(lambda c, s, g, _: matrix_scores("irs", irs(*c.draw(s.train, g)), "irs_robustness")),
+    "dependence": Metric(lambda c, s, g, _: Found(dependence(c.draw(s.train, g)[0]), {}), needs_factors=False),
+}
 
 
 def expected_seconds(factors: Factors, latents: int) -> float:
@@ -81,72 +146,37 @@ def score(
         ValueError: a code is not finite, or there is no factor.
     """
     noise = generator_for(seed, "noise").standard_normal(mean.shape, dtype=np.float32)
-    means = Representation(mean, factors)
-    sampled = Representation(mean + np.exp(0.5 * logvar) * noise, factors)
+    order = generator_for(seed, "shuffled").permuted(np.tile(np.arange(len(mean))[:, None], mean.shape[1]), axis=0)
+    apart_mean, apart_logvar = (np.take_along_axis(values, order, axis=0) for values in (mean, logvar))
+    codes = {"": mean, SAMPLED: mean + np.exp(0.5 * logvar) * noise, SHUFFLED: apart_mean}
+    representations = {ending: Representation(values, factors) for ending, values in codes.items()}  # all are finite
     active = 0.5 * (mean**2 + np.exp(logvar) - logvar - 1).mean(axis=0, dtype=np.float64) > ACTIVE_NATS
-    numbers, matrices = code_scores(means, seed, sizes, workers, active)
-    of_sampled, _ = code_scores(sampled, seed, sizes, workers, active)
-    found = binned(factors, sizes.train)
-    if found.factors.names:
-        numbers["mig_chen"], matrices["mig_chen"] = mig_chen(
-            mean, logvar, found.factors, sizes, generator_for(seed, "mig_chen")
-        )
-    numbers |= {f"{name}_sampled": value for name, value in of_sampled.items()}
-    return Scores(numbers, matrices, found.factors.names, found.binned, found.left_out)
+    found = {
+        ending: code_scores(replace(of, active=active), seed, sizes, workers) for ending, of in representations.items()
+    }
+    treated = binned(factors, sizes.train)
+    if treated.factors.names:
+        for ending, posteriors in {"": (mean, logvar), SHUFFLED: (apart_mean, apart_logvar)}.items():
+            information = mig_chen(*posteriors, treated.factors, sizes, generator_for(seed, "mig_chen"))
+            found[ending].numbers["mig_chen"] = information.score
+            found[ending].matrices["mig_chen"] = information.matrix
+    numbers = {name + ending: value for ending, of in found.items() for name, value in of.numbers.items()}
+    return Scores(numbers, found[""].matrices, treated.factors.names, treated.binned, treated.left_out)
 
 
-def code_scores(
-    codes: Representation, seed: int, sizes: Sizes, workers: int, active: Bool[np.ndarray, " latents"] | None = None
-) -> tuple[dict[str, float], dict[str, Matrix]]:
-    """The scores of one representation by name, and the matrices they are computed from.
-
-    Args:
-        codes: of the images.
-        seed: of all draws.
-        sizes: of the samples.
-        workers: threads.
-        active: the latents that InfoMEC does not prune. None: all that vary.
-    """
+def code_scores(codes: Representation, seed: int, sizes: Sizes, workers: int) -> Found:
+    """The scores of one representation by all `METRICS`. Each metric draws from a generator of its own."""
     factors = binned(codes.factors, sizes.train).factors
     numbers: dict[str, float] = {}
     matrices: dict[str, Matrix] = {}
-    if factors.names:
-        numbers, matrices = level_scores(Representation(codes.codes, factors), seed, sizes, workers, active)
-    drawn, _ = codes.draw(sizes.train, generator_for(seed, "dependence"))
-    return numbers | dependence(drawn), matrices
-
-
-def level_scores(
-    codes: Representation, seed: int, sizes: Sizes, workers: int, active: Bool[np.ndarray, " latents"] | None = None
-) -> tuple[dict[str, float], dict[str, Matrix]]:
-    """The scores that compare images of the same level, and the matrices they are computed from."""
-    numbers: dict[str, float] = {}
-    matrices: dict[str, Matrix] = {}
-    numbers["beta_vae_score"] = beta_vae_score(codes, sizes, generator_for(seed, "beta_vae_score"))
-    numbers["factor_vae_score"], matrices["factor_vae_votes"] = factor_vae_score(
-        codes, sizes, generator_for(seed, "factor_vae_score")
-    )
-    numbers["mig"], matrices["mutual_information"] = mig(codes, sizes, generator_for(seed, "mig"))
-    importance = dci(codes, sizes, generator_for(seed, "dci"), workers)
-    numbers["dci_disentanglement"] = importance.disentanglement
-    numbers["dci_completeness"] = importance.completeness
-    numbers["dci_informativeness"] = importance.informativeness
-    matrices["dci_importance"] = importance.importance
-    numbers["sap"], matrices["sap_accuracy"] = sap(codes, sizes, generator_for(seed, "sap"), workers)
-    numbers["sap_continuous"], matrices["squared_correlation"] = sap_continuous(
-        codes, sizes, generator_for(seed, "sap_continuous")
-    )
-    every = np.ones(codes.latents, dtype=np.bool_)
-    mec = infomec(codes, every if active is None else active, sizes, generator_for(seed, "infomec"))
-    numbers |= {"infom": mec.modularity, "infoc": mec.compactness, "infoe": mec.explicitness}
-    matrices["normalised_information"] = mec.information
-    numbers |= modularity_explicitness(codes, sizes, generator_for(seed, "modularity"))
-    numbers["irs"], matrices["irs_robustness"] = irs(*codes.draw(sizes.train, generator_for(seed, "irs")))
-    generator = generator_for(seed, "baselines")
-    permuted = Representation(generator.permutation(codes.codes), codes.factors)
-    numbers["modularity_baseline"] = modularity(information_matrix(*permuted.draw(sizes.train, generator)))
-    numbers["irs_baseline"] = irs(*permuted.draw(sizes.train, generator)).score
-    return numbers, matrices
+    for purpose, metric in METRICS.items():
+        if metric.needs_factors and not factors.names:
+            continue
+        given = replace(codes, factors=factors) if metric.needs_factors else codes
+        found = metric.function(given, sizes, generator_for(seed, purpose), workers)
+        numbers |= found.numbers
+        matrices |= found.matrices
+    return Found(numbers, matrices)
 
 
 def generator_for(seed: int, purpose: str) -> Generator:
