@@ -35,4 +35,9 @@ ALL = frozenset(
         *(name + SHUFFLED for name in (*OF_CODES, *OF_POSTERIORS, *DEPENDENCE)),
     ]
 )
-FORMER = {"modularity_baseline": "modularity_shuffled", "irs_baseline": "irs_shuffled"}  # in older summaries
+FORMER = {  # names in older summaries, and what they are called now
+    "modularity_baseline": "modularity_shuffled",
+    "irs_baseline": "irs_shuffled",
+    "modularity_baseline_sampled": "modularity_shuffled_sampled",
+    "irs_baseline_sampled": "irs_shuffled_sampled",
+}

@@ -47,6 +47,7 @@ class Scores:
         factors: the names of the factors with scores.
         binned: the names of those whose values are cut into bins, with the reason; see `binned`.
         left_out: the names of factors without scores, with the reason.
+        collapsed: what equal codes for all images would score, by name, where it is not 0.
     """
 
     numbers: dict[str, float]
@@ -54,6 +55,7 @@ class Scores:
     factors: tuple[str, ...]
     binned: dict[str, str]
     left_out: dict[str, str]
+    collapsed: dict[str, float]
 
 
 class Found(NamedTuple):
@@ -161,7 +163,26 @@ def score(
             found[ending].numbers["mig_chen"] = information.score
             found[ending].matrices["mig_chen"] = information.matrix
     numbers = {name + ending: value for ending, of in found.items() for name, value in of.numbers.items()}
-    return Scores(numbers, found[""].matrices, treated.factors.names, treated.binned, treated.left_out)
+    return Scores(
+        numbers,
+        found[""].matrices,
+        treated.factors.names,
+        treated.binned,
+        treated.left_out,
+        collapsed_scores(treated.factors),
+    )
+
+
+def collapsed_scores(factors: Factors) -> dict[str, float]:
+    """The scores of equal codes for all images, where they are not 0. A classifier then guesses."""
+    if not factors.names:
+        return {}
+    most_frequent = [np.bincount(levels).max() / len(levels) for levels in factors.levels.T]
+    return {
+        "beta_vae_score": 1 / len(factors.names),
+        "dci_informativeness": float(np.mean(most_frequent)),
+        "explicitness": 0.5,
+    }
 
 
 def code_scores(codes: Representation, seed: int, sizes: Sizes, workers: int) -> Found:
@@ -199,5 +220,6 @@ def disentanglement_numbers(vae: VAE, images: ImageSet) -> dict[str, Any]:
         "binned": scores.binned,
         "left_out": scores.left_out,
         "numbers": scores.numbers,
+        "collapsed": scores.collapsed,
         "matrices": {name: matrix.tolist() for name, matrix in scores.matrices.items()},
     }

@@ -79,6 +79,7 @@ SUMMARY_SCHEMA: Schema = {
         "factors": [TEXT],
         "binned": {ANY: TEXT},
         "left_out": {ANY: TEXT},
+        "collapsed": {ANY: NUMBER},
         "matrices": {ANY: [[ENTRY]]},
     },
 }

@@ -18,6 +18,7 @@ from vae.config.options import FREE, OPTIONS
 from vae.config.preparation import TablePreparation
 from vae.data.factors import Factors
 from vae.data.images import ImageSet
+from vae.disentanglement.names import DEPENDENCE, OF_CODES, OF_POSTERIORS, SAMPLED, SHUFFLED
 from vae.disentanglement.own_metrics import Metric, own_numbers
 from vae.measures.evaluation import encode_posteriors, final_numbers
 from vae.model.heads import BernoulliHead
@@ -91,6 +92,7 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
         **({"metrics": own} if own else {}),
     }
     scores: dict[str, float] = {} if found is None else found["numbers"]
+    active = f"{test['active_units_by_rate']:.0f} of {state.vae.latent_dim} latents have a rate above 0.01 nats"
     bound = test["importance_weighted_bound"]
     grey = isinstance(state.vae.head, BernoulliHead) and not training.splits.test.is_binary  # a cross-entropy
     bounded = "importance-weighted ELBO" if grey else "ln p(x) >="
@@ -104,6 +106,8 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
     show_end(training.tracker, end, state.step)
     training.tracker.scalars(scalars, state.step)
     training.tracker.hyperparameters(hyperparameters(config), scalars, state.step)
+    if scores:
+        training.tracker.text("scores", f"{active}.\n\n{scores_text(scores)}", state.step)
     training.tracker.flush()
     write_json(directory / SUMMARY, summary)  # last, so that a run with a summary is complete
     for line in (
@@ -112,7 +116,7 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
         f"       {test['active_units']:.0f} of {state.vae.latent_dim} latents active; {bounded} {bound['bound']:.2f} "
         f"({bound['samples']} samples, {bound['images']} {one}s; still rose by {bound['rise_from_half']:.2f} "
         f"from {bound['samples'] // 2} samples)",
-        *([f"scores {scores_line(scores)}"] if scores else []),
+        *([f"scores {scores_line(scores)}", f"       {active}"] if scores else []),
         *(["own    " + ", ".join(f"{name} {value:.4g}" for name, value in own.items())] if own else []),
         f"time   {state.seconds:.0f} s of training, {summary['images_per_second']:,.0f} {one}s a second",
         f"run    {relative_to_cwd(directory)}",
@@ -189,10 +193,21 @@ def scoring_lines(factors: Factors, latents: int) -> list[str]:
 
 
 def scores_line(scores: Mapping[str, float]) -> str:
-    """The best-known scores. There are none if every factor is left out."""
-    known = {title: scores[name] for name, title in BEST_KNOWN_SCORES.items() if name in scores}
-    values = ", ".join(f"{title} {value:.3f}" for title, value in known.items()) or "none, for want of factors"
-    return f"{values} (of posterior means)"
+    """The best-known scores, each with its value for shuffled codes. There are none if every factor is left out."""
+    known = {title: name for name, title in BEST_KNOWN_SCORES.items() if name in scores}
+    values = [f"{title} {scores[name]:.3f} (chance {scores[name + SHUFFLED]:.3f})" for title, name in known.items()]
+    return f"{', '.join(values) or 'none, for want of factors'}, of posterior means"
+
+
+def scores_text(scores: Mapping[str, float]) -> str:
+    """All scores as a table in Markdown: of posterior means, of samples, and of shuffled means."""
+    columns = {"posterior means": "", "samples": SAMPLED, "shuffled means: chance": SHUFFLED}
+    lines = [f"| score | {' | '.join(columns)} |", "|---" + "|---:" * len(columns) + "|"]
+    for name in (*OF_CODES, *OF_POSTERIORS, *DEPENDENCE):
+        found = [scores.get(name + ending) for ending in columns.values()]
+        if any(value is not None for value in found):
+            lines.append(f"| {name} | {' | '.join('' if value is None else f'{value:.3f}' for value in found)} |")
+    return "\n".join(lines)
 
 
 def chosen_options(config: Config) -> dict[str, str]:
