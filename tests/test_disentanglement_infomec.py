@@ -18,8 +18,7 @@ SIZES = Sizes()
 
 
 def scores(codes: np.ndarray, factors: Factors = GRID, active: np.ndarray | None = None) -> tuple[float, float, float]:
-    kept = np.ones(codes.shape[1], dtype=np.bool_) if active is None else active
-    return infomec(Representation(codes, factors), kept, SIZES, seeded())[:3]
+    return infomec(Representation(codes, factors, active), SIZES, seeded())[:3]
 
 
 def noise(latents: int, seed: int = 0) -> np.ndarray:
@@ -79,8 +78,7 @@ def test_the_information_of_levels_with_one_image_each_is_none():
 
 def test_the_information_does_not_depend_on_the_units_or_signs_of_latents():
     codes = STANDARD + 0.5 * noise(4)
-    other = infomec(Representation(1e3 - 50 * codes, GRID), np.ones(4, dtype=np.bool_), SIZES, seeded())
-    assert other[:3] == pytest.approx(scores(codes), abs=1e-3)
+    assert scores(1e3 - 50 * codes) == pytest.approx(scores(codes), abs=1e-3)
 
 
 def test_latents_without_a_rate_are_pruned_and_those_that_are_not_ruin_the_modularity():

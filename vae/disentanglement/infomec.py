@@ -15,7 +15,7 @@ from the authors' code:
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy.random import Generator
 from scipy.special import digamma
 from scipy.stats import entropy
@@ -46,20 +46,18 @@ class InfoMEC(NamedTuple):
     information: Float[np.ndarray, "latents factors"]
 
 
-def infomec(
-    representation: Representation, active: Bool[np.ndarray, " latents"], sizes: Sizes, generator: Generator
-) -> InfoMEC:
+def infomec(representation: Representation, sizes: Sizes, generator: Generator) -> InfoMEC:
     """The three scores of the active latents. All are 0 if there is none.
 
     Args:
-        representation: of at least two images.
-        active: the latents that are not pruned.
+        representation: of two images or more. Its latents that are not `active` are pruned.
         sizes: `train` images are drawn, but at most 4 000.
         generator: of the draws.
     """
     codes, factors = representation.codes, representation.factors
     images = generator.choice(len(codes), min(len(codes), sizes.train, IMAGES), replace=False)
-    kept = np.flatnonzero(active & (np.ptp(codes[images], axis=0) > 0))
+    varies = np.ptp(codes[images], axis=0) > 0
+    kept = np.flatnonzero(varies if representation.active is None else varies & representation.active)
     information = np.zeros((representation.latents, len(factors.names)))
     if not len(kept):
         return InfoMEC(0.0, 0.0, 0.0, information)

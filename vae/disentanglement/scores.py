@@ -95,8 +95,7 @@ def dci_scores(codes: Representation, sizes: Sizes, generator: Generator, worker
 
 def infomec_scores(codes: Representation, sizes: Sizes, generator: Generator, _: int) -> Found:
     """The three scores of InfoMEC and the information on each factor."""
-    every = np.ones(codes.latents, dtype=np.bool_)
-    found = infomec(codes, every if codes.active is None else codes.active, sizes, generator)
+    found = infomec(codes, sizes, generator)
     numbers = {"infom": found.modularity, "infoc": found.compactness, "infoe": found.explicitness}
     return Found(numbers, {"normalised_information": found.information})
 

@@ -219,7 +219,7 @@ def listed(reasons: Mapping[str, str]) -> str:
     """The first names with their reasons, and how many more there are.
 
     Example:
-        >>> listed({"angle": "200 values"}), listed({str(k): "words" for k in range(7)})[-32:]
+        >>> listed({"angle": "200 values"}), listed({str(k): "words" for k in range(7)})[-33:]
         ('angle (200 values)', ', 3 (words), 4 (words) and 2 more')
     """
     names = [f"{name} ({why})" for name, why in list(reasons.items())[:LISTED]]
