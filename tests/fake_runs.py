@@ -13,7 +13,8 @@ from vae.report import PAGE, RESULTS, Member, read_members, settings, write_repo
 
 LATENTS = 4
 FACTORS = ["shape", "scale", "rotation", "column", "row"]
-SCORES = ["mig", "sap", "dci_disentanglement", "factor_vae_score", "modularity", "modularity_baseline"]
+SCORES = ["mig", "sap", "dci_disentanglement", "factor_vae_score", "modularity"]
+CHANCE = {"mig": 0.0, "modularity": 0.7, "codes_total_correlation": 0.001}
 DEPENDENCE = ["codes_total_correlation", "gaussian_wasserstein"]
 ORIGIN = {
     "started": "2026-01-01T12:00:00+00:00",
@@ -60,6 +61,7 @@ def summary_of(beta: float, seed: int, *, scores: bool = True) -> dict[str, Any]
             "rise_from_half": 0.05 + 0.01 * noise,
         },
         "active_units": 3.0,
+        "active_units_by_rate": 3.0,
         "gaussian_total_correlation": 0.0018,
         "mutual_information": min(rate, 8.5) - 0.5,
         "mutual_information_shuffled": min(rate, 8.5) - 0.4,
@@ -86,11 +88,14 @@ def summary_of(beta: float, seed: int, *, scores: bool = True) -> dict[str, Any]
     }
     if scores:
         numbers = {f"{n}{end}": generator.uniform() for n in SCORES + DEPENDENCE for end in ("", "_sampled")}
+        numbers |= {f"{name}_shuffled": CHANCE.get(name, 0.1) + 0.01 * seed for name in SCORES + DEPENDENCE}
         matrix = generator.uniform(size=(LATENTS, len(FACTORS))).tolist()
         summary["disentanglement"] = {
             "factors": FACTORS,
+            "binned": {},
             "left_out": {},
             "numbers": numbers,
+            "collapsed": {"beta_vae_score": 0.2, "explicitness": 0.5},
             "matrices": {"mutual_information": matrix, "dci_importance": matrix},
         }
     return summary

@@ -213,9 +213,10 @@ def test_a_run_says_how_its_loss_still_changed_and_what_it_can_be_compared_with(
     assert re.search(r"\(100 samples, 500 images; still rose by \d\.\d\d from 50 samples\)", log)
 
 
-def test_a_continuous_factor_is_named_and_the_run_has_no_scores_of_it(tmp_path):
+def test_a_continuous_factor_is_binned_and_words_without_levels_are_left_out_and_that_is_said(tmp_path):
     generator = np.random.default_rng(0)
-    factors = {"shape": np.arange(300) % 3, "angle": generator.permutation(300)}
+    factors = {"shape": np.arange(300) % 3, "angle": generator.uniform(size=300)}
+    factors["file"] = np.array([f"file {number}" for number in range(300)])
     images = (80 * factors["shape"])[:, None, None] + generator.integers(60, size=(300, 8, 8))
     path = tmp_path / "own.npz"
     np.savez(path, images=images.astype(np.uint8), factors=np.stack([*factors.values()], 1), factor_names=[*factors])
@@ -223,18 +224,23 @@ def test_a_continuous_factor_is_named_and_the_run_has_no_scores_of_it(tmp_path):
     small = ("model.hidden=[16]", "model.latent_dim=2", "data.binarisation=none", "batch_size=50")
     done = run_train(*words, *small, directory=tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    why = "200 levels, 1.0 images a level, fewer than 10"
-    assert "scores of disentanglement: 1 factor, less than a minute of a core; disentanglement=false" in done.stdout
-    assert f"not scored but by sap_continuous: angle ({why})" in done.stdout
+    few = "1.0 images each, fewer than 10"
+    angle, file = f"200 values, {few}: 10 bins", f"200 different words, {few}"
+    assert "scores of disentanglement: 2 factors, less than a minute of a core; disentanglement=false" in done.stdout
+    assert f"binned for the scores: angle ({angle})" in done.stdout
+    assert f"not scored: file ({file})" in done.stdout
     summary = json.loads((tmp_path / "run" / SUMMARY).read_text())
     assert summary["loss_change_per_epoch"] is None  # after one epoch
     found = summary["disentanglement"]
-    assert (found["factors"], found["left_out"]) == (["shape"], {"angle": why})
+    assert found["factors"] == ["shape", "angle"]
+    assert (found["binned"], found["left_out"]) == ({"angle": angle}, {"file": file})
     again = run("scripts/evaluate.py", str(tmp_path / "run"))
     assert again.returncode == 0, again.stderr
     report = run("scripts/report.py", str(tmp_path / "run"))
     assert report.returncode == 0, report.stderr
-    assert f"angle ({why})" in (tmp_path / "run" / "report.html").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"Cut into bins of equal counts: angle ({angle})." in page
+    assert f"Not scored: file ({file})." in page
 
 
 def test_the_codes_have_the_label_and_the_file_of_each_test_image(tmp_path):

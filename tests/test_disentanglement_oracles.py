@@ -163,7 +163,7 @@ def test_every_latent_twice_is_disentangled_and_half_as_complete(ten):
 
 def test_squared_correlations_are_those_of_numpy():
     codes = noisy(grid(4, 5, 6, copies=10))
-    values, levels = codes.draw(500, seeded())
+    values, levels = codes.draw_values(500, seeded())
     expected = np.corrcoef(values, levels, rowvar=False)[: codes.latents, codes.latents :] ** 2
     assert squared_correlations(values, levels) == pytest.approx(expected)
 

@@ -250,13 +250,28 @@ def test_information_near_its_ceiling_is_marked_and_the_shuffled_values_stand_be
     tests[0] |= {"mutual_information_shuffled": 8.41, "total_correlation_shuffled": 8.56}
     tests[1]["mutual_information"] = 5.0
     _, page = reported(put_betas(tmp_path / "near", [{"test": test} for test in tests]))
-    assert "<td>8.40 *</td><td>8.41</td><td>8.58 *</td><td>8.56</td>" in page
-    assert "<td>5.00</td>" in page
-    assert "* Within 1 nat of 8.52 nats, the logarithm of the number of images" in page
+    assert '<td class="faint">8.40 *<small>shuffled 8.41</small></td>' in page
+    assert '<td class="faint">8.58 *<small>shuffled 8.56</small></td>' in page
+    assert "<td>5.00<small>" in page
+    assert "within 1 nat of 8.52 nats, the logarithm of the number of images" in page
     assert rows_of(tmp_path / "near")["0"]["total_correlation_shuffled"] == "8.56"
     _, page = reported(put_betas(tmp_path / "far", [{"test": tests[1]}]))
     assert " *<" not in page
-    assert "Within 1 nat" not in page
+    assert "within 1 nat" not in page
+
+
+def test_total_correlation_is_saturated_where_shuffled_latents_have_much_of_it(tmp_path):
+    # MNIST at beta = 4: the mutual information is more than a nat below its upper bound of 9.21 nats.
+    test = summary_of(4.0, 0)["test"] | {"information_ceiling": 9.21, "mutual_information": 7.75}
+    test |= {"total_correlation": 2.13, "total_correlation_shuffled": 1.63}
+    _, page = reported(put_betas(tmp_path / "much", [{"test": test}]))
+    assert '<td class="faint">2.13 *<small>shuffled 1.63</small></td>' in page
+    assert "shuffled latents is above 0.5 nats" in page
+    for value, shuffled, attribute in ((0.35, 0.06, ""), (0.15, 0.06, ' class="faint"')):  # dependent or not
+        test |= {"total_correlation": value, "total_correlation_shuffled": shuffled}
+        _, page = reported(put_betas(tmp_path / f"{value}", [{"test": test}]))
+        assert f"<td{attribute}>{value:.3f}<small>shuffled {shuffled:.3f}</small></td>" in page
+        assert "Saturated" not in page
 
 
 def test_the_nll_says_how_many_samples_it_is_of_and_how_much_it_still_fell(sweep, page):
@@ -287,14 +302,14 @@ def test_runs_without_a_refitted_bound_show_that_of_the_encoder_and_are_named(tm
 
 
 def test_factors_that_are_not_scored_are_named_and_a_run_without_any_score_is_shown(tmp_path):
-    scored = {
+    scored = {  # as an older version wrote it
         "factors": [],
         "left_out": {"angle": "5,000 levels, 1.0 images a level, fewer than 10"},
         "numbers": {"sap_continuous": 0.9, "codes_total_correlation": 0.1},
         "matrices": {"squared_correlation": [[0.9]] * 4},
     }
     _, page = reported(put_betas(tmp_path, 2 * [{"disentanglement": scored}]))
-    assert "Only SAP continuous counts angle (5,000 levels, 1.0 images a level, fewer than 10)." in page
+    assert "Not scored: angle (5,000 levels, 1.0 images a level, fewer than 10)." in page
     assert ">MIG<" not in page
 
 
@@ -312,9 +327,43 @@ def test_numbers_of_own_metrics_are_shown_like_ours(tmp_path):
     assert "<td>lost</td>" not in page
 
 
-def test_the_baselines_stand_below_the_scores_they_are_of(page):
-    assert re.search(r"<td>modularity</td>.*?</tr><tr><td>modularity baseline</td>", page)
-    assert "Codes without any information about the factors do not score 0" in page
+def test_chance_stands_below_each_score_and_a_score_near_it_is_grey(tmp_path):
+    numbers = {
+        "mig": 0.3,
+        "mig_shuffled": 0.001,
+        "sap": 0.021,
+        "sap_shuffled": 0.004,
+        "irs": 0.4,
+        "irs_shuffled": 0.35,
+    }
+    numbers |= {"infom": 0.5, "modularity": 0.83, "modularity_shuffled": 0.72, "mig_sampled": 0.2}
+    scored = {"disentanglement": {"numbers": numbers, "collapsed": {"beta_vae_score": 0.25, "explicitness": 0.5}}}
+    text, page = reported(put_betas(tmp_path, [scored]))
+    assert "<td>MIG</td><td>0.300<small>chance 0.001</small></td>" in page
+    assert '<td>SAP</td><td class="faint">0.021<small>chance 0.004</small></td>' in page
+    assert '<td>IRS</td><td class="faint">0.400<small>chance 0.350</small></td>' in page
+    assert "<td>modularity</td><td>0.830<small>chance 0.720</small></td>" in page
+    assert "<td>InfoM</td><td>0.500</td>" in page  # without a value for shuffled codes
+    assert "<tr><td>active latents</td><td>3 of 4</td>" in page
+    assert "the scores would be 0, except beta VAE score 0.25, explicitness 0.50." in page
+    assert "shuffled</td>" not in page
+    assert "| 0.300 (chance 0.001) |" in text
+    assert rows_of(tmp_path)["0"]["irs_shuffled"] == "0.35"
+
+
+def test_scores_of_older_runs_keep_their_baselines(tmp_path):
+    numbers = {"mig": 0.3, "modularity": 0.75, "modularity_baseline": 0.72, "irs": 0.9, "irs_baseline": 0.35}
+    numbers |= {"modularity_sampled": 0.7, "modularity_baseline_sampled": 0.7}
+    _, page = reported(put_betas(tmp_path, [{"disentanglement": {"numbers": numbers}}]))
+    assert '<td>modularity</td><td class="faint">0.750<small>chance 0.720</small></td>' in page
+    assert "<td>IRS</td><td>0.900<small>chance 0.350</small></td>" in page
+    assert "<td>MIG</td><td>0.300</td>" in page
+    assert "baseline" not in page
+    row = rows_of(tmp_path)["0"]
+    assert (row["modularity_shuffled"], row["irs_shuffled"]) == ("0.72", "0.35")
+
+
+def test_the_measures_of_dependence_say_what_collapsed_latents_do_to_them(page):
     assert "count collapsed latents as much as others" in page
 
 

@@ -1,7 +1,7 @@
 """Images that are read by the user's own function."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 
 from vae.config import CustomDataConfig
 from vae.data.arrays import as_array, as_images, factors_of_columns
+from vae.data.factors import Factors
 from vae.data.files import DataError, expanded, kind_of, read_bytes, sha256_of, sha256_of_files
 from vae.data.images import Splits
 from vae.data.splits import ImageArrays, random_splits
@@ -90,7 +91,14 @@ def arrays_of(returned: object, source: str) -> ImageArrays:
 
 def sha256_of_arrays(arrays: ImageArrays) -> str:
     """One sha256 of images and factors, in hexadecimal digits."""
-    factors = arrays.factors
-    levels = None if factors is None else [factors.names, sha256_of(np.ascontiguousarray(factors.levels).data)]
+    levels = None if arrays.factors is None else factors_content(arrays.factors)
     content = [arrays.images.shape, sha256_of(np.ascontiguousarray(arrays.images).data), levels]
     return sha256_of(json.dumps(content).encode())
+
+
+def factors_content(factors: Factors) -> Sequence[object]:
+    """The names of factors, the sha256 of their levels, and that of their values if these are not evenly spaced."""
+    content = [factors.names, sha256_of(np.ascontiguousarray(factors.levels).data)]
+    if np.allclose(factors.values, factors.levels / (np.array(factors.sizes) - 1), rtol=0, atol=1e-12):
+        return content
+    return [*content, sha256_of(np.ascontiguousarray(factors.values).data)]

@@ -139,8 +139,7 @@ def random_splits(
         for part in parts
     )
     if factors is not None:
-        # Numbered again, because some levels may not occur among the training images.
-        part = Factors.of({name: factors.levels[parts[0], k] for k, name in enumerate(factors.names)})
+        part = factors.part(parts[0])
         train = replace(train, factors=part if part.names else None)
     return binarised(Splits(train, validation, test, preparation, arrays.label_names), binarisation)
 

@@ -4,8 +4,7 @@ Suter, Miladinović, Schölkopf & Bauer (2019), "Robustly Disentangled Causal Me
 Locatello et al. (2019).
 
 Codes without any information do not have an IRS of 0, because the 99 % quantile of a latent's deviations is below
-their maximum. Their IRS is higher if each level has few images. So `irs_baseline` is the IRS of the same codes,
-permuted over the images.
+their maximum. Their IRS is higher if each level has few images. Compare it with `irs_shuffled`.
 """
 
 import numpy as np

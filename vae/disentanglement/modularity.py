@@ -4,7 +4,7 @@ Ridgeway & Mozer (2018), "Learning Deep Disentangled Embeddings with the F-Stati
 al. (2019).
 
 Codes without any information do not have a modularity of 0: by chance each latent describes one factor a little better
-than the others. So `modularity_baseline` is the modularity of the same codes, permuted over the images.
+than the others. Compare it with `modularity_shuffled`.
 """
 
 from typing import Any

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from vae.config import ConfigError
 from vae.data.images import ImageSet
+from vae.disentanglement import names
 from vae.measures.evaluation import encode_posteriors
 from vae.model.vae import VAE
 
@@ -17,27 +18,8 @@ log = logging.getLogger(__name__)
 # score(posterior means, level of each factor or None if unknown) -> numbers by name
 Metric = Callable[[Float[np.ndarray, "images latents"], Int[np.ndarray, "images factors"] | None], Mapping[str, float]]
 
-# Names that a user's metric may not have, because a table of the report has columns of these names.
-SCORE_NAMES = {
-    "beta_vae_score",
-    "factor_vae_score",
-    "mig",
-    "dci_disentanglement",
-    "dci_completeness",
-    "dci_informativeness",
-    "sap",
-    "sap_continuous",
-    "modularity",
-    "modularity_baseline",
-    "explicitness",
-    "irs",
-    "irs_baseline",
-    "codes_total_correlation",
-    "active_codes_total_correlation",
-    "gaussian_wasserstein",
-    "gaussian_wasserstein_normalised",
-    "mutual_information_score",
-}
+# Names that a user's metric may not have, because a table of the report has columns of these names: the scores' and
+# the following.
 TEST_NUMBERS = {
     "images",
     "distortion",
@@ -67,8 +49,8 @@ TEST_NUMBERS = {
     "label_information_per_latent",
 }
 OTHER_COLUMNS = {"beta", "epochs", "loss_change_per_epoch", "member", "nll", "nll_fall_from_half", "seconds", "seed"}
-OTHER_COLUMNS |= {"mig_chen", "setting", "status", "udr", "unfinished"}
-RESERVED = SCORE_NAMES | {f"{name}_sampled" for name in SCORE_NAMES} | TEST_NUMBERS | OTHER_COLUMNS
+OTHER_COLUMNS |= {"setting", "status", "udr", "unfinished"}
+RESERVED = names.ALL | TEST_NUMBERS | OTHER_COLUMNS
 
 
 def own_numbers(metrics: Sequence[Metric], vae: VAE, images: ImageSet) -> dict[str, float]:

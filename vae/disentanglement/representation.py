@@ -1,12 +1,12 @@
 """The input of every metric, codes of images whose generative factors are known, and what the metrics share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Bool, Float, Float64, Int, Int32
 from numpy.random import Generator
 
 from vae.data.factors import Factors
@@ -20,6 +20,7 @@ class Representation:
     Attributes:
         codes: posterior means, or samples of the posteriors.
         factors: of the same images.
+        active: the latents that InfoMEC does not prune. None: all that vary.
 
     Raises:
         ValueError: a code is not finite, there is no factor, or there are not as many codes as images.
@@ -27,6 +28,7 @@ class Representation:
 
     codes: Float[np.ndarray, "images latents"]
     factors: Factors
+    active: Bool[np.ndarray, " latents"] | None = None
 
     def __post_init__(self) -> None:
         if len(self.codes) != len(self.factors):
@@ -44,8 +46,7 @@ class Representation:
 
     def only(self, names: Sequence[str]) -> "Representation":
         """The same codes with these factors only, in this order."""
-        columns = [self.factors.names.index(name) for name in names]
-        return Representation(self.codes, Factors(tuple(names), self.factors.levels[:, columns]))
+        return replace(self, factors=self.factors.only(names))
 
     def draw(
         self, count: int, generator: Generator
@@ -53,6 +54,13 @@ class Representation:
         """Codes and levels of images drawn uniformly with replacement."""
         images = self.factors.draw(count, generator)
         return self.codes[images], self.factors.levels[images]
+
+    def draw_values(
+        self, count: int, generator: Generator
+    ) -> tuple[Float[np.ndarray, "count latents"], Float64[np.ndarray, "count factors"]]:
+        """As `draw`, but with the values of the factors in place of their levels."""
+        images = self.factors.draw(count, generator)
+        return self.codes[images], self.factors.values[images]
 
 
 @dataclass(frozen=True)

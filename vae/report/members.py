@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vae.config import ConfigError, flat, written
+from vae.disentanglement.names import FORMER
 from vae.run import record
 from vae.run.files import read_regular
 from vae.run.names import CODES, LOG
@@ -64,7 +65,8 @@ class Member:
     @property
     def scores(self) -> dict[str, float]:
         """The scores of disentanglement and the numbers of the user's own metrics, by name."""
-        found = {**self.summary["disentanglement"].get("numbers", {}), **self.summary["metrics"]}
+        scores = self.summary["disentanglement"].get("numbers", {})
+        found = {**{FORMER.get(name, name): value for name, value in scores.items()}, **self.summary["metrics"]}
         return {name: float(value) for name, value in found.items() if is_number(value)}
 
     @cached_property

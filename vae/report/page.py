@@ -14,7 +14,6 @@ from vae.report.members import Member
 from vae.report.selection import Ranking, supervised_choices
 from vae.report.statistics import rank_correlations, slopes
 from vae.report.tables import (
-    BASELINE,
     BOUND,
     Table,
     bound_table,
@@ -149,7 +148,7 @@ def ranks(grouped: Mapping[str, Sequence[Member]]) -> tuple[list[str], list[list
     scored = [m for members in grouped.values() for m in members if m.scores]
     if len(scored) < FEWEST_FOR_RANKS:
         return None
-    names = [*BOUND, *(name for name in score_names(grouped) if not name.endswith(BASELINE))]
+    names = [*BOUND, *score_names(grouped)]
     columns = {title(n): [m.numbers[n] for m in scored] for n in names if all(n in m.numbers for m in scored)}
     columns.pop(title("nll_fall_from_half"), None)
     titles, matrix = rank_correlations(columns)

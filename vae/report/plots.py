@@ -13,10 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from vae.disentanglement.names import SHUFFLED
 from vae.report.linear import RatesOverBeta
 from vae.report.members import Member
 from vae.report.statistics import estimates, finite_values, series_over_beta
-from vae.report.tables import BASELINE, score_names, title
+from vae.report.tables import score_names, title
 
 INK, RULE = "#010203", "#040506"  # replaced by the colours of the page's style
 SERIES = ("#3b82c4", "#e0822b", "#3f9e57", "#d2504b", "#9a6fc1", "#9c7a5b", "#d26fae", "#7f8a93")
@@ -37,6 +38,7 @@ STYLE: Any = {
     "grid.linewidth": 0.6,
     "figure.constrained_layout.use": True,
 }
+CHANCE_COLOUR, CHANCE_REACH = SERIES[7], 0.4  # of the dash of a setting, whose place has the width 1
 COLUMNS = 4  # of plots beside each other
 LEGEND_LETTERS = 62  # in a row
 LETTERS_BELOW = 20  # in all labels below a plot together; longer labels are turned by 90 degrees
@@ -107,7 +109,7 @@ def scores(grouped: Mapping[str, Sequence[Member]]) -> str | None:
     Returns:
         None if there are no scores, or only one setting.
     """
-    names = [n for n in score_names(grouped) if not n.endswith(BASELINE) and estimates(grouped, n)]
+    names = [name for name in score_names(grouped) if estimates(grouped, name)]
     if not names or len(grouped) == 1:
         return None
     labels = [shortened(setting) for setting in grouped]
@@ -127,9 +129,15 @@ def scores(grouped: Mapping[str, Sequence[Member]]) -> str | None:
 
 
 def draw_score(axes: Axes, grouped: Mapping[str, Sequence[Member]], name: str) -> None:
-    """Draw one score. The axis fits the dots, because the interval of two seeds is often wider than all of them."""
-    found = estimates(grouped, name)
+    """Draw one score and its value for shuffled codes.
+
+    The axis fits the dots, because the interval of two seeds is often wider than all of them.
+    """
+    found, shuffled = estimates(grouped, name), estimates(grouped, name + SHUFFLED)
     positions = {setting: x for x, setting in enumerate(grouped)}
+    for setting, chance in shuffled.items():
+        ends = [positions[setting] - CHANCE_REACH, positions[setting] + CHANCE_REACH]
+        axes.plot(ends, 2 * [chance.mean], color=CHANCE_COLOUR, lw=1.6, zorder=1)
     dots = [(positions[s], value) for s, members in grouped.items() for value in finite_values(members, name)]
     axes.plot(*zip(*dots, strict=True), "o", ms=3.5, alpha=0.6, color=SERIES[0])
     axes.margins(y=0.3)

@@ -91,7 +91,9 @@ SUMMARY_SCHEMA: Schema = {
     "disentanglement": {
         "numbers": {ANY: NUMBER},
         "factors": [TEXT],
+        "binned": {ANY: TEXT},
         "left_out": {ANY: TEXT},
+        "collapsed": {ANY: NUMBER},
         "matrices": {ANY: [[ENTRY]]},
     },
 }
@@ -108,6 +110,7 @@ def tightest_bound(test: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
 
 # The scores that most papers compare, with their titles.
 BEST_KNOWN_SCORES = {"mig": "MIG", "dci_disentanglement": "DCI", "factor_vae_score": "FactorVAE", "sap": "SAP"}
+LISTED = 5  # names of factors in one line
 NEEDED = {  # the keys that must be present, by status
     "done": ("beta", "seed", "epochs", "steps", "seconds", "test.distortion", "test.rate", "test.elbo"),
     "failed": ("code", "error"),
@@ -165,8 +168,9 @@ def problem_of_summary(summary: Mapping[str, Any]) -> str | None:
     scores = summary.get("disentanglement", {})
     scored, others = len(scores.get("factors", [])), len(scores.get("left_out", {}))
     for name, matrix in scores.get("matrices", {}).items():
-        columns = scored + others * (name == "squared_correlation")  # this matrix has all factors
-        if {len(row) for row in matrix} != {columns} or columns == 0:
+        columns = {scored, scored + others if name == "squared_correlation" else scored}  # once it had all factors
+        widths = {len(row) for row in matrix}
+        if len(widths) != 1 or not widths <= columns - {0}:
             return "disentanglement.matrices must have a column for each of disentanglement.factors"
     return None
 
@@ -234,3 +238,15 @@ def read_origin(directory: Path) -> Origin:
     bad = [key for key, schema in ORIGIN_SCHEMA.items() if key in found and problem_of(found[key], schema) is not None]
     fields = {name: value for name, value in found.items() if name not in bad}
     return Origin(fields, f"{RUN} is damaged in {', '.join(bad)}" if bad else None)
+
+
+def listed(reasons: Mapping[str, str]) -> str:
+    """The first names with their reasons, and how many more there are.
+
+    Example:
+        >>> listed({"angle": "200 values"}), listed({str(k): "words" for k in range(7)})[-33:]
+        ('angle (200 values)', ', 3 (words), 4 (words) and 2 more')
+    """
+    names = [f"{name} ({why})" for name, why in list(reasons.items())[:LISTED]]
+    more = f" and {len(reasons) - LISTED} more" if len(reasons) > LISTED else ""
+    return ", ".join(names) + more

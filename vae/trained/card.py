@@ -11,6 +11,7 @@ import yaml
 from vae.config import BernoulliConfig
 from vae.config.model import CustomModelConfig
 from vae.config.preparation import ImagePreparation, Preparation, TablePreparation
+from vae.disentanglement.names import SHUFFLED
 from vae.run.names import LAST
 from vae.run.record import Record
 from vae.run.summary import BEST_KNOWN_SCORES, is_finite, tightest_bound
@@ -95,7 +96,13 @@ def numbers(run: TrainedRun, unit: str) -> list[str]:
         ("rate, KL(q(z\\|x) to N(0, I))", test["rate"]),
         ("upper bound on the NLL", -bound["bound"] if "bound" in bound else None),
         (f"active units, of {config.model.latent_dim}", test.get("active_units")),
-        *((title, scores.get(name)) for name, title in BEST_KNOWN_SCORES.items()),
+        *(
+            (
+                title + (f", chance {chance:.2g}" if is_finite(chance := scores.get(name + SHUFFLED)) else ""),
+                scores.get(name),
+            )
+            for name, title in BEST_KNOWN_SCORES.items()
+        ),
         *((code(name), value) for name, value in summary.get("metrics", {}).items()),
     ]
     table = [f"| {name} | {value:.5g} |" for name, value in rows if is_finite(value)]

@@ -18,6 +18,7 @@ from vae.config.options import FREE, OPTIONS
 from vae.config.preparation import TablePreparation
 from vae.data.factors import Factors
 from vae.data.images import ImageSet
+from vae.disentanglement.names import DEPENDENCE, OF_CODES, OF_POSTERIORS, SAMPLED, SHUFFLED
 from vae.disentanglement.own_metrics import Metric, own_numbers
 from vae.measures.evaluation import encode_posteriors, final_numbers
 from vae.model.heads import BernoulliHead
@@ -26,7 +27,7 @@ from vae.objectives import controllers_of, normalised_beta
 from vae.run.files import relative_to_cwd, write_atomically, write_json
 from vae.run.names import CODES, SUMMARY
 from vae.run.signals import StopRequest
-from vae.run.summary import BEST_KNOWN_SCORES, asked
+from vae.run.summary import BEST_KNOWN_SCORES, asked, listed
 from vae.training.loop import Training
 from vae.training.monitoring import prepare_end, show_end
 from vae.training.state import Sums, means
@@ -34,7 +35,6 @@ from vae.training.state import Sums, means
 log = logging.getLogger(__name__)
 
 CODED_IMAGES = 1_000
-NAMED = 5  # factors without scores that are named in the log
 
 
 def conclude(
@@ -101,6 +101,7 @@ def conclude(
         **({} if linear is None else {"linear": {**linear, "trained_rates": trained_rates(state.epoch_sums)}}),
     }
     scores: dict[str, float] = {} if found is None else found["numbers"]
+    active = f"{test['active_units_by_rate']:.0f} of {state.vae.latent_dim} latents have a rate above 0.01 nats"
     bound, by_encoder = test["refitted_bound"], test["importance_weighted_bound"]
     grey = isinstance(state.vae.head, BernoulliHead) and not training.splits.test.is_binary  # a cross-entropy
     bounded = "importance-weighted ELBO" if grey else "ln p(x) >="
@@ -116,6 +117,8 @@ def conclude(
     show_end(training.tracker, end, state.step)
     training.tracker.scalars(scalars, state.step)
     training.tracker.hyperparameters(hyperparameters(config), scalars, state.step)
+    if scores:
+        training.tracker.text("scores", f"{active}.\n\n{scores_text(scores)}", state.step)
     training.tracker.flush()
     write_json(directory / SUMMARY, summary)  # last, so that a run with a summary is complete
     for line in (
@@ -124,7 +127,7 @@ def conclude(
         f"       {test['active_units']:.0f} of {state.vae.latent_dim} latents active; {bounded} {bound['bound']:.2f} "
         f"({bound['samples']} samples of refitted posteriors, {bound['images']} {one}s; still rose by "
         f"{bound['rise_from_half']:.2f} from {bound['samples'] // 2} samples)",
-        *([f"scores {scores_line(scores)}"] if scores else []),
+        *([f"scores {scores_line(scores)}", f"       {active}"] if scores else []),
         *([] if linear is None else [f"linear {against_linear(linear, train, test)}"]),
         *(["own    " + ", ".join(f"{name} {value:.4g}" for name, value in own.items())] if own else []),
         f"time   {state.seconds:.0f} s of training, {summary['images_per_second']:,.0f} {one}s a second",
@@ -207,27 +210,38 @@ def write_codes(
 
 
 def scoring_lines(factors: Factors, latents: int) -> list[str]:
-    """Lines for the log: how long the scores take, and the factors that have no scores, with the reason."""
-    from vae.disentanglement.scores import expected_seconds, too_many  # imports scikit-learn, which takes seconds
+    """Lines for the log: how long the scores take, and the factors that are binned or left out, with the reason."""
+    from vae.disentanglement.binning import binned
+    from vae.disentanglement.scores import expected_seconds  # imports scikit-learn, which takes seconds
 
-    left_out = too_many(factors)
+    found = binned(factors)
     seconds = expected_seconds(factors, latents)
     duration = "less than a minute" if seconds < 45 else f"about {seconds / 60:.0f} min"
-    names = [f"{name} ({why})" for name, why in list(left_out.items())[:NAMED]]
-    more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
-    count = len(factors.names) - len(left_out)
+    count = len(found.factors.names)
     first = (
         f"scores of disentanglement: {count} factor{'' if count == 1 else 's'}, {duration} of a core; "
         "disentanglement=false leaves them out"
     )
-    return [first, *([f"not scored but by sap_continuous: {', '.join(names)}{more}"] if left_out else [])]
+    treated = {"binned for the scores": found.binned, "not scored": found.left_out}
+    return [first, *(f"{how}: {listed(why)}" for how, why in treated.items() if why)]
 
 
 def scores_line(scores: Mapping[str, float]) -> str:
-    """The best-known scores. If all factors have too many levels for them, continuous SAP is the only one."""
-    known = {title: scores[name] for name, title in BEST_KNOWN_SCORES.items() if name in scores}
-    known = known or {"SAP, continuous": scores["sap_continuous"]}
-    return ", ".join(f"{title} {value:.3f}" for title, value in known.items()) + " (of posterior means)"
+    """The best-known scores, each with its value for shuffled codes. There are none if every factor is left out."""
+    known = {title: name for name, title in BEST_KNOWN_SCORES.items() if name in scores}
+    values = [f"{title} {scores[name]:.3f} (chance {scores[name + SHUFFLED]:.3f})" for title, name in known.items()]
+    return f"{', '.join(values) or 'none, for want of factors'}, of posterior means"
+
+
+def scores_text(scores: Mapping[str, float]) -> str:
+    """All scores as a table in Markdown: of posterior means, of samples, and of shuffled means."""
+    columns = {"posterior means": "", "samples": SAMPLED, "shuffled means: chance": SHUFFLED}
+    lines = [f"| score | {' | '.join(columns)} |", "|---" + "|---:" * len(columns) + "|"]
+    for name in (*OF_CODES, *OF_POSTERIORS, *DEPENDENCE):
+        found = [scores.get(name + ending) for ending in columns.values()]
+        if any(value is not None for value in found):
+            lines.append(f"| {name} | {' | '.join('' if value is None else f'{value:.3f}' for value in found)} |")
+    return "\n".join(lines)
 
 
 def chosen_options(config: Config) -> dict[str, str]:
