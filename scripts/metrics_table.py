@@ -34,7 +34,8 @@ def grid(*sizes: int, copies: int) -> Factors:
 def standardised(factors: Factors) -> Codes:
     """The levels with mean 0 and variance 1."""
     levels = factors.levels.astype(np.float64)
-    return (levels - levels.mean(axis=0)) / levels.std(axis=0)
+    found: Codes = (levels - levels.mean(axis=0)) / levels.std(axis=0)
+    return found
 
 
 def hand_made() -> Mapping[str, Representation]:

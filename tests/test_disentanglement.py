@@ -338,10 +338,10 @@ def test_from_ten_images_a_level_on_the_robustness_of_random_codes_is_low():
 
 def test_the_time_grows_with_the_levels_that_are_scored():
     factors = grid(3, 4, copies=200)
-    assert expected_seconds(factors, 10) == pytest.approx(7 * 0.5)
-    assert expected_seconds(mixed_factors(), 10) == pytest.approx(17 * 0.5)  # ten bins; the words are left out
+    assert expected_seconds(factors, 10) == pytest.approx(7 * 0.255)
+    assert expected_seconds(mixed_factors(), 10) == pytest.approx(17 * 0.255)  # ten bins; the words are left out
     many = Factors.of({str(k): seeded(k).integers(4, size=2_000) for k in range(300)})
-    assert expected_seconds(many, 10) == pytest.approx(600)
+    assert expected_seconds(many, 10) == pytest.approx(1_200 * 0.255)
 
 
 # What codes score that know nothing

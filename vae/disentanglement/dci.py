@@ -1,8 +1,7 @@
 """DCI: disentanglement, completeness and informativeness, from the importance of each latent for each factor.
 
 Eastwood & Williams (2018), "A Framework for the Quantitative Evaluation of Disentangled Representations"; boosted
-trees as in Locatello et al. (2019). The trees of `vae.disentanglement.boosting` are fast because codes are put into
-256 bins. Importances and accuracies differ from those of scikit-learn's exact trees by about 0.01.
+trees as in Locatello et al. (2019). `vae.disentanglement.boosting` fits the trees that scikit-learn would.
 """
 
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from jaxtyping import Float
 from joblib import Parallel, delayed
 from numpy.random import Generator
 
-from vae.disentanglement.boosting import boost, quantised
+from vae.disentanglement.boosting import boost
 from vae.disentanglement.representation import Representation, Sizes
 
 TINY = 1e-11  # added to importances, so that the logarithm of 0 is not taken
@@ -31,12 +30,11 @@ def dci(representation: Representation, sizes: Sizes, generator: Generator, work
     """The three scores. This is the slowest metric: it fits `sizes.trees` trees for every level of every factor."""
     x, y = representation.draw(sizes.train, generator)
     x_test, y_test = representation.draw(sizes.test, generator)
-    bins, test_bins = quantised(x, x_test)
 
     def fit(k: int) -> tuple[Float[np.ndarray, " latents"], float]:
         if len(np.unique(y[:, k])) < 2:  # possible with few draws
             return np.zeros(representation.latents), float((y_test[:, k] == y[0, k]).mean())
-        importance, predicted = boost(bins, y[:, k], test_bins, sizes.trees)
+        importance, predicted = boost(x, y[:, k], x_test, sizes.trees)
         return importance, float((predicted == y_test[:, k]).mean())
 
     slowest_first = np.argsort(representation.factors.sizes)[::-1].tolist()

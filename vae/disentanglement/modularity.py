@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.random import Generator
+from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from vae.disentanglement.classifiers import fitted, ignore_iteration_limits
@@ -47,10 +47,11 @@ def modularity(information: Float[np.ndarray, "latents factors"]) -> float:
 
 def area_under_curve(classifier: Any, x: Float[np.ndarray, "images latents"], y: Int[np.ndarray, " images"]) -> float:
     """The mean area of one level against the rest, over the levels that some, but not all, images have; else 0.5."""
-    probabilities = classifier.predict_proba(x)
-    areas = [
-        roc_auc_score(y == level, probabilities[:, column])
-        for column, level in enumerate(classifier.classes_)
-        if 0 < (y == level).sum() < len(y)
-    ]
+    ranks = rankdata(classifier.predict_proba(x), axis=0)
+    areas = []
+    for column, level in enumerate(classifier.classes_):
+        same = y == level
+        ones, others = same.sum(), (~same).sum()
+        if ones and others:  # Mann and Whitney's statistic
+            areas.append((ranks[same, column].sum() - ones * (ones + 1) / 2) / (ones * others))
     return float(np.mean(areas)) if areas else 0.5

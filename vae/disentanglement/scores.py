@@ -28,7 +28,7 @@ from vae.disentanglement.sap import sap, sap_continuous
 from vae.measures.evaluation import encode_posteriors
 from vae.model.vae import VAE
 
-SECONDS_A_LEVEL, SECONDS_A_LEVEL_AND_LATENT = 0.25, 0.025  # measured with 20 to 360 levels and 5 to 20 latents
+SECONDS_A_LEVEL, SECONDS_A_LEVEL_AND_LATENT = 0.075, 0.018  # measured with 20 to 360 levels and 5 to 20 latents
 
 Matrix = Float[np.ndarray, "latents factors"]
 DEFAULT_SIZES = Sizes()

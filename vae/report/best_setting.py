@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from vae.disentanglement.names import DEPENDENCE, SAMPLED, SHUFFLED
 from vae.report.budgets import row_of
 from vae.report.choice import OWN_NATS, Aim, Choice, Goal, NoChoiceError, Row, listed, titled, told_apart
 from vae.report.members import Member, described, differences
 from vae.report.selection import rank_by_udr
 from vae.report.statistics import Estimate, estimate, finite_values
-from vae.report.tables import DEPENDENCE, SAMPLED, score_names
-
-OF_CODES_WITHOUT_INFORMATION = ("_baseline", "_shuffled")
+from vae.report.tables import score_names
 
 
 def highest(grouped: Mapping[str, Sequence[Member]], aim: Aim) -> Choice:
@@ -112,7 +111,7 @@ def refuse_score(grouped: Mapping[str, Sequence[Member]], name: str) -> None:
     Raises:
         NoChoiceError: lists the scores.
     """
-    known = [n for n in score_names(grouped) if not n.endswith(OF_CODES_WITHOUT_INFORMATION)]
+    known = [n for n in score_names(grouped) if not n.endswith(SHUFFLED)]
     present = [n for n in known if any(n in m.scores for members in grouped.values() for m in members)]
     if name in present:
         return
@@ -124,10 +123,9 @@ def refuse_score(grouped: Mapping[str, Sequence[Member]], name: str) -> None:
 
 def shuffled_caution(best: Row, aim: Aim) -> list[str]:
     """A caution if codes without information score as much."""
-    for end in OF_CODES_WITHOUT_INFORMATION:
-        values = finite_values(best.members, aim.score + end) if aim.goal is Goal.score else []
-        if values and estimate(values).mean >= best.numbers[aim.score].mean:
-            return [f"shuffled codes, which know nothing of the factors, have {estimate(values).mean:.3f}"]
+    values = finite_values(best.members, aim.score + SHUFFLED) if aim.goal is Goal.score else []
+    if values and estimate(values).mean >= best.numbers[aim.score].mean:
+        return [f"shuffled codes, which know nothing of the factors, have {estimate(values).mean:.3f}"]
     return []
 
 
