@@ -34,8 +34,8 @@ def grid(*sizes: int, copies: int) -> Factors:
 def standardised(factors: Factors) -> Codes:
     """The levels with mean 0 and variance 1."""
     levels = factors.levels.astype(np.float64)
-    found: Codes = (levels - levels.mean(axis=0)) / levels.std(axis=0)
-    return found
+    codes: Codes = (levels - levels.mean(axis=0)) / levels.std(axis=0)
+    return codes
 
 
 def hand_made() -> Mapping[str, Representation]:
@@ -53,8 +53,8 @@ def hand_made() -> Mapping[str, Representation]:
     codes = {
         "perfect": (perfect, factors),
         "noisy": (noisy, factors),
-        "+ 3 dead": (np.hstack([perfect, np.zeros((images, 3))]), factors),
-        "each twice": (np.hstack([perfect, perfect]), factors),
+        "+ 3 dead": (np.hstack([noisy, np.zeros((images, 3))]), factors),
+        "each twice": (np.hstack([noisy, perfect + NOISE * generator.standard_normal(perfect.shape)]), factors),
         "turned": (perfect @ TURN, factors),
         "xor": (exclusive, binary),
         "not a grid": (standardised(correlated), correlated),
