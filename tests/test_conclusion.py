@@ -20,7 +20,7 @@ from vae.data.images import ImageSet
 from vae.run import record as stored
 from vae.run.names import METRICS, SUMMARY
 from vae.run.tracking import Tracker
-from vae.training.conclusion import write_codes
+from vae.training.conclusion import scores_line, scores_text, write_codes
 
 KILLED = """
 import os, runpy, signal, sys
@@ -241,6 +241,18 @@ def test_a_continuous_factor_is_binned_and_words_without_levels_are_left_out_and
     page = (tmp_path / "run" / "report.html").read_text()
     assert f"Cut into bins of equal counts: angle ({angle})." in page
     assert f"Not scored: file ({file})." in page
+
+
+def test_scores_are_printed_beside_chance():
+    scores = {"mig": 0.3, "mig_sampled": 0.25, "mig_shuffled": 0.001, "mig_chen": 0.2, "mig_chen_shuffled": 0.01}
+    assert scores_line(scores) == "MIG 0.300 (chance 0.001), of posterior means"
+    assert scores_line({}) == "none, for want of factors, of posterior means"
+    assert scores_text(scores).splitlines() == [
+        "| score | posterior means | samples | shuffled means: chance |",
+        "|---|---:|---:|---:|",
+        "| mig | 0.300 | 0.250 | 0.001 |",
+        "| mig_chen | 0.200 |  | 0.010 |",
+    ]
 
 
 def test_the_codes_have_the_label_and_the_file_of_each_test_image(tmp_path):

@@ -5,6 +5,7 @@ It has a metric of the user's own, the example of README.md.
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -55,7 +56,13 @@ def test_the_summary_holds_every_score_and_the_matrices_they_come_from(sprites_r
     assert all(np.shape(matrix) == (3, 4) for matrix in found["matrices"].values())
     assert found["left_out"] == {}
     log = (sprites_run / "train.log").read_text()
-    assert "scores MIG " in log
+    assert re.search(r"scores MIG 0\.\d{3} \(chance 0\.\d{3}\), DCI .*, of posterior means\n", log)
+    assert re.search(r" [0-3] of 3 latents have a rate above 0\.01 nats\n", log)
+    assert found["collapsed"] == {
+        "beta_vae_score": 0.25,
+        "dci_informativeness": pytest.approx(1 / 3),
+        "explicitness": 0.5,
+    }
     assert "scores of disentanglement: 4 factors, less than a minute of a core; disentanglement=false leaves" in log
 
 

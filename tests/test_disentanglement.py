@@ -15,7 +15,7 @@ from vae.disentanglement.irs import irs
 from vae.disentanglement.own_metrics import RESERVED
 from vae.disentanglement.representation import Representation, Sizes
 from vae.disentanglement.sap import sap
-from vae.disentanglement.scores import code_scores, expected_seconds, score
+from vae.disentanglement.scores import code_scores, collapsed_scores, expected_seconds, score
 
 MATRICES = {
     "factor_vae_votes",
@@ -168,6 +168,7 @@ def test_no_encoding_is_too_bad_for_a_score(codes):
 def test_codes_that_are_all_the_same_score_nothing(value):
     found, matrices = code_scores(nothing(FACTORS, 3, value), 0, SMALL, 1)
     guessing = {"beta_vae_score": 1 / 3, "dci_informativeness": (1 / 2 + 1 / 3 + 1 / 4) / 3, "explicitness": 0.5}
+    assert collapsed_scores(FACTORS) == pytest.approx(guessing)
     for name, number in found.items():
         assert number == pytest.approx(guessing.get(name, 0), abs=0.1 if name in guessing else 1e-12), name
     for name in MATRICES - {"sap_accuracy"}:

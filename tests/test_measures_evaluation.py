@@ -261,6 +261,29 @@ def test_where_nothing_is_cut_off_the_total_correlation_is_true_and_the_shuffled
     assert numbers["total_correlation_shuffled"] == pytest.approx(0.18, abs=0.1)
 
 
+def dependent_encoding(pairs: int, rate: float, truth: float, images: int = 5_000) -> Encoding:
+    """Pairs of Gaussian latents with a total correlation of `truth` each; every latent has this rate."""
+    variance = math.exp(-2 * rate)  # of a posterior, of a latent with variance 1 in all
+    rho = math.sqrt(1 - math.exp(-2 * truth)) / (1 - variance)  # of the means
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, images, pairs, generator=generator)
+    mean = math.sqrt(1 - variance) * torch.cat([first, rho * first + math.sqrt(1 - rho**2) * second], 1)
+    z = mean + math.sqrt(variance) * torch.randn(mean.shape, generator=generator)
+    blank = constant_encoding(0.0, 0.0, images, 2 * pairs)
+    return replace(blank, mean=mean, logvar=torch.full_like(mean, -2 * rate), z=z)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "rate", "truth", "seen"), [(1, 2.9, 2.5, 2.4), (4, 1.2, 0.625, 1.25), (1, 8.4, 2.5, 0)]
+)
+def test_the_ceiling_hides_dependence_and_the_shuffled_total_correlation_tells_that_it_does(pairs, rate, truth, seen):
+    # Rates of 5.8, 9.6 and 16.8 nats, and a truth of 2.5 nats in each case; the ceiling is 8.5 nats.
+    numbers = decomposition_numbers(dependent_encoding(pairs, rate, truth), densities=40_000_000)
+    above = numbers["total_correlation"] - numbers["total_correlation_shuffled"]
+    assert above == pytest.approx(seen, abs=0.2)
+    assert (numbers["total_correlation_shuffled"] > 0.5) == (above < 0.9 * pairs * truth)
+
+
 # The tight bound
 
 

@@ -204,7 +204,8 @@ def rate_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:
             f"{CEILING} Saturated: the mutual information is within {NEAR_CEILING:g} nat of {' or '.join(limits)} "
             "nats, the logarithm of the number of images, which is its upper bound; or the total correlation of "
             f"shuffled latents is above {MISCOUNTED:g} nats, though it is 0 in truth. The rest of the rate is counted "
-            "as total correlation even if the latents are independent. Do not compare either between settings."
+            "as total correlation even if the latents are independent, and the difference from the shuffled value is "
+            "too small. Do not compare either between settings."
         )
     return replace(found, rows=rows, notes=notes)
 
