@@ -73,6 +73,7 @@ SUMMARY_SCHEMA: Schema = {
         "importance_weighted_bound": {"bound": FINITE, "rise_from_half": FINITE},
         "rate_per_latent": [FINITE],
     },
+    "curve": [{"beta": FINITE, "distortion": FINITE, "rate": FINITE}],
     "metrics": {ANY: NUMBER},
     "disentanglement": {
         "numbers": {ANY: NUMBER},

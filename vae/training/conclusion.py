@@ -19,7 +19,9 @@ from vae.config.preparation import TablePreparation
 from vae.data.factors import Factors
 from vae.data.images import ImageSet
 from vae.disentanglement.own_metrics import Metric, own_numbers
+from vae.measures.curve import rate_distortion_curve
 from vae.measures.evaluation import encode_posteriors, final_numbers
+from vae.model.gates import MultiRateVAE
 from vae.model.heads import BernoulliHead
 from vae.model.vae import count_parameters
 from vae.objectives import controllers_of, normalised_beta
@@ -62,7 +64,10 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
             found = disentanglement_numbers(state.vae, train_images)
         own = own_numbers(metrics, state.vae, train_images)
         rates, preparation = test["rate_per_latent"], training.splits.preparation
-        end = prepare_end(training.tracker, state.vae, training.watched[1], found, rates, preparation)
+        curve = []
+        if isinstance(state.vae, MultiRateVAE):
+            curve = rate_distortion_curve(state.vae, training.splits.test, config.beta)
+        end = prepare_end(training.tracker, state.vae, training.watched[1], found, rates, preparation, curve)
         coded = training.splits.test.first(CODED_IMAGES)
         codes = encode_posteriors(state.vae, coded)
     one = "row" if isinstance(training.splits.preparation, TablePreparation) else "image"
@@ -90,6 +95,7 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
         "test": test,
         **({} if found is None else {"disentanglement": found}),
         **({"metrics": own} if own else {}),
+        **({"curve": curve} if curve else {}),
     }
     scores: dict[str, float] = {} if found is None else found["numbers"]
     bound = test["importance_weighted_bound"]
@@ -113,6 +119,7 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
         f"       {test['active_units']:.0f} of {state.vae.latent_dim} latents active; {bounded} {bound['bound']:.2f} "
         f"({bound['samples']} samples, {bound['images']} {one}s; still rose by {bound['rise_from_half']:.2f} "
         f"from {bound['samples'] // 2} samples)",
+        *([curve_line(curve)] if curve else []),
         *([f"scores {scores_line(scores)}"] if scores else []),
         *(["own    " + ", ".join(f"{name} {value:.4g}" for name, value in own.items())] if own else []),
         f"time   {state.seconds:.0f} s of training, {summary['images_per_second']:,.0f} {one}s a second",
@@ -128,6 +135,16 @@ def conclude(config: Config, training: Training, stop: StopRequest, metrics: Seq
             )
     for name, schedule in unfinished.items():
         log.warning(f"warning: {schedule.described(name)}")
+
+
+def curve_line(curve: Sequence[Mapping[str, float]]) -> str:
+    """The points of the rate-distortion curve at whole betas."""
+    points = [
+        f"beta {point['beta']:g}: {point['distortion']:.2f} + {point['rate']:.2f}"
+        for point in curve
+        if float(point["beta"]).is_integer()
+    ]
+    return f"curve  distortion + rate at {', '.join(points)}; {len(curve)} betas in {SUMMARY}"
 
 
 def conditions(config: Config) -> dict[str, str | float]:
