@@ -23,6 +23,7 @@ from vae.config.objective import (
     FactorConfig,
     FreeBitsConfig,
     ImportanceWeightedConfig,
+    MultiRateConfig,
     ObjectiveConfig,
     TargetDistortionConfig,
     TargetRateConfig,
@@ -30,6 +31,7 @@ from vae.config.objective import (
 )
 from vae.data.images import ImageSet
 from vae.model import build
+from vae.model.gates import multi_rate_vae
 from vae.model.vae import VAE
 from vae.objectives import (
     BetaObjective,
@@ -38,6 +40,7 @@ from vae.objectives import (
     FactorObjective,
     FreeBitsObjective,
     ImportanceWeightedObjective,
+    MultiRateObjective,
     Objective,
     Stateful,
     TargetDistortionObjective,
@@ -65,7 +68,10 @@ def build_vae(config: Config, image: tuple[int, int, int]) -> VAE:
     if isinstance(model, CustomModelConfig):
         networks = {name: imported(getattr(model, name), f"model.{name}") for name in ("encoder", "decoder")}
     bounds = LogvarBounds(config.logvar_min, config.logvar_max)
-    return build.build_vae(model, config.likelihood, bounds, image, **networks)
+    vae, objective = build.build_vae(model, config.likelihood, bounds, image, **networks), config.objective
+    if isinstance(objective, MultiRateConfig):
+        return multi_rate_vae(vae, objective.beta_min, objective.beta_max, config.beta)
+    return vae
 
 
 def new_state(config: Config, vae: VAE, device: torch.device, objective: Objective) -> TrainState:
@@ -117,6 +123,8 @@ def build_objective(config: Config, dataset_size: int, device: torch.device) -> 
             return FreeBitsObjective(beta, free_nats)
         case TargetRateConfig(rate, proportional, integral):
             return TargetRateObjective(rate, proportional, integral, device)
+        case MultiRateConfig(_, _, emphasis):
+            return MultiRateObjective(config.beta, emphasis)
         case TargetDistortionConfig(distortion, speed, smoothing):
             return TargetDistortionObjective(distortion, speed, smoothing, device)
         case ImportanceWeightedConfig(samples):

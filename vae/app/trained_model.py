@@ -2,7 +2,7 @@
 
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,18 @@ def add_model_arguments(parser: ArgumentParser) -> None:
     """Add the run and what is done with it."""
     parser.add_argument("run", type=Path, help="the directory of a run, or an exported folder")
     add_checkpoint(parser)
+    add_beta(parser)
     parser.add_argument("--device", choices=list(Device.__members__), default=Device.auto.name)
 
 
 def add_checkpoint(parser: ArgumentParser) -> None:
     """Add which checkpoint of a run is used."""
     parser.add_argument("--checkpoint", choices=(LAST, BEST), default=LAST)
+
+
+def add_beta(parser: ArgumentParser) -> None:
+    """Add the beta of a multi-rate model."""
+    parser.add_argument("--beta", type=float, help="of a run with objective=multi_rate (the run's own)")
 
 
 def add_inputs(parser: ArgumentParser) -> None:
@@ -76,10 +82,12 @@ def load_model(arguments: Namespace, parts: Sequence[str]) -> TrainedModel:
         CheckpointError: the checkpoint is missing or damaged.
     """
     networks = own_networks(arguments.run, parts)
-    return load(arguments.run, device=arguments.device, checkpoint=arguments.checkpoint, **networks)
+    return load(
+        arguments.run, device=arguments.device, checkpoint=arguments.checkpoint, beta=arguments.beta, **networks
+    )
 
 
-def own_networks(place: Path, words: Sequence[str]) -> dict[str, Callable[..., Any]]:
+def own_networks(place: Path, words: Sequence[str]) -> dict[str, Any]:
     """The arguments `encoder` and `decoder` of `vae.load`. Empty if the networks of the model are built in.
 
     Args:

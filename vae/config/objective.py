@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from vae.config.model import CustomModelConfig, GaussianConfig
 from vae.config.rules import ConfigError, between, check_points
 
 WEIGHT = between(0, 1e6)
@@ -88,6 +89,15 @@ class TargetDistortionConfig:
 
 
 @dataclass
+class MultiRateConfig:
+    """One training for all betas of a range. The beta of the root is that of the run's numbers and figures."""
+
+    beta_min: float = field(metadata=between(0, 1e6, above=True))
+    beta_max: float = field(metadata=between(0, 1e6, above=True))
+    emphasis: float = field(metadata=between(0, 1))
+
+
+@dataclass
 class ImportanceWeightedConfig:
     """The importance weighted bound. There is no beta."""
 
@@ -111,6 +121,7 @@ ObjectiveConfig = (
     | FreeBitsConfig
     | TargetRateConfig
     | TargetDistortionConfig
+    | MultiRateConfig
     | ImportanceWeightedConfig
     | CustomObjectiveConfig
 )
@@ -136,6 +147,8 @@ def check_objective(objective: ObjectiveConfig, beta: float, warmup_steps: int) 
             _refuse_beta("target_rate chooses beta itself", beta, warmup_steps)
         case TargetDistortionConfig():
             _refuse_beta("target_distortion chooses beta itself", beta, warmup_steps)
+        case MultiRateConfig():
+            _check_range(objective, beta, warmup_steps)
         case ImportanceWeightedConfig():
             _refuse_beta("importance_weighted bounds ln p(x) at beta 1 only", beta, warmup_steps)
 
@@ -152,6 +165,44 @@ def _check_schedule(objective: BetaConfig, warmup_steps: int) -> None:
         raise ConfigError(
             f"objective.cycles repeats the warm-up, got objective.cycles={cycles} without one. "
             "Set beta_warmup_steps, the length of half a cycle"
+        )
+
+
+def _check_range(objective: MultiRateConfig, beta: float, warmup_steps: int) -> None:
+    low, high = objective.beta_min, objective.beta_max
+    if low >= high:
+        raise ConfigError(
+            f"objective.beta_min must be below objective.beta_max, got {low:g} and {high:g}. "
+            "The defaults are 0.1 and 10"
+        )
+    if not low <= beta <= high:
+        raise ConfigError(
+            f"beta must be from objective.beta_min={low:g} to objective.beta_max={high:g}, got {beta:g}. "
+            "Widen the range, or choose another beta"
+        )
+    if warmup_steps != 0:
+        raise ConfigError(
+            f"objective=multi_rate trains all betas at once, got beta_warmup_steps={warmup_steps}. Leave it out"
+        )
+
+
+def check_gates(objective: ObjectiveConfig, model: Any, likelihood: Any) -> None:
+    """Refuse what the gates of `multi_rate` cannot condition on beta.
+
+    Raises:
+        ConfigError: the networks are the user's own, or the variance is learned, whose optimum depends on beta.
+    """
+    if not isinstance(objective, MultiRateConfig):
+        return
+    if isinstance(model, CustomModelConfig):
+        raise ConfigError(
+            "objective=multi_rate puts gates into the networks of this package, got model=custom. "
+            "Use model=mlp, conv, locatello or linear"
+        )
+    if isinstance(likelihood, GaussianConfig) and likelihood.learned:
+        raise ConfigError(
+            "objective=multi_rate needs one likelihood for all betas, got likelihood.learned=true. "
+            "Use likelihood=gaussian, whose variance is fixed"
         )
 
 

@@ -15,7 +15,7 @@ from vae.config.data import (
     check_sizes,
 )
 from vae.config.model import GaussianConfig, check_model_of_table, check_variances
-from vae.config.objective import check_objective
+from vae.config.objective import check_gates, check_objective
 from vae.config.rules import ConfigError, between, check_points, check_ranges
 
 
@@ -113,6 +113,7 @@ class Config:
         epochs, factors = self.learning_rate_epochs, self.learning_rate_factors
         check_points("learning_rate_epochs", epochs, "learning_rate_factors", factors)
         check_objective(self.objective, self.beta, self.beta_warmup_steps)
+        check_gates(self.objective, self.model, self.likelihood)
         binarisation = getattr(self.data, "binarisation", Binarisation.none)  # not all data can be binarised
         if isinstance(self.likelihood, GaussianConfig) and binarisation is not Binarisation.none:
             raise ConfigError(

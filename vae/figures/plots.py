@@ -191,6 +191,26 @@ def draw_latents_over_beta(
     )
 
 
+def rate_distortion(curve: Sequence[Mapping[str, float]]) -> ImageBytes:
+    """Plot distortion against rate in nats. The betas that are whole numbers are written beside their points.
+
+    Args:
+        curve: {beta, distortion, rate} by rising beta.
+    """
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    rates, distortions = ([point[name] for point in curve] for name in ("rate", "distortion"))
+    axes.plot(rates, distortions, "o-", color="#31688e", markersize=3, linewidth=1.2)
+    for point in curve:
+        if float(point["beta"]).is_integer():
+            place = (point["rate"], point["distortion"])
+            axes.annotate(f"β = {point['beta']:g}", place, (5, 4), textcoords="offset points")
+    axes.set(xlabel="rate, nats", ylabel="distortion, nats", title="rate and distortion by β, of one training")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.locator_params(nbins=NUMBERS)
+    return rasterised(figure)
+
+
 def factor_matrices(
     matrices: Mapping[str, Sequence[Sequence[float]]], factors: Sequence[str], order: Sequence[int]
 ) -> ImageBytes:

@@ -7,6 +7,7 @@ from vae.objectives.factor import FactorObjective as FactorObjective
 from vae.objectives.factor import discriminator as discriminator
 from vae.objectives.free_bits import FreeBitsObjective as FreeBitsObjective
 from vae.objectives.importance_weighted import ImportanceWeightedObjective as ImportanceWeightedObjective
+from vae.objectives.multi_rate import MultiRateObjective as MultiRateObjective
 from vae.objectives.target_distortion import TargetDistortionObjective as TargetDistortionObjective
 from vae.objectives.target_rate import TargetRateObjective as TargetRateObjective
 from vae.objectives.terms import DrawnTerms as DrawnTerms

@@ -43,6 +43,7 @@ class DrawnTerms(Terms):
     log_likelihood: Float[Tensor, "*samples batch"]  # ln p(x|z)
     # The run's generator, whose state is in the checkpoints. An objective draws from it. None outside of training.
     generator: torch.Generator | None = None
+    betas: Float[Tensor, " batch"] | None = None  # of each image, if the model has drawn them
     logged: dict[str, Float[Tensor, ""]] = field(default_factory=dict)  # by `log`
 
     def log(self, **numbers: Float[Tensor, "..."] | float) -> None:

@@ -87,7 +87,10 @@ def add_legend(figure: Figure, axes: Axes) -> None:
 
 
 def rate_distortion(grouped: Mapping[str, Sequence[Member]]) -> str:
-    """Plot one dot for each member, and a line through the means of settings that differ in beta only."""
+    """Plot one dot for each member, and a line through the means of settings that differ in beta only.
+
+    A run with `objective=multi_rate` has its whole curve as a dashed line.
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 3.6))
         axes = figure.add_subplot()
@@ -98,9 +101,18 @@ def rate_distortion(grouped: Mapping[str, Sequence[Member]]) -> str:
             means[setting] = (float(np.mean(rates)), float(np.mean(distortions)))
         for together in series_over_beta(grouped):
             axes.plot(*zip(*(means[setting] for setting in together), strict=True), "-", lw=1, color=INK, zorder=1)
+        for members, colour in zip(grouped.values(), colours(len(grouped)), strict=True):
+            for curve in filter(None, map(curve_of, members)):
+                axes.plot(*zip(*curve, strict=True), "--", lw=1.2, color=colour, zorder=2)
         axes.set(xlabel="rate, nats per image", ylabel="distortion, nats per image")
         add_legend(figure, axes)
     return svg(figure, "Rate and distortion of every run, and the means of each setting on a line")
+
+
+def curve_of(member: Member) -> list[tuple[float, float]]:
+    """The rate and distortion of a multi-rate run for each beta; empty for others, or if the summary is damaged."""
+    points = member.summary.get("curve", [])
+    return [(p["rate"], p["distortion"]) for p in points if "rate" in p and "distortion" in p]
 
 
 def scores(grouped: Mapping[str, Sequence[Member]]) -> str | None:

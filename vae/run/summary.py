@@ -75,6 +75,7 @@ SUMMARY_SCHEMA: Schema = {
         "rate_per_latent": [FINITE],
     },
     "train": {ANY: NUMBER},
+    "curve": [{"beta": FINITE, "distortion": FINITE, "rate": FINITE}],
     "metrics": {ANY: NUMBER},
     "linear": {
         "beta": NOT_NEGATIVE,

@@ -24,6 +24,7 @@ def export(
     *,
     onnx: bool = False,
     checkpoint: str = LAST,
+    beta: float | None = None,
     encoder: Network | None = None,
     decoder: Network | None = None,
 ) -> Path:
@@ -36,6 +37,7 @@ def export(
         to: the new folder.
         onnx: whether to add `encoder.onnx` and `decoder.onnx`, each compared with torch first.
         checkpoint: `last`, or `best` by validation ELBO.
+        beta: of the model, as for `vae.load`.
         encoder: the user's own network, as for `vae.load`.
         decoder: likewise.
 
@@ -56,7 +58,7 @@ def export(
     if not is_run(directory):
         raise ConfigError(f"only the directory of a run can be exported, got {run}. Name one, as in outputs/RUN")
     refuse_existing(folder)
-    vae, description, stored, summary, step = load_trained(directory, checkpoint, encoder, decoder)
+    vae, description, stored, summary, step = load_trained(directory, checkpoint, encoder, decoder, beta)
     vae.eval()
     origin = read_origin(directory)
     files = packed(description, vae.state_dict(), plain_origin(stored, origin, step))

@@ -1,6 +1,7 @@
 """Load a trained model from the directory of a run, or from a folder that `export` has written."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,8 +9,10 @@ import torch
 
 from vae.config import ConfigError, Device
 from vae.config.model import ModelConfig
+from vae.config.objective import MultiRateConfig
 from vae.model.build import Network
 from vae.model.device import choose_device
+from vae.model.gates import multi_rate_vae
 from vae.model.vae import VAE
 from vae.run import record
 from vae.run.learned import load_learned, read_learned
@@ -26,6 +29,7 @@ def load(
     *,
     device: str = "auto",
     checkpoint: str = LAST,
+    beta: float | None = None,
     encoder: Network | None = None,
     decoder: Network | None = None,
 ) -> TrainedModel:
@@ -38,11 +42,13 @@ def load(
         place: the directory of a run, or of a sweep's member, or an exported folder.
         device: `cpu`, `cuda`, `mps`, or `auto` for a GPU if there is one.
         checkpoint: `last`, or `best` by validation ELBO.
+        beta: of a run with `objective=multi_rate`, which has a model for each; None for the beta of the run.
         encoder: the user's own network of a run with `model=custom`: the module, or the function that makes it.
         decoder: likewise.
 
     Raises:
-        ConfigError: there is no model, or one with networks of the user's own, which were not given.
+        ConfigError: there is no model, or one with networks of the user's own, which were not given; or no model for
+            this beta.
         CheckpointError: the checkpoint is missing or damaged.
 
     Example::
@@ -62,11 +68,13 @@ def load(
     if is_exported(folder):
         if checkpoint != LAST:
             raise ConfigError(f"an exported folder has one model, got checkpoint={checkpoint}. Leave it out")
+        if beta is not None:
+            raise ConfigError(f"an exported folder has the model of one beta, got beta={beta:g}. Leave it out")
         description, weights = read_exported(folder)
         vae = new_model(description, encoder, decoder)
         load_weights(vae, weights, folder)
     else:
-        trained = load_trained(folder, checkpoint, encoder, decoder)
+        trained = load_trained(folder, checkpoint, encoder, decoder, beta)
         vae, description = trained.vae, trained.description
     return TrainedModel(vae, description, choose_device(Device[device]))
 
@@ -90,9 +98,16 @@ class Trained(NamedTuple):
 
 
 def load_trained(
-    folder: Path, name: str = LAST, encoder: Network | None = None, decoder: Network | None = None
+    folder: Path,
+    name: str = LAST,
+    encoder: Network | None = None,
+    decoder: Network | None = None,
+    beta: float | None = None,
 ) -> Trained:
-    """The model of a run. `name` is that of the checkpoint. The other arguments and the errors are those of `load`."""
+    """The model of a run. `name` is that of the checkpoint. The other arguments and the errors are those of `load`.
+
+    That of a run with `objective=multi_rate` is the plain one for the beta. Its rates are known for the run's own.
+    """
     stored, summary = record.read(folder), read_summary(folder)
     rates = summary.get("test", {}).get("rate_per_latent")
     try:
@@ -100,8 +115,22 @@ def load_trained(
     except ConfigError as error:
         raise ConfigError(f"{folder}: {error}") from None
     state = read_learned(folder, name)
-    vae = new_model(description, encoder, decoder)
-    load_learned(vae, None, state, record.fingerprint(stored))
+    vae, objective = new_model(description, encoder, decoder), stored.config.objective
+    if not isinstance(objective, MultiRateConfig):
+        if beta is not None:
+            raise ConfigError(
+                f"{folder} has the model of one beta, got beta={beta:g}. Leave it out, or train objective=multi_rate"
+            )
+        load_learned(vae, None, state, record.fingerprint(stored))
+        return Trained(vae, description, stored, summary, int(state["step"]))
+    conditional = multi_rate_vae(vae, objective.beta_min, objective.beta_max, description.beta)
+    load_learned(conditional, None, state, record.fingerprint(stored))
+    if beta is not None and beta != description.beta:
+        description = replace(description, beta=float(beta), rate_per_latent=None)
+    try:
+        vae = conditional.at(description.beta)
+    except ValueError as error:
+        raise ConfigError(f"{folder}: {error}") from None
     return Trained(vae, description, stored, summary, int(state["step"]))
 
 

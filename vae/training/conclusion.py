@@ -20,7 +20,9 @@ from vae.data.factors import Factors
 from vae.data.images import ImageSet
 from vae.disentanglement.names import DEPENDENCE, OF_CODES, OF_POSTERIORS, SAMPLED, SHUFFLED
 from vae.disentanglement.own_metrics import Metric, own_numbers
+from vae.measures.curve import rate_distortion_curve
 from vae.measures.evaluation import encode_posteriors, final_numbers
+from vae.model.gates import MultiRateVAE
 from vae.model.heads import BernoulliHead
 from vae.model.vae import count_parameters
 from vae.objectives import controllers_of, normalised_beta
@@ -69,7 +71,10 @@ def conclude(
             found = disentanglement_numbers(state.vae, train_images)
         own = own_numbers(metrics, state.vae, train_images)
         rates, preparation = test["rate_per_latent"], training.splits.preparation
-        end = prepare_end(training.tracker, state.vae, training.watched[1], found, rates, preparation)
+        curve = []
+        if isinstance(state.vae, MultiRateVAE):
+            curve = rate_distortion_curve(state.vae, training.splits.test, config.beta)
+        end = prepare_end(training.tracker, state.vae, training.watched[1], found, rates, preparation, curve)
         coded = training.splits.test.first(CODED_IMAGES)
         codes = encode_posteriors(state.vae, coded)
     one = "row" if isinstance(training.splits.preparation, TablePreparation) else "image"
@@ -99,6 +104,7 @@ def conclude(
         **({} if found is None else {"disentanglement": found}),
         **({"metrics": own} if own else {}),
         **({} if linear is None else {"linear": {**linear, "trained_rates": trained_rates(state.epoch_sums)}}),
+        **({"curve": curve} if curve else {}),
     }
     scores: dict[str, float] = {} if found is None else found["numbers"]
     active = f"{test['active_units_by_rate']:.0f} of {state.vae.latent_dim} latents have a rate above 0.01 nats"
@@ -127,6 +133,7 @@ def conclude(
         f"       {test['active_units']:.0f} of {state.vae.latent_dim} latents active; {bounded} {bound['bound']:.2f} "
         f"({bound['samples']} samples of refitted posteriors, {bound['images']} {one}s; still rose by "
         f"{bound['rise_from_half']:.2f} from {bound['samples'] // 2} samples)",
+        *([curve_line(curve)] if curve else []),
         *([f"scores {scores_line(scores)}", f"       {active}"] if scores else []),
         *([] if linear is None else [f"linear {against_linear(linear, train, test)}"]),
         *(["own    " + ", ".join(f"{name} {value:.4g}" for name, value in own.items())] if own else []),
@@ -159,6 +166,16 @@ def against_linear(linear: Mapping[str, Any], train: Mapping[str, float], test: 
         f"a linear model's best, {test['active_units_by_rate']:.0f} latents are above 0.01 nats, "
         f"predicted {linear['active']}"
     )
+
+
+def curve_line(curve: Sequence[Mapping[str, float]]) -> str:
+    """The points of the rate-distortion curve at whole betas."""
+    points = [
+        f"beta {point['beta']:g}: {point['distortion']:.2f} + {point['rate']:.2f}"
+        for point in curve
+        if float(point["beta"]).is_integer()
+    ]
+    return f"curve  distortion + rate at {', '.join(points)}; {len(curve)} betas in {SUMMARY}"
 
 
 def conditions(config: Config) -> dict[str, str | float]:

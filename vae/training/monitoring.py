@@ -192,6 +192,7 @@ def prepare_end(
     found: Mapping[str, Any] | None,
     rate_per_latent: Sequence[float],
     preparation: Preparation,
+    curve: Sequence[Mapping[str, float]] = (),
 ) -> End:
     """Draw and encode, which takes some seconds, but write nothing.
 
@@ -202,9 +203,10 @@ def prepare_end(
         found: what `disentanglement_numbers` returned, if the factors are known.
         rate_per_latent: in nats. The latents beside the factors are sorted by it.
         preparation: of the images, which says which values are black and white.
+        curve: what `rate_distortion_curve` returned, of a multi-rate model.
     """
     few = images.first(PROJECTED_IMAGES)
-    pictures = tracker.drawn(lambda: draw_last_figures(tracker, found, rate_per_latent))
+    pictures = tracker.drawn(lambda: draw_last_figures(tracker, found, rate_per_latent, curve))
     shown = preparation.shown if isinstance(preparation, ImagePreparation) else None
     return End(pictures, few, shown, encode_posteriors(vae, few)[0])
 
@@ -220,11 +222,15 @@ def show_end(tracker: Tracker, end: End, step: int) -> None:
 
 
 def draw_last_figures(
-    tracker: Tracker, found: Mapping[str, Any] | None, rate_per_latent: Sequence[float]
+    tracker: Tracker,
+    found: Mapping[str, Any] | None,
+    rate_per_latent: Sequence[float],
+    curve: Sequence[Mapping[str, float]] = (),
 ) -> dict[str, figures.ImageBytes]:
     """The figures of the end of a run, by name.
 
-    They show the rate of each latent during training, as it was logged, and which latent represents which factor.
+    They show the rate of each latent during training, as it was logged, which latent represents which factor, and the
+    rate-distortion curve of a multi-rate model.
     """
     from vae.figures import plots  # imports matplotlib
 
@@ -239,4 +245,6 @@ def draw_last_figures(
         order = sorted(range(len(rate_per_latent)), key=lambda latent: -rate_per_latent[latent])
         drawn = {title: found["matrices"][name] for name, title in MATRICES.items()}
         pictures["factors"] = plots.factor_matrices(drawn, found["factors"], order)
+    if curve:
+        pictures["rate_distortion"] = plots.rate_distortion(curve)
     return pictures

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae.model.gates import MultiRateVAE
 from vae.model.reset import reset_lost_latents
 from vae.model.vae import VAE
 from vae.objectives import DrawnTerms, Objective, elbo_terms
@@ -58,14 +59,18 @@ def backpropagate(
         x: a batch of images.
         objective: computes the loss from the terms.
         step: the number of steps before this one.
-        generator: draws the noise of z, and what the objective draws.
+        generator: draws the noise of z, the betas of a multi-rate model, and what the objective draws.
         bf16: whether the networks' matrix multiplications are in bfloat16. The loss is in fp32 in any case.
         terms_of_step: the function of this name, or its compiled form.
     """
     noise = standard_normal((*objective.sample_shape, len(x), vae.latent_dim), generator, x.device)
-    with torch.autocast(x.device.type, dtype=torch.bfloat16) if bf16 else nullcontext():
+    betas = vae.draw_betas(len(x), generator) if isinstance(vae, MultiRateVAE) else None
+    with (
+        torch.autocast(x.device.type, dtype=torch.bfloat16) if bf16 else nullcontext(),
+        vae.conditioned(betas) if isinstance(vae, MultiRateVAE) and betas is not None else nullcontext(),
+    ):
         terms = terms_of_step(vae, x, noise)
-    terms = replace(terms, generator=generator)
+    terms = replace(terms, generator=generator, betas=betas)
     loss = objective(terms, step)
     loss.backward()
     return StepNumbers(loss.detach(), terms.distortion.detach(), terms.rate.detach(), terms.logged)

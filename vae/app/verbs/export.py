@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vae.app import console
 from vae.app.outputs import ending_by_exception
-from vae.app.trained_model import add_checkpoint, add_parts, own_networks
+from vae.app.trained_model import add_beta, add_checkpoint, add_parts, own_networks
 from vae.trained.export import export
 
 
@@ -21,6 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="the new folder")
     parser.add_argument("--onnx", action="store_true", help="add encoder.onnx and decoder.onnx")
     add_checkpoint(parser)
+    add_beta(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -31,6 +32,13 @@ def run(arguments: Namespace) -> int:
     """
     networks = own_networks(arguments.run, arguments.parts)
     with ending_by_exception():
-        folder = export(arguments.run, arguments.to, onnx=arguments.onnx, checkpoint=arguments.checkpoint, **networks)
+        folder = export(
+            arguments.run,
+            arguments.to,
+            onnx=arguments.onnx,
+            checkpoint=arguments.checkpoint,
+            beta=arguments.beta,
+            **networks,
+        )
     console.say(str(folder))
     return 0
