@@ -266,8 +266,8 @@ def score_table(grouped: Mapping[str, Sequence[Member]]) -> Table | None:
     active = active_row(grouped)
     if active:
         notes.append(
-            "A latent is active if its rate is above 0.01 nats. The means of the others count in the scores, too, "
-            "however little they vary. The scores of samples show whether they matter."
+            "A latent is active if its rate is above 0.01 nats. The means of the others count in all scores but "
+            "InfoMEC, however little they vary. The scores of samples show whether they matter."
         )
     across = transposed(replace(found, notes=notes))
     return replace(across, rows=[active, *across.rows]) if across and active else across

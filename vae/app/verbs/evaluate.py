@@ -26,6 +26,7 @@ from vae.app.invocation import UsageError
 from vae.app.load import Run, load_run
 from vae.app.metrics import own_metrics
 from vae.app.trained_model import add_checkpoint, add_parts
+from vae.disentanglement.names import FORMER
 from vae.disentanglement.own_metrics import own_numbers
 from vae.disentanglement.scores import disentanglement_numbers
 from vae.measures.evaluation import final_numbers, tight_bound
@@ -113,9 +114,9 @@ def compare(
     metrics = recorded.get("metrics", {})
     apart += [name for name in own if name in metrics and not agree(own[name], metrics[name], SCORE_TOLERANCE)]
     if scores is not None and "disentanglement" in recorded:
-        before, now = recorded["disentanglement"]["numbers"], scores["numbers"]
-        names = now if "left_out" in recorded["disentanglement"] else before  # an older version had fewer scores
-        apart += [name for name in names if not agree(now.get(name), before.get(name), SCORE_TOLERANCE)]
+        former = recorded["disentanglement"]["numbers"]  # by an older version, it has fewer scores, and other names
+        before, now = {FORMER.get(name, name): value for name, value in former.items()}, scores["numbers"]
+        apart += [name for name in before if not agree(now.get(name), before[name], SCORE_TOLERANCE)]
     elif scores is not None and not apart:
         with locked(summary.parent):
             if read_summary(summary.parent) != recorded:
