@@ -152,7 +152,6 @@ def draw_latents_over_beta(
     axes: Axes,
     predicted: Sequence[Curve],
     trained: Sequence[tuple[float, Sequence[float]]],
-    rule: str = "#cccccc",
 ) -> None:
     """Draw what `latents_over_beta` describes, in the colours of latents.
 
@@ -160,11 +159,9 @@ def draw_latents_over_beta(
         axes: empty.
         predicted: as there.
         trained: as there.
-        rule: the colour of the marks at which latents go out.
     """
     most = max([len(predicted), *(len(rates) for _, rates in trained)])
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, max(most, 2)))
-    ends = [betas[-1] for betas, rates in predicted if len(betas) > 0 and rates[-1] == 0]
+    colours = matplotlib.colormaps["plasma"](np.linspace(0.1, 0.85, max(most, 2)))
     for number, (betas, rates) in enumerate(predicted):
         axes.plot(betas, rates, color=colours[number], linewidth=1.4, zorder=2)
     for beta, falling in trained:
@@ -176,8 +173,8 @@ def draw_latents_over_beta(
             edgecolors="white",
             linewidths=0.5,
             zorder=3,
+            clip_on=False,
         )
-    axes.vlines(ends, -0.03, 0, colors=rule, linewidth=0.8, transform=axes.get_xaxis_transform(), clip_on=False)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda beta, _: f"{beta:g}"))
     axes.set_xticks(sorted({beta for beta, _ in trained}))

@@ -191,7 +191,7 @@ def latents_over_beta(shown: RatesOverBeta) -> str:
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 4))
-        draw_latents_over_beta(figure.add_subplot(), shown.predicted, shown.trained, INK)
+        draw_latents_over_beta(figure.add_subplot(), shown.predicted, shown.trained)
     return svg(figure, "Predicted and trained rate of each latent over beta")
 
 
