@@ -253,9 +253,13 @@ def test_curves_of_several_seeds_are_averaged(tmp_path):
     assert all(row.seeds == 2 for row in found.rows if row.mark == "neighbour")
 
 
-@pytest.mark.parametrize("curve", [[], {}, [3], [{"beta": 1.0}], [{"beta": 1.0, "rate": "x", "distortion": 2.0}]])
-def test_a_damaged_curve_is_none(tmp_path, curve):
-    assert "cannot show what another beta does" in refused(put_curve(tmp_path, curve), RATE, 20.0)
+def test_an_empty_curve_is_none(tmp_path):
+    assert "cannot show what another beta does" in refused(put_curve(tmp_path, []), RATE, 20.0)
+
+
+@pytest.mark.parametrize("curve", [{}, [3], [{"beta": 1.0, "rate": "x", "distortion": 2.0}]])
+def test_a_run_with_a_damaged_curve_is_not_read(tmp_path, curve):
+    assert "no run is done" in refused(put_curve(tmp_path, curve), RATE, 20.0)
 
 
 # Active latents

@@ -1,16 +1,14 @@
 """The rate-distortion curve between trained models."""
 
-import itertools
 import math
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.integrate import quad
 
 from vae.measures.linear_vae import Spectrum, predict_linear
-from vae.report.tradeoff import OutOfRangeError, Point, arc, mean_growth, within_budget
+from vae.report.tradeoff import OutOfRangeError, Point, curve_through, keeps_the_law, point_between, within_budget
 
 TOY = torch.tensor([8, 4, 2, 1, 0.5, *[0.05] * 15], dtype=torch.float64)
 
@@ -26,46 +24,30 @@ def linear(beta: float) -> Point:
     return Point(float(beta), found.distortion, found.rate)
 
 
-ENDS = st.tuples(st.floats(0.1, 10), st.floats(1.05, 20), st.floats(0.1, 50), st.floats(0.02, 0.98)).map(
-    lambda v: (
-        Point(v[0], 100.0, 30.0),
-        Point(v[0] * v[1], 100.0 + v[2] * v[0] * (1 + v[3] * (v[1] - 1)), 30.0 - v[2]),
-    )
-)
-
-
-@given(st.floats(0.01, 100), st.floats(0, 7))
+@given(st.lists(st.floats(1.05, 4), min_size=1, max_size=5), st.floats(0.01, 0.99))
 @settings(max_examples=30, deadline=None)
-def test_the_mean_growth_is_the_integral(power, exponent):
-    truth, _ = quad(lambda v: math.exp(exponent * v ** (1 / power)), 0, 1, limit=200)
-    assert mean_growth(power, exponent) == pytest.approx(truth, rel=1e-6)
-
-
-@given(ENDS)
-@settings(max_examples=50, deadline=None)
-def test_an_arc_is_convex_and_its_slope_is_minus_beta(ends):
-    low, high = ends
-    found = arc(low, high)
-    assert found is not None
-    points = [found.at(step / 20) for step in range(21)]
-    assert (points[0], points[-1]) == (low, high)
-    for one, other in itertools.pairwise(points):
-        slope = (other.distortion - one.distortion) / (one.rate - other.rate)
-        assert one.beta * (1 - 1e-6) <= slope <= other.beta * (1 + 1e-6)
-
-
-@given(ENDS, st.floats(0.01, 0.99))
-@settings(max_examples=50, deadline=None)
-def test_both_coordinates_find_the_same_point(ends, share):
-    found = arc(*ends)
-    assert found is not None
-    point = found.at(share)
-    assert found.with_rate(point.rate) == pytest.approx(point, rel=1e-6)
-    assert found.with_distortion(point.distortion) == pytest.approx(point, rel=1e-6)
+def test_the_curve_goes_through_all_models_and_both_coordinates_find_the_same_point(factors, share):
+    points = [linear(1.0)]
+    for factor in factors:
+        points.append(linear(points[-1].beta * factor))
+    points = [point for point in points if point.beta < 75]  # of which a latent is active
+    if len(points) < 2:
+        return
+    at = curve_through(points)
+    for point in points:
+        assert at(point.beta) == pytest.approx(point)
+    low, high = points[-2:]
+    rate = low.rate - share * (low.rate - high.rate)
+    found = point_between(points, low, high, "rate", rate)
+    assert found.rate == pytest.approx(rate)
+    assert low.beta < found.beta < high.beta
+    assert low.distortion < found.distortion < high.distortion
+    assert point_between(points, low, high, "distortion", found.distortion).beta == pytest.approx(found.beta, rel=1e-6)
 
 
 def test_a_curve_that_is_linear_in_the_logarithm_of_beta_is_found_exactly():
     points = [exact(beta) for beta in (1, 8)]
+    assert keeps_the_law(*points)
     for beta in (1.5, 3.0, 6.0):
         assert within_budget(points, "rate", exact(beta).rate).point == pytest.approx(exact(beta), rel=1e-9)
         assert within_budget(points, "distortion", exact(beta).distortion).point == pytest.approx(
@@ -78,14 +60,16 @@ def test_the_beta_between_trained_ones_is_near_that_of_the_linear_theory():
     for beta in (1.5, 3.0, 6.0, 12.0, 24.0):
         found = within_budget(points, "rate", linear(beta).rate).point
         assert found.beta == pytest.approx(beta, rel=0.03)
-        assert found.distortion == pytest.approx(linear(beta).distortion, abs=0.03)
+        assert found.distortion == pytest.approx(linear(beta).distortion, abs=0.06)
 
 
-def test_the_readme_sweep_is_predicted_from_its_ends():
-    ends = [Point(1.0, 72.85, 27.29), Point(8.0, 133.52, 4.97)]
-    found = within_budget(ends, "rate", 9.87).point  # of beta 4, whose distortion is 106.30
-    assert found.beta == pytest.approx(4, rel=0.02)
-    assert found.distortion == pytest.approx(106.30, abs=1.0)
+@pytest.mark.parametrize(("beta", "distortion", "rate"), [(2.175, 87.97, 16.73), (2.56, 92.56, 14.60)])
+def test_models_between_those_of_the_readme_are_predicted(beta, distortion, rate):
+    """These two were trained like those of the README's table, on 25 epochs of MNIST."""
+    table = [(1.0, 72.85, 27.29), (2.0, 85.79, 17.87), (4.0, 106.30, 9.87), (8.0, 133.52, 4.97)]
+    found = within_budget([Point(*row) for row in table], "rate", rate).point
+    assert found.beta == pytest.approx(beta, rel=0.03)
+    assert found.distortion == pytest.approx(distortion, abs=0.5)
 
 
 @pytest.mark.parametrize("name", ["rate", "distortion"])
@@ -130,7 +114,8 @@ def test_without_a_curve_a_trained_model_is_taken():
     assert within_budget(points, "rate", 22.0, interpolate=False).point == points[1]
 
 
-def test_a_beta_of_0_and_a_rate_that_does_not_fall_have_no_curve():
-    assert arc(Point(0.0, 80.0, 50.0), exact(1)) is None
-    assert arc(exact(1), Point(2.0, 90.0, 25.0)) is None
-    assert arc(exact(1), Point(2.0, 85.0, 20.0)) is None
+def test_a_beta_of_0_and_a_rate_that_does_not_fall_keep_no_law():
+    assert keeps_the_law(exact(1), exact(2))
+    assert not keeps_the_law(Point(0.0, 80.0, 50.0), exact(1))
+    assert not keeps_the_law(exact(1), Point(2.0, 90.0, 25.0))
+    assert not keeps_the_law(exact(1), Point(2.0, 85.0, 20.0))

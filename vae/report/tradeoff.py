@@ -1,20 +1,16 @@
 """The rate-distortion curve through trained models, and the beta between two of them.
 
 The optimal distortion as a function of the rate is convex, and its slope is -beta at the optimum of beta (Alemi et
-al., 2018). Between two trained models both ends, both slopes and the total rise of the distortion are therefore known.
-The curve between them is the one on which ln beta is a power of the share of the rate that is saved. It is exact where
-the rate is linear in ln beta, as in the linear model while no latent goes out.
+al., 2018). In the linear model, while no latent goes out, the rate is linear in ln beta and the distortion in beta. So
+the rate is interpolated over ln beta, and the distortion over beta, by monotone cubics through all trained models
+(Fritsch & Butland, 1984). With two models these are straight lines.
 """
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from scipy.special import hyp1f1
-
-MOST_POWER = 700.0  # the largest power that is tried; the smallest is its inverse
 LEAST_TIMES, MOST_TIMES = 1.5, 10.0  # how far beyond the last beta the next one may lie
 
 
@@ -26,71 +22,27 @@ class Point(NamedTuple):
     rate: float
 
 
-@dataclass(frozen=True)
-class Arc:
-    """The curve between two models. At the share u of the saved rate, ln beta has risen by u^(1/power) of its rise.
+def curve_through(points: Sequence[Point]) -> Callable[[float], Point]:
+    """The point of each beta between the trained ones.
 
-    Attributes:
-        low: the model of the smaller beta.
-        high: that of the larger one, with less rate and more distortion.
-        power: above 0. The larger it is, the earlier beta rises.
+    Args:
+        points: two models or more, by rising beta above 0.
     """
+    from scipy.interpolate import PchipInterpolator  # takes a quarter of a second to load
 
-    low: Point
-    high: Point
-    power: float
-
-    def at(self, share: float) -> Point:
-        """The point at which this share of the rate is saved, from 0 to 1."""
-        if share in (0.0, 1.0):
-            return self.high if share else self.low
-        saved, rise = self.low.rate - self.high.rate, math.log(self.high.beta / self.low.beta)
-        exponent = rise * share ** (1 / self.power)
-        cost = self.low.beta * saved * share * mean_growth(self.power, exponent)
-        return Point(self.low.beta * math.exp(exponent), self.low.distortion + cost, self.low.rate - share * saved)
-
-    def with_rate(self, rate: float) -> Point:
-        """The point of this rate, which lies between those of the ends."""
-        return self.at((self.low.rate - rate) / (self.low.rate - self.high.rate))
-
-    def with_distortion(self, distortion: float) -> Point:
-        """The point of this distortion, which lies between those of the ends."""
-        from scipy.optimize import brentq  # takes a quarter of a second to load
-
-        if distortion in (self.low.distortion, self.high.distortion):
-            return self.low if distortion == self.low.distortion else self.high
-        return self.at(float(brentq(lambda share: self.at(share).distortion - distortion, 0.0, 1.0, xtol=1e-14)))
+    betas, distortions, rates = zip(*points, strict=True)
+    rate = PchipInterpolator([math.log(beta) for beta in betas], rates)
+    distortion = PchipInterpolator(betas, distortions)
+    return lambda beta: Point(beta, float(distortion(beta)), float(rate(math.log(beta))))
 
 
-def mean_growth(power: float, exponent: float) -> float:
-    """The mean of exp(exponent * v^(1/power)) over v from 0 to 1.
+def keeps_the_law(low: Point, high: Point) -> bool:
+    """Whether the slope between two models lies between their betas, as it does if both are at their optimum.
 
-    Example:
-        >>> round(mean_growth(1.0, 1.0), 6)  # e - 1
-        1.718282
+    False if the smaller beta is 0, whose rate has no bound.
     """
-    return float(hyp1f1(power, power + 1, exponent))
-
-
-def arc(low: Point, high: Point) -> Arc | None:
-    """The curve between two models of neighbouring betas. None if no convex curve has these slopes at its ends.
-
-    That is so if the slope between the two is not between the betas, or if the smaller beta is 0.
-    """
-    from scipy.optimize import brentq  # takes a quarter of a second to load
-
     saved, cost = low.rate - high.rate, high.distortion - low.distortion
-    if saved <= 0 or not 0 < low.beta < high.beta:
-        return None
-    growth, rise = cost / saved / low.beta, math.log(high.beta / low.beta)
-
-    def missing(logarithm: float) -> float:
-        return mean_growth(math.exp(logarithm), rise) - growth
-
-    limit = math.log(MOST_POWER)
-    if not missing(-limit) < 0 < missing(limit):
-        return None
-    return Arc(low, high, math.exp(float(brentq(missing, -limit, limit, xtol=1e-14))))
+    return saved > 0 and 0 < low.beta < high.beta and low.beta <= cost / saved <= high.beta
 
 
 class OutOfRangeError(ValueError):
@@ -111,7 +63,7 @@ class Found(NamedTuple):
     Attributes:
         point: the model.
         ends: the trained models it lies between; one if it was trained.
-        broken: neighbouring betas between which the budget lies, but no convex curve. Empty if there are none.
+        broken: neighbouring betas between which the budget lies, but whose slope breaks the law.
     """
 
     point: Point
@@ -142,14 +94,29 @@ def within_budget(points: Sequence[Point], name: str, budget: float, *, interpol
         ends = sorted(float(getattr(point, name)) for point in (low, high))
         if not ends[0] < budget < ends[1]:
             continue
-        between = arc(low, high)
-        if between is None:
-            broken.append((low.beta, high.beta))
+        if keeps_the_law(low, high):
+            found.append((point_between(points, low, high, name, budget), (low, high)))
         else:
-            point = between.with_rate(budget) if name == "rate" else between.with_distortion(budget)
-            found.append((point, (low, high)))
+            broken.append((low.beta, high.beta))
     point, ends_of_point = min(found, key=lambda one: float(getattr(one[0], other)))
     return Found(point, ends_of_point, broken)
+
+
+def point_between(points: Sequence[Point], low: Point, high: Point, name: str, budget: float) -> Point:
+    """The point of the curve with this rate or distortion, between two neighbouring models.
+
+    Args:
+        points: the trained models, by rising beta.
+        low: one of them.
+        high: the next one.
+        name: `rate` or `distortion`.
+        budget: its value, in nats.
+    """
+    from scipy.optimize import brentq  # takes a quarter of a second to load
+
+    at = curve_through([point for point in points if point.beta > 0])
+    beta = brentq(lambda beta: float(getattr(at(beta), name)) - budget, low.beta, high.beta, xtol=1e-12, rtol=1e-12)
+    return at(float(beta))._replace(**{name: budget})
 
 
 def out_of_range(points: Sequence[Point], name: str, budget: float) -> OutOfRangeError:
