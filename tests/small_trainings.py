@@ -8,12 +8,14 @@ from results import logged, same
 
 from vae.config.preparation import ImagePreparation
 from vae.data import ImageSet, Splits
+from vae.model.gates import multi_rate_vae
 from vae.model.mlp import mlp_vae
 from vae.objectives import (
     BetaObjective,
     CapacityObjective,
     FactorObjective,
     ImportanceWeightedObjective,
+    MultiRateObjective,
     Stateful,
     TargetDistortionObjective,
     TargetRateObjective,
@@ -72,6 +74,8 @@ def small_training(
     vae = make(splits.train.shape, 3, head=head, **sizes)
     vae.start_at(splits.train.mean(), splits.train.variance())
     made = BetaObjective(LinearWarmup(beta, warmup)) if objective is None else objective()
+    if isinstance(made, MultiRateObjective):
+        vae = multi_rate_vae(vae, 0.1, 10.0, made.beta_of_run)
     state = TrainState(
         vae=vae,
         optimizer=adam(vae.parameters(), 1e-3),
@@ -150,6 +154,7 @@ OBJECTIVES = {
     "factor": lambda: FactorObjective(WARM, 5.0, discriminator(3, [8, 8]), 1e-2),
     "target_distortion": lambda: TargetDistortionObjective(40.0, 0.001, 0.9, torch.device("cpu")),
     "target_rate": lambda: TargetRateObjective(4.0, 0.05, 0.005, torch.device("cpu")),
+    "multi_rate": lambda: MultiRateObjective(2.0, 0.25),
     "capacity": lambda: CapacityObjective(10.0, LinearWarmup(5.0, 6, start=0.5)),
     "importance_weighted": lambda: ImportanceWeightedObjective(3),
     "total_correlation": lambda: TotalCorrelationObjective(1.0, WARM, 1.0, 170, stratified=True),

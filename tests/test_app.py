@@ -108,6 +108,7 @@ OBJECTIVES = {
     "factor": ["objective.hidden=[50,50]", "beta=2", "precision=bf16"],
     "free_bits": ["beta=4", "beta_warmup_steps=10"],
     "importance_weighted": ["objective.samples=3", "gradient_norm_limit=100"],
+    "multi_rate": ["beta=2", "objective.beta_min=0.5", "precision=bf16"],
     "target_distortion": ["objective.distortion=200"],
     "target_rate": ["objective.rate=8"],
     "total_correlation": ["beta=4", "objective.stratified=true", "precision=bf16"],

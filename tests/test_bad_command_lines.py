@@ -20,7 +20,7 @@ BETA = "beta must be a number from 0 to 1000000"
 HIDDEN = "model.hidden must be a list, each entry a whole number from 1 to 100000"
 MODEL = "model must be one of conv, custom, linear, locatello, mlp"
 OBJECTIVE = (
-    "objective must be one of beta, capacity, custom, dip, factor, free_bits, importance_weighted, "
+    "objective must be one of beta, capacity, custom, dip, factor, free_bits, importance_weighted, multi_rate, "
     "target_distortion, target_rate, total_correlation"
 )
 PRESETS = sorted(path.stem for path in (ROOT / "configs/experiment").glob("*.yaml"))
@@ -112,6 +112,17 @@ CONFIGURATION = [
     (
         "objective=importance_weighted beta_warmup_steps=9",
         "objective=importance_weighted bounds ln p(x) at beta 1 only, got beta_warmup_steps=9.",
+    ),
+    ("objective=multi_rate beta=20", "beta must be from objective.beta_min=0.1 to objective.beta_max=10, got 20."),
+    ("objective=multi_rate objective.beta_min=10", "objective.beta_min must be below objective.beta_max, got 10 and 10."),
+    ("objective=multi_rate beta_warmup_steps=9", "objective=multi_rate trains all betas at once, got beta_warmup_st"),
+    (
+        "objective=multi_rate model=custom model.encoder=a:b model.decoder=a:b",
+        "objective=multi_rate puts gates into the networks of this package, got model=custom. Use model=mlp, conv,",
+    ),
+    (
+        "objective=multi_rate data.binarisation=none likelihood=gaussian_learned",
+        "objective=multi_rate needs one likelihood for all betas, got likelihood.learned=true. Use likelihood=gaussian",
     ),
     ("objective=dip objective.covariance=II", "objective.covariance must be one of means, aggregate, got II"),
     ("objective=importance_weighted objective.samples=0", "objective.samples must be a whole number from 1 to 10000"),

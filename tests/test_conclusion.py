@@ -146,6 +146,7 @@ WEIGHTS = {  # of the rate, after 40 steps
     "factor": (("beta=2", "objective.hidden=[8]", "beta_warmup_steps=400"), 2 * 39 / 400),
     "target_rate": (("objective.rate=5",), None),  # as the controller has it
     "target_distortion": (("objective.distortion=200",), None),
+    "multi_rate": (("beta=4",), 4.0),
 }
 
 

@@ -8,7 +8,12 @@ import torch
 
 from vae.model.burgess import conv_vae
 from vae.model.gates import MultiRateVAE, multi_rate_vae, root_gate
+from vae.measures.curve import rate_distortion_curve
+from vae.measures.evaluation import elbo_numbers, encode_images
+from vae.measures.linear_vae import Spectrum, predict_linear
+from vae.model.heads import GaussianHead
 from vae.model.linear import linear_vae
+from vae.objectives.optimizers import adam
 from vae.model.locatello import locatello_vae
 from vae.model.mlp import mlp_vae
 from vae.model.reset import reset_lost_latents
@@ -125,3 +130,64 @@ def test_the_loss_weighs_the_rate_of_each_image_by_its_own_beta():
     assert objective.rate_weight(0) == 1.0
     with pytest.raises(ValueError, match="needs a model with gates"):
         objective(terms, 0)
+
+
+# The linear model, for which the optimum of each beta is known
+
+TOY = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.5, *[0.05] * 15], dtype=torch.float64)
+VARIANCE = 0.1
+STEPS = 1000
+BETAS = (0.6, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 100.0)
+
+
+def toy_images(count: int = 1024) -> torch.Tensor:
+    """Images with exactly the eigenvalues `TOY`."""
+    x = torch.randn(count, 20, dtype=torch.float64, generator=seeded(0))
+    white = torch.linalg.qr(x - x.mean(0))[0] * math.sqrt(count)
+    turned = torch.linalg.qr(torch.randn(20, 20, dtype=torch.float64, generator=seeded(1)))[0]
+    return ((white * TOY.sqrt()) @ turned.T).float().view(count, 1, 1, 20)
+
+
+def exact_terms(vae, x: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """The rate of each latent, falling, and the distortion of a linear VAE, without sampling, in nats."""
+    with torch.no_grad():
+        posterior, weight = vae.encode(x), vae.decoder.output.weight
+        residual = (x - vae.decode(posterior.mean).mean).flatten(1).square().sum(1)
+        squares = residual + (posterior.logvar.exp() * weight.square().sum(0)).sum(1)
+        distortion = 0.5 * (20 * math.log(2 * math.pi * VARIANCE) + squares / VARIANCE)
+        return posterior.kl_to_standard().mean(0).sort(descending=True).values, float(distortion.mean())
+
+
+def test_one_training_of_the_linear_model_gives_the_closed_form_for_each_beta():
+    torch.manual_seed(0)
+    x, generator = toy_images(), seeded(0)
+    plain = linear_vae((1, 1, 20), 5, GaussianHead(VARIANCE, learned=False))
+    vae, objective = multi_rate_vae(plain, 0.6, 100.0, 1.0), MultiRateObjective(1.0, -0.5)
+    optimizer = adam(vae.parameters(), 0.05)
+    for step in range(STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.05 * (1 - step / STEPS)
+        optimizer.zero_grad()
+        backpropagate(vae, x[torch.randperm(len(x), generator=generator)], objective, step, generator)
+        optimizer.step()
+    spectrum = Spectrum(TOY, float(TOY.sum()), 20)
+    for beta in BETAS:
+        expected = predict_linear(spectrum, beta, 5, VARIANCE)
+        rates, distortion = exact_terms(vae.at(beta), x)
+        assert int((rates > 1e-3).sum()) == expected.active
+        torch.testing.assert_close(rates, expected.rates.float(), rtol=0, atol=0.015)
+        assert distortion + beta * float(rates.sum()) == pytest.approx(expected.loss, abs=0.01)
+
+
+def test_the_curve_has_the_numbers_of_the_plain_model_at_each_beta(tiny_images):
+    vae = multi_rate_vae(mlp_vae(tiny_images.shape, 3, (8,)), 0.5, 10.0, 3.0)
+    few = tiny_images.first(30)
+    curve = rate_distortion_curve(vae, few, 3.0)
+    betas = [point["beta"] for point in curve]
+    assert betas == sorted(set(betas))
+    assert {0.5, 1.0, 2.0, 3.0, 4.0, 8.0, 10.0} <= set(betas)
+    assert 20 <= len(betas) <= 27
+    for point in curve[::6]:
+        expected = elbo_numbers(encode_images(vae.at(point["beta"]), few))
+        assert point["rate"] == pytest.approx(expected["rate"], rel=1e-4)
+        assert point["distortion"] == pytest.approx(expected["distortion"], rel=1e-4)

@@ -108,7 +108,7 @@ def test_the_loss_is_distortion_plus_weight_times_rate_under_every_objective(beg
         "capacity": 1,
         "importance_weighted": 1,
     }
-    expected |= {"total_correlation": 1, "factor": 4, "warm-up": 4 * 7 / 100}
+    expected |= {"multi_rate": 2, "total_correlation": 1, "factor": 4, "warm-up": 4 * 7 / 100}
     assert weights == pytest.approx([expected[name]] * 3)
     assert "train/objective" in last["train"]
 
@@ -121,6 +121,7 @@ def test_every_schedule_of_objective_and_learning_rate_is_asked_whether_it_ends(
         scheduled = {
             "capacity": ["capacity"],
             "importance_weighted": [],
+            "multi_rate": [],
             "target_rate": [],
             "target_distortion": [],
         }.get(name, ["beta"])

@@ -94,7 +94,7 @@ class MultiRateConfig:
 
     beta_min: float = field(metadata=between(0, 1e6, above=True))
     beta_max: float = field(metadata=between(0, 1e6, above=True))
-    emphasis: float = field(metadata=between(0, 1))
+    emphasis: float = field(metadata=between(-1, 1))
 
 
 @dataclass
