@@ -114,7 +114,10 @@ CONFIGURATION = [
         "objective=importance_weighted bounds ln p(x) at beta 1 only, got beta_warmup_steps=9.",
     ),
     ("objective=multi_rate beta=20", "beta must be from objective.beta_min=0.1 to objective.beta_max=10, got 20."),
-    ("objective=multi_rate objective.beta_min=10", "objective.beta_min must be below objective.beta_max, got 10 and 10."),
+    (
+        "objective=multi_rate objective.beta_min=10",
+        "objective.beta_min must be below objective.beta_max, got 10 and 10.",
+    ),
     ("objective=multi_rate beta_warmup_steps=9", "objective=multi_rate trains all betas at once, got beta_warmup_st"),
     (
         "objective=multi_rate model=custom model.encoder=a:b model.decoder=a:b",
@@ -122,7 +125,7 @@ CONFIGURATION = [
     ),
     (
         "objective=multi_rate data.binarisation=none likelihood=gaussian_learned",
-        "objective=multi_rate needs one likelihood for all betas, got likelihood.learned=true. Use likelihood=gaussian",
+        "objective=multi_rate needs one likelihood for all betas, got likelihood.learned=true. Use like",
     ),
     ("objective=dip objective.covariance=II", "objective.covariance must be one of means, aggregate, got II"),
     ("objective=importance_weighted objective.samples=0", "objective.samples must be a whole number from 1 to 10000"),

@@ -49,7 +49,7 @@ def test_a_model_is_loaded_for_each_beta_of_the_range(multi_rate, summary, digit
     assert own.description.rate_per_latent == summary["test"]["rate_per_latent"]
     assert other.description.rate_per_latent is None
     with pytest.raises(ConfigError, match=r"run: beta must be from 0.1 to 10, the range of the training, got 11"):
-        vae.load(multi_rate, beta=11)
+        vae.load(multi_rate, beta=11.0)
 
 
 def test_an_export_has_the_plain_model_of_one_beta(multi_rate, digits, tmp_path):
@@ -59,7 +59,7 @@ def test_an_export_has_the_plain_model_of_one_beta(multi_rate, digits, tmp_path)
     assert torch.equal(exported.encode(digits).mean, loaded.encode(digits).mean)
     assert exported.description.beta == 0.5
     with pytest.raises(ConfigError, match=r"an exported folder has the model of one beta, got beta=2. Leave it out"):
-        vae.load(tmp_path / "model", beta=2)
+        vae.load(tmp_path / "model", beta=2.0)
 
 
 def test_a_run_of_one_beta_has_no_model_for_others(few_run):
