@@ -127,7 +127,8 @@ def test_the_objectives_that_learn_are_the_configurations_and_the_states():
     assert new_state(chosen, build_vae(chosen, IMAGE), CPU, factor).learner is factor
     target = objective_of("objective=target_rate", "objective.rate=9")
     assert isinstance(target, TargetRateObjective)
-    assert (target.target, target.proportional, target.integral) == (9.0, 0.05, 0.005)
+    controller = target.controller
+    assert (target.target, controller.proportional, controller.integral) == (9.0, 0.05, 0.005)
 
 
 def test_the_decoder_may_be_another_than_the_encoders_mirror():
