@@ -1,6 +1,6 @@
 """A metric of one's own: how well a linear function of all latents predicts the level of each factor."""
 
-import numpy as np
+from sklearn.linear_model import LinearRegression
 
 
 def score(codes, factors):
@@ -10,7 +10,5 @@ def score(codes, factors):
     """
     if factors is None:
         return {}
-    inputs = np.column_stack([codes, np.ones(len(codes))])
-    coefficients, *_ = np.linalg.lstsq(inputs, factors, rcond=None)
-    residual = factors - inputs @ coefficients
-    return {"linear_r2": 1 - np.mean(residual.var(axis=0) / factors.var(axis=0))}
+    regression = LinearRegression().fit(codes, factors)
+    return {"linear_r2": regression.score(codes, factors)}
