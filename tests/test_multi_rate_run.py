@@ -58,6 +58,8 @@ def test_an_export_has_the_plain_model_of_one_beta(multi_rate, digits, tmp_path)
     exported, loaded = vae.load(tmp_path / "model", device="cpu"), vae.load(multi_rate, device="cpu", beta=0.5)
     assert torch.equal(exported.encode(digits).mean, loaded.encode(digits).mean)
     assert exported.description.beta == 0.5
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "tested at β = 2. It has no test numbers of the model for β = 0.5." in card
     with pytest.raises(ConfigError, match=r"an exported folder has the model of one beta, got beta=2. Leave it out"):
         vae.load(tmp_path / "model", beta=2.0)
 

@@ -61,7 +61,7 @@ def model_card(description: Description, run: TrainedRun, *, onnx: bool) -> str:
         f"with {run.parameters:,} parameters, `likelihood={choices['likelihood']}`, β = {description.beta:g}. "
         "It encodes, decodes, samples, and scores inputs by their ELBO.",
         "## Numbers",
-        *numbers(run, "image" if is_image else "row"),
+        *numbers(run, "image" if is_image else "row", description.beta),
         "## Inputs",
         *prepared(description.preparation),
         "## Training",
@@ -74,8 +74,8 @@ def model_card(description: Description, run: TrainedRun, *, onnx: bool) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def numbers(run: TrainedRun, unit: str) -> list[str]:
-    """The test numbers, if there are any of these weights."""
+def numbers(run: TrainedRun, unit: str, beta: float) -> list[str]:
+    """The test numbers, if there are any of these weights. `beta` is that of the model."""
     summary, config = run.summary, run.stored.config
     if summary["status"] != "done":
         how = "ended with an error" if summary["status"] == "failed" else "has not ended"
@@ -86,6 +86,11 @@ def numbers(run: TrainedRun, unit: str) -> list[str]:
             f"{summary['steps']} steps, so it has no test numbers of them."
             if run.checkpoint != LAST
             else f"These are the weights after {run.step} steps, which have not been tested."
+        ]
+    if beta != config.beta:
+        return [
+            f"The run trained all β of a range at once, and was tested at β = {config.beta:g}. It has no test "
+            f"numbers of the model for β = {beta:g}."
         ]
     test = summary["test"]
     bound, refitted = tightest_bound(test)
