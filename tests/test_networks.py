@@ -10,6 +10,7 @@ from vae.model.burgess import conv_vae
 from vae.model.linear import linear_vae
 from vae.model.locatello import locatello_vae
 from vae.model.mlp import mlp_vae
+from vae.model.reset import reset_lost_latents
 
 
 def widths(network: nn.Module) -> list[tuple[int, int]]:
@@ -46,11 +47,14 @@ def test_an_mlp_without_hidden_layers_is_linear():
 def test_the_linear_network_has_linear_means_and_one_log_variance_for_all_images(image):
     vae = linear_vae(image, 4)
     there_and_back(vae, image)
-    torch.nn.init.normal_(vae.encoder.bias)
+    torch.nn.init.normal_(vae.encoder.bias.bias)
     x, y = torch.randn(2, 7, *image)
     origin, of_x, of_y, of_both = (vae.encode(images) for images in (0 * x, x, y, x + y))
     assert torch.allclose(of_both.mean, of_x.mean + of_y.mean - origin.mean, atol=1e-5)
     assert torch.equal(of_x.logvar, of_y.logvar)
+    with torch.no_grad():
+        vae.encoder.bias.bias[4:] = -50  # beyond the bounds of the log-variance
+    assert torch.equal(reset_lost_latents(vae, vae.encode(x)).logvar, torch.zeros(7, 4))
     z = torch.randn(5, 4)
     assert torch.allclose(vae.decoder(z) + vae.decoder(-z), 2 * vae.decoder(0 * z), atol=1e-5)
 

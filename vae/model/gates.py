@@ -296,7 +296,7 @@ def _fold_posterior(encoder: nn.Module, gates: Float[Tensor, " latent"], shift: 
     """Put the response of the latents into the last layer of an encoder."""
     latents = len(gates)
     if isinstance(encoder, LinearEncoder):
-        weight, bias = encoder.mean.weight, encoder.bias
+        weight, bias = encoder.mean.weight, encoder.bias.bias
     else:
         *_, last = [layer for layer in encoder.modules() if isinstance(layer, nn.Linear)]
         weight, bias = last.weight, last.bias

@@ -12,6 +12,22 @@ from vae.model.vae import VAE
 from vae.probability.distributions import LogvarBounds
 
 
+class Bias(nn.Module):
+    """Adds a learned vector. As a layer it is the encoder's last, which `reset_lost_latents` changes.
+
+    Args:
+        outputs: the length of the vector.
+    """
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Float[Tensor, "batch outputs"]) -> Float[Tensor, "batch outputs"]:
+        """The sum."""
+        return x + self.bias
+
+
 class LinearEncoder(nn.Module):
     """Means that are linear in x, and log-variances that are the same for all x.
 
@@ -23,12 +39,13 @@ class LinearEncoder(nn.Module):
     def __init__(self, inputs: int, latent_dim: int) -> None:
         super().__init__()
         self.mean = nn.Linear(inputs, latent_dim, bias=False)
-        self.bias = nn.Parameter(torch.zeros(2 * latent_dim))  # of the means, then the log-variances
+        self.bias = Bias(2 * latent_dim)  # of the means, then the log-variances
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch two_latents"]:
         """The means of the latents, then their log-variances."""
         mean = self.mean(x.flatten(1))
-        return torch.cat([mean, torch.zeros_like(mean)], 1) + self.bias
+        outputs: Tensor = self.bias(torch.cat([mean, torch.zeros_like(mean)], 1))
+        return outputs
 
 
 def linear_vae(
