@@ -211,7 +211,9 @@ def test_a_run_says_how_its_loss_still_changed_and_what_it_can_be_compared_with(
     assert (conditions["model"], conditions["model.latent_dim"], conditions["batch_size"]) == ("mlp", 2, 250)
     assert {"beta", "seed", "epochs", "threads", "tracking.tensorboard"}.isdisjoint(conditions)
     log = (few_run / "train.log").read_text()
-    assert re.search(r"\(100 samples, 500 images; still rose by \d\.\d\d from 50 samples\)", log)
+    assert re.search(
+        r"\(100 samples of refitted posteriors, 500 images; still rose by \d\.\d\d from 50 samples\)", log
+    )
 
 
 def test_a_continuous_factor_is_binned_and_words_without_levels_are_left_out_and_that_is_said(tmp_path):

@@ -152,7 +152,7 @@ def test_the_refitted_bound_is_close_to_the_evidence_of_any_likelihood_and_not_a
 
 def test_convolutions_and_several_channels_are_refitted():
     torch.manual_seed(0)
-    vae = conv_vae((3, 32, 32), 3).eval()
+    vae = conv_vae((3, 32, 32), 3).to(memory_format=torch.channels_last).eval()  # as build_vae makes it
     x = torch.rand(4, 3, 32, 32, generator=seeded(0))
     bound = importance_weighted_bound(vae, x, 20, seeded(1), refitted_posterior(vae, x))
     assert bound.isfinite().all()

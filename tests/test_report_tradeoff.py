@@ -60,7 +60,7 @@ def test_the_beta_between_trained_ones_is_near_that_of_the_linear_theory():
     for beta in (1.5, 3.0, 6.0, 12.0, 24.0):
         found = within_budget(points, "rate", linear(beta).rate).point
         assert found.beta == pytest.approx(beta, rel=0.03)
-        assert found.distortion == pytest.approx(linear(beta).distortion, abs=0.06)
+        assert found.distortion == pytest.approx(linear(beta).distortion, rel=0.01)
 
 
 @pytest.mark.parametrize(("beta", "distortion", "rate"), [(2.175, 87.97, 16.73), (2.56, 92.56, 14.60)])

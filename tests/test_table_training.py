@@ -129,7 +129,7 @@ def test_a_column_of_words_ends_the_command_with_one_line(tmp_path, trained):
     ("word", "said"),
     [
         ("model=conv", r"data=table needs model=mlp, linear or custom, .* got conv\. Add model=mlp"),
-        ("model=locatello", r"data=table needs model=mlp, or model=custom, .* got locatello"),
+        ("model=locatello", r"data=table needs model=mlp, linear or custom, .* got locatello"),
         ("likelihood=bernoulli", r"data=table needs a Gaussian likelihood, .* got bernoulli\. Add likelihood="),
         ("data.binarisation=none", r"data\.binarisation is a key of data=mnist"),
         ("data.test_size=2.5", r"data\.test_size must be a share of the images below 1, or a whole number"),

@@ -86,7 +86,7 @@ def linearised(
     batch, latents = mean.shape
     moves = scale.mT  # row i is the move along u_i
     points = torch.cat([mean[:, None] + moves, mean[:, None] - moves, mean[:, None]], 1)
-    decoded = outputs(vae.decode(points.flatten(0, 1))).view(batch, 2 * latents + 1, -1)
+    decoded = outputs(vae.decode(points.flatten(0, 1))).reshape(batch, 2 * latents + 1, -1)
     jacobian = (decoded[:, :latents] - decoded[:, latents:-1]) / 2  # (batch, latent, pixels)
     residual, information = derivatives(vae.decode(mean), x)
     slope = (jacobian @ residual[..., None])[..., 0]
