@@ -106,7 +106,7 @@ def test_a_run_alone_is_refused_with_the_sweep_to_train(sweep, called):
             "a choice needs finished runs, outputs has none. Name the folders in it, as in outp",
         ),
         (["outputs/S", "data=mnist", "--rate", "3"], 2, "name runs or give the words of a training, got both: data="),
-        (["data=mnist", "--rate", "3"], 1, "the linear theory needs a Gaussian likelihood with one variance."),
+        (["data=mnist", "--rate", "3"], 1, "the linear theory needs a Gaussian likelihood, got bernoulli."),
         (["data=mnist", "--udr"], 2, "--udr needs trained runs, the linear theory knows --rate, --distortion and"),
         (["beta=4", "--rate", "3"], 2, "the words must leave out what is chosen or what names runs, got beta=4"),
         (["dta=mnist", "--rate", "3"], 1, "unknown key dta. Did you mean data?"),

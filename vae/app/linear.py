@@ -1,9 +1,13 @@
-"""What the linear theory predicts for a run: for the log, for `summary.json`, and for `beta-vae predict`."""
+"""What the linear theory says of a run: for its log and `summary.json`, and for `beta-vae predict` and `choose`."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
+from vae.app.data import build_data
+from vae.app.likelihood import refuse_unfit
 from vae.config import Config, ConfigError, GaussianConfig, Variances
 from vae.config.building import option_of
 from vae.config.objective import BetaConfig
@@ -17,6 +21,7 @@ from vae.measures.linear_vae import (
     predict_linear,
 )
 from vae.measures.spectrum import spectrum_of
+from vae.training.hardware import choose_library
 
 
 def refuse_unpredictable(config: Config) -> None:
@@ -43,6 +48,27 @@ def refuse_unpredictable(config: Config) -> None:
         )
     if not final_beta(config) > 0:
         raise ConfigError("the linear theory needs a beta above 0 at the end of training, got 0. Set beta")
+
+
+def spectrum_of_data(configs: Sequence[Config], *, exact: bool = False) -> tuple[str, Spectrum]:
+    """The description of the data, and the spectrum of its training images for all these configurations.
+
+    Raises:
+        ConfigError: the images are too many or too few for so many latents, or the likelihood does not fit them.
+        DataError: the data cannot be read.
+    """
+    if configs[0].threads is not None:
+        torch.set_num_threads(configs[0].threads)
+    choose_library(torch.device("cpu"))
+    data = build_data(configs[0])
+    splits = data.read()
+    for config in configs:
+        refuse_unfit(config, splits)
+    try:
+        found = spectrum_of(splits.train, max(config.model.latent_dim for config in configs), exact=exact)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    return data.describe(), found
 
 
 def final_beta(config: Config) -> float:

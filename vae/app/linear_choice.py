@@ -3,14 +3,12 @@
 import math
 from collections.abc import Sequence
 
-from vae.app.command_line import checked
-from vae.app.data import build_data
+from vae.app.command_line import compose_members
 from vae.app.invocation import UsageError, configs_directory
-from vae.config import ConfigError, GaussianConfig, Variances
-from vae.config.objective import BetaConfig
+from vae.app.linear import refuse_unpredictable, spectrum_of_data
+from vae.config import ConfigError, GaussianConfig
 from vae.measures.linear_budget import beta_for_active, beta_for_distortion, beta_for_rate
 from vae.measures.linear_vae import LinearPrediction, Spectrum, learned_variance, predict_linear
-from vae.measures.spectrum import spectrum_of
 from vae.report.choice import Aim, Choice, Goal, Row
 from vae.report.statistics import Estimate
 
@@ -28,9 +26,8 @@ def linear_choice(words: Sequence[str], aim: Aim) -> Choice:
 
     Raises:
         UsageError: the words or the aim are not of a linear model.
-        ConfigError: no beta does that.
+        ConfigError: a word is wrong, the theory does not apply, or no beta does that.
         DataError: the images cannot be read.
-        SystemExit: the words are wrong. The error has been printed.
     """
     if aim.goal not in (Goal.rate, Goal.distortion, Goal.active):
         raise UsageError(f"--{aim.goal} needs trained runs, the linear theory knows --rate, --distortion and --active")
@@ -38,19 +35,15 @@ def linear_choice(words: Sequence[str], aim: Aim) -> Choice:
         raise UsageError(f"the words must leave out what is chosen or what names runs, got {given[0]}")
     if options := [word for word in words if word.startswith("-")]:
         raise UsageError(f"the words must be key=value, got {options[0]}")
-    config = checked(words, configs_directory()).tasks[0].record.config
-    likelihood = config.likelihood
-    if not isinstance(likelihood, GaussianConfig) or likelihood.variances is not Variances.one:
-        raise ConfigError(
-            "the linear theory needs a Gaussian likelihood with one variance. Add likelihood=gaussian "
-            "data.binarisation=none or likelihood=gaussian_learned data.binarisation=none, or name trained runs"
-        )
-    if not isinstance(config.objective, BetaConfig):
-        raise ConfigError("the linear theory is about distortion + beta * rate, leave objective out")
-    latents = config.model.latent_dim
-    train = build_data(config).read().train
+    members = compose_members(words, configs_directory())
+    if len(members) > 1:
+        raise UsageError(f"a choice is for one run, got the words of {len(members)}. Leave the commas out")
+    (config,) = members
+    refuse_unpredictable(config)
+    likelihood, latents = config.likelihood, config.model.latent_dim
+    assert isinstance(likelihood, GaussianConfig)
+    _, spectrum = spectrum_of_data(members)
     try:
-        spectrum = spectrum_of(train, latents)
         if not likelihood.learned:
             return chosen(spectrum, aim, latents, likelihood.variance)
         found = chosen(spectrum, aim, latents, None)

@@ -1,8 +1,8 @@
 """Recommend a beta for a stated aim: `beta-vae choose outputs/SWEEP --rate 12`.
 
 The evidence is one of these:
-  - folders of runs with several betas. Between two of them beta is interpolated on the rate-distortion curve, whose
-    slope is -beta at each of them; beyond them nothing is said, but which beta to train next;
+  - folders of runs with several betas. Between them rate and distortion are interpolated by monotone cubics; beyond
+    them nothing is said, but which beta to train next;
   - one run with objective=multi_rate, which has the whole curve;
   - no run, but words as for training, data=mnist likelihood=gaussian data.binarisation=none: then the beta is that of
     a linear model of the same data, likelihood and number of latents.

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("a prediction is of one data set, got several values of data. Call it once for each")
     if any(member.resume is not None for member in members):
         raise ConfigError("a prediction is made from the words of a run, got resume. Give the words instead")
-    from vae.app.linear import notes_on, predicted, refuse_unpredictable  # loads torch, which takes a second
+    from vae.app.linear import notes_on, predicted, refuse_unpredictable, spectrum_of_data  # loads torch: a second
 
     for member in members:
         refuse_unpredictable(member)
@@ -86,34 +86,6 @@ def setting_of(config: Config) -> tuple[float, int, float | None]:
     assert isinstance(config.likelihood, GaussianConfig)
     variance = None if config.likelihood.learned else config.likelihood.variance
     return final_beta(config), config.model.latent_dim, variance
-
-
-def spectrum_of_data(configs: Sequence[Config], *, exact: bool) -> tuple[str, "Spectrum"]:
-    """The description of the data, and the spectrum of its training images for all these configurations.
-
-    Raises:
-        ConfigError: the images are too many or too few for so many latents, or the likelihood does not fit them.
-        DataError: the data cannot be read.
-    """
-    import torch
-
-    from vae.app.data import build_data
-    from vae.app.likelihood import refuse_unfit
-    from vae.measures.spectrum import spectrum_of
-    from vae.training.hardware import choose_library
-
-    if configs[0].threads is not None:
-        torch.set_num_threads(configs[0].threads)
-    choose_library(torch.device("cpu"))
-    data = build_data(configs[0])
-    splits = data.read()
-    for config in configs:
-        refuse_unfit(config, splits)
-    try:
-        found = spectrum_of(splits.train, max(config.model.latent_dim for config in configs), exact=exact)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    return data.describe(), found
 
 
 def latent_rows(
