@@ -103,7 +103,7 @@ def test_a_run_alone_is_refused_with_the_sweep_to_train(sweep, called):
         (
             ["outputs", "--udr"],
             1,
-            "a choice needs finished runs, outputs has none. Name the folders in it, as in outp",
+            "a choice needs a finished run, outputs has none. Name the folders in it, as in outp",
         ),
         (["outputs/S", "data=mnist", "--rate", "3"], 2, "name runs or give the words of a training, got both: data="),
         (["data=mnist", "--rate", "3"], 1, "the linear theory needs a Gaussian likelihood, got bernoulli."),

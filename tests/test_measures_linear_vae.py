@@ -167,9 +167,14 @@ def test_as_many_latents_are_active_as_have_a_threshold_above_beta(values, beta,
     latents = min(latents, len(values) - 1)
     found = spectrum(values)
     ends = collapse_thresholds(found, latents, variance)
-    assert torch.allclose(ends, ends.sort(descending=True).values, rtol=1e-9)  # equal eigenvalues, up to rounding
+    assert torch.equal(ends, ends.sort(descending=True).values)
     if float((ends / beta - 1).abs().min()) > 1e-6:
         assert predict_linear(found, beta, latents, variance).active == int((ends > beta).sum())
+
+
+def test_equal_eigenvalues_have_thresholds_that_do_not_rise_by_rounding():
+    ends = collapse_thresholds(spectrum(torch.tensor([12.0, 12.0, 1.0], dtype=torch.float64)), 2)
+    assert ends[0] >= ends[1]
 
 
 def test_a_learned_variance_collapses_at_the_first_eigenvalue_over_the_mean_one():

@@ -162,7 +162,8 @@ def collapse_thresholds(spectrum: Spectrum, latents: int, variance: float | None
         return thresholds
     before = torch.arange(len(largest), dtype=torch.float64)
     rest = (spectrum.trace - largest.cumsum(0) + largest).clamp_min(0)  # l_i and all after it
-    thresholds[: len(largest)] = torch.where(largest > 0, spectrum.dimensions / (before + rest / largest), 0.0)
+    learned = torch.where(largest > 0, spectrum.dimensions / (before + rest / largest), 0.0)
+    thresholds[: len(largest)] = learned.cummin(0).values  # those of equal eigenvalues differ by rounding
     return thresholds
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae.app import console
 from vae.app.invocation import UsageError
-from vae.app.verbs.report import holds_runs
+from vae.app.verbs.report import refuse_without_runs
 from vae.config import ConfigError
 from vae.run.files import relative_to_cwd
 
@@ -125,13 +125,7 @@ def choice_of_runs(places: Sequence[str], aim: "Aim") -> "Choice":
     from vae.report.members import read_members
 
     for place in places:
-        folder = Path(place)
-        if not place or not folder.is_dir():
-            raise ConfigError(f"name a folder of runs, got {place or 'an empty name'}, which is not a folder")
-        if not holds_runs(folder):
-            inside = sorted(str(path) for path in folder.iterdir() if path.is_dir() and holds_runs(path))
-            hint = f". Name the folders in it, as in {inside[0]}" if inside else ""
-            raise ConfigError(f"a choice needs finished runs, {folder} has none{hint}")
+        refuse_without_runs(place, "a choice")
     try:
         return choose(read_members(*map(Path, places)), aim)
     except NoChoiceError as error:

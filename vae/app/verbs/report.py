@@ -62,13 +62,7 @@ def refuse(folders: list[str], asked: str | None, output: Path) -> None:
         ConfigError: names the folder.
     """
     for given in folders:
-        folder = Path(given)
-        if not given or not folder.is_dir():
-            raise ConfigError(f"name a folder of runs, got {given or 'an empty name'}, which is not a folder")
-        if not holds_runs(folder):
-            inside = sorted(str(path) for path in folder.iterdir() if path.is_dir() and holds_runs(path))
-            hint = f". Name the folders in it, as in {inside[0]}" if inside else ""
-            raise ConfigError(f"a report needs a finished run, {folder} has none{hint}")
+        refuse_without_runs(given, "a report")
     if asked == "" or (output.exists() and not output.is_dir()):
         raise ConfigError(f"--output must be a folder, got {asked or 'an empty name'}")
     if asked is None and len(folders) > 1 and output == Path() and holds_runs(output):
@@ -76,6 +70,21 @@ def refuse(folders: list[str], asked: str | None, output: Path) -> None:
             f"a report of several folders would replace the {PAGE} of the working directory, which holds runs. "
             "Name another place, as in --output FOLDER"
         )
+
+
+def refuse_without_runs(given: str, purpose: str) -> None:
+    """Refuse what is no folder of finished runs. `purpose` needs them, as in "a report".
+
+    Raises:
+        ConfigError: names the folder.
+    """
+    folder = Path(given)
+    if not given or not folder.is_dir():
+        raise ConfigError(f"name a folder of runs, got {given or 'an empty name'}, which is not a folder")
+    if not holds_runs(folder):
+        inside = sorted(str(path) for path in folder.iterdir() if path.is_dir() and holds_runs(path))
+        hint = f". Name the folders in it, as in {inside[0]}" if inside else ""
+        raise ConfigError(f"{purpose} needs a finished run, {folder} has none{hint}")
 
 
 def holds_runs(folder: Path) -> bool:
