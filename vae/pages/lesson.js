@@ -229,7 +229,7 @@ touchFigure("figure-equal", (figure) => {
 });
 
 touchFigure("figure-symmetric", (figure) => {
-  const modes = [{ mean: -1.7, sigma: 0.6 }, { mean: 1.7, sigma: 0.6 }];
+  const modes = [{ mean: -1.9, sigma: 0.6 }, { mean: 1.9, sigma: 0.6 }];
   const q = { mean: 0.4, sigma: 1.2 };
   const xs = evenly(-6, 6, 361);
   const density = (x) => (densityOf(modes[0])(x) + densityOf(modes[1])(x)) / 2;
@@ -240,9 +240,9 @@ touchFigure("figure-symmetric", (figure) => {
     const reach = 8 * at.sigma;
     return integral((x) => Math.exp(logQ(x, at)) * (logQ(x, at) - logP(x)), at.mean - reach, at.mean + reach, 400);
   };
-  // Steps that are halved where none of them lowers the KL.
-  const lowest = (kl) => {
-    let [best, step] = [{ ...q }, 0.4];
+  // The lowest KL near a Gaussian: steps that are halved where none of them lowers it.
+  const lowestNear = (kl, start) => {
+    let [best, step] = [start, 0.4];
     while (step > 0.005) {
       const tries = [[step, 0], [-step, 0], [0, step], [0, -step]].map(([m, s]) => ({
         mean: clamp(best.mean + m, -4, 4), sigma: clamp(best.sigma + s, SIGMA_FROM, SIGMA_TO),
@@ -251,7 +251,11 @@ touchFigure("figure-symmetric", (figure) => {
       if (found === best) step /= 2;
       best = found;
     }
-    Object.assign(q, best);
+    return best;
+  };
+  const lowest = (kl) => {
+    const found = [q, ...modes].map((start) => lowestNear(kl, { ...start }));
+    Object.assign(q, found.reduce((least, one) => (kl(one) < kl(least) - 1e-6 ? one : least)));
   };
   const plot = touchPlot(figure, { x: { from: -6, to: 6, label: "x" }, y: { from: 0, to: 0.7, label: "density" }, label: "Densities of P and Q", height: 14 });
   const [shapeP, curveP, curveQ] = [plot.shape("of-p"), plot.curve("of-p"), plot.curve("of-q")];
@@ -265,7 +269,7 @@ touchFigure("figure-symmetric", (figure) => {
     shapeP([[-6, 0], ...pairs(xs, density), [6, 0]]);
     curveP(pairs(xs, density));
     curveQ(pairs(xs, densityOf(q)));
-    nameP(-1.7, density(-1.7), "P");
+    nameP(-1.9, density(-1.9), "P");
     peakText(plot, q, "Q", nameQ);
     bars([forward(q), backward(q)]);
   };

@@ -4,6 +4,7 @@ The page computes with `formulas.js`. It carries values of this package's own fu
 its formulas with them, and says how far they differ.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -124,14 +125,16 @@ def reference_values() -> list[dict[str, Any]]:
         drawn = low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
         return rounded(drawn)
 
-    mean, logvar = (grid.flatten() for grid in torch.meshgrid(line(-4, 4, 17), line(-10, 10, 41), indexing="ij"))
-    lines = between(-3, 3, 200, 4)  # two means and two log-variances
-    steps, axes = between(-3, 3, 100, 2, 2), between(-1, 1, 100, 2, 2, 2)
+    mean, logvar = (
+        grid.flatten() for grid in torch.meshgrid(line(-4.0, 4.0, 17), line(-10.0, 10.0, 41), indexing="ij")
+    )
+    lines = between(-3.0, 3.0, 200, 4)  # two means and two log-variances
+    steps, axes = between(-3.0, 3.0, 100, 2, 2), between(-1.0, 1.0, 100, 2, 2, 2)
     covariances = rounded(axes @ axes.mT + 0.1 * torch.eye(2, dtype=torch.float64))
-    p, q = distributions(between(0, 1, 60, 5)), distributions(between(0.05, 1, 60, 5))
+    p, q = distributions(between(0.0, 1.0, 60, 5)), distributions(between(0.05, 1.0, 60, 5))
     p[0, 0], p[0, 1] = 0.0, p[0, 0] + p[0, 1]  # 0 ln 0
-    joint = distributions(between(0, 1, 40, 9)).unflatten(1, (3, 3))
-    sums = between(-2000, 2000, 40, 5)
+    joint = distributions(between(0.0, 1.0, 40, 9)).unflatten(1, (3, 3))
+    sums = between(-2000.0, 2000.0, 40, 5)
     correlations = line(-0.99, 0.99, 23)
     small = torch.logspace(-8, 0, 33)
     near = torch.cat([-small.flip(0), small])
@@ -218,6 +221,7 @@ def total_correlation(correlations: Tensor) -> Tensor:
     return torch.tensor([gaussian_total_correlation(covariance) for covariance in covariances], dtype=torch.float64)
 
 
+@functools.cache
 def ceiling_values() -> dict[str, Any]:
     """Estimates of mutual information and total correlation for latents whose true values are known, in nats.
 

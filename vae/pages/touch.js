@@ -212,7 +212,7 @@ function touchHandle(figure, plot, { label, className = "", at, move, keyed, sai
     const now = value ? value() : step[0] === 0 ? y : x;
     grip.setAttribute("aria-valuemin", from ?? axis.from);
     grip.setAttribute("aria-valuemax", to ?? axis.to);
-    grip.setAttribute("aria-valuenow", Number(now.toFixed(4)));
+    grip.setAttribute("aria-valuenow", Number(now.toPrecision(6)));
     grip.setAttribute("aria-valuetext", said());
   });
   return grip;
