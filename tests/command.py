@@ -20,7 +20,7 @@ SMALL = ("epochs=2", "batch_size=500", "model.hidden=[64]", "model.latent_dim=2"
 
 # With `few_images`, a member of a sweep: of more steps, so that a test has the time to disturb it.
 MEMBER = ("epochs=3", "batch_size=50", "model.hidden=[64]", "model.latent_dim=2")
-MEMBER += ("tracking.tensorboard=false", "threads=1")
+MEMBER += ("tracking.tensorboard=false", "tracking.explorer=false", "threads=1")
 
 
 class Answer(NamedTuple):

@@ -80,6 +80,13 @@ def few_run(few_words, shared) -> Path:
 
 
 @pytest.fixture(scope="session")
+def multi_rate(few_images, shared) -> Path:
+    """The directory of a run with a model for each beta from 0.1 to 10. Read only, like `finished_run`."""
+    small = ("model.hidden=[16]", "model.latent_dim=3", "epochs=1", "tracking.tensorboard=false")
+    return made_once(shared / "multi_rate" / "run", (*few_images, *small, "objective=multi_rate", "beta=2"))
+
+
+@pytest.fixture(scope="session")
 def tiny_images() -> ImageSet:
     """256 grey images of a soft bar, 1 x 28 x 28, the same at every call; the label is the bar's angle."""
     generator = torch.Generator().manual_seed(0)

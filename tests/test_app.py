@@ -23,7 +23,7 @@ from vae.run.record import Task
 
 pytestmark = pytest.mark.usefixtures("mnist_root")
 
-QUICK = (*SMALL, "tracking.tensorboard=false")
+QUICK = (*SMALL, "tracking.tensorboard=false", "tracking.explorer=false")
 
 
 def summary(directory):
@@ -37,7 +37,7 @@ def weights(directory):
 def test_a_run_leaves_what_the_readme_says(finished_run):
     names = {path.name for path in finished_run.iterdir() if not path.name.startswith("events.out.tfevents.")}
     logs = {".hydra", "train.log", "run.json", "metrics.jsonl", "summary.json", "projector_config.pbtxt"}
-    assert names == logs | {"checkpoints", "figures", "projector", "codes.npz", ".lock"}
+    assert names == logs | {"checkpoints", "figures", "projector", "codes.npz", "explorer.html", ".lock"}
     assert {p.name for p in (finished_run / "checkpoints").iterdir()} == {"last", "previous", "best", "config.yaml"}
     pictures = {p.name for p in (finished_run / "figures").iterdir()}
     drawn = "reconstructions samples traversals rate_per_latent rates_in_training correlation latent_scatter manifold"

@@ -5,19 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from command import made_once, run
+from command import run
 
 import vae
 from vae.config import ConfigError
 from vae.report import read_members, settings
 from vae.report.plots import curve_of, rate_distortion
-
-SMALL = ("model.hidden=[16]", "model.latent_dim=3", "epochs=1", "tracking.tensorboard=false")
-
-
-@pytest.fixture(scope="module")
-def multi_rate(few_images, shared):
-    return made_once(shared / "multi_rate" / "run", (*few_images, *SMALL, "objective=multi_rate", "beta=2"))
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,7 @@ def test_the_small_torch_is_installed_where_it_is_asked_for():
 
 
 SCRIPTS = ("python scripts/evaluate.py", "python scripts/traverse.py", "python scripts/report.py")
+SCRIPTS += ("python scripts/explore.py",)
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith(SCRIPTS) and "--samples" not in c])

@@ -16,6 +16,7 @@ from vae.objectives import Stateful
 from vae.run import record
 from vae.run.learned import load_learned, read_learned
 from vae.run.names import LAST
+from vae.run.record import Record
 from vae.training.hardware import prepare_torch
 
 
@@ -50,12 +51,23 @@ def load_run(directory: Path, name: str = LAST, words: Sequence[str] = ()) -> Ru
     refuse_unnamed_parts(directory, config, named)
     device = prepare_torch(config)
     state = read_learned(directory, name)
-    data = build_data(config, may_write=False)
-    splits = data.read().to(device)
-    refuse_other_data(stored.data_sha256, data.checksums())
+    splits = read_images(stored).to(device)
     vae = build_vae(config, splits.train.shape).to(device)
     objective = build_objective(config, len(splits.train), device)
     learner = objective if isinstance(objective, Stateful) else None
     load_learned(vae, learner, state, record.fingerprint(stored))
     weight = objective.rate_weight(max(0, state["step"] - 1))
     return Run(config, vae.eval(), splits, device, weight)
+
+
+def read_images(stored: Record) -> Splits:
+    """The images of a run, on the CPU.
+
+    Raises:
+        ConfigError: the reader of the data is the user's own and cannot be imported.
+        DataError: the images cannot be read, or are not those of the training.
+    """
+    data = build_data(stored.config, may_write=False)
+    splits = data.read()
+    refuse_other_data(stored.data_sha256, data.checksums())
+    return splits

@@ -26,11 +26,11 @@ from vae.app.command_line.showing import run_hydra
 from vae.app.console import one_line
 from vae.app.foreign import foreign_words
 from vae.app.invocation import Starter
-from vae.config import ConfigError
+from vae.config import Config, ConfigError
 from vae.run import record
 from vae.run.directory import RunExistsError, locked
-from vae.run.files import remove
-from vae.run.names import LOG, SUMMARY
+from vae.run.files import remove, write_atomically
+from vae.run.names import EXPLORER, LOG, SUMMARY
 from vae.run.record import Record, Task, changes
 from vae.run.signals import SIGNALS
 from vae.run.summary import asked, read_summary, write_failure
@@ -83,7 +83,7 @@ def train_member(task: Task, starter: Starter, free: Collection[str], threads: i
         SystemExit: a signal asked the sweep to stop. The member has been saved.
     """
     directory, config, code = task.directory, task.record.config, AGAIN
-    words = [MEMBER_OPTION, str(directory), *foreign_words(config)]
+    words = [MEMBER_OPTION, str(directory), *foreign_words(config), "tracking.explorer=false"]  # the sweep has one
     if "data.path" in free and hasattr(config.data, "path"):
         words.append(f"data.path={config.data.path}")
     if threads is None:
@@ -213,7 +213,10 @@ def report_members(directory: Path, tasks: Sequence[Task]) -> int:
     places = sorted({*(path.parent for path in directory.glob(f"*/{LOG}")), *(task.directory for task in tasks)})
     summaries = {path: read_summary(path) for path in places}
     done = sum(is_done(task.directory, task.record) for task in tasks)
-    said = write_sweep_report(directory) if any(s["status"] == "done" for s in summaries.values()) else []
+    said: list[str] = []
+    if any(summary["status"] == "done" for summary in summaries.values()):
+        explored = write_sweep_explorer(directory, [task.record.config for task in tasks])
+        said = [*write_sweep_report(directory), *explored]  # the report links the page
     width = max((len(path.name) for path in summaries), default=0)
     lines = [
         f"\n{'member':{width}}  {'ELBO':>9}  {'distortion':>10}  {'rate':>7}  {'seconds':>7}  status",
@@ -236,6 +239,32 @@ def write_sweep_report(directory: Path) -> list[str]:
         print(f"error: the report could not be written: {error}", file=sys.stderr)
         return []
     return [] if found is None else [f"\n{found}", str(directory / PAGE)]
+
+
+def write_sweep_explorer(directory: Path, configs: Sequence[Config]) -> list[str]:
+    """Write the explorer page of the runs that are done. Returns the lines to print about it.
+
+    Args:
+        directory: of the sweep.
+        configs: of the members that the command asked for. If all have `tracking.explorer=false`, there is no page.
+    """
+    if not any(config.tracking.explorer for config in configs):
+        return []
+    from vae.app.exploring import Asked, explore  # these load torch, which takes a second
+    from vae.app.main import EXPECTED, said
+
+    parts = dict.fromkeys(word for config in configs for word in foreign_words(config))
+    try:
+        found = explore([directory], Asked(parts=list(parts)))
+    except Exception as error:  # a page that fails must not change how a sweep ends
+        kind = "" if isinstance(error, EXPECTED) else f"{type(error).__name__}: "
+        return [f"explore none: {kind}{one_line(said(error))}"]
+    try:
+        write_atomically(directory / EXPLORER, found.page.encode(errors="replace"), durable=False)
+    except OSError as error:
+        print(f"error: the explorer page could not be written: {said(error)}", file=sys.stderr)
+        return []
+    return [str(directory / EXPLORER), *map(one_line, found.surplus)]  # the table has those that are not done
 
 
 def table_row(directory: Path, summary: Mapping[str, Any], width: int) -> str:

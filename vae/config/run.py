@@ -58,6 +58,7 @@ class TrackingConfig:
     log_every_steps: int = field(metadata=between(1, 10**9))
     save_every_steps: int | None = field(metadata=between(1, 10**9))
     save_every_seconds: float | None = field(metadata=between(0, 10**6))
+    explorer: bool
 
 
 @dataclass

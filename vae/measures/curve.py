@@ -11,6 +11,7 @@ from vae.model.gates import MultiRateVAE
 POINTS = 21  # ten a decade between 0.1 and 10
 NEAR = 0.01  # relative
 ALWAYS = (1.0, 2.0, 4.0, 8.0)
+FEW = 4
 
 
 def rate_distortion_curve(vae: MultiRateVAE, images: ImageSet, beta: float) -> list[dict[str, float]]:
@@ -45,3 +46,20 @@ def betas_between(low: float, high: float) -> list[float]:
     return sorted(
         [*round_ones, *(beta for beta in spaced if not any(abs(beta / one - 1) < NEAR for one in round_ones))]
     )
+
+
+def few_betas(low: float, high: float, own: float) -> list[float]:
+    """`own` and powers of two between `low` and `high`, at most `FEW` in all, by rising beta.
+
+    If there are more powers, it is every second, or every third, and so on.
+
+    Example:
+        >>> few_betas(0.1, 10.0, 2.0), few_betas(1.0, 8.0, 1.0), few_betas(0.5, 0.9, 0.7)
+        ([0.125, 0.5, 2.0, 8.0], [1.0, 2.0, 4.0, 8.0], [0.5, 0.7])
+    """
+    powers = [2.0**k for k in range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)]
+    betas = sorted({own, *powers})
+    number, step = betas.index(own), 1
+    while len(betas[number % step :: step]) > FEW:
+        step += 1
+    return betas[number % step :: step]

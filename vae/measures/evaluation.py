@@ -97,6 +97,11 @@ def elbo_numbers(encoding: Encoding) -> dict[str, float]:
     return {"distortion": distortion, "rate": rate, "elbo": -(distortion + rate)}
 
 
+def rate_numbers(encoding: Encoding) -> dict[str, Any]:
+    """Distortion, rate and ELBO, and the `rate_per_latent`, as `final_numbers` has them."""
+    return {**elbo_numbers(encoding), "rate_per_latent": encoding.rate_per_latent.tolist()}
+
+
 def latent_numbers(encoding: Encoding) -> dict[str, float]:
     """How the latents are used: counts and fractions over the images."""
     return {

@@ -298,18 +298,26 @@ function* averageOverDraws() {
 function drawNumbers() {
   const { beta } = model();
   const distortion = distortionOf(model(), state.x, state.output), rate = rateOf(state.posterior);
-  const largest = Math.max(1e-9, Math.abs(distortion) + Math.max(1, beta) * rate);
+  const ends = [0, distortion, distortion + rate, distortion + beta * rate];
+  const [low, high] = [Math.min(...ends), Math.max(...ends, 1e-9)];
+  const place = (value) => (100 * (value - low)) / (high - low);
+  // The parts follow one another: each begins where the one before it ends. A density can make the distortion negative.
   const stack = (title, parts) => {
-    const total = sumOf(parts.map(({ value }) => value));
-    const whole = Math.max(largest, Math.abs(total));
-    const track = el("div", { class: "track", "aria-hidden": "true" });
-    for (const { kind, value } of parts) {
+    const track = el("div", { class: "track", "aria-hidden": "true" }), words = el("div", { class: "parts" });
+    let total = 0;
+    for (const { kind, name, value } of parts) {
       const part = el("span", { class: kind });
-      part.style.width = `${(100 * Math.max(0, value)) / whole}%`;
+      part.style.left = `${place(Math.min(total, total + value))}%`;
+      part.style.width = `${place(Math.abs(value) + low)}%`;
       track.append(part);
+      words.append(el("span", { class: `ink-${kind}`, text: `${name} ${shown(value)}` }));
+      total += value;
     }
-    const words = el("div", { class: "parts" });
-    for (const { kind, name, value } of parts) words.append(el("span", { class: `ink-${kind}`, text: `${name} ${shown(value)}` }));
+    if (low < 0) {
+      const zero = el("span", { class: "zero" });
+      zero.style.left = `${place(0)}%`;
+      track.append(zero);
+    }
     return el("div", { class: "stack" }, el("div", { class: "sum" }, el("span", { text: title }), el("b", { text: shown(total) })), track, words);
   };
   const children = [
@@ -528,7 +536,7 @@ const nameOf = (one) => (models.filter(({ beta }) => beta === one.beta).length >
 
 function buildModels() {
   const group = byId("models");
-  group.classList.toggle("hidden", models.length < 2);
+  for (const part of [group, byId("compare")]) part.classList.toggle("hidden", models.length < 2);
   models.forEach((one, i) => group.append(el("label", { title: one.name },
     el("input", { type: "radio", name: "model", value: i, checked: i === 0 ? "" : null, on: { change: () => { halt(); setModel(i); } } }),
     el("span", { text: nameOf(one) }))));
@@ -569,7 +577,7 @@ function drawTradeoff() {
   if (!known.length) return figure.replaceChildren();
   const span = (values, least) => { const low = Math.min(...values), high = Math.max(...values), pad = Math.max(least, 0.18 * (high - low)); return [low - pad, high + pad]; };
   const xs = span([...known.map(({ rate }) => rate)], 3);
-  const plot = makePlot({ width: 440, height: 300, x: [Math.max(0, xs[0]), xs[1]], y: span(known.map(({ distortion }) => distortion), 8), xLabel: "rate, nats", yLabel: "distortion, nats", yTicks: 7, label: "rate and distortion over the test set" });
+  const plot = makePlot({ width: 440, height: 300, x: [Math.max(0, xs[0]), xs[1]], y: span(known.map(({ distortion }) => distortion), 8), xLabel: "rate, nats", yLabel: "distortion, nats", yTicks: 7, margin: { left: 66 }, label: "rate and distortion over the test set" });
   const group = plot.layer("points"), line = [...known].sort((a, b) => a.rate - b.rate);
   if (known.length > 2) group.append(svg("path", { d: plot.path(line.map(({ rate, distortion }) => [rate, distortion])), class: "joined curve" }));
   for (const { i, rate, distortion, beta, name } of known) {
@@ -603,7 +611,7 @@ function buildMapChoices() {
   byId("map-y").replaceChildren(...options());
   byId("map-x").value = first;
   byId("map-y").value = second;
-  const colours = [...(data.map.labels ? [["label", "label"]] : []), ...(data.map.factors ?? []).map(({ name }, i) => [i, name]), ["none", "none"]];
+  const colours = [...(data.map.labels && !data.map.factors?.length ? [["label", "label"]] : []), ...(data.map.factors ?? []).map(({ name }, i) => [i, name]), ["none", "none"]];
   if (byId("map-colour").options.length !== colours.length) byId("map-colour").replaceChildren(...colours.map(([value, text]) => el("option", { value, text })));
   placeMap();
 }
@@ -673,7 +681,11 @@ function colourOfPoint() {
   return { values, ordered, levels, names: (level) => String(level) };
 }
 
-const labelName = (label) => (data.labelNames ? data.labelNames[label] : String(label));
+/** The name of a label. Without labels of its own, an image has the level of its first factor as label. */
+function labelName(label) {
+  if (data.labelNames) return data.labelNames[label];
+  return data.map.factors?.length ? `${data.map.factors[0].name} ${label}` : String(label);
+}
 
 function colourOf({ ordered, levels }, value) {
   if (!ordered && levels <= CATEGORIES.length) return CATEGORIES[value % CATEGORIES.length];

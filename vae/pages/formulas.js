@@ -1,4 +1,3 @@
-"use strict";
 // Divergences and entropies in closed form, in nats, as in vae/probability. They touch no page, and any script may use
 // them. A Gaussian is given by its mean and its log-variance ln(sigma^2); a discrete distribution by its probabilities.
 

@@ -7,6 +7,7 @@ from vae.report.page import html_page
 from vae.report.selection import rank_by_udr
 from vae.report.tables import text_table
 from vae.run.files import write_atomically
+from vae.run.names import EXPLORER
 
 __all__ = ["PAGE", "RESULTS", "Member", "read_members", "settings", "text_table", "write_report"]
 
@@ -32,7 +33,8 @@ def write_report(*folders: Path, output: Path) -> str | None:
         return None
     ranking = rank_by_udr(grouped)
     heading = ", ".join(sorted({member.folder for member in members}))
-    table, page = results_table(members, ranking.of_member), html_page(heading, members, grouped, ranking)
+    explorer = EXPLORER if (output / EXPLORER).is_file() else None
+    table, page = results_table(members, ranking.of_member), html_page(heading, members, grouped, ranking, explorer)
     output.mkdir(parents=True, exist_ok=True)
     # Names and errors may hold characters that UTF-8 cannot encode.
     write_atomically(output / RESULTS, table.encode(errors="replace"))

@@ -36,7 +36,11 @@ FEWEST_FOR_RANKS = 4  # members: the ranks of fewer may agree by chance
 
 
 def html_page(
-    heading: str, members: Sequence[Member], grouped: Mapping[str, Sequence[Member]], ranking: Ranking
+    heading: str,
+    members: Sequence[Member],
+    grouped: Mapping[str, Sequence[Member]],
+    ranking: Ranking,
+    explorer: str | None = None,
 ) -> str:
     """The page as text.
 
@@ -45,6 +49,7 @@ def html_page(
         members: all of them, done or not.
         grouped: those that are done, by setting.
         ranking: of the settings by UDR.
+        explorer: the name of an explorer page beside this one, which is linked.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vae.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
@@ -53,6 +58,7 @@ def html_page(
     images = traversal_images(dict(list(grouped.items())[:MOST_TRAVERSALS]))
     return environment.get_template("page.html.j2").render(
         title=heading,
+        explorer=explorer,
         members=members,
         done=sum(m.done for m in members),
         settings=len(grouped),

@@ -17,6 +17,7 @@ from vae.run.names import (
     CODES,
     CONFIGURATION,
     CONFIGURATION_COPY,
+    EXPLORER,
     FIGURES,
     LAST,
     LOCK,
@@ -112,6 +113,7 @@ def holds_a_run(directory: Path) -> bool:
 
 def remove_leftovers(directory: Path) -> None:
     """Remove the temporary files of killed processes. The caller holds the lock, so no other process writes."""
-    for name in (CONFIGURATION, RUN, SUMMARY, CODES, METRICS, LOCK_HOLDER, f"{CHECKPOINTS}/*", f"{FIGURES}/*.png"):
+    files = (CONFIGURATION, RUN, SUMMARY, CODES, EXPLORER, METRICS, LOCK_HOLDER)
+    for name in (*files, f"{CHECKPOINTS}/*", f"{FIGURES}/*.png"):
         for leftover in leftovers_of(directory / name):
             leftover.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ PREVIOUS = "previous"  # the checkpoint before `last`, used if `last` is damaged
 LAST_CHECKPOINT = f"{CHECKPOINTS}/{LAST}"
 FIGURES = "figures"  # the folder of the newest pictures
 CODES = "codes.npz"  # posteriors of the first test images. A report compares runs by them
+EXPLORER = "explorer.html"  # the page of `vae.pages.explorer`, also of a sweep
 LOG = "train.log"
 LOCK = ".lock"  # locked by the process that trains
 LOCK_HOLDER = ".lock-holder"  # which process holds the lock

@@ -30,6 +30,7 @@ from vae.run.files import relative_to_cwd, write_atomically, write_json
 from vae.run.names import CODES, SUMMARY
 from vae.run.signals import StopRequest
 from vae.run.summary import BEST_KNOWN_SCORES, asked, listed
+from vae.training.explorer import drawn_explorer, write_explorer
 from vae.training.loop import Training
 from vae.training.monitoring import prepare_end, show_end
 from vae.training.state import Sums, means
@@ -77,6 +78,7 @@ def conclude(
         end = prepare_end(training.tracker, state.vae, training.watched[1], found, rates, preparation, curve)
         coded = training.splits.test.first(CODED_IMAGES)
         codes = encode_posteriors(state.vae, coded)
+        explorer = drawn_explorer(config, training, test, found) if config.tracking.explorer else None
     one = "row" if isinstance(training.splits.preparation, TablePreparation) else "image"
     unfinished = training.unfinished(state.step)
     train = means(state.epoch_sums, weight)
@@ -126,6 +128,7 @@ def conclude(
     if scores:
         training.tracker.text("scores", f"{active}.\n\n{scores_text(scores)}", state.step)
     training.tracker.flush()
+    explored = [] if explorer is None else [write_explorer(training, explorer)]
     write_json(directory / SUMMARY, summary)  # last, so that a run with a summary is complete
     for line in (
         f"test   ELBO {test['elbo']:.2f} = -(distortion {test['distortion']:.2f} + rate {test['rate']:.2f}) nats "
@@ -140,6 +143,7 @@ def conclude(
         f"time   {state.seconds:.0f} s of training, {summary['images_per_second']:,.0f} {one}s a second",
         f"run    {relative_to_cwd(directory)}",
         f"look   tensorboard --logdir {relative_to_cwd(directory.parent)}",
+        *explored,
     ):
         log.info(line)
     for controller in controllers_of(training.objective):
