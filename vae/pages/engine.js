@@ -157,7 +157,7 @@ function encode(model, x) {
   const output = forward(model.encoder, x, model.shape), [low, high] = model.logvarBounds;
   return {
     mean: output.slice(0, model.latents),
-    logvar: output.slice(model.latents).map((v) => clampTo(v, low, high)),
+    logvar: output.slice(model.latents).map((v) => clamp(v, low, high)),
   };
 }
 

@@ -34,8 +34,6 @@ function shown(value, digits = 2) {
   return (isZero ? text.slice(1) : text).replace(/-/g, "−");
 }
 
-const clampTo = (value, low, high) => Math.min(high, Math.max(low, value));
-
 /** Round numbers between two ends, about `count` of them. */
 function ticks(low, high, count = 5) {
   const raw = (high - low) / count;
@@ -89,7 +87,7 @@ function makePlot({ width = 480, height = 280, x, y, xLabel = "", yLabel = "", l
     /** The path through points [[x, y], …]; those that are not finite are left out. */
     path(points) {
       const kept = points.filter(([a, b]) => Number.isFinite(a) && Number.isFinite(b));
-      return kept.map(([a, b], i) => `${i ? "L" : "M"}${plot.x(a).toFixed(2)} ${plot.y(clampTo(b, ...far(plot.domain.y))).toFixed(2)}`).join("");
+      return kept.map(([a, b], i) => `${i ? "L" : "M"}${plot.x(a).toFixed(2)} ${plot.y(clamp(b, ...far(plot.domain.y))).toFixed(2)}`).join("");
     },
     curve: (points, kind = "") => svg("path", { d: plot.path(points), class: `curve ${kind}` }),
     /** The area between points and the line y = base. */
@@ -169,8 +167,8 @@ function addHandle(plot, { x, y, along = "both", label, step = [0.1, 0.1], moved
     },
   };
   const go = (toX, toY) => moved({
-    x: along === "y" ? handle.x : clampTo(toX, ...plot.domain.x),
-    y: along === "x" ? handle.y : clampTo(toY, ...plot.domain.y),
+    x: along === "y" ? handle.x : clamp(toX, ...plot.domain.x),
+    y: along === "x" ? handle.y : clamp(toY, ...plot.domain.y),
   });
   onDrag(dot, (event) => { const place = plot.at(event); go(place.x, place.y); });
   dot.addEventListener("keydown", (event) => {
@@ -215,7 +213,7 @@ function makeBars(digits = 2) {
           el("span", { class: "number" }),
         ]));
       }
-      const place = (value) => (100 * (clampTo(value, low, high) - low)) / (high - low);
+      const place = (value) => (100 * (clamp(value, low, high) - low)) / (high - low);
       rows.forEach(({ name, value, kind }, i) => {
         const [title, track, number] = [...root.children].slice(3 * i, 3 * i + 3);
         title.textContent = name;
