@@ -406,7 +406,7 @@ touchFigure("figure-vae", (figure) => {
     bars([rate]);
     numbers({ holes: `${Math.round(100 * holes)} %` });
     if (rate < 0.01) verdict("All posteriors equal the prior. The rate is zero, and z says nothing about the image.", "lit");
-    else if (sigma < 0.06) verdict("Almost points. The decoder knows the image exactly, most of the prior is a hole, and the rate grows without bound.", "lit");
+    else if (sigma < 0.06) verdict("Almost points. The latent names the image exactly, most of the prior is a hole, and the rate grows without bound.", "lit");
     else verdict("The posteriors share the room under the prior.");
   };
 });
@@ -751,7 +751,8 @@ touchFigure("figure-beta", (figure) => {
     said: () => `beta ${shown(here().beta)}, rate ${shown(here().rate)}, distortion ${shown(here().distortion)}`,
   });
   touchSlider(figure, {
-    label: "β", from: low, to: high, step: 0.01, get: () => state.log, set: (value) => { state.log = value; },
+    label: "β", from: low, to: high, step: 0.01, get: () => state.log,
+    set: (value) => { state.log = logs.find((log) => Math.abs(log - value) < 0.006) ?? value; }, // at a trained beta, if near
     said: () => shown(Math.exp(state.log)),
   });
   const stacks = touchStacks(figure, [[{ name: "distortion", className: "distortion" }, { name: "β · rate", className: "rate" }]], { label: "The loss", least: 200 });
@@ -785,7 +786,7 @@ touchFigure("figure-joint", (figure) => {
   const n = start.length;
   const middle = evenly(0.5, n - 0.5, n);
   const plot = touchPlot(figure, {
-    x: { from: 0, to: n, ticks: middle, format: (x) => `z${"₁₂₃"[x - 0.5]}`, grid: false },
+    x: { from: 0, to: n, ticks: middle.map((at) => at + 0.1), format: (x) => `z${"₁₂₃"[Math.floor(x)]}`, grid: false },
     y: { from: 0, to: n, ticks: middle, format: (y) => `x${"₃₂₁"[y - 0.5]}`, grid: false }, label: "Joint probabilities", height: 20,
   });
   const most = 0.5; // the probability of a full cell
