@@ -16,7 +16,7 @@ from vae.pages.mathml import mathml, with_formulas
 KEPT = Path(__file__).resolve().parents[1] / "outputs" / "reference" / PAGE
 LARGEST = 400_000  # bytes of the page
 SMALLEST_TEXT = 9  # pixels high
-WIDTHS = (375, 1400, 2560)
+WIDTHS = (375, 2560)
 CALL = "{body}\nreturn arguments[1].map((call) => ({{{name}}})[arguments[0]](...call));"
 TITLED = """
 const [root, name] = arguments;
