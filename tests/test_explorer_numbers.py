@@ -68,7 +68,7 @@ KINDS = {
     "linear": Kind(MNIST, lambda shape: linear_vae(shape, 5, gaussian())),
     "linear, Bernoulli": Kind(MNIST, lambda shape: linear_vae(shape, 5), "bits"),
     "conv": Kind(MNIST, lambda shape: conv_vae(shape, 5, 8, 32)),
-    "conv with GELU": Kind(MNIST, lambda shape: conv_vae(shape, 5, 8, 32, nn.GELU), "floats"),
+    "conv with GELU": Kind(MNIST, lambda shape: conv_vae(shape, 5, 8, 32, nn.GELU, gaussian()), "floats"),
     "conv of 64x64": Kind(DSPRITES, lambda shape: conv_vae(shape, 5, 8, 32), "bits", 6),
     "conv of another shape": Kind((1, 12, 40), lambda shape: conv_vae(shape, 5, 8, 32, nn.SiLU)),
     "locatello": Kind(DSPRITES, lambda shape: locatello_vae(shape, 5), "bits", 6),
@@ -123,7 +123,10 @@ def test_the_page_computes_what_torch_does(browser, tmp_path, name):
 def test_a_wrong_weight_would_be_noticed(browser, tmp_path, name):
     vae, images, preparation = made(KINDS[name])
     explore(browser, written(tmp_path, [ExploredModel(name, vae, 1.0, {})], images, preparation=preparation))
-    wrong = "const layer = window.explorer.models[0][arguments[0]].findLast((l) => l.weight); layer.weight[0] += 0.03"
+    wrong = (  # the weights of one output, by 0.02
+        "const layer = window.explorer.models[0][arguments[0]].findLast((l) => l.weight); "
+        "for (let i = 0; i < layer.inputs; i++) layer.weight[i] += 0.02"
+    )
     browser.execute_script(wrong, "encoder")
     found = differences(browser, vae, images)
     assert found.kl > PROMISED
