@@ -17,7 +17,7 @@ from vae.app.main import EXPECTED, exit_code, said
 from vae.config import ConfigError
 from vae.data.files import DataError
 from vae.pages.lesson import PAGE, RateParts, TrainedPoint, lesson_page
-from vae.run.files import DamagedFileError, read_json, write_atomically
+from vae.run.files import DamagedFileError, read_json, relative_to_cwd, write_atomically
 from vae.run.names import SUMMARY
 from vae.run.summary import is_count, is_finite, problem_of_summary
 
@@ -32,7 +32,9 @@ PARTS = ("mutual_information", "total_correlation", "total_correlation_shuffled"
 def main() -> int:
     """Make the page and print its path. Returns the exit code."""
     parser = Parser("python scripts/lesson.py", __doc__ or "")
-    parser.add_argument("--output", metavar="FILE", type=Path, default=REFERENCE / PAGE, help="default: %(default)s")
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, default=REFERENCE / PAGE, help=f"default: outputs/reference/{PAGE}"
+    )
     parser.add_argument(
         "--run-summaries",
         metavar="FILE",
@@ -46,7 +48,7 @@ def main() -> int:
     except EXPECTED as error:
         sys.stderr.write(f"error: {console.one_line(said(error))}\n")
         return exit_code(error)
-    console.say(str(given.output))
+    console.say(str(relative_to_cwd(given.output.absolute())))
     return 0
 
 

@@ -108,12 +108,6 @@ function mutualInformation(joint) {
   return klCategorical(joint.flat(), x.flatMap((px) => z.map((pz) => px * pz)));
 }
 
-// The probabilities in proportion to weights that are not negative.
-function normalised(weights) {
-  const total = sumOf(weights);
-  return weights.map((weight) => weight / total);
-}
-
 // ---- Numerics ----
 
 // ln sum exp(values), without overflow.

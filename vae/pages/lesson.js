@@ -104,8 +104,8 @@ touchFigure("figure-definition", (figure) => {
   const upper = touchPlot(figure, { x: { from: -6, to: 6 }, y: { from: 0, to: 1, label: "density" }, label: "Densities", height: 14 });
   const [shapeP, shapeQ] = [upper.shape("of-p"), upper.shape("of-q")];
   const [curveP, curveQ] = [upper.curve("of-p"), upper.curve("of-q")];
-  const nameP = upper.text("name of-p", { dy: -1 });
-  const nameQ = upper.text("name of-q", { dy: -1 });
+  const nameP = upper.text("name of-p", { dy: -1.15 });
+  const nameQ = upper.text("name of-q", { dy: -1.15 });
   gaussianHandles(figure, upper, p, "P", "of-p");
   gaussianHandles(figure, upper, q, "Q", "of-q");
   const lower = touchPlot(figure, { x: { from: -6, to: 6, label: "x" }, y: { from: -1, to: 1, label: "p ln(p/q)" }, label: "The integrand", height: 13 });
@@ -260,7 +260,7 @@ touchFigure("figure-symmetric", (figure) => {
   const plot = touchPlot(figure, { x: { from: -6, to: 6, label: "x" }, y: { from: 0, to: 0.7, label: "density" }, label: "Densities of P and Q", height: 14 });
   const [shapeP, curveP, curveQ] = [plot.shape("of-p"), plot.curve("of-p"), plot.curve("of-q")];
   const nameP = plot.text("name of-p", { dy: -0.6 });
-  const nameQ = plot.text("name of-q", { dy: -1 });
+  const nameQ = plot.text("name of-q", { dy: -1.15 });
   gaussianHandles(figure, plot, q, "Q", "of-q");
   const bars = touchBars(figure, [{ name: "KL(P ‖ Q)", className: "of-p" }, { name: "KL(Q ‖ P)", className: "of-q" }], { label: "KL both ways", negative: false, digits: 3 });
   touchButtons(figure, { "Lowest KL(P ‖ Q)": () => lowest(forward), "Lowest KL(Q ‖ P)": () => lowest(backward) });
@@ -281,7 +281,7 @@ touchFigure("figure-triangle", (figure) => {
   const xs = evenly(-6, 6, 361);
   const plot = touchPlot(figure, { x: { from: -6, to: 6, label: "x" }, y: { from: 0, to: 0.9, label: "density" }, label: "Three densities", height: 14 });
   const drawn = Object.entries(all).map(([name, gaussian]) => ({
-    name, gaussian, curve: plot.curve(classes[name]), text: plot.text(`name ${classes[name]}`, { dy: -1 }),
+    name, gaussian, curve: plot.curve(classes[name]), text: plot.text(`name ${classes[name]}`, { dy: -1.15 }),
   }));
   for (const { name, gaussian } of drawn) gaussianHandles(figure, plot, gaussian, name, classes[name]);
   const stacks = touchStacks(figure, [
@@ -327,7 +327,7 @@ touchFigure("figure-discrete", (figure) => {
       });
     }
   }
-  const [nameP, nameQ] = [plot.text("name of-p", { dy: -1 }), plot.text("name of-q", { dy: -1 })];
+  const [nameP, nameQ] = [plot.text("name of-p", { dy: -1.15 }), plot.text("name of-q", { dy: -1.15 })];
   touchButtons(figure, {
     "Q = P": () => { state.q = state.p; },
     "P uniform": () => { state.p = Array(n).fill(1 / n); },
@@ -406,7 +406,7 @@ touchFigure("figure-vae", (figure) => {
     bars([rate]);
     numbers({ holes: `${Math.round(100 * holes)} %` });
     if (rate < 0.01) verdict("All posteriors equal the prior. The rate is zero, and z says nothing about the image.", "lit");
-    else if (sigma < 0.06) verdict("Almost points. The decoder knows the image exactly, most of the prior is a hole, and the rate grows without bound.", "lit");
+    else if (sigma < 0.06) verdict("Almost points. The latent names the image exactly, most of the prior is a hole, and the rate grows without bound.", "lit");
     else verdict("The posteriors share the room under the prior.");
   };
 });
@@ -419,7 +419,7 @@ touchFigure("figure-plane", (figure) => {
   const plot = touchPlot(figure, { x: { from: -3.6, to: 3.6 }, y: { from: -3, to: 3 }, label: "Ellipses of one and two standard deviations", square: true });
   const drawn = [["p", p, "of-p"], ["q", q, "of-q"]].map(([name, gaussian, className]) => ({
     name, gaussian, wide: plot.shape(className), narrow: plot.shape(className), line: plot.curve(className),
-    text: plot.text(`name ${className}`, { dy: -1 }),
+    text: plot.text(`name ${className}`, { dy: -1.15 }),
   }));
   const [least, most] = [0.15, 2.5];
   for (const { name, gaussian } of drawn) {
@@ -532,7 +532,7 @@ touchFigure("figure-closed", (figure) => {
   };
   const put = (mean, logvar) => () => Object.assign(state, { mean, logvar, moving: state.moving + 1 });
   touchButtons(figure, { "σ → 0": shrink, "The prior": put(0, 0), "Start again": put(1.2, -1.8) });
-  touchCaption(figure, "The black dot is the prior, where the KL is zero. Numbers on the contours are nats. Below −10 this package clamps.");
+  touchCaption(figure, "The dot in the middle is the prior, where the KL is zero. Numbers on the contours are nats. Below −10 this package clamps.");
   // Half the width of a contour at a log-variance: the mean at which the KL is `level`.
   const half = (level, lv) => Math.sqrt(2 * level - (Math.expm1(lv) - lv));
   return () => {
@@ -751,12 +751,13 @@ touchFigure("figure-beta", (figure) => {
     said: () => `beta ${shown(here().beta)}, rate ${shown(here().rate)}, distortion ${shown(here().distortion)}`,
   });
   touchSlider(figure, {
-    label: "β", from: low, to: high, step: 0.01, get: () => state.log, set: (value) => { state.log = value; },
+    label: "β", from: low, to: high, step: 0.01, get: () => state.log,
+    set: (value) => { state.log = logs.find((log) => Math.abs(log - value) < 0.006) ?? value; }, // at a trained beta, if near
     said: () => shown(Math.exp(state.log)),
   });
   const stacks = touchStacks(figure, [[{ name: "distortion", className: "distortion" }, { name: "β · rate", className: "rate" }]], { label: "The loss", least: 200 });
   const numbers = touchNumbers(figure, { rate: "rate", loss: "loss = −ℒ", elbo: "ELBO (β = 1)", best: "lowest loss on the curve" });
-  touchCaption(figure, "The line joins all points with the same loss, and meets the vertical axis at the loss. Nothing trained lies below it. Small dots: one training for every β. Large dots: one training each.");
+  touchCaption(figure, "The line joins all points with the same loss, and meets the vertical axis at the loss. The curve lies above it. A separate training (large dots) may lie a little below: one network for every β is a compromise.");
   return () => {
     const { beta, rate: r, distortion: d } = here();
     const loss = d + beta * r;
@@ -785,7 +786,7 @@ touchFigure("figure-joint", (figure) => {
   const n = start.length;
   const middle = evenly(0.5, n - 0.5, n);
   const plot = touchPlot(figure, {
-    x: { from: 0, to: n, ticks: middle, format: (x) => `z${"₁₂₃"[x - 0.5]}`, grid: false },
+    x: { from: 0, to: n, ticks: middle.map((at) => at + 0.1), format: (x) => `z${"₁₂₃"[Math.floor(x)]}`, grid: false },
     y: { from: 0, to: n, ticks: middle, format: (y) => `x${"₃₂₁"[y - 0.5]}`, grid: false }, label: "Joint probabilities", height: 20,
   });
   const most = 0.5; // the probability of a full cell
@@ -819,7 +820,7 @@ touchFigure("figure-joint", (figure) => {
     [{ name: "H(X | Z)", className: "cross" }, { name: "I(X; Z)", className: "information" }],
   ], { label: "Entropy of X and what Z says about it", least: 1 });
   const verdict = touchVerdict(figure);
-  touchCaption(figure, "Each bar is one joint probability; the others follow. The black line in a cell is p(x) p(z), where the bar would end if X and Z were independent.");
+  touchCaption(figure, "Each bar is one joint probability; the others follow. The line across a cell is p(x) p(z), where the bar would end if X and Z were independent.");
   return () => {
     const { x, z } = marginals(state.joint);
     for (const { i, j, base, frame, shape, product, text } of cells) {

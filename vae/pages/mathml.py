@@ -24,7 +24,7 @@ SCRIPT = {"E": "𝔼", "L": "ℒ"}  # an expectation, and the note's objective
 LARGE = {"∑", "∏"}  # in a display, their limits are above and below
 FENCES = "()[]"
 BEFORE_A_SIGN = (",", "(", "[", "=", "{", "_", "^", "\\quad", "\\ne", "&")  # a minus after them belongs to one number
-BEFORE_NO_SPACE = ("(", "_", "^", "\\left")  # after a function
+BEFORE_NO_SPACE = ("(", "_", "^", "=", "\\left", "\\to")  # after a function
 THIN = '<mspace width="0.17em"></mspace>'
 APPLY = "\u2061"  # between a function and what it is applied to; not seen, but spaced and read aloud
 
@@ -54,7 +54,7 @@ def mathml(latex: str, *, display: bool = False) -> Markup:
     if len(rows) == 1 and len(rows[0]) == 1:
         return Markup(f"<math{attribute}>{rows[0][0]}</math>")
     lines = "".join(f"<mtr>{''.join(f'<mtd>{cell}</mtd>' for cell in row)}</mtr>" for row in rows)
-    return Markup(f'<math{attribute}><mtable class="lines">{lines}</mtable></math>')
+    return Markup(f'<math{attribute}><mtable class="lines" displaystyle="true">{lines}</mtable></math>')
 
 
 class Reader:

@@ -182,6 +182,8 @@ function touchHandle(figure, plot, { label, className = "", at, move, keyed, sai
     offset ??= [plot.px(at()[0]) - px, plot.py(at()[1]) - py];
     if (event.type === "pointermove") set(plot.atX(px + offset[0]), plot.atY(py + offset[1]));
   };
+  // A finger on a handle drags it, elsewhere on the plot it scrolls the page. Browsers take touch-action from the whole svg.
+  grip.addEventListener("touchstart", (event) => { event.preventDefault(); grip.focus({ preventScroll: true }); }, { passive: false });
   onDrag(grip, dragged, () => { offset = null; });
   const keys = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
   grip.addEventListener("keydown", (event) => {
