@@ -20,6 +20,7 @@ if BROWSER is None or DRIVER is None:
     pytest.skip("no Chromium with its chromedriver on the PATH", allow_module_level=True)
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install '.[dev]'")
 WebDriverWait = pytest.importorskip("selenium.webdriver.support.wait").WebDriverWait
+Select = pytest.importorskip("selenium.webdriver.support.select").Select
 
 READABLE = 4.5  # contrast of text, WCAG 2 AA
 
