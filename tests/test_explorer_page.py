@@ -842,9 +842,8 @@ button.setAttribute("onclick", "window.hit = 1");
 document.body.append(button);
 button.click();
 const loaded = new Promise((resolve, reject) => { image.onload = resolve; image.onerror = reject; });
-Promise.allSettled([fetch(`${address}/fetch`), loaded]).then(([fetched]) => {
-    setTimeout(() => done([fetched.status, window.hit ?? null]), 100);
-});
+const answer = ([fetched]) => setTimeout(() => done([fetched.status, window.hit ?? null]), 100);
+Promise.allSettled([fetch(`${address}/fetch`), loaded]).then(answer);
 """
 
 

@@ -1,5 +1,6 @@
 """What an explorer page of runs shows: which of the runs, their models, and the test images of the first."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,10 +191,11 @@ def candidates_of(members: Sequence[Member], stored: Sequence[Record], betas: Se
             f"--beta is of runs with objective=multi_rate, got {', '.join(f'{beta:g}' for beta in betas)} for "
             f"{relative_to_cwd(members[0].directory)}. Leave it out"
         )
-    settings = [member.setting for member in members]
+    settings = Counter(member.setting for member in members)
     found = []
     for member, each in zip(members, stored, strict=True):
-        name = printable(member.setting if settings.count(member.setting) == 1 else member.name)
+        says_all = settings[member.setting] == 1 and "folder" not in member.told_apart
+        name = printable(member.setting if says_all else member.name)
         objective = each.config.objective
         if not isinstance(objective, MultiRateConfig):
             found.append(

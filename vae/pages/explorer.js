@@ -393,7 +393,7 @@ function buildRows() {
   details.querySelector("summary").textContent = `${dead.length} collapsed ${dead.length === 1 ? "latent" : "latents"}, below ${DEAD_BELOW} nats: the decoder ignores them`;
   details.querySelector(".rows").replaceChildren(...dead.map((k) => makeRow(k).root));
   if (!alive.length) details.open = true;
-  byId("title-z-more").textContent = "the most used first; the axis is in standard deviations of the prior";
+  byId("title-z-more").textContent = "most used first, in standard deviations of the prior";
 }
 
 /** A latent: its name, a slider over the prior and the posterior, its value, its KL, and what one can do with it. */
