@@ -4,7 +4,6 @@ The page encodes and decodes in the browser. Before it is written, the rounding 
 torch: they are as coarse as every pixel and the KL of every latent allow, which stay within `TOLERANCE`.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,12 +130,13 @@ def explorer_page(
 
 
 def wall_of(images: ImageSet) -> Int64[Tensor, " wall"]:
-    """The numbers of the images that one can choose from, sorted by label, as many of each label as there are."""
+    """The numbers of the images that one can choose from, sorted by label: the first ones of each, in equal shares."""
     labels = images.labels.cpu()
-    kinds = labels.unique()
-    each = math.ceil(WALL_IMAGES / len(kinds))
-    firsts = [(labels == kind).nonzero()[:each, 0] for kind in kinds]
-    return torch.cat(firsts)[:WALL_IMAGES]
+    by_label = labels.argsort(stable=True)
+    _, counts = labels.unique(return_counts=True)
+    rank = torch.arange(len(labels)) - (counts.cumsum(0) - counts).repeat_interleave(counts)  # within its label
+    wall = by_label[rank.argsort(stable=True)[:WALL_IMAGES]].sort().values
+    return wall[labels[wall].argsort(stable=True)]
 
 
 def drawn(images: ImageSet, index: Int64[Tensor, " chosen"]) -> Float[Tensor, "chosen channels height width"]:
