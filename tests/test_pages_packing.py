@@ -7,20 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from page_bytes import bytes_of, numbers_of
 
 from vae.pages.packing import as_text, byte_planes, compressed, planes_for
-
-
-def bytes_of(text: str) -> bytes:
-    """As the page reads it: seven bits of each character, and what is left of the last byte is dropped."""
-    bits = "".join(f"{ord(character) & 127:07b}" for character in text)
-    return bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits) - 7, 8))
-
-
-def numbers_of(content: bytes, planes: int) -> np.ndarray:
-    """As the page reads them: the highest byte of all, then the next; zero lies in the middle."""
-    rows = np.frombuffer(content, np.uint8).reshape(planes, -1).astype(np.int64)
-    return sum(row * 256 ** (planes - 1 - plane) for plane, row in enumerate(rows)) - 2 ** (8 * planes - 1)
 
 
 @given(st.binary(max_size=200))
