@@ -879,7 +879,7 @@ function buildMatrix() {
     el("th", { scope: "row" }, el("button", { type: "button", text: `z${subscript(k)}`, "aria-label": `show latent ${k}`, on: { click: () => { select(k); rows.get(k).root.scrollIntoView({ block: "nearest" }); } } })),
     ...factors.matrix[k].map((value) => {
       const shade = el("i");
-      shade.style.opacity = (0.65 * value) / largest;
+      shade.style.opacity = (0.5 * value) / largest; // with more, the number would be hard to read
       return el("td", {}, shade, shown(value));
     })));
   byId("matrix").replaceChildren(el("thead", {}, head), el("tbody", {}, ...lines));
