@@ -24,15 +24,25 @@ Select = pytest.importorskip("selenium.webdriver.support.select").Select
 
 READABLE = 4.5  # contrast of text, WCAG 2 AA
 
-# Of every element that shows a text of its own: the text, its colour, and all backgrounds below it.
+# Of every element that shows a text of its own: the text, its colour, and all backgrounds below it. What lets light
+# through as a whole has a colour that does.
 TEXTS = """
+const faded = (colour, opacity) => {
+    const [r, g, b, alpha = 1] = colour.match(/[0-9.]+/g).map(Number);
+    return opacity === 1 ? colour : `rgba(${r}, ${g}, ${b}, ${alpha * opacity})`;
+};
 return [...document.querySelectorAll("body, body *")].filter(e =>
     e.checkVisibility() && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())
 ).map(e => {
     const below = [];
-    for (let at = e; at; at = at.parentElement) below.push(getComputedStyle(at).backgroundColor);
+    let opacity = 1;
+    for (let at = e; at; at = at.parentElement) {
+        below.push(getComputedStyle(at).backgroundColor);
+        opacity *= Number(getComputedStyle(at).opacity);
+    }
     const style = getComputedStyle(e);
-    return [e.textContent.trim().slice(0, 40), e instanceof SVGElement ? style.fill : style.color, below];
+    const colour = faded(e instanceof SVGElement ? style.fill : style.color, opacity);
+    return [e.textContent.trim().slice(0, 40), colour, below];
 });
 """
 

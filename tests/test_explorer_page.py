@@ -759,6 +759,17 @@ def test_the_page_is_not_wider_than_the_window(browser, page, width):
     assert complaints(browser, page) == []
 
 
+# The numbers of the matrix, which lie on a shade of their own.
+CELLS = """
+return [...document.querySelectorAll("#matrix td")].map((cell) => {
+    const shade = getComputedStyle(cell.querySelector("i")), card = getComputedStyle(cell.closest(".card"));
+    const [r, g, b] = shade.backgroundColor.match(/[0-9.]+/g);
+    const below = [`rgba(${r}, ${g}, ${b}, ${shade.opacity})`, card.backgroundColor];
+    return [cell.textContent, getComputedStyle(cell).color, below];
+});
+"""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_is_readable(browser, page, scheme):
     explore(browser, page, scheme=scheme)
@@ -768,6 +779,9 @@ def test_every_text_is_readable(browser, page, scheme):
         texts = browser.execute_script(TEXTS)
         assert len(texts) > 80
         assert [(text, colour) for text, colour, below in texts if contrast(colour, below) < READABLE] == []
+    cells = browser.execute_script(CELLS)
+    assert len(cells) == 15
+    assert [text for text, colour, below in cells if contrast(colour, below) < READABLE] == []
 
 
 def test_the_time_from_a_slider_to_pixels_is_measured(opened):
