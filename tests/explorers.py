@@ -1,5 +1,7 @@
 """Explorers to test: small models, pages of them, and what a browser says of a page."""
 
+import base64
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from browsing import WebDriverWait, asked, show
+from PIL import Image
 from torch import Tensor
 
 from vae.config.preparation import ImagePreparation
@@ -48,15 +51,6 @@ SETTLED = """
 const done = arguments[0];
 const wait = () => document.documentElement.dataset.busy === "true" ? setTimeout(wait, 5) : done();
 requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(wait, 0)));
-"""
-
-# Of a copy: the browser complains of a canvas that is read often.
-CANVAS = """
-const seen = arguments[0], copy = document.createElement("canvas");
-[copy.width, copy.height] = [seen.width, seen.height];
-const context = copy.getContext("2d", { willReadFrequently: true });
-context.drawImage(seen, 0, 0);
-return [copy.height, copy.width, Array.from(context.getImageData(0, 0, copy.width, copy.height).data)];
 """
 
 
@@ -122,8 +116,8 @@ def state_of(browser: Any) -> dict[str, Any]:
 def canvas_of(browser: Any, which: str | Any) -> np.ndarray:
     """The pixels of a canvas, an element or the first one of a selector: (height, width, 3), in 0 … 255."""
     element = browser.find_element("css selector", which) if isinstance(which, str) else which
-    height, width, rgba = browser.execute_script(CANVAS, element)
-    return np.array(rgba, dtype=np.uint8).reshape(height, width, 4)[:, :, :3]
+    png = browser.execute_script("return arguments[0].toDataURL()", element).partition(",")[2]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"))
 
 
 def complaints(browser: Any, page: Path) -> list[Any]:

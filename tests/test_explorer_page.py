@@ -468,6 +468,34 @@ def test_a_drawing_is_centred_and_scaled_as_mnist_is(opened, models):
     check_picture(opened, models[0])
 
 
+def test_a_digit_on_paper_is_cut_out(opened, models):
+    """Dark ink on bright paper in uneven light, as a photograph shows it."""
+    y, x = np.indices((300, 200))
+    paper = 200 - 0.1 * x + 0.1 * y
+    on_line = (np.abs(x - 60 - 0.2 * (y - 60)) < 8) & (y > 60) & (y < 160)
+    drop(opened, "photo.png", png(np.where(on_line, 40, paper).astype(np.uint8)))
+    assert opened.find_element("id", "invert").is_selected()
+    found = state_of(opened)["x"].reshape(28, 28)
+    assert centre_of_mass(found) == pytest.approx((14, 14), abs=1)
+    assert (found == 0).mean() > 0.8
+    assert found.max() > 0.9
+    rows = np.flatnonzero(found.max(1) > 0.5)
+    assert rows[-1] - rows[0] + 1 == pytest.approx(20, abs=1)
+    check_picture(opened, models[0])
+
+
+def test_a_drawing_in_colours_has_the_colour_of_the_pen(browser, colour_page):
+    explore(browser, colour_page)
+    click(browser, "#show-draw")
+    browser.execute_script("document.getElementById('ink').value = '#ff8000'")
+    stroke(browser, [(-40, 0), (40, 0)])
+    found = state_of(browser)["x"].reshape(3, 20, 24)
+    assert found.max((1, 2)) / found.max() == pytest.approx([1, 128 / 255, 0], abs=0.02)
+    assert found.max() > 0.5
+    assert not browser.find_element("id", "centre").is_selected()
+    assert complaints(browser, colour_page) == []
+
+
 def test_a_drawing_is_binarised_as_the_data_were(browser, binary_page):
     explore(browser, binary_page)
     click(browser, "#show-draw")
@@ -745,12 +773,28 @@ def test_the_keyboard_reaches_everything_and_leaves_it(opened):
     assert len(found) < 90  # the wall is one stop
 
 
+# What a person can use, but finds something else lying on it, after scrolling there.
+COVERED = """
+const all = [...document.querySelectorAll("button, select, summary, input, #map")].filter((e) => e.checkVisibility());
+return all.filter((element) => {
+    const target = element.closest("label") ?? element;
+    target.scrollIntoView({ block: "center", behavior: "instant" });
+    const { x, y, width, height } = target.getBoundingClientRect();
+    return !target.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+}).map((element) => element.getAttribute("aria-label") ?? element.id ?? element.textContent);
+"""
+
+
 @pytest.mark.parametrize("width", [375, 720, 768, 1119, 1120, 1400, 2560])
 def test_the_page_is_not_wider_than_the_window(browser, page, width):
     explore(browser, page, width=width)
     for source in ("wall", "draw", "open"):
         browser.execute_script("document.getElementById(arguments[0]).click()", f"show-{source}")
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    browser.execute_script(
+        "document.getElementById('show-wall').click(); document.querySelector('#dead').open = true;"
+    )
+    assert browser.execute_script(COVERED) == []
     sizes = browser.execute_script(
         "const ids = ['decoded', 'original', 'map', 'rows', 'numbers'];"
         "return ids.map((id) => document.getElementById(id).getBoundingClientRect().width)"
