@@ -28,7 +28,7 @@ from vae.model.linear import linear_vae
 from vae.model.locatello import locatello_vae
 from vae.model.mlp import mlp_vae
 from vae.model.vae import VAE
-from vae.pages import ExploredModel
+from vae.pages import ExploredModel, explorer
 from vae.pages.explorer import drawn
 from vae.probability.distributions import LogvarBounds
 
@@ -95,7 +95,9 @@ def made(kind: Kind) -> tuple[VAE, ImageSet, ImagePreparation]:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_page_computes_what_torch_does(browser, tmp_path, name):
+def test_the_page_computes_what_torch_does(browser, tmp_path, monkeypatch, name):
+    if KINDS[name].shape == DSPRITES:
+        monkeypatch.setattr(explorer, "CHECKED_DRAWS", 150)  # of images of 64x64, more take seconds
     vae, images, preparation = made(KINDS[name])
     page = written(tmp_path, [ExploredModel(name, vae, 1.0, {})], images, preparation=preparation)
     explore(browser, page)
