@@ -768,7 +768,7 @@ function labelName(label) {
 function colourOf({ ordered, levels }, value) {
   if (!ordered && levels <= CATEGORIES.length) return CATEGORIES[value % CATEGORIES.length];
   const t = levels > 1 ? value / (levels - 1) : 0;
-  return ordered ? `hsl(${260 - 215 * t} 70% ${38 + 24 * t}%)` : `hsl(${360 * (value / levels)} 60% 52%)`;
+  return ordered ? `hsl(${260 - 215 * t} 75% ${56 + 4 * t}%)` : `hsl(${360 * (value / levels)} 60% 52%)`;
 }
 
 function buildLegend() {
