@@ -50,10 +50,13 @@ const wait = () => document.documentElement.dataset.busy === "true" ? setTimeout
 requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(wait, 0)));
 """
 
+# Of a copy: the browser complains of a canvas that is read often.
 CANVAS = """
-const canvas = document.querySelector(arguments[0]);
-const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-return [canvas.height, canvas.width, Array.from(data)];
+const seen = arguments[0], copy = document.createElement("canvas");
+[copy.width, copy.height] = [seen.width, seen.height];
+const context = copy.getContext("2d", { willReadFrequently: true });
+context.drawImage(seen, 0, 0);
+return [copy.height, copy.width, Array.from(context.getImageData(0, 0, copy.width, copy.height).data)];
 """
 
 
@@ -116,9 +119,10 @@ def state_of(browser: Any) -> dict[str, Any]:
     return found | {key: np.array(found[key]) for key in ("x", "z", "mean", "logvar")}
 
 
-def canvas_of(browser: Any, selector: str) -> np.ndarray:
-    """The pixels of a canvas, (height, width, 3), in 0 … 255."""
-    height, width, rgba = browser.execute_script(CANVAS, selector)
+def canvas_of(browser: Any, which: str | Any) -> np.ndarray:
+    """The pixels of a canvas, an element or the first one of a selector: (height, width, 3), in 0 … 255."""
+    element = browser.find_element("css selector", which) if isinstance(which, str) else which
+    height, width, rgba = browser.execute_script(CANVAS, element)
     return np.array(rgba, dtype=np.uint8).reshape(height, width, 4)[:, :, :3]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -148,10 +148,51 @@ def check_picture(browser: Any, model: ExploredModel) -> None:
     assert numbers["distortion"] == pytest.approx(distortion, rel=1e-4)
     assert numbers["rate"] == pytest.approx(rate, abs=5 * PROMISED)
     assert numbers["beta"] == model.beta
-    words = browser.find_element("id", "numbers").text
-    total = distortion + model.beta * rate
-    assert number_in(browser.find_element("css selector", ".stack b").text) == pytest.approx(total, rel=1e-4, abs=0.02)
-    assert f"β · rate {model.beta * numbers['rate']:.2f}" in words
+
+
+@torch.no_grad()
+def expected_distortion(model: ExploredModel, x: torch.Tensor) -> tuple[float, float]:
+    """The mean of -ln p(x|z) over q(z|x), and the standard error of a mean over 32 draws."""
+    x = x.view(1, 1, 28, 28)
+    posterior = model.vae.encode(x)
+    noise = torch.randn(1000, 1, model.vae.latent_dim, generator=torch.Generator().manual_seed(0))
+    distortions = -model.vae.log_likelihood(x, posterior.rsample(noise))
+    return distortions.mean().item(), distortions.std().item() / math.sqrt(32)
+
+
+class Stack(NamedTuple):
+    """Bars that follow one another: their title and sum, and of each bar its name, its number and its place."""
+
+    title: str
+    total: float
+    names: list[str]
+    values: list[float]
+    bars: list[tuple[float, float]]
+
+
+STACKS = """
+return [...document.querySelectorAll("#numbers .stack")].map((stack) => ({
+    title: stack.querySelector(".sum span").textContent,
+    total: stack.querySelector("b").textContent,
+    parts: [...stack.querySelectorAll(".parts span")].map((part) => part.textContent),
+    bars: [...stack.querySelectorAll(".track .distortion, .track .rate")].map((bar) => {
+        const { left, right } = bar.getBoundingClientRect();
+        return [left, right];
+    }),
+}));
+"""
+
+
+def stacks_of(browser: Any) -> list[Stack]:
+    """The bars of the numbers, as they are shown."""
+    found = []
+    for stack in browser.execute_script(STACKS):
+        parts = [part.rsplit(" ", 1) for part in stack["parts"]]
+        values = [number_in(number) for _, number in parts]
+        found.append(
+            Stack(stack["title"], number_in(stack["total"]), [name for name, _ in parts], values, stack["bars"])
+        )
+    return found
 
 
 def png(pixels: np.ndarray) -> str:
@@ -254,10 +295,8 @@ def test_the_terms_shown_sum_to_the_kl_which_is_that_of_torch(opened, models):
         assert total == pytest.approx(kl[k].item(), abs=PROMISED + 5e-4)
         of_row = text_of(opened, f".row[data-latent='{k}'] .kl .number")
         assert number_in(of_row.removesuffix(" nats")) == pytest.approx(kl[k].item(), abs=PROMISED + 5e-3)
-        assert f"= {total:.3f}" in text_of(opened, "#latent .formula").replace("−", "-") or total < 0.5
-    assert number_in(text_of(opened, "#latent .formula").split("=")[3].split(" nats")[0]) == pytest.approx(
-        total, abs=6e-4
-    )
+        formula = text_of(opened, "#latent .formula")  # KL = ... = ... = 0.8778 nats, for ...
+        assert number_in(formula.split(" nats")[0].split()[-1]) == pytest.approx(total, abs=6e-4)
 
 
 def test_a_held_latent_stays_when_another_image_is_chosen(opened):
@@ -284,6 +323,21 @@ def test_reset_takes_one_latent_back_to_the_posterior_mean(opened):
     after = state_of(opened)
     assert after["z"][0] == after["mean"][0]
     assert after["z"][2] == after["reach"]
+
+
+def test_keys_on_a_slider_play_hold_and_reset_its_latent(opened):
+    press(opened, named("latent 2"), KEYS.END)
+    press(opened, named("latent 2"), "h")
+    click(opened, named("test image 30, across 2"))
+    held = state_of(opened)
+    assert (held["held"], held["z"][2]) == ([2], held["reach"])
+    press(opened, named("latent 2"), "h", "r")
+    reset = state_of(opened)
+    assert (reset["held"], reset["z"][2]) == ([], reset["mean"][2])
+    press(opened, named("latent 2"), " ")
+    assert state_of(opened)["animated"] == 2
+    press(opened, named("latent 2"), " ")
+    assert state_of(opened)["animated"] is None
 
 
 @pytest.mark.parametrize("stopped_by", ["Escape", "its own button", "the button Stop"])
@@ -392,13 +446,13 @@ def test_a_drawing_is_centred_and_scaled_as_mnist_is(opened, models):
     click(opened, "#show-draw")
     stroke(opened, [(-80, -70), (-20, -70), (-40, 0), (-60, 60)])  # a seven, left of the middle
     state = state_of(opened)
-    assert (state["name"], state["image"]) == ("your drawing", None)
+    assert (state["name"], state["image"]) == ("your drawing.", None)
     found = state["x"].reshape(28, 28)
     assert centre_of_mass(found) == pytest.approx((14, 14), abs=1)
     inked = [np.flatnonzero(found.max(axis) > 0.1) for axis in (0, 1)]
     assert 19 <= max(ink[-1] - ink[0] + 1 for ink in inked) <= 22
     expected = as_mnist(canvas_of(opened, "#pad")[:, :, 0] / 255)
-    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.98
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9  # they differ by parts of a pixel
     assert np.abs(found - expected).mean() < 0.03
     check_picture(opened, models[0])
     drawn = canvas_of(opened, "#original")[:, :, 0] / 255
@@ -423,24 +477,32 @@ def test_a_drawing_is_binarised_as_the_data_were(browser, binary_page):
     assert centre_of_mass(state["x"].reshape(28, 28)) == pytest.approx((14, 14), abs=1)
     expected = as_mnist(canvas_of(browser, "#pad")[:, :, 0] / 255)
     assert state["x"].sum() == pytest.approx(expected.sum(), rel=0.1)
-    elbo = state["numbers"]["expected"] + state["numbers"]["rate"]
-    assert f"That is {elbo / math.log(2) / 784:.3f} bits a pixel." in text_of(browser, "#numbers")
+    nats = state["numbers"]["expected"] + state["numbers"]["rate"]
+    assert f"= {nats / math.log(2) / 784:.3f} bits per pixel" in text_of(browser, "#numbers")
     assert complaints(browser, binary_page) == []
 
 
 def test_a_picture_that_is_dropped_becomes_x(opened, models):
-    pixels = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 80, (28, 28), dtype=np.uint8)  # dark, and so not swapped
     drop(opened, "noise.png", png(pixels))
     click(opened, "#centre")
     state = state_of(opened)
     assert np.abs(state["x"].reshape(28, 28) - pixels / 255).max() < 1e-6
-    assert (state["name"], state["image"]) == ("noise.png", None)
+    assert (state["name"], state["image"]) == ("noise.png.", None)
     check_picture(opened, models[0])
     # Of another shape and size: whole, and in the middle of black.
     drop(opened, "high.png", png(np.full((112, 56), 255, dtype=np.uint8)))
     expected = np.zeros((28, 28))
     expected[:, 7:21] = 1
     assert np.abs(state_of(opened)["x"].reshape(28, 28) - expected).max() < 0.02
+
+
+# What a person does first, without the window in which files are chosen.
+CLICK = """
+const input = document.getElementById("file");
+input.addEventListener("click", (event) => event.preventDefault(), { once: true });
+input.click();
+"""
 
 
 def test_a_picture_that_is_chosen_becomes_x_as_often_as_it_is_chosen(browser, colour_page, tmp_path):
@@ -450,6 +512,7 @@ def test_a_picture_that_is_chosen_becomes_x_as_often_as_it_is_chosen(browser, co
     assert browser.find_element("id", "panel-wall").text == ""  # no labels
     for _ in range(2):
         click(browser, "#show-open")
+        browser.execute_script(CLICK)
         browser.find_element("id", "file").send_keys(str(tmp_path / "colours.png"))
         await_name(browser, "colours.png")
         x = state_of(browser)["x"].reshape(3, 20, 24)
@@ -472,10 +535,9 @@ def test_a_file_that_is_no_picture_is_refused_in_words(opened, name, content):
 
 
 def test_a_picture_that_is_pasted_becomes_x(opened):
-    paste = DROP.replace("DragEvent(kind, { dataTransfer", "ClipboardEvent(kind, { clipboardData").split(
-        'send("dragover")'
-    )[0]
-    pixels = np.random.default_rng(1).integers(0, 256, (28, 28), dtype=np.uint8)
+    paste = DROP.replace("dataTransfer:", "clipboardData:").replace("DragEvent", "ClipboardEvent")
+    paste = paste.split('send("dragover")')[0]
+    pixels = np.random.default_rng(1).integers(0, 80, (28, 28), dtype=np.uint8)
     opened.execute_script(paste + 'send("paste");', "pasted.png", png(pixels))
     await_name(opened, "pasted.png")
     click(opened, "#centre")
@@ -500,7 +562,7 @@ def test_another_beta_shows_the_same_image_by_its_model(opened, models, by):
     assert (state["model"], state["image"]) == (1, 29)
     assert np.array_equal(state["x"], x)
     check_picture(opened, models[1])
-    assert text_of(opened, "#about").startswith("second: trained with β = 4; 3 of 5 latents above")
+    assert text_of(opened, "#about").startswith("second: trained with β = 4; 3 of 5 latents are used.")
     assert opened.execute_script("return document.querySelector('#models input:checked').value") == "1"
     pressed = "return [...document.querySelectorAll('#compare button')].map((b) => b.getAttribute('aria-pressed'))"
     assert opened.execute_script(pressed) == ["false", "true"]
@@ -515,31 +577,30 @@ def test_every_beta_is_shown_beside_the_others(opened, models):
         cell = f"#compare button:nth-child({i + 1})"
         seen = canvas_of(opened, f"{cell} canvas")[:, :, 0]
         assert np.abs(seen / 255 - likelihood.mean[0, 0].numpy()).max() < PROMISED + SHADE / 2 + 1e-6
-        distortion, rate = (text_of(opened, f"{cell} .ink-{kind}")[2:] for kind in ("distortion", "rate"))
-        assert number_in(distortion) == pytest.approx(-likelihood.log_prob(x).item(), abs=0.1)
+        rate, distortion = (text_of(opened, f"{cell} .ink-{kind}").split()[1] for kind in ("rate", "distortion"))
         assert number_in(rate) == pytest.approx(posterior.kl_to_standard().sum().item(), abs=0.06)
+        mean, error = expected_distortion(model, x)
+        assert number_in(distortion) == pytest.approx(mean, abs=5 * error + 0.05)
     words = opened.find_element("id", "tradeoff").text
     assert "β = 1" in words
     assert "β = 4" in words
 
 
 def test_the_bars_of_the_loss_add_up(opened, models):
-    click(opened, "#models label:nth-child(2) span")
-    numbers = state_of(opened)["numbers"]
-    for stack, weight in ((1, 4.0), (2, 1.0)):
-        total = number_in(text_of(opened, f"#numbers .stack:nth-child({stack}) b"))
-        assert total == pytest.approx(numbers["distortion"] + weight * numbers["rate"], abs=0.0051)
-        wide = opened.execute_script(
-            "return [...document.querySelectorAll(arguments[0])].map((e) => e.getBoundingClientRect().width)",
-            f"#numbers .stack:nth-child({stack}) .track span",
-        )
-        assert wide[1] / wide[0] == pytest.approx(weight * numbers["rate"] / numbers["distortion"], rel=0.02)
-    with torch.no_grad():
-        x = torch.tensor(state_of(opened)["x"], dtype=torch.float32).view(1, 1, 28, 28)
-        posterior = models[1].vae.encode(x)
-        noise = torch.randn(1000, 1, 5, generator=torch.Generator().manual_seed(0))
-        distortions = -models[1].vae.log_likelihood(x, posterior.rsample(noise))
-    assert abs(numbers["expected"] - distortions.mean().item()) < 5 * distortions.std().item() / math.sqrt(32)
+    for number, weight in ((1, 1.0), (2, 4.0)):
+        click(opened, f"#models label:nth-child({number}) span")
+        numbers = state_of(opened)["numbers"]
+        of_z, *others = stacks_of(opened)
+        assert of_z.total == pytest.approx(numbers["distortion"], abs=0.0051)
+        assert len(others) == number  # at beta 1, the loss is the negative ELBO
+        for stack, beta in zip(others, (weight, 1.0), strict=False):
+            assert stack.values == pytest.approx([numbers["expected"], beta * numbers["rate"]], abs=0.0051)
+            assert stack.total == pytest.approx(sum(stack.values), abs=0.011)
+            (begin, middle), (again, end) = stack.bars
+            assert again == pytest.approx(middle, abs=0.5)
+            assert (end - begin) / (middle - begin) == pytest.approx(stack.total / stack.values[0], rel=0.02)
+    mean, error = expected_distortion(models[1], torch.tensor(state_of(opened)["x"], dtype=torch.float32))
+    assert numbers["expected"] == pytest.approx(mean, abs=5 * error)
 
 
 # ---- The map ----
@@ -548,6 +609,14 @@ def test_the_bars_of_the_loss_add_up(opened, models):
 def choose(browser: Any, select: str, value: str) -> None:
     Select(browser.find_element("id", select)).select_by_value(value)
     settle(browser)
+
+
+# A tile of the pictures behind the map, brought into the page so that it can be read.
+TILE = """
+const { canvas } = window.explorer.state.manifold[arguments[0]];
+document.body.append(canvas);
+return canvas;
+"""
 
 
 def click_map(browser: Any, across: float, up: float) -> float:
@@ -575,14 +644,13 @@ def test_a_click_on_the_map_goes_there(opened, models):
     press(opened, "#map", KEYS.ARROW_LEFT, KEYS.ARROW_UP)
     moved = state_of(opened)["z"] - after["z"]
     assert moved == pytest.approx([0, 0, -0.1, 0, 0.1], abs=1e-5)
-    choose(opened, "map-y", "2")  # the same latent in both directions
-    click_map(opened, 0.5, 0.5)
-    assert state_of(opened)["z"][2] == pytest.approx(0.5, abs=2 * pixel)
+    choose(opened, "map-y", "2")  # the same latent in both directions: another is taken
+    assert len(set(opened.execute_script("return window.explorer.state.mapAxes"))) == 2
 
 
 def test_principal_components_are_those_of_the_posterior_means(opened):
     choose(opened, "map-x", "pca")
-    assert not opened.find_element("id", "map-y").is_enabled()
+    assert not opened.find_element("id", "map-y").is_displayed()
     points, origin, across, up = opened.execute_script(
         "const { models, state: { plane } } = window.explorer;"
         "return [models[0].points, plane.origin, plane.across, plane.up].map((v) => Array.from(v))"
@@ -614,12 +682,8 @@ def test_decoded_pictures_lie_behind_the_map(opened, models):
         z[2], z[0] = place
         with torch.no_grad():
             mean = models[0].vae.decode(z[None]).mean[0, 0].numpy()
-        seen = opened.execute_script(
-            "const { canvas } = window.explorer.state.manifold[arguments[0]];"
-            "return Array.from(canvas.getContext('2d').getImageData(0, 0, 28, 28).data)",
-            tile,
-        )
-        assert np.abs(np.array(seen).reshape(28, 28, 4)[:, :, 0] / 255 - mean).max() < PROMISED + SHADE / 2 + 1e-6
+        seen = canvas_of(opened, opened.execute_script(TILE, tile))
+        assert np.abs(seen[:, :, 0] / 255 - mean).max() < PROMISED + SHADE / 2 + 1e-6
     click(opened, "#manifold")
     assert np.array_equal(canvas_of(opened, "#map"), without)
 
@@ -671,7 +735,7 @@ def test_the_keyboard_reaches_everything_and_leaves_it(opened):
         found.append(now)
     else:
         pytest.fail(f"120 times Tab did not lead through the page: {found}")
-    latents = [f"{verb}latent {k}" for k in range(5) for verb in ("", "animate ", "hold ", "reset ")]
+    latents = [f"latent {k}" for k in range(5)]
     strip = [f"set the latent to {value}" for value in range(-3, 4)]
     buttons = ["show-wall", "show-draw", "show-open", "to-mean", "to-sample", "to-prior", "manifold", "map-x", "map-y"]
     expected = {*latents, *strip, *buttons, "model", "test image 1, across 0", "map-colour"}
@@ -681,7 +745,7 @@ def test_the_keyboard_reaches_everything_and_leaves_it(opened):
     assert len(found) < 90  # the wall is one stop
 
 
-@pytest.mark.parametrize("width", [375, 768, 1400, 2560])
+@pytest.mark.parametrize("width", [375, 720, 768, 1119, 1120, 1400, 2560])
 def test_the_page_is_not_wider_than_the_window(browser, page, width):
     explore(browser, page, width=width)
     for source in ("wall", "draw", "open"):

@@ -705,7 +705,8 @@ function placeMap() {
   } else {
     if (byId("map-x").value === byId("map-y").value && model().latents > 1) byId("map-y").value = state.order.find((k) => String(k) !== byId("map-x").value);
     state.mapAxes = [Number(byId("map-x").value), Number(byId("map-y").value)];
-    state.plane = { origin: new Float64Array(latents), across: unit(state.mapAxes[0]), up: unit(state.mapAxes[1]) };
+    const [across, up] = state.mapAxes.map(unit);
+    state.plane = { origin: new Float64Array(latents), across, up: state.mapAxes[0] === state.mapAxes[1] ? across : up };
   }
   state.places = Array.from({ length: data.map.count }, (_, i) => onPlane(points.subarray(i * latents, (i + 1) * latents)));
   state.mapReach = Math.max(3.2, ...state.places.flat().map(Math.abs)) * 1.04;
@@ -1004,6 +1005,7 @@ function prepareSources() {
   preparePad();
   byId("centre").checked = channels === 1 && height === 28 && width === 28;
   for (const id of ["centre", "invert"]) byId(id).addEventListener("change", () => { if (state.own) useOwn(state.own.source, state.own.name); });
+  byId("file").addEventListener("click", (event) => { event.target.value = ""; }); // so that the same file can be chosen again
   byId("file").addEventListener("change", (event) => { const [file] = event.target.files; if (file) openPicture(file); });
   const over = (is) => (event) => { event.preventDefault(); document.body.classList.toggle("dropping", is); };
   document.addEventListener("dragover", over(true));

@@ -98,7 +98,8 @@ def _linear(weight: Tensor, bias: Tensor | None) -> Layer:
 
 
 def _is_plain(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
-    return layer.groups == 1 and layer.dilation == (1, 1) and layer.padding_mode == "zeros"
+    in_numbers = not isinstance(layer.padding, str)
+    return in_numbers and layer.groups == 1 and layer.dilation == (1, 1) and layer.padding_mode == "zeros"
 
 
 def _sizes(layer: nn.Conv2d | nn.ConvTranspose2d) -> dict[str, Any]:

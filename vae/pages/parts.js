@@ -166,10 +166,11 @@ function addHandle(plot, { x, y, along = "both", label, step = [0.1, 0.1], moved
       dot.setAttribute("aria-valuetext", words ?? (along === "both" ? `${shown(newX)}, ${shown(newY)}` : shown(along === "y" ? newY : newX)));
     },
   };
-  const go = (toX, toY) => moved({
-    x: along === "y" ? handle.x : clamp(toX, ...plot.domain.x),
-    y: along === "x" ? handle.y : clamp(toY, ...plot.domain.y),
-  });
+  const go = (toX, toY) => {
+    if (along !== "y") handle.x = clamp(toX, ...plot.domain.x); // at once: the page may draw only with the next frame,
+    if (along !== "x") handle.y = clamp(toY, ...plot.domain.y); // and another key may be pressed before it
+    moved({ x: handle.x, y: handle.y });
+  };
   onDrag(dot, (event) => { const place = plot.at(event); go(place.x, place.y); });
   dot.addEventListener("keydown", (event) => {
     const directions = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
