@@ -4,9 +4,10 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,6 +99,15 @@ def tiny_images() -> ImageSet:
     along, across = dx * cos + dy * sin, dy * cos - dx * sin
     pixels = 255 * torch.exp(-((along / 7) ** 4) - (across / 1.5) ** 2)
     return ImageSet(pixels=pixels.byte().unsqueeze(1), labels=labels, redrawn=False)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium without a window, for test files that import from `browsing`."""
+    from browsing import opened  # not above: importing it skips the file where there is no browser
+
+    with opened() as driver:
+        yield driver
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 const DEAD_BELOW = 0.01; // nats: a latent with less rate is collapsed
 const STRIP = [-3, -2, -1, 0, 1, 2, 3];
 const DRAWS = 32; // of q(z|x), for the mean of the distortion
+const REST = 250; // milliseconds that the pointer rests on a row before its latent is shown
 const TILES = 13; // of the manifold, in each direction
 const CATEGORIES = ["#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#9c6bce", "#8c6d4f", "#e377c2", "#7f8791", "#b6a100", "#17a2b8"];
 
@@ -117,6 +118,7 @@ function smooth(canvas) {
 /** x of a picture: as MNIST was made (LeCun et al., 1998), or whole, on black where its shape is another. */
 function fromPicture(source) {
   if (byId("invert").checked) source = inverted(source);
+  if (byId("centre").checked && source !== byId("pad")) source = cutOut(source);
   const canvas = byId("centre").checked ? centredLikeMnist(source) : fitted(source);
   let values = canvas ? valuesOf(canvas) : new Float32Array(pixels);
   if (data.binarised) {
@@ -136,6 +138,44 @@ function inverted(source) {
   return result;
 }
 
+/** The grey value of pixel i of an image's bytes, from 0 to 255. */
+const luma = (rgba, i) => 0.299 * rgba[4 * i] + 0.587 * rgba[4 * i + 1] + 0.114 * rgba[4 * i + 2];
+
+/** Whether the border of a picture is bright, as paper is. */
+function isOnPaper(source) {
+  const { data: rgba } = smooth(source).getImageData(0, 0, source.width, source.height);
+  const [w, h] = [source.width, source.height], border = [];
+  for (let x = 0; x < w; x++) border.push(luma(rgba, x), luma(rgba, (h - 1) * w + x));
+  for (let y = 0; y < h; y++) border.push(luma(rgba, y * w), luma(rgba, y * w + w - 1));
+  return sumOf(border) / border.length > 127;
+}
+
+/** The light ink of a photograph on pure black: paper is never of one grey. The threshold is that of Otsu (1979). */
+function cutOut(source) {
+  const result = makeCanvas(source.width, source.height), context = smooth(result);
+  context.drawImage(source, 0, 0);
+  const image = context.getImageData(0, 0, result.width, result.height), counts = new Array(256).fill(0);
+  const area = result.width * result.height;
+  for (let i = 0; i < area; i++) counts[Math.round(luma(image.data, i))]++;
+  const all = sumOf(counts.map((count, v) => count * v));
+  let best = { between: -1, paper: 0, ink: 255, threshold: 127 }, below = 0, sumBelow = 0;
+  for (let v = 0; v < 255; v++) {
+    below += counts[v];
+    sumBelow += v * counts[v];
+    if (!below || below === area) continue;
+    const [paper, ink] = [sumBelow / below, (all - sumBelow) / (area - below)];
+    const between = below * (area - below) * (ink - paper) ** 2;
+    if (between > best.between) best = { between, paper, ink, threshold: (paper + ink) / 2 };
+  }
+  const from = (best.paper + best.threshold) / 2;
+  for (let i = 0; i < area; i++) {
+    const value = (255 * (luma(image.data, i) - from)) / Math.max(1, best.ink - from);
+    image.data.set([value, value, value, 255], 4 * i);
+  }
+  context.putImageData(image, 0, 0);
+  return result;
+}
+
 function fitted(source) {
   const scale = Math.min(width / source.width, height / source.height);
   const place = { width: source.width * scale, height: source.height * scale };
@@ -147,7 +187,7 @@ function fitted(source) {
 /** The ink fitted into 20/28 of the image, with its centre of mass in the middle. Null if there is no ink. */
 function centredLikeMnist(source) {
   const { data: rgba } = smooth(source).getImageData(0, 0, source.width, source.height);
-  const ink = (x, y) => { const i = 4 * (y * source.width + x); return 0.299 * rgba[i] + 0.587 * rgba[i + 1] + 0.114 * rgba[i + 2]; };
+  const ink = (x, y) => luma(rgba, y * source.width + x);
   let [left, right, top, bottom] = [Infinity, -1, Infinity, -1];
   for (let y = 0; y < source.height; y++) for (let x = 0; x < source.width; x++) {
     if (ink(x, y) < 40) continue;
@@ -179,6 +219,7 @@ function setImage(x, name, wallIndex = null) {
   state.name = name;
   state.wallIndex = wallIndex;
   state.posterior = encode(model(), x);
+  state.expected = null;
   moveTo(state.posterior.mean);
   paint(byId("original"), x);
   paint(byId("small-original"), x);
@@ -194,7 +235,6 @@ function setModel(index) {
   state.animated = null;
   const { ratePerLatent } = model();
   state.order = ratePerLatent.map((_, k) => k).sort((a, b) => ratePerLatent[b] - ratePerLatent[a]);
-  state.reach = Math.max(4, Math.ceil(model().points.reduce((largest, v) => Math.max(largest, Math.abs(v)), 0)));
   state.selected = state.order[0];
   state.z = new Float32Array(model().latents);
   buildRows();
@@ -282,48 +322,61 @@ function rateOf(posterior) {
   return sumOf([...posterior.mean].map((mean, k) => klStandard(mean, posterior.logvar[k])));
 }
 
-function* averageOverDraws() {
-  const uniform = makeUniform(2), { mean, logvar } = state.posterior;
-  state.expected = null;
+/** The mean of -ln p(x|z) over draws of q(z|x): the distortion of the loss. The draws are the same each time. */
+function* expectedDistortion(one, x, posterior, draws) {
+  const uniform = makeUniform(2), { mean, logvar } = posterior;
   let total = 0;
-  for (let draw = 0; draw < DRAWS; draw++) {
+  for (let draw = 0; draw < draws; draw++) {
     const z = mean.map((m, k) => m + Math.exp(logvar[k] / 2) * normal(uniform));
-    total += distortionOf(model(), state.x, decode(model(), z));
-    yield;
+    total += distortionOf(one, x, decode(one, z));
+    yield null;
   }
-  state.expected = total / DRAWS;
+  return total / draws;
+}
+
+function* averageOverDraws() {
+  state.expected = yield* expectedDistortion(model(), state.x, state.posterior, DRAWS);
   drawNumbers();
 }
 
+/** Rows of bars that follow one another: each begins where the one before it ends. Densities can be negative. */
 function drawNumbers() {
-  const { beta } = model();
-  const distortion = distortionOf(model(), state.x, state.output), rate = rateOf(state.posterior);
-  const largest = Math.max(1e-9, Math.abs(distortion) + Math.max(1, beta) * rate);
+  const { beta } = model(), rate = rateOf(state.posterior);
+  const distortion = distortionOf(model(), state.x, state.output), expected = state.expected;
+  const ends = [0, distortion, ...(expected === null ? [] : [expected, expected + rate, expected + beta * rate])];
+  const [low, high] = [Math.min(...ends), Math.max(...ends, 1e-9)];
+  const place = (value) => (100 * (value - low)) / (high - low);
   const stack = (title, parts) => {
-    const total = sumOf(parts.map(({ value }) => value));
-    const whole = Math.max(largest, Math.abs(total));
-    const track = el("div", { class: "track", "aria-hidden": "true" });
-    for (const { kind, value } of parts) {
+    const track = el("div", { class: "track", "aria-hidden": "true" }), words = el("div", { class: "parts" });
+    let total = 0;
+    for (const { kind, name, value } of parts) {
       const part = el("span", { class: kind });
-      part.style.width = `${(100 * Math.max(0, value)) / whole}%`;
+      part.style.left = `${place(Math.min(total, total + value))}%`;
+      part.style.width = `${place(Math.abs(value) + low)}%`;
       track.append(part);
+      if (name) words.append(el("span", { class: `ink-${kind}`, text: `${name} ${shown(value)}` }));
+      total += value;
     }
-    const words = el("div", { class: "parts" });
-    for (const { kind, name, value } of parts) words.append(el("span", { class: `ink-${kind}`, text: `${name} ${shown(value)}` }));
-    return el("div", { class: "stack" }, el("div", { class: "sum" }, el("span", { text: title }), el("b", { text: shown(total) })), track, words);
+    if (low < 0) {
+      const zero = el("span", { class: "zero" });
+      zero.style.left = `${place(0)}%`;
+      track.append(zero);
+    }
+    return el("div", { class: "stack" }, el("div", { class: "sum" }, el("span", { text: title }), el("b", { text: shown(total) })), track, ...(words.children.length ? [words] : []));
   };
-  const children = [
-    stack(`loss, with β = ${beta}`, [{ kind: "distortion", name: "distortion", value: distortion }, { kind: "rate", name: "β · rate", value: beta * rate }]),
-    stack("−ELBO, with β = 1", [{ kind: "distortion", name: "distortion", value: distortion }, { kind: "rate", name: "rate", value: rate }]),
-  ];
-  const words = ["The distortion −ln p(x|z) is that of this z."];
-  if (state.expected !== null) words.push(`Over ${DRAWS} draws of q(z|x) its mean is ${shown(state.expected)}, and the ELBO ${shown(-(state.expected + rate))}.`);
-  if (model().likelihood.kind === "bernoulli" && state.x.every((v) => v === 0 || v === 1)) {
-    const elbo = (state.expected ?? distortion) + rate;
-    words.push(`That is ${shown(elbo / Math.LN2 / pixels, 3)} bits a pixel.`);
+  const mean = (rateName, weight) => [{ kind: "distortion", name: "distortion", value: expected }, { kind: "rate", name: rateName, value: weight * rate }];
+  const children = [stack("distortion of this z", [{ kind: "distortion", value: distortion }])];
+  if (expected !== null) {
+    children.push(stack(beta === 1 ? "loss = −ELBO" : `loss, β = ${beta}`, mean(beta === 1 ? "rate" : "β · rate", beta)));
+    if (beta !== 1) children.push(stack("−ELBO", mean("rate", 1)));
+    const words = [`Loss and ELBO take the mean distortion over ${DRAWS} draws of q(z|x), so they do not move with z.`];
+    if (model().likelihood.kind === "bernoulli" && state.x.every((v) => v === 0 || v === 1)) {
+      words.push(`−ELBO = ${shown(expected + rate)} nats = ${shown((expected + rate) / Math.LN2 / pixels, 3)} bits per pixel.`);
+    }
+    children.push(el("p", { class: "soft caption", text: words.join(" ") }));
   }
-  byId("numbers").replaceChildren(...children, el("p", { class: "soft caption", text: words.join(" ") }));
-  byId("numbers").dataset.values = JSON.stringify({ distortion, rate, beta, expected: state.expected });
+  byId("numbers").replaceChildren(...children);
+  byId("numbers").dataset.values = JSON.stringify({ distortion, rate, beta, expected });
 }
 
 // ---- The rows of latents ----
@@ -340,7 +393,7 @@ function buildRows() {
   details.querySelector("summary").textContent = `${dead.length} collapsed ${dead.length === 1 ? "latent" : "latents"}, below ${DEAD_BELOW} nats: the decoder ignores them`;
   details.querySelector(".rows").replaceChildren(...dead.map((k) => makeRow(k).root));
   if (!alive.length) details.open = true;
-  byId("title-z-more").textContent = `by rate over the test set, in standard deviations of the prior`;
+  byId("title-z-more").textContent = "the most used first; the axis is in standard deviations of the prior";
 }
 
 /** A latent: its name, a slider over the prior and the posterior, its value, its KL, and what one can do with it. */
@@ -348,14 +401,19 @@ function makeRow(k) {
   const { reach } = state;
   const prior = svg("path", { class: "prior" }), posterior = svg("path", { class: "posterior" });
   const ridge = svg("svg", { class: "ridge", viewBox: "0 0 200 40", preserveAspectRatio: "none", "aria-hidden": "true" }, prior, posterior);
-  const input = el("input", { type: "range", min: -reach, max: reach, step: 0.01, "aria-label": `latent ${k}`, on: { input: () => { halt(); select(k); setLatent(k, Number(input.value)); } } });
+  const input = el("input", { type: "range", min: -reach, max: reach, step: 0.01, "aria-label": `latent ${k}`, "aria-keyshortcuts": "Space H R", on: { input: () => { halt(); select(k); setLatent(k, Number(input.value)); }, keydown: (event) => {
+    const act = { " ": toggleAnimation, h: toggleHold, r: resetLatent }[event.key.toLowerCase()];
+    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    act(k);
+  } } });
   const value = el("span", { class: "value number" });
   const number = el("span", { class: "number" }), bar = el("span", { class: "bar" });
-  const animate = el("button", { type: "button", text: "▶", title: "move it up and down", "aria-label": `animate latent ${k}`, "aria-pressed": "false", on: { click: () => toggleAnimation(k) } });
-  const hold = el("button", { type: "button", text: "hold", title: "keep its value when the others change", "aria-label": `hold latent ${k}`, "aria-pressed": "false", on: { click: () => toggleHold(k) } });
-  const reset = el("button", { type: "button", text: "↺", title: "back to the posterior mean", "aria-label": `reset latent ${k}`, on: { click: () => { halt(); select(k); setLatent(k, state.posterior.mean[k]); } } });
-  const name = el("button", { type: "button", class: "name", text: `z${subscript(k)}`, "aria-label": `show latent ${k}`, on: { click: () => select(k) } });
-  const root = el("div", { class: `row${k === state.selected ? " selected" : ""}`, "data-latent": k, on: { pointerenter: (event) => { if (event.pointerType === "mouse" && !event.buttons) { select(k); mark(k); } }, pointerleave: () => mark(null), focusin: () => select(k) } },
+  const animate = el("button", { type: "button", tabindex: -1, text: "▶", title: "move it up and down", "aria-label": `animate latent ${k}`, "aria-pressed": "false", on: { click: () => toggleAnimation(k) } });
+  const hold = el("button", { type: "button", tabindex: -1, text: "hold", title: "keep its value when the others change", "aria-label": `hold latent ${k}`, "aria-pressed": "false", on: { click: () => toggleHold(k) } });
+  const reset = el("button", { type: "button", tabindex: -1, text: "↺", title: "back to the posterior mean", "aria-label": `reset latent ${k}`, on: { click: () => resetLatent(k) } });
+  const name = el("button", { type: "button", tabindex: -1, class: "name", text: `z${subscript(k)}`, "aria-label": `show latent ${k}`, on: { click: () => select(k) } });
+  const root = el("div", { class: `row${k === state.selected ? " selected" : ""}`, "data-latent": k, on: { pointermove: (event) => hover(k, event), pointerleave: () => { clearTimeout(hovering); mark(null); }, focusin: () => select(k) } },
     name, el("div", { class: "slide" }, ridge, input), value,
     el("div", { class: "kl" }, number, el("span", { class: "track", "aria-hidden": "true" }, bar)),
     el("div", { class: "tools" }, animate, hold, reset));
@@ -399,15 +457,31 @@ function ridgePath(mean, logvar, reach) {
 
 function drawRidges() {
   const { mean, logvar } = state.posterior;
-  const largest = Math.max(1e-6, ...[...mean].map((m, k) => klStandard(m, logvar[k])));
+  const largest = doubled(Math.max(...[...mean].map((m, k) => klStandard(m, logvar[k]))));
   for (const row of rows.values()) row.showPosterior(largest);
   drawLatent();
+}
+
+let hovering = 0;
+
+/** Select the latent under a pointer that rests: one that only crosses the row is on its way elsewhere. */
+function hover(k, event) {
+  if (event.pointerType !== "mouse" || event.buttons || state.animated !== null) return;
+  clearTimeout(hovering);
+  mark(k);
+  hovering = setTimeout(() => select(k), REST);
 }
 
 /** Mark a latent in the matrix of factors, and its row. */
 function mark(k) {
   for (const line of byId("matrix").querySelectorAll("tr")) line.classList.toggle("marked", k !== null && line.dataset.latent === String(k));
   for (const [latent, row] of rows) row.root.classList.toggle("marked", latent === k && state.markRows);
+}
+
+function resetLatent(k) {
+  halt();
+  select(k);
+  setLatent(k, state.posterior.mean[k]);
 }
 
 function toggleHold(k) {
@@ -460,27 +534,38 @@ function drawLatent() {
   plot.layer("handles").parentNode.append(plot.layer("handles"));
   handle.element.setAttribute("aria-label", `z of latent ${k}`);
   const terms = klStandardTerms(mean[k], logvar[k]), kl = klStandard(mean[k], logvar[k]);
-  const size = Math.max(0.5, ...Object.values(terms).map(Math.abs), kl);
+  const size = doubled(Math.max(...Object.values(terms).map(Math.abs), kl));
   latentParts.bars.set([
-    { name: "½ μ²", value: terms.mean, kind: "mean-term" },
     { name: "½ (σ² − 1)", value: terms.variance, kind: "variance-term" },
+    { name: "½ μ²", value: terms.mean, kind: "mean-term" },
     { name: "−½ ln σ²", value: terms.logvar, kind: "logvar-term" },
-    { name: "KL", value: kl, kind: "total" },
-  ], -size, size);
+    { name: "KL, their sum", value: kl, kind: "total" },
+  ], -size / 2, size);
+  latentParts.why.textContent = `${why(terms)} The bars end at ${shown(size, size < 1 ? 2 : 0)} nats.`;
   const s2 = Math.exp(logvar[k]);
   latentParts.formula.replaceChildren(
     el("span", { text: `KL = ½ [ σ² + μ² − 1 − ln σ² ]` }), " ", el("span", { text: `= ½ [ ` }),
     el("span", { class: "ink-variance-term", text: shown(s2, 4) }), " + ",
-    el("span", { class: "ink-mean-term", text: shown(mean[k] ** 2, 4) }), " − 1 ",
+    el("span", { class: "ink-mean-term", text: shown(mean[k] ** 2, 4) }), el("span", { class: "ink-variance-term", text: " − 1 " }),
     el("span", { class: "ink-logvar-term", text: `${logvar[k] > 0 ? "−" : "+"} ${shown(Math.abs(logvar[k]), 4)}` }),
     el("span", { text: ` ] = ${shown(kl, 4)} nats, for μ = ${shown(mean[k])}, σ = ${shown(sigma, 3)}` }));
   drawLatentNumbers();
   inBackground("strip", drawStrip());
 }
 
+/** The end of a scale of bars: 0.25, 0.5, 1, 2, 4 … It changes rarely, so that images can be compared. */
+const doubled = (value) => 2 ** Math.max(-2, Math.ceil(Math.log2(value + 1e-9)));
+
+/** What costs most in the KL of a latent. */
+function why({ variance, mean, logvar }) {
+  if (variance + mean + logvar < DEAD_BELOW) return "The posterior is the prior: the latent says nothing of this image.";
+  if (mean > Math.abs(logvar + variance)) return "Most of it is the price of a mean far from 0.";
+  return logvar > 0 ? "Most of it is the price of a narrow posterior." : "Most of it is the price of a wide posterior.";
+}
+
 /** The rate of a latent over the test set, and the factor that it tells most of. */
 function told(k) {
-  const words = [`${shown(model().ratePerLatent[k])} nats over the test set`];
+  const words = [`rate ${shown(model().ratePerLatent[k])} nats: its mean KL over the test set`];
   const { factors } = model();
   if (factors) {
     const row = factors.matrix[k], best = row.indexOf(Math.max(...row));
@@ -492,7 +577,7 @@ function told(k) {
 function buildLatent() {
   const plot = makePlot({ width: 340, height: 165, x: [-4, 4], y: [0, 1], xTicks: 8, yTicks: 0, margin: { left: 10 }, label: "posterior and prior of the chosen latent" });
   const bars = makeBars(3), formula = el("p", { class: "formula number" }), strip = el("div", { class: "strip" });
-  const title = el("h3"), more = el("small", { class: "soft" });
+  const why = el("p", { class: "soft caption" }), title = el("h3"), more = el("small", { class: "soft" });
   const cells = STRIP.map((value) => {
     const canvas = el("canvas"), button = el("button", { type: "button", "aria-label": `set the latent to ${value}`, on: { click: () => { halt(); setLatent(state.selected, value); } } }, canvas, shown(value, 0));
     strip.append(button);
@@ -501,10 +586,10 @@ function buildLatent() {
   const key = el("p", { class: "caption soft" }, el("span", { class: "key-prior", text: "prior N(0, 1)" }), " and ", el("span", { class: "ink-rate", text: "posterior q(z|x)" }), ". The dot is z.");
   byId("latent").replaceChildren(
     el("div", { class: "heading wide" }, title, more),
-    el("div", {}, plot.root, key), el("div", {}, bars.root), formula, el("div", { class: "wide" }, strip));
+    el("div", {}, plot.root, key), el("div", {}, bars.root, why), formula, el("div", { class: "wide" }, strip));
   formula.classList.add("wide");
   const handle = addHandle(plot, { x: 0, y: 0, along: "x", label: "z", moved: ({ x }) => { halt(); setLatent(state.selected, x); } });
-  return { plot, bars, formula, title, more, cells, handle };
+  return { plot, bars, why, formula, title, more, cells, handle };
 }
 
 function drawLatentNumbers() {
@@ -528,7 +613,7 @@ const nameOf = (one) => (models.filter(({ beta }) => beta === one.beta).length >
 
 function buildModels() {
   const group = byId("models");
-  group.classList.toggle("hidden", models.length < 2);
+  for (const part of [group, byId("compare")]) part.classList.toggle("hidden", models.length < 2);
   models.forEach((one, i) => group.append(el("label", { title: one.name },
     el("input", { type: "radio", name: "model", value: i, checked: i === 0 ? "" : null, on: { change: () => { halt(); setModel(i); } } }),
     el("span", { text: nameOf(one) }))));
@@ -553,12 +638,12 @@ let compared = [];
 function* compareModels() {
   const { x } = state;
   for (const [i, one] of models.entries()) {
-    const posterior = encode(one, x), output = decode(one, posterior.mean);
-    paint(compared[i].canvas, pixelMeans(one, output));
-    const distortion = distortionOf(one, x, output), rate = rateOf(posterior);
-    compared[i].words.replaceChildren(el("span", { class: "ink-distortion", text: `D ${shown(distortion, 1)}` }), "  ", el("span", { class: "ink-rate", text: `R ${shown(rate, 1)}` }));
+    const posterior = encode(one, x), rate = rateOf(posterior);
+    paint(compared[i].canvas, pixelMeans(one, decode(one, posterior.mean)));
     compared[i].button.setAttribute("aria-pressed", i === state.model);
-    yield;
+    yield null;
+    const distortion = yield* expectedDistortion(one, x, posterior, DRAWS);
+    compared[i].words.replaceChildren(el("span", { class: "ink-distortion", text: `distortion ${shown(distortion, 1)}` }), el("span", { class: "ink-rate", text: `rate ${shown(rate, 1)}` }));
   }
 }
 
@@ -569,7 +654,7 @@ function drawTradeoff() {
   if (!known.length) return figure.replaceChildren();
   const span = (values, least) => { const low = Math.min(...values), high = Math.max(...values), pad = Math.max(least, 0.18 * (high - low)); return [low - pad, high + pad]; };
   const xs = span([...known.map(({ rate }) => rate)], 3);
-  const plot = makePlot({ width: 440, height: 300, x: [Math.max(0, xs[0]), xs[1]], y: span(known.map(({ distortion }) => distortion), 8), xLabel: "rate, nats", yLabel: "distortion, nats", yTicks: 7, label: "rate and distortion over the test set" });
+  const plot = makePlot({ width: 440, height: 300, x: [Math.max(0, xs[0]), xs[1]], y: span(known.map(({ distortion }) => distortion), 8), xLabel: "rate, nats", yLabel: "distortion, nats", yTicks: 7, margin: { left: 66 }, label: "rate and distortion over the test set" });
   const group = plot.layer("points"), line = [...known].sort((a, b) => a.rate - b.rate);
   if (known.length > 2) group.append(svg("path", { d: plot.path(line.map(({ rate, distortion }) => [rate, distortion])), class: "joined curve" }));
   for (const { i, rate, distortion, beta, name } of known) {
@@ -583,13 +668,13 @@ function drawTradeoff() {
     group.append(plot.dot(rate, distortion, present ? 7 : 5, present ? "present" : "point"));
     group.append(svg("text", { x: plot.x(rate) + 10, y: plot.y(distortion) - 8, text: name, class: present ? "on" : "" }));
   }
-  figure.replaceChildren(plot.root, el("figcaption", { text: `Means over the test set. Along the dashed line, of slope −β, the loss is the same${models.length > 1 ? "; at the optimum the curve touches it" : ""}.` }));
+  figure.replaceChildren(plot.root, el("figcaption", { text: `Means over the test set; the axes do not begin at 0. Every point of the dashed line has the same loss, distortion + β · rate, as the chosen model.${models.length > 1 ? " Each model should be the best at its own β: no other one below its line." : ""}` }));
 }
 
 function describeModel() {
   const one = model(), active = one.ratePerLatent.filter((rate) => rate >= DEAD_BELOW).length;
   const test = one.test.elbo === undefined ? "" : ` Test set: ELBO ${shown(one.test.elbo)} = −(distortion ${shown(one.test.distortion)} + rate ${shown(one.test.rate)}) nats an image.`;
-  byId("about").textContent = `${models.length > 1 ? `${one.name}: ` : ""}trained with β = ${one.beta}; ${active} of ${one.latents} latents above ${DEAD_BELOW} nats.${test}`;
+  byId("about").textContent = `${models.length > 1 ? `${one.name}: ` : ""}trained with β = ${one.beta}; ${active} of ${one.latents} latents are used.${test}`;
   const [kl, pixel] = one.errors;
   byId("exactness").textContent = `Encoder and decoder run in this page: nothing is loaded, and nothing leaves it. Rounding the weights changed pixels by ${pixel.toExponential(1)} at most, and the KL of a latent by ${kl.toExponential(1)} nats, in a comparison with torch.`;
 }
@@ -599,11 +684,11 @@ function describeModel() {
 function buildMapChoices() {
   const { ratePerLatent } = model(), [first, second] = [state.order[0], state.order[1] ?? state.order[0]];
   const options = () => state.order.map((k) => el("option", { value: k, text: `z${subscript(k)}, ${shown(ratePerLatent[k])} nats` }));
-  byId("map-x").replaceChildren(...options(), ...(model().latents > 2 ? [el("option", { value: "pca", text: "first two principal components" })] : []));
+  byId("map-x").replaceChildren(...options(), ...(model().latents > 2 ? [el("option", { value: "pca", text: "principal components" })] : []));
   byId("map-y").replaceChildren(...options());
   byId("map-x").value = first;
   byId("map-y").value = second;
-  const colours = [...(data.map.labels ? [["label", "label"]] : []), ...(data.map.factors ?? []).map(({ name }, i) => [i, name]), ["none", "none"]];
+  const colours = [...(data.map.labels && !data.map.factors?.length ? [["label", "label"]] : []), ...(data.map.factors ?? []).map(({ name }, i) => [i, name]), ["none", "none"]];
   if (byId("map-colour").options.length !== colours.length) byId("map-colour").replaceChildren(...colours.map(([value, text]) => el("option", { value, text })));
   placeMap();
 }
@@ -611,19 +696,20 @@ function buildMapChoices() {
 /** The two directions of the map: state.plane = {origin, across, up}, unit vectors in the space of z. */
 function placeMap() {
   const { latents, points } = model(), usesPca = byId("map-x").value === "pca";
-  byId("map-y").disabled = usesPca;
+  byId("map-y").parentElement.classList.toggle("hidden", usesPca);
   const unit = (k) => Float64Array.from({ length: latents }, (_, i) => (i === k ? 1 : 0));
   if (usesPca) {
     const { mean, axes } = principalAxes(points, latents);
     state.plane = { origin: mean, across: axes[0], up: axes[1] };
     state.mapAxes = [];
   } else {
+    if (byId("map-x").value === byId("map-y").value && model().latents > 1) byId("map-y").value = state.order.find((k) => String(k) !== byId("map-x").value);
     state.mapAxes = [Number(byId("map-x").value), Number(byId("map-y").value)];
     state.plane = { origin: new Float64Array(latents), across: unit(state.mapAxes[0]), up: unit(state.mapAxes[1]) };
   }
   state.places = Array.from({ length: data.map.count }, (_, i) => onPlane(points.subarray(i * latents, (i + 1) * latents)));
   state.mapReach = Math.max(3.2, ...state.places.flat().map(Math.abs)) * 1.04;
-  byId("map-caption").textContent = `Posterior means of ${data.map.count} images. The cross is z: click to go there${usesPca ? " along the two components" : ""}; the other latents stay.`;
+  byId("map-caption").textContent = `Posterior means of ${data.map.count} images. The cross is z. Click to go there: ${usesPca ? "z moves along the two components, and what is across them stays" : "the other latents stay"}, and so does what is held.`;
   state.manifold = null;
   state.manifoldIsOld = true;
   buildLegend();
@@ -673,7 +759,11 @@ function colourOfPoint() {
   return { values, ordered, levels, names: (level) => String(level) };
 }
 
-const labelName = (label) => (data.labelNames ? data.labelNames[label] : String(label));
+/** The name of a label. Without labels of its own, an image has the level of its first factor as label. */
+function labelName(label) {
+  if (data.labelNames) return data.labelNames[label];
+  return data.map.factors?.length ? `${data.map.factors[0].name} ${label}` : String(label);
+}
 
 function colourOf({ ordered, levels }, value) {
   if (!ordered && levels <= CATEGORIES.length) return CATEGORIES[value % CATEGORIES.length];
@@ -708,18 +798,34 @@ const drawMap = onceAFrame(() => {
     const [left, top] = place([-3 - 3 / (TILES - 1), 3 + 3 / (TILES - 1)]), tile = (side * (6 / (TILES - 1))) / state.mapReach / 2;
     for (const { canvas: picture, column, line } of state.manifold) context.drawImage(picture, left + column * tile, top + line * tile, Math.ceil(tile), Math.ceil(tile));
   }
+  /** Text on whatever is behind it. */
+  const label = (text, atX, atY) => {
+    context.strokeStyle = ink("--card");
+    context.lineWidth = 4 * unit;
+    context.lineJoin = "round";
+    context.strokeText(text, atX, atY);
+    context.fillStyle = ink("--ink");
+    context.fillText(text, atX, atY);
+    context.strokeStyle = ink("--rule");
+    context.lineWidth = unit;
+  };
   context.strokeStyle = ink("--rule");
-  context.fillStyle = ink("--soft");
   context.font = `${12 * unit}px system-ui, sans-serif`;
   context.lineWidth = unit;
   for (const tick of ticks(-state.mapReach, state.mapReach, 8)) {
     const [x, y] = place([tick, tick]);
     if (!behind) for (const [x1, y1, x2, y2] of [[x, 0, x, side], [0, y, side, y]]) { context.beginPath(); context.moveTo(x1, y1); context.lineTo(x2, y2); context.stroke(); }
-    context.fillText(tickText(tick), x + 3 * unit, side - 4 * unit);
-    context.fillText(tickText(tick), 4 * unit, y - 3 * unit);
+    if (x > 25 * unit && x < side - 40 * unit) label(tickText(tick), x + 3 * unit, side - 5 * unit);
+    if (y > 30 * unit && y < side - 25 * unit) label(tickText(tick), 4 * unit, y - 3 * unit);
   }
+  const names = state.mapAxes.length ? state.mapAxes.map((k) => `z${subscript(k)}`) : ["first component", "second"];
+  context.font = `600 ${13 * unit}px system-ui, sans-serif`;
+  context.textAlign = "right";
+  label(names[0], side - 5 * unit, side - 5 * unit);
+  context.textAlign = "left";
+  label(names[1], 4 * unit, 15 * unit);
   const colours = colourOfPoint();
-  context.globalAlpha = behind ? 0.55 : 0.8;
+  context.globalAlpha = behind ? 0.85 : 0.9;
   state.places.forEach((point, i) => {
     const [x, y] = place(point);
     context.fillStyle = colours ? colourOf(colours, colours.values[i]) : ink("--soft");
@@ -757,8 +863,7 @@ function* drawManifold() {
 function goOnMap(place) {
   halt();
   const z = fromPlane(place.map((v) => clamp(v, -state.mapReach, state.mapReach)));
-  state.z = z.map((v) => clamp(v, -state.reach, state.reach));
-  refresh();
+  moveTo(z.map((v) => clamp(v, -state.reach, state.reach)));
 }
 
 // ---- Factors ----
@@ -793,10 +898,18 @@ function buildWall() {
     buttons.push(button);
     place.append(button);
   });
+  /** The image above or below: in the next line, the one nearest to the same column. */
+  const beside = (at, direction) => {
+    const here = buttons[at];
+    const lines = buttons.map((button) => direction * (button.offsetTop - here.offsetTop)).filter((away) => away > 0);
+    const next = here.offsetTop + direction * Math.min(...lines);
+    const line = buttons.filter((button) => button.offsetTop === next);
+    const away = (button) => Math.abs(button.offsetLeft - here.offsetLeft);
+    return buttons.indexOf(line.reduce((best, button) => (away(button) < away(best) ? button : best), line[0]));
+  };
   place.addEventListener("keydown", (event) => {
     const at = buttons.indexOf(document.activeElement);
-    const across = Math.max(1, Math.floor(place.clientWidth / (buttons[0].offsetWidth + 1)));
-    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, ArrowUp: at - across, ArrowDown: at + across, Home: 0, End: buttons.length - 1 }[event.key];
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, ArrowUp: at < 0 ? -1 : beside(at, -1), ArrowDown: at < 0 ? -1 : beside(at, 1), Home: 0, End: buttons.length - 1 }[event.key];
     if (at < 0 || to === undefined || !buttons[to]) return;
     event.preventDefault();
     buttons[to].focus();
@@ -812,7 +925,7 @@ function chooseWall(i) {
   markWall(i);
   byId("own-options").classList.add("hidden");
   const { x, label } = wall[i];
-  setImage(x, `test image ${i + 1} of ${wall.length}${label === null ? "" : `, ${labelName(label)}`}`, i);
+  setImage(x, `test image ${i + 1} of ${wall.length}${label === null ? "" : `: ${labelName(label)}`}`, i);
 }
 
 function markWall(i) {
@@ -829,25 +942,34 @@ function showSource(name) {
     byId(`show-${other}`).setAttribute("aria-pressed", other === name);
   }
   byId("own-options").classList.toggle("hidden", name === "wall");
+  document.body.classList.toggle("drawing", name === "draw");
 }
+
+/** What the training does with grey, where x is black or white. */
+const drawnWords = () => (data.binarised ? ". Each pixel is drawn black or white, with its grey as the probability, as in the training" : "");
 
 /** Use a picture, and remember it: the options change what is made of it. */
 function useOwn(source, name) {
   halt();
   markWall(null);
   state.own = { source, name };
-  setImage(fromPicture(source), name);
+  setImage(fromPicture(source), `${name}${drawnWords()}.`);
 }
 
 function preparePad() {
   const pad = byId("pad"), context = pad.getContext("2d", { willReadFrequently: true });
   const clear = () => { context.fillStyle = "#000"; context.fillRect(0, 0, pad.width, pad.height); };
   clear();
+  Object.assign(context, { fillStyle: "#8a929c", font: "20px system-ui, sans-serif", textAlign: "center" });
+  context.fillText("draw here", pad.width / 2, pad.height / 2);
+  let isNew = true;
   let last = null;
   const place = (event) => { const box = pad.getBoundingClientRect(); return [((event.clientX - box.left) / box.width) * pad.width, ((event.clientY - box.top) / box.height) * pad.height]; };
   const use = onceAFrame(() => useOwn(pad, "your drawing"));
   onDrag(pad, (event) => {
     const [x, y] = place(event);
+    if (isNew) clear();
+    isNew = false;
     Object.assign(context, { lineWidth: 20, lineCap: "round", lineJoin: "round", strokeStyle: channels === 3 ? byId("ink").value : "#fff" });
     context.beginPath();
     context.moveTo(...(last ?? [x, y]));
@@ -856,7 +978,7 @@ function preparePad() {
     last = [x, y];
     use();
   }, () => { last = null; });
-  byId("clear-pad").addEventListener("click", () => { clear(); useOwn(pad, "your drawing"); });
+  byId("clear-pad").addEventListener("click", () => { isNew = false; clear(); useOwn(pad, "your drawing"); });
   byId("ink").classList.toggle("hidden", channels !== 3);
 }
 
@@ -872,11 +994,13 @@ async function openPicture(file) {
   smooth(canvas).fillRect(0, 0, canvas.width, canvas.height);
   smooth(canvas).drawImage(bitmap, 0, 0);
   showSource("open");
+  byId("invert").checked = byId("centre").checked && isOnPaper(canvas);
   useOwn(canvas, file.name || "pasted picture");
 }
 
 function prepareSources() {
   for (const name of ["wall", "draw", "open"]) byId(`show-${name}`).addEventListener("click", () => showSource(name));
+  byId("show-draw").addEventListener("click", () => { byId("invert").checked = false; });
   preparePad();
   byId("centre").checked = channels === 1 && height === 28 && width === 28;
   for (const id of ["centre", "invert"]) byId(id).addEventListener("change", () => { if (state.own) useOwn(state.own.source, state.own.name); });
@@ -921,8 +1045,9 @@ async function begin() {
   const images = readImages(await carriedBytes("images"));
   images.forEach((x, i) => wall.push({ x, label: data.images.labels ? data.images.labels[i] : null }));
   for (const [i, plain] of data.models.entries()) models.push(readModel(plain, await carriedBytes(`model${i}`), data.shape, data.map.count));
-  state = { model: 0, x: wall[0].x, name: "", wallIndex: 0, held: new Set(), animated: null, latencies: [], expected: null, markRows: false, own: null };
-  byId("difference-caption").textContent = channels === 1 ? "Orange: x has more. Blue: the picture has more." : "Grey: no difference.";
+  const reach = Math.ceil(Math.max(4, ...models.map(({ points }) => points.reduce((largest, v) => Math.max(largest, Math.abs(v)), 0))));
+  state = { reach, model: 0, x: wall[0].x, name: "", wallIndex: 0, held: new Set(), animated: null, latencies: [], expected: null, markRows: false, own: null };
+  byId("difference-caption").textContent = channels === 1 ? "Orange: x has more. Blue: the decoded image has more." : "Grey: no difference.";
   for (const id of ["original", "decoded", "small-original", "difference"]) byId(id).style.aspectRatio = `${width} / ${height}`;
   compared = buildModels();
   wallButtons = buildWall();

@@ -29,7 +29,9 @@ PAGE = "explorer.html"
 WALL_IMAGES = 200  # that one can choose from
 IMAGE_BYTES = 600_000  # at most, compressed; fewer images are taken if they are larger
 MAP_IMAGES = 1_000
-CHECKED_IMAGES = 1_800  # on which the rounding is measured, besides those above
+CHECKED_IMAGES = 400  # on which the rounding is measured, besides those of the wall
+UNUSUAL_IMAGES = 100  # of each kind, on which it is measured as well
+CHECKED_DRAWS = 400  # of z, at least, on which it is measured
 MOST_PARAMETERS = 5_000_000  # of a model: about 8 MB of the page
 TOLERANCE = 6e-4  # of a pixel and of the KL of a latent in nats; the page promises 1e-3
 CHECK_SEED = 0
@@ -91,7 +93,9 @@ def explorer_page(
     index = torch.from_numpy(np.random.default_rng(CHECK_SEED).permutation(len(on_map))[:MAP_IMAGES])
     mapped = drawn(on_map, index)
     checked = torch.arange(min(len(test), CHECKED_IMAGES))
-    described = [explored(model, torch.cat([x, drawn(test, checked)]), mapped, preparation.shown) for model in models]
+    x_checked = torch.cat([x, drawn(test, checked)])
+    x_checked = torch.cat([x_checked, unusual(x_checked, preparation)])
+    described = [explored(model, x_checked, mapped, preparation.shown) for model in models]
     labels = test.labels.cpu()
     has_labels = label_names is not None or bool(labels.any())  # without them, every label is 0
     images = {
@@ -139,6 +143,20 @@ def drawn(images: ImageSet, index: Int64[Tensor, " chosen"]) -> Float[Tensor, "c
     """x of these images on the CPU. Pixels that are redrawn are drawn once, with a fixed seed."""
     generator = torch.Generator(images.device).manual_seed(CHECK_SEED)
     return images.batch(index.to(images.device), generator).cpu()
+
+
+def unusual(
+    x: Float[Tensor, "images channels height width"], preparation: ImagePreparation
+) -> Float[Tensor, "unusual channels height width"]:
+    """Images unlike those of the data, as one may draw or open them: noise, black and white swapped, out of place."""
+    black, white = preparation.shown
+    some = x[torch.arange(min(len(x), UNUSUAL_IMAGES)) * len(x) // min(len(x), UNUSUAL_IMAGES)]
+    generator = torch.Generator().manual_seed(CHECK_SEED)
+    noise = torch.rand(UNUSUAL_IMAGES, *preparation.image, generator=generator)
+    noise = noise.round() if preparation.binarised else noise
+    _, height, width = preparation.image
+    shifted = some.roll((height // 4, width // 4), (2, 3))
+    return torch.cat([black + (white - black) * noise, black + white - some, shifted])
 
 
 def stored_images(
@@ -194,7 +212,7 @@ def explored(
 
     Args:
         model: with its numbers.
-        x: the images on which the rounding is measured.
+        x: the images on which the rounding is measured: those of the wall, others of the data, and unusual ones.
         mapped: the images of the map.
         shown: the values that are black and white, the unit of the pixels' error.
 
@@ -210,7 +228,8 @@ def explored(
         )
     with torch.no_grad():
         posterior = vae.encode(x)
-        noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(CHECK_SEED))
+        draws = max(len(x), CHECKED_DRAWS), vae.latent_dim
+        noise = torch.randn(draws, generator=torch.Generator().manual_seed(CHECK_SEED))
         z = torch.cat([posterior.mean, SPREAD * noise])
         encoder = rounded(
             layers_of(vae.encoder, "encoder"),

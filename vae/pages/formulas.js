@@ -1,4 +1,3 @@
-"use strict";
 // Divergences and entropies in closed form, in nats, as in vae/probability. They touch no page, and any script may use
 // them. A Gaussian is given by its mean and its log-variance ln(sigma^2); a discrete distribution by its probabilities.
 
@@ -107,12 +106,6 @@ function marginals(joint) {
 function mutualInformation(joint) {
   const { x, z } = marginals(joint);
   return klCategorical(joint.flat(), x.flatMap((px) => z.map((pz) => px * pz)));
-}
-
-// The probabilities in proportion to weights that are not negative.
-function normalised(weights) {
-  const total = sumOf(weights);
-  return weights.map((weight) => weight / total);
 }
 
 // ---- Numerics ----
