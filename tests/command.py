@@ -18,9 +18,12 @@ EXAMPLES = ROOT / "tests" / "examples"  # parts of one's own, as the README show
 # A run of a few seconds on real MNIST.
 SMALL = ("epochs=2", "batch_size=500", "model.hidden=[64]", "model.latent_dim=2", "tracking.log_every_steps=20")
 
+# A run that leaves neither TensorBoard's files nor an explorer page.
+QUIET = ("tracking.tensorboard=false", "tracking.explorer=false")
+
 # With `few_images`, a member of a sweep: of more steps, so that a test has the time to disturb it.
 MEMBER = ("epochs=3", "batch_size=50", "model.hidden=[64]", "model.latent_dim=2")
-MEMBER += ("tracking.tensorboard=false", "tracking.explorer=false", "threads=1")
+MEMBER += (*QUIET, "threads=1")
 
 
 class Answer(NamedTuple):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command import ROOT, SMALL, one_error_line, run, run_train
+from command import QUIET, ROOT, SMALL, one_error_line, run, run_train
 from configured import record_of
 
 from vae.app import main as app
@@ -23,7 +23,7 @@ from vae.run.record import Task
 
 pytestmark = pytest.mark.usefixtures("mnist_root")
 
-QUICK = (*SMALL, "tracking.tensorboard=false", "tracking.explorer=false")
+QUICK = (*SMALL, *QUIET)
 
 
 def summary(directory):
@@ -134,14 +134,14 @@ def test_a_run_with_a_discriminator_continues_with_it(tmp_path, few_images, trai
 
 
 def run_objective(trained, directory, objective, *words):
-    small = ("model.hidden=[16]", "model.latent_dim=4", "tracking.tensorboard=false")
+    small = ("model.hidden=[16]", "model.latent_dim=4", *QUIET)
     done = trained(f"objective={objective}", *OBJECTIVES[objective], *small, *words, directory=directory)
     assert done.returncode == 0, done.stderr
     return summary(directory)
 
 
 def test_a_compiled_run_in_bf16_learns_the_same(tmp_path, few_words, few_run):
-    words = (*few_words, "compile=true", "precision=bf16", "tracking.tensorboard=false")
+    words = (*few_words, "compile=true", "precision=bf16", *QUIET)
     done = run_train(*words, directory=tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert weights(tmp_path / "run").keys() == weights(few_run).keys()
@@ -151,7 +151,7 @@ def test_a_compiled_run_in_bf16_learns_the_same(tmp_path, few_words, few_run):
 def test_a_finished_run_continues_as_one_that_was_longer_from_the_start(tmp_path, few_words, few_run, trained):
     short = tmp_path / "short=1"
     for words in (["epochs=1"], [f"resume={short}", "epochs=4"]):
-        first = [*few_words, "tracking.tensorboard=false"] if words == ["epochs=1"] else []
+        first = [*few_words, *QUIET] if words == ["epochs=1"] else []
         done = trained(*first, *words, directory=short if first else None)
         assert done.returncode == 0, done.stderr
     assert "continued at step 10" in (short / "train.log").read_text()
@@ -187,7 +187,7 @@ def test_a_run_does_not_go_on_with_other_images(tmp_path, few_images, trained):
     run = tmp_path / "run"
     images = np.load(few_images[1].removeprefix("data.path="))["images"]
     np.savez(tmp_path / "own.npz", images=images)
-    words = (*few_images, f"data.path={tmp_path}/own.npz", "epochs=1", "tracking.tensorboard=false")
+    words = (*few_images, f"data.path={tmp_path}/own.npz", "epochs=1", *QUIET)
     assert trained(*words, directory=run).returncode == 0
     before = {name: (run / name).read_bytes() for name in ("summary.json", "metrics.jsonl", "run.json")}
     np.savez(tmp_path / "own.npz", images=images[::-1])
@@ -325,7 +325,7 @@ def test_a_run_that_ended_before_it_saved_anything_is_started_again_by_the_same_
     run = tmp_path / "run"
     failed = trained(*few_images, f"data.path={tmp_path}/late.npz", directory=run)
     assert failed.returncode == 4
-    done = trained(*few_images, "tracking.tensorboard=false", directory=run)
+    done = trained(*few_images, *QUIET, directory=run)
     assert done.returncode == 0, done.stdout
     assert summary(run)["status"] == "done"
 
@@ -382,7 +382,7 @@ def test_without_its_last_checkpoint_a_run_goes_on_from_the_one_before_it(tmp_pa
 
 
 def test_where_beta_still_warms_up_at_the_end_no_epoch_was_the_best(tmp_path, few_images, trained):
-    done = trained(*few_images, "beta_warmup_steps=1000", "tracking.tensorboard=false", directory=tmp_path / "run")
+    done = trained(*few_images, "beta_warmup_steps=1000", *QUIET, directory=tmp_path / "run")
     assert done.returncode == 0, done.stdout
     assert summary(tmp_path / "run")["best"] == {"epoch": None, "validation_elbo": None}
     best = run("scripts/evaluate.py", str(tmp_path / "run"), "--checkpoint", "best")

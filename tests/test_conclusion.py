@@ -10,7 +10,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import torch
-from command import ROOT, SMALL, run, run_train
+from command import QUIET, ROOT, SMALL, run, run_train
 from configured import changed
 from results import logged, result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -153,7 +153,7 @@ WEIGHTS = {  # of the rate, after 40 steps
 @pytest.mark.parametrize("objective", WEIGHTS)
 def test_one_loss_is_validated_tested_printed_and_found_again(tmp_path, few_images, objective):
     more, weight = WEIGHTS[objective]
-    small = ("model.hidden=[16]", "model.latent_dim=2", "tracking.tensorboard=false", "tracking.log_every_steps=10")
+    small = ("model.hidden=[16]", "model.latent_dim=2", *QUIET, "tracking.log_every_steps=10")
     done = run_train(*few_images, *small, f"objective={objective}", *more, directory=tmp_path / "run")
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "run" / SUMMARY).read_text())
@@ -187,7 +187,7 @@ def test_a_schedule_that_training_ends_before_is_said_at_the_start_at_the_end_an
     tmp_path, few_images, case
 ):
     words, reached, end, steps = UNFINISHED[case]
-    small = ("model.hidden=[16]", "model.latent_dim=2", "tracking.tensorboard=false")
+    small = ("model.hidden=[16]", "model.latent_dim=2", *QUIET)
     done = run_train(*few_images, *small, *words, directory=tmp_path / "run")
     assert done.returncode == 0, done.stderr
     said = [line for line in (tmp_path / "run/train.log").read_text().splitlines() if line.startswith("warning: ")]

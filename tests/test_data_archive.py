@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from command import one_error_line
+from command import QUIET, one_error_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -205,7 +205,7 @@ def test_40_rectangles_of_floats_are_trained_and_trained_further(tmp_path, train
     images = 8 * np.random.default_rng(0).random((40, 9, 14)) - 3
     np.savez(tmp_path / "own.npz", images=images, labels=np.array(["cat", "dog", "eel", "fox"] * 10))
     words = ("data=images", f"data.path={tmp_path}/own.npz", "model=conv", "model.channels=4", "model.width=8")
-    small = ("epochs=1", "model.latent_dim=2", "tracking.tensorboard=false", "threads=1")
+    small = ("epochs=1", "model.latent_dim=2", *QUIET, "threads=1")
     done = trained(*words, *small, directory=tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "32 / 4 / 4 images (train / validation / test) of 1x9x14" in done.stdout

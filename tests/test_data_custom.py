@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command import ROOT, SMALL, one_error_line
+from command import QUIET, ROOT, SMALL, one_error_line
 
 from vae.app.data import build_reader
 from vae.config import Binarisation, CustomDataConfig
@@ -219,7 +219,7 @@ def test_the_example_trains_and_the_run_is_continued_only_with_the_same_images(t
         np.save(file, np.random.default_rng(number).random((20, 18)))
     named = "data.target=my_data:read"
     words = ("data=custom", named, "data.path=shapes", "data.options.size=16", "hydra.run.dir=run")
-    sizes = ("data.validation_size=10", "data.test_size=10", "tracking.tensorboard=false", "batch_size=20")
+    sizes = ("data.validation_size=10", "data.test_size=10", *QUIET, "batch_size=20")
     done = start(tmp_path, "train.py", *words, *sizes, *SMALL)
     assert done.returncode == 0, done.stderr
     line = f"data   {tmp_path}/shapes by my_data:read, size 16, binarisation none; 40 / 10 / 10 images"

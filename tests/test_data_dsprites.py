@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command import SMALL, run_train
+from command import QUIET, SMALL, run_train
 
 from vae.data import dsprites
 from vae.data.dsprites import ensure_dsprites, read_dsprites
@@ -123,6 +123,6 @@ def test_a_download_is_used(tmp_path, monkeypatch):
 def test_a_model_is_trained_on_the_file(tmp_path):
     path = write(tmp_path / "file.npz", imgs=np.kron(arrays()["imgs"], np.ones((1, 2, 2), dtype=np.uint8)))
     words = ("data=dsprites", f"data.path={path}", "data.validation_size=50", "data.test_size=60")
-    done = run_train(*words, *SMALL, "batch_size=32", "tracking.tensorboard=false", directory=tmp_path / "run")
+    done = run_train(*words, *SMALL, "batch_size=32", *QUIET, directory=tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "216 / 50 / 60 images (train / validation / test) of 1x32x32" in done.stdout

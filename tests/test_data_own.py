@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import SMALL, run_train
+from command import QUIET, SMALL, run_train
 from data_files import checksums_of, images_config
 from PIL import Image
 
@@ -165,7 +165,7 @@ def test_the_run_says_what_it_does_with_the_pictures(tmp_path):
     folder = folder_of(tmp_path / "pictures", alpha)
     (folder / "notes.txt").touch()
     words = ("data=images", f"data.path={folder}", "data.background=white", "data.colour=grey", "epochs=1", *SMALL[1:])
-    sizes = ("data.validation_size=10", "data.test_size=10", "tracking.tensorboard=false")
+    sizes = ("data.validation_size=10", "data.test_size=10", *QUIET)
     done = run_train(*words, *sizes, directory=tmp_path / "run")
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr

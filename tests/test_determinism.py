@@ -1,7 +1,7 @@
 """One result, whatever is watched and whoever starts the run: every way below ends in one hash."""
 
 import pytest
-from command import made_once, on_a_terminal, run_train
+from command import QUIET, made_once, on_a_terminal, run_train
 from results import result
 
 from vae.run import checkpoint
@@ -21,7 +21,7 @@ def expected(words, shared) -> str:
 
 def test_a_run_ends_the_same_when_it_is_measured_logged_and_saved_at_other_steps(words, expected, tmp_path):
     run = tmp_path / "run"
-    other = ("tracking.tensorboard=false", "tracking.log_every_steps=7", "tracking.save_every_steps=3")
+    other = (*QUIET, "tracking.log_every_steps=7", "tracking.save_every_steps=3")
     done = run_train(*words, "evaluate_every_epochs=3", *other, directory=run)
     assert done.returncode == 0, done.stderr
     assert result(run) == expected
@@ -39,7 +39,7 @@ def test_a_run_ends_the_same_with_a_bar_on_a_terminal(words, expected, tmp_path)
 
 @pytest.mark.parametrize("launcher", [(), JOBLIB], ids=["one after another", "joblib"])
 def test_a_later_member_of_a_sweep_ends_the_same(launcher, words, expected, tmp_path):
-    other = ("tracking.tensorboard=false", f"hydra.sweep.dir={tmp_path}")
+    other = (*QUIET, f"hydra.sweep.dir={tmp_path}")
     done = run_train("-m", *words, "beta=2,1", *launcher, *other)
     assert done.returncode == 0, done.stderr
     (member,) = tmp_path.glob("*beta=1.0_*")
@@ -47,6 +47,6 @@ def test_a_later_member_of_a_sweep_ends_the_same(launcher, words, expected, tmp_
 
 
 def test_another_seed_ends_otherwise(words, expected, tmp_path):
-    done = run_train(*words, "seed=1", "tracking.tensorboard=false", directory=tmp_path / "run")
+    done = run_train(*words, "seed=1", *QUIET, directory=tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert result(tmp_path / "run") != expected

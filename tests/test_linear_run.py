@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from command import ROOT, one_error_line
+from command import QUIET, ROOT, one_error_line
 from fake_runs import put_run, reported, summary_of
 
 import predict
@@ -132,9 +132,7 @@ def test_predict_refuses_in_one_line_what_the_theory_does_not_know(data, called,
 @pytest.fixture
 def run(data, trained, tmp_path):
     """A run of a few steps, and what it printed."""
-    answer = trained(
-        *data, "beta=3", "epochs=2", "batch_size=50", "tracking.tensorboard=false", directory=tmp_path / "r"
-    )
+    answer = trained(*data, "beta=3", "epochs=2", "batch_size=50", *QUIET, directory=tmp_path / "r")
     assert answer.returncode == 0, answer.stderr
     return tmp_path / "r", answer.stdout
 
@@ -167,7 +165,7 @@ def test_other_runs_have_no_such_lines(data, trained, tmp_path, words):
         *(data[:-2] if "likelihood=bernoulli" in words else data),
         *words,
         "epochs=1",
-        "tracking.tensorboard=false",
+        *QUIET,
         directory=tmp_path / "r",
     )
     assert answer.returncode == 0, answer.stderr

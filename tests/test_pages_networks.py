@@ -79,7 +79,7 @@ def test_layers_without_biases_have_biases_of_zero():
         nn.Conv1d(1, 2, 3),
         torch.sigmoid,
     ],
-    ids=str,
+    ids=lambda layer: str(layer) if isinstance(layer, nn.Module) else layer.__name__,
 )
 def test_an_unknown_layer_is_refused(layer):
     network = nn.Sequential(nn.Flatten(), layer) if isinstance(layer, nn.Module) else layer

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from command import ROOT, one_error_line, run_train
+from command import QUIET, ROOT, one_error_line, run_train
 from configured import changed, record_of, values_of
 
 import evaluate
@@ -129,7 +129,7 @@ def test_runs_and_sweeps_lie_where_they_were_asked_to_whatever_the_name_is(tmp_p
     folder = tmp_path / "it's tick\\'q, a=(ü)"
     folder.mkdir()
     shutil.copy(few_images[1].removeprefix("data.path="), folder / "t.npz")
-    quick = (*few_images, "epochs=1", "model.hidden=[8]", "tracking.tensorboard=false", "data.path=t.npz")
+    quick = (*few_images, "epochs=1", "model.hidden=[8]", *QUIET, "data.path=t.npz")
     for words in (
         (*quick, "hydra.run.dir=run"),
         ("resume=run", "epochs=2"),
@@ -202,7 +202,7 @@ def test_members_are_trained_as_they_were_checked_though_the_files_change_meanwh
     for name in ("vae", "configs"):
         shutil.copytree(ROOT / name, project / name)
     shutil.copy(ROOT / "train.py", project)
-    quick = (*few_images, "epochs=3", "model.hidden=[8]", "tracking.tensorboard=false")
+    quick = (*few_images, "epochs=3", "model.hidden=[8]", *QUIET)
     command = [sys.executable, "train.py", "-m", "beta=1,2", *quick, "hydra.sweep.dir=sweep"]
     process = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     first = project / "sweep/beta=1.0_seed=0/train.log"
@@ -252,7 +252,7 @@ def test_no_directory_decides_where_data_are_written(tmp_path):
     grid = ("data.side=16", "data.shapes=2", "data.scales=2", "data.orientations=2", "data.positions_x=8")
     tiny = ("data=sprites", *grid, "data.positions_y=8", "data.validation_size=20", "data.test_size=20")
     words = (*tiny, f"data.root={elsewhere}", "epochs=1", "model.hidden=[8]", "disentanglement=false")
-    assert run_train(*words, "tracking.tensorboard=false", directory=run).returncode == 0
+    assert run_train(*words, *QUIET, directory=run).returncode == 0
     assert elsewhere.exists()
     shutil.rmtree(elsewhere)
     done = run_train(f"resume={run}", "epochs=2")

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command import ROOT, one_error_line
+from command import QUIET, ROOT, one_error_line
 
 import traverse
 from vae.run.summary import read_summary
@@ -20,7 +20,7 @@ TRAIN = [sys.executable, str(ROOT / "train.py")]
 
 
 def quick(few_images):
-    return (*few_images, "epochs=1", "model.hidden=[8]", "tracking.tensorboard=false")
+    return (*few_images, "epochs=1", "model.hidden=[8]", *QUIET)
 
 
 def shell(line, *words, **options):

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command import ROOT, on_a_terminal
+from command import QUIET, ROOT, on_a_terminal
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -206,7 +206,7 @@ def test_without_a_bar_a_long_epoch_says_where_it_is_now_and_then(monkeypatch, c
 
 
 def test_on_a_terminal_a_bar_shows_the_elbo_and_each_epoch_has_a_line(few_images, tmp_path):
-    small = ("epochs=1", "threads=1", "model.hidden=[8]", "tracking.tensorboard=false", "tracking.log_every_steps=1")
+    small = ("epochs=1", "threads=1", "model.hidden=[8]", *QUIET, "tracking.log_every_steps=1")
     terminal = on_a_terminal("train.py", *few_images, *small, f"hydra.run.dir='{tmp_path}/run'")
     bars = re.findall(r"\| \d+/10 \[.*?elbo (\S+), distortion (\S+), rate (\S+)\]", terminal)
     assert bars

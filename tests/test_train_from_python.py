@@ -25,7 +25,7 @@ from vae.data import DataError
 from vae.probability.finite import NonFiniteError
 from vae.run import checkpoint
 
-SIZES = {"data.validation_size": 500, "data.test_size": 500, "tracking.tensorboard": False}
+SIZES = {"data.validation_size": 500, "data.test_size": 500, "tracking.tensorboard": False, "tracking.explorer": False}
 
 # ------------------------------------------------------------------------------------------ values in the grammar
 

@@ -769,7 +769,7 @@ function labelName(label) {
 function colourOf({ ordered, levels }, value) {
   if (!ordered && levels <= CATEGORIES.length) return CATEGORIES[value % CATEGORIES.length];
   const t = levels > 1 ? value / (levels - 1) : 0;
-  return ordered ? `hsl(${260 - 215 * t} 70% ${38 + 24 * t}%)` : `hsl(${360 * (value / levels)} 60% 52%)`;
+  return ordered ? `hsl(${260 - 215 * t} 75% ${56 + 4 * t}%)` : `hsl(${360 * (value / levels)} 60% 52%)`;
 }
 
 function buildLegend() {
@@ -849,12 +849,11 @@ const drawMap = onceAFrame(() => {
 });
 
 function* drawManifold() {
-  const found = [], from = state.z;
+  const found = [];
   for (let line = 0; line < TILES; line++) for (let column = 0; column < TILES; column++) {
     const at = [(6 * column) / (TILES - 1) - 3, 3 - (6 * line) / (TILES - 1)], canvas = el("canvas");
     paint(canvas, pixelMeans(model(), decode(model(), fromPlane(at))));
     found.push({ canvas, column, line });
-    if (state.z !== from && column === TILES - 1) yield;
     yield;
   }
   state.manifold = found;

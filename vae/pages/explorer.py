@@ -24,7 +24,6 @@ from vae.pages.packing import compressed
 from vae.pages.rounding import rounded
 from vae.probability.distributions import DiagonalNormal, LogvarBounds
 
-PAGE = "explorer.html"
 WALL_IMAGES = 200  # that one can choose from
 IMAGE_BYTES = 600_000  # at most, compressed; fewer images are taken if they are larger
 MAP_IMAGES = 1_000
