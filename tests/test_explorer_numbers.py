@@ -97,7 +97,8 @@ def made(kind: Kind) -> tuple[VAE, ImageSet, ImagePreparation]:
 @pytest.mark.parametrize("name", KINDS)
 def test_the_page_computes_what_torch_does(browser, tmp_path, monkeypatch, name):
     if KINDS[name].shape == DSPRITES:
-        monkeypatch.setattr(explorer, "CHECKED_DRAWS", 150)  # of images of 64x64, more take seconds
+        for number in ("CHECKED_DRAWS", "UNUSUAL_IMAGES"):
+            monkeypatch.setattr(explorer, number, 40)  # of images of 64x64, more take seconds
     vae, images, preparation = made(KINDS[name])
     page = written(tmp_path, [ExploredModel(name, vae, 1.0, {})], images, preparation=preparation)
     explore(browser, page)

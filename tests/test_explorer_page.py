@@ -56,14 +56,14 @@ def models_of(images: ImageSet, names: tuple[str, str] = ("first", "second")) ->
 
 @pytest.fixture(scope="module")
 def drawn_images(tiny_images) -> ImageSet:
-    """120 grey digits of sorts, 1 x 28 x 28, of ten labels and three factors."""
-    images = tiny_images.first(120)
-    words = ["dark", "light"] * 60
+    """60 grey digits of sorts, 1 x 28 x 28, of ten labels and three factors."""
+    images = tiny_images.first(60)
+    words = ["dark", "light"] * 30
     return ImageSet(
         images.pixels,
         images.labels,
         redrawn=False,
-        factors=Factors.of({"across": images.labels.tolist(), "up": np.arange(120) // 40, "shade": words}),
+        factors=Factors.of({"across": images.labels.tolist(), "up": np.arange(60) // 20, "shade": words}),
     )
 
 
@@ -314,7 +314,7 @@ def test_a_held_latent_stays_when_another_image_is_chosen(opened):
     press(opened, named("latent 0"), KEYS.END)
     click(opened, named("hold latent 0"))
     held = state_of(opened)["z"][0]
-    click(opened, named("test image 30, across 2"))
+    click(opened, named("test image 30, across 4"))
     after = state_of(opened)
     assert after["image"] == 29
     assert after["z"][0] == held != after["mean"][0]
@@ -339,7 +339,7 @@ def test_reset_takes_one_latent_back_to_the_posterior_mean(opened):
 def test_keys_on_a_slider_play_hold_and_reset_its_latent(opened):
     press(opened, named("latent 2"), KEYS.END)
     press(opened, named("latent 2"), "h")
-    click(opened, named("test image 30, across 2"))
+    click(opened, named("test image 30, across 4"))
     held = state_of(opened)
     assert (held["held"], held["z"][2]) == ([2], held["reach"])
     press(opened, named("latent 2"), "h", "r")
@@ -408,7 +408,7 @@ def test_draws_have_the_mean_and_the_variance_of_their_distribution(opened, butt
 
 def test_arrow_keys_move_over_the_wall(opened, models):
     buttons = opened.find_elements("css selector", "#panel-wall button")
-    assert len(buttons) == 120
+    assert len(buttons) == 60
     press(opened, named("test image 1, across 0"), KEYS.ARROW_RIGHT)
     assert state_of(opened)["image"] == 1
     hand(opened).send_keys(KEYS.ARROW_DOWN).perform()
@@ -419,8 +419,8 @@ def test_arrow_keys_move_over_the_wall(opened, models):
     hand(opened).send_keys(KEYS.ARROW_UP).perform()
     assert state_of(opened)["image"] == 1
     hand(opened).send_keys(KEYS.END).perform()
-    assert state_of(opened)["image"] == 119
-    assert opened.switch_to.active_element == buttons[119]
+    assert state_of(opened)["image"] == 59
+    assert opened.switch_to.active_element == buttons[59]
     check_picture(opened, models[0])
 
 
@@ -588,7 +588,7 @@ def test_a_picture_that_is_pasted_becomes_x(opened):
 
 @pytest.mark.parametrize("by", ["pointer", "keys", "its picture"])
 def test_another_beta_shows_the_same_image_by_its_model(opened, models, by):
-    click(opened, named("test image 30, across 2"))
+    click(opened, named("test image 30, across 4"))
     x = state_of(opened)["x"]
     check_picture(opened, models[0])
     if by == "pointer":
