@@ -90,7 +90,7 @@ function valuesOf(canvas) {
 }
 
 /** Draw a picture into a new canvas of this size: smaller by halves, so that every pixel counts. */
-function resizedTo(source, sourceX, sourceY, sourceWidth, sourceHeight, toWidth, toHeight, place) {
+function resizedTo(source, sourceX, sourceY, sourceWidth, sourceHeight, toWidth, toHeight, place, behind = "#000") {
   let current = source, [x, y, w, h] = [sourceX, sourceY, sourceWidth, sourceHeight];
   while (w > 2 * place.width && h > 2 * place.height) {
     const half = makeCanvas(Math.round(w / 2), Math.round(h / 2));
@@ -98,7 +98,7 @@ function resizedTo(source, sourceX, sourceY, sourceWidth, sourceHeight, toWidth,
     [current, x, y, w, h] = [half, 0, 0, half.width, half.height];
   }
   const result = makeCanvas(toWidth, toHeight), context = smooth(result);
-  context.fillStyle = "#000";
+  context.fillStyle = behind;
   context.fillRect(0, 0, toWidth, toHeight);
   context.drawImage(current, x, y, w, h, place.x, place.y, place.width, place.height);
   return result;
@@ -115,7 +115,7 @@ function smooth(canvas) {
   return context;
 }
 
-/** x of a picture: as MNIST was made (LeCun et al., 1998), or whole, on black where its shape is another. */
+/** x of a picture: as MNIST was made (LeCun et al., 1998), or whole, on the colour of its border where its shape is another. */
 function fromPicture(source) {
   if (byId("invert").checked) source = inverted(source);
   if (byId("centre").checked && source !== byId("pad")) source = cutOut(source);
@@ -141,39 +141,71 @@ function inverted(source) {
 /** The grey value of pixel i of an image's bytes, from 0 to 255. */
 const luma = (rgba, i) => 0.299 * rgba[4 * i] + 0.587 * rgba[4 * i + 1] + 0.114 * rgba[4 * i + 2];
 
-/** Whether the border of a picture is bright, as paper is. */
-function isOnPaper(source) {
+/** The mean colour of the border of a picture, from 0 to 255. */
+function borderColour(source) {
   const { data: rgba } = smooth(source).getImageData(0, 0, source.width, source.height);
   const [w, h] = [source.width, source.height], border = [];
-  for (let x = 0; x < w; x++) border.push(luma(rgba, x), luma(rgba, (h - 1) * w + x));
-  for (let y = 0; y < h; y++) border.push(luma(rgba, y * w), luma(rgba, y * w + w - 1));
-  return sumOf(border) / border.length > 127;
+  for (let x = 0; x < w; x++) border.push(x, (h - 1) * w + x);
+  for (let y = 0; y < h; y++) border.push(y * w, y * w + w - 1);
+  return [0, 1, 2].map((c) => sumOf(border.map((i) => rgba[4 * i + c])) / border.length);
 }
 
-/** The light ink of a photograph on pure black: paper is never of one grey. The threshold is that of Otsu (1979). */
+const isBright = ([r, g, b]) => 0.299 * r + 0.587 * g + 0.114 * b > 127;
+
+/** Whether the images of the data lie on black: then a picture on white is swapped. */
+function dataLieOnBlack() {
+  if (channels !== 1) return false;
+  const [black, white] = data.shown, middle = (black + white) / 2;
+  return wall.filter(({ x }) => x[0] + x[width - 1] + x[pixels - width] + x[pixels - 1] > 4 * middle).length < wall.length / 2;
+}
+
+/** The light ink of a photograph on pure black. Paper is brighter here and darker there: what counts is by how much a
+ * pixel is above the mean of its surroundings (Bradley & Roth, 2007), and the threshold is that of Otsu (1979). */
 function cutOut(source) {
-  const result = makeCanvas(source.width, source.height), context = smooth(result);
-  context.drawImage(source, 0, 0);
-  const image = context.getImageData(0, 0, result.width, result.height), counts = new Array(256).fill(0);
-  const area = result.width * result.height;
-  for (let i = 0; i < area; i++) counts[Math.round(luma(image.data, i))]++;
-  const all = sumOf(counts.map((count, v) => count * v));
-  let best = { between: -1, paper: 0, ink: 255, threshold: 127 }, below = 0, sumBelow = 0;
-  for (let v = 0; v < 255; v++) {
-    below += counts[v];
-    sumBelow += v * counts[v];
-    if (!below || below === area) continue;
-    const [paper, ink] = [sumBelow / below, (all - sumBelow) / (area - below)];
-    const between = below * (area - below) * (ink - paper) ** 2;
-    if (between > best.between) best = { between, paper, ink, threshold: (paper + ink) / 2 };
-  }
-  const from = (best.paper + best.threshold) / 2;
-  for (let i = 0; i < area; i++) {
-    const value = (255 * (luma(image.data, i) - from)) / Math.max(1, best.ink - from);
+  const scale = Math.min(1, 400 / Math.max(source.width, source.height));
+  const [w, h] = [Math.max(1, Math.round(source.width * scale)), Math.max(1, Math.round(source.height * scale))];
+  const result = resizedTo(source, 0, 0, source.width, source.height, w, h, { x: 0, y: 0, width: w, height: h });
+  const context = result.getContext("2d"), image = context.getImageData(0, 0, w, h);
+  const values = Float64Array.from({ length: w * h }, (_, i) => luma(image.data, i)), around = meansAround(values, w, h);
+  const above = values.map((v, i) => Math.max(0, v - around[i]));
+  const { low, high } = twoGroups(above);
+  for (let i = 0; i < w * h; i++) {
+    const value = (255 * (above[i] - (low + (high - low) / 4))) / Math.max(1, 0.75 * (high - low));
     image.data.set([value, value, value, 255], 4 * i);
   }
   context.putImageData(image, 0, 0);
   return result;
+}
+
+/** The mean of the square around each pixel, half as wide as the image. */
+function meansAround(values, w, h) {
+  const sums = new Float64Array((w + 1) * (h + 1)), reach = Math.ceil(Math.max(w, h) / 4);
+  for (let y = 0; y < h; y++) for (let x = 0; x < w; x++) {
+    sums[(y + 1) * (w + 1) + x + 1] = values[y * w + x] + sums[y * (w + 1) + x + 1] + sums[(y + 1) * (w + 1) + x] - sums[y * (w + 1) + x];
+  }
+  return values.map((_, i) => {
+    const [x, y] = [i % w, Math.floor(i / w)];
+    const [x0, x1, y0, y1] = [Math.max(0, x - reach), Math.min(w, x + reach + 1), Math.max(0, y - reach), Math.min(h, y + reach + 1)];
+    const sum = sums[y1 * (w + 1) + x1] - sums[y0 * (w + 1) + x1] - sums[y1 * (w + 1) + x0] + sums[y0 * (w + 1) + x0];
+    return sum / ((x1 - x0) * (y1 - y0));
+  });
+}
+
+/** The means of the two groups, low and high, between which the values from 0 to 255 differ most. */
+function twoGroups(values) {
+  const counts = new Array(256).fill(0);
+  for (const v of values) counts[Math.min(255, Math.round(v))]++;
+  const all = sumOf(counts.map((count, v) => count * v));
+  let best = { between: -1, low: 0, high: 255 }, below = 0, sumBelow = 0;
+  for (let v = 0; v < 255; v++) {
+    below += counts[v];
+    sumBelow += v * counts[v];
+    if (!below || below === values.length) continue;
+    const [low, high] = [sumBelow / below, (all - sumBelow) / (values.length - below)];
+    const between = below * (values.length - below) * (high - low) ** 2;
+    if (between > best.between) best = { between, low, high };
+  }
+  return best;
 }
 
 function fitted(source) {
@@ -181,7 +213,7 @@ function fitted(source) {
   const place = { width: source.width * scale, height: source.height * scale };
   place.x = (width - place.width) / 2;
   place.y = (height - place.height) / 2;
-  return resizedTo(source, 0, 0, source.width, source.height, width, height, place);
+  return resizedTo(source, 0, 0, source.width, source.height, width, height, place, `rgb(${borderColour(source).join(" ")})`);
 }
 
 /** The ink fitted into 20/28 of the image, with its centre of mass in the middle. Null if there is no ink. */
@@ -401,12 +433,7 @@ function makeRow(k) {
   const { reach } = state;
   const prior = svg("path", { class: "prior" }), posterior = svg("path", { class: "posterior" });
   const ridge = svg("svg", { class: "ridge", viewBox: "0 0 200 40", preserveAspectRatio: "none", "aria-hidden": "true" }, prior, posterior);
-  const input = el("input", { type: "range", min: -reach, max: reach, step: 0.01, "aria-label": `latent ${k}`, "aria-keyshortcuts": "Space H R", on: { input: () => { halt(); select(k); setLatent(k, Number(input.value)); }, keydown: (event) => {
-    const act = { " ": toggleAnimation, h: toggleHold, r: resetLatent }[event.key.toLowerCase()];
-    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    act(k);
-  } } });
+  const input = el("input", { type: "range", min: -reach, max: reach, step: 0.01, "aria-label": `latent ${k}`, "aria-keyshortcuts": "Space H R", on: { input: () => { halt(); select(k); setLatent(k, Number(input.value)); }, keydown: (event) => actByKey(k, event) } });
   const value = el("span", { class: "value number" });
   const number = el("span", { class: "number" }), bar = el("span", { class: "bar" });
   const animate = el("button", { type: "button", tabindex: -1, text: "▶", title: "move it up and down", "aria-label": `animate latent ${k}`, "aria-pressed": "false", on: { click: () => toggleAnimation(k) } });
@@ -438,6 +465,14 @@ function makeRow(k) {
   };
   rows.set(k, row);
   return row;
+}
+
+/** Space plays a latent, H holds it, R resets it. */
+function actByKey(k, event) {
+  const act = { " ": toggleAnimation, h: toggleHold, r: resetLatent }[event.key.toLowerCase()];
+  if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  act(k);
 }
 
 const subscript = (k) => String(k).replace(/\d/g, (digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]);
@@ -569,7 +604,7 @@ function told(k) {
   const { factors } = model();
   if (factors) {
     const row = factors.matrix[k], best = row.indexOf(Math.max(...row));
-    if (row[best] > 0.05) words.push(`tells most of ${factors.names[best]}, ${shown(row[best])} nats`);
+    if (row[best] > 0.05) words.push(`of the factors it tells most about ${factors.names[best]}: ${shown(row[best])} nats`);
   }
   return words.join("; ");
 }
@@ -589,6 +624,7 @@ function buildLatent() {
     el("div", {}, plot.root, key), el("div", {}, bars.root, why), formula, el("div", { class: "wide" }, strip));
   formula.classList.add("wide");
   const handle = addHandle(plot, { x: 0, y: 0, along: "x", label: "z", moved: ({ x }) => { halt(); setLatent(state.selected, x); } });
+  handle.element.addEventListener("keydown", (event) => actByKey(state.selected, event));
   return { plot, bars, why, formula, title, more, cells, handle };
 }
 
@@ -613,7 +649,9 @@ const nameOf = (one) => (models.filter(({ beta }) => beta === one.beta).length >
 
 function buildModels() {
   const group = byId("models");
-  for (const part of [group, byId("compare")]) part.classList.toggle("hidden", models.length < 2);
+  for (const part of [group, byId("compare"), byId("compare-caption")]) part.classList.toggle("hidden", models.length < 2);
+  byId("views").classList.toggle("single", models.length < 2);
+  if (models.length < 2) byId("title-beta").textContent = "Rate and distortion";
   models.forEach((one, i) => group.append(el("label", { title: one.name },
     el("input", { type: "radio", name: "model", value: i, checked: i === 0 ? "" : null, on: { change: () => { halt(); setModel(i); } } }),
     el("span", { text: nameOf(one) }))));
@@ -683,7 +721,7 @@ function describeModel() {
 
 function buildMapChoices() {
   const { ratePerLatent } = model(), [first, second] = [state.order[0], state.order[1] ?? state.order[0]];
-  const options = () => state.order.map((k) => el("option", { value: k, text: `z${subscript(k)}, ${shown(ratePerLatent[k])} nats` }));
+  const options = () => state.order.map((k) => el("option", { value: k, text: `z${subscript(k)}, ${ratePerLatent[k] < DEAD_BELOW ? `below ${DEAD_BELOW}` : shown(ratePerLatent[k])} nats` }));
   byId("map-x").replaceChildren(...options(), ...(model().latents > 2 ? [el("option", { value: "pca", text: "principal components" })] : []));
   byId("map-y").replaceChildren(...options());
   byId("map-x").value = first;
@@ -874,7 +912,7 @@ function buildMatrix() {
   if (!factors) return;
   const largest = Math.max(1e-9, ...factors.matrix.flat());
   const head = el("tr", {}, el("th"), ...factors.names.map((name) => el("th", { scope: "col", text: name })));
-  const lines = state.order.map((k) => el("tr", { "data-latent": k, on: { pointerenter: () => { state.markRows = true; mark(k); }, pointerleave: () => { state.markRows = false; mark(null); } } },
+  const lines = state.order.map((k) => el("tr", { "data-latent": k, class: model().ratePerLatent[k] < DEAD_BELOW ? "soft" : null, on: { pointerenter: () => { state.markRows = true; mark(k); }, pointerleave: () => { state.markRows = false; mark(null); } } },
     el("th", { scope: "row" }, el("button", { type: "button", text: `z${subscript(k)}`, "aria-label": `show latent ${k}`, on: { click: () => { select(k); rows.get(k).root.scrollIntoView({ block: "nearest" }); } } })),
     ...factors.matrix[k].map((value) => {
       const shade = el("i");
@@ -987,14 +1025,14 @@ async function openPicture(file) {
   try {
     bitmap = await createImageBitmap(file);
   } catch {
-    byId("original-name").textContent = `${file.name} is no picture that this browser reads. Try a PNG or a JPEG.`;
+    byId("original-name").textContent = `${file.name} is no picture that this browser reads. Try a PNG or a JPEG. The image before is still shown.`;
     return;
   }
   const canvas = makeCanvas(bitmap.width, bitmap.height);
   smooth(canvas).fillRect(0, 0, canvas.width, canvas.height);
   smooth(canvas).drawImage(bitmap, 0, 0);
   showSource("open");
-  byId("invert").checked = byId("centre").checked && isOnPaper(canvas);
+  byId("invert").checked = dataLieOnBlack() && isBright(borderColour(canvas));
   useOwn(canvas, file.name || "pasted picture");
 }
 
