@@ -529,11 +529,24 @@ def test_a_picture_that_is_dropped_becomes_x(opened, models):
     assert np.abs(state["x"].reshape(28, 28) - pixels / 255).max() < 1e-6
     assert (state["name"], state["image"]) == ("noise.png.", None)
     check_picture(opened, models[0])
-    # Of another shape and size: whole, and in the middle of black.
-    drop(opened, "high.png", png(np.full((112, 56), 255, dtype=np.uint8)))
-    expected = np.zeros((28, 28))
-    expected[:, 7:21] = 1
-    assert np.abs(state_of(opened)["x"].reshape(28, 28) - expected).max() < 0.02
+    # Of another shape and size: whole, and what is beside it has the colour of its border.
+    drop(opened, "high.png", png(np.full((112, 56), 100, dtype=np.uint8)))
+    assert np.abs(state_of(opened)["x"] - 100 / 255).max() < 0.02
+
+
+def test_a_picture_on_white_is_swapped_where_the_data_lie_on_black(opened):
+    paper = np.full((112, 56), 255, dtype=np.uint8)
+    paper[40:72, 12:44] = 0
+    click(opened, "#show-open")
+    if opened.find_element("id", "centre").is_selected():
+        click(opened, "#centre")
+    drop(opened, "ink.png", png(paper))
+    assert opened.find_element("id", "invert").is_selected()
+    x = state_of(opened)["x"].reshape(28, 28)
+    assert x[:, :7].max() < 0.02
+    assert x[12:16, 12:16].min() > 0.98
+    click(opened, "#invert")
+    assert np.abs(state_of(opened)["x"].reshape(28, 28) - (1 - x)).max() < 0.02
 
 
 # What a person does first, without the window in which files are chosen.
@@ -751,7 +764,7 @@ def test_the_matrix_of_factors_marks_the_latent(opened):
     assert "marked" in opened.find_element("css selector", ".row[data-latent='2']").get_attribute("class")
     click(opened, f"#matrix {named('show latent 2')}")
     assert state_of(opened)["selected"] == 2
-    assert "tells most of shade, 0.57 nats" in text_of(opened, "#latent")
+    assert "it tells most about shade: 0.57 nats" in text_of(opened, "#latent")
 
 
 # ---- The page ----
