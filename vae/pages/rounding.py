@@ -1,8 +1,8 @@
 """The weights of a network as whole numbers, as coarse as its results allow.
 
-Each layer has one step: weight = step * whole number. In linear layers the error of each rounded column is carried
-over to the columns that follow, so that the errors of the outputs nearly cancel on the inputs that occur: Frantar,
-Ashkboos, Hoefler & Alistarh (2023), "GPTQ", arXiv 2210.17323, Algorithm 1.
+Each layer has one step: weight = step * whole number. In linear layers of up to `WIDEST` inputs the error of each
+rounded column is carried over to the columns that follow, so that the errors of the outputs nearly cancel on the inputs
+that occur: Frantar, Ashkboos, Hoefler & Alistarh (2023), "GPTQ", arXiv 2210.17323, Algorithm 1.
 """
 
 import math
@@ -22,6 +22,7 @@ from vae.pages.packing import byte_planes, planes_for
 FIRST_FACTOR, NEXT_FACTOR, MOST_TRIES = 3.0, 0.8, 40
 FEW = 64  # inputs, on which steps are searched before all are compared
 RIDGE = 1e-3  # of the mean variance of a layer's inputs, which keeps directions that did not occur from growing
+WIDEST = 2_048  # inputs of a layer whose errors are carried over: the time grows with their third power
 BLOCK = 64  # columns whose errors are carried over at once
 
 
@@ -71,7 +72,8 @@ def rounded(
             f"got {error:.2g}. Use traverse or evaluate for this run"
         )
     inputs = inputs_of(layers, x)
-    carries = {i: carry(inputs[i]) for i, layer in enumerate(layers) if layer.plain["kind"] == "linear"}
+    linear = [i for i, layer in enumerate(layers) if layer.plain["kind"] == "linear"]
+    carries = {i: carry(inputs[i]) for i in linear if layers[i].plain["inputs"] <= WIDEST}
     few = torch.arange(min(FEW, len(x))) * len(x) // min(FEW, len(x))  # evenly spaced
     steps = {i: widest_step(layers, i, inputs[i][few], results, exact[few], tolerance) for i in inputs}
     factor = FIRST_FACTOR
