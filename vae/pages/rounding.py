@@ -1,7 +1,7 @@
 """The weights of a network as whole numbers, as coarse as its results allow.
 
 Each layer has one step: weight = step * whole number. In linear layers of up to `WIDEST` inputs the error of each
-rounded column is carried over to the columns that follow, so that the errors of the outputs nearly cancel on the inputs
+rounded column is carried over to the columns that follow, so that the errors of the outputs nearly cancel on inputs
 that occur: Frantar, Ashkboos, Hoefler & Alistarh (2023), "GPTQ", arXiv 2210.17323, Algorithm 1.
 """
 
