@@ -753,6 +753,19 @@ def test_the_map_is_coloured_by_a_factor(opened):
     assert all((seen[i] != seen[i + 1]).any() for i in range(2))
 
 
+def test_labels_that_are_no_factor_have_their_own_names_and_colours(browser, tmp_path, tiny_images, models):
+    images = tiny_images.first(12)
+    factors = Factors.of({"size": np.arange(12) % 3})
+    images = ImageSet(images.pixels, images.labels, redrawn=False, factors=factors)
+    page = written(tmp_path, models, images)
+    explore(browser, page)
+    options = "return [...document.getElementById('map-colour').options].map((o) => o.textContent)"
+    assert browser.execute_script(options) == ["label", "size", "none"]
+    click(browser, named("test image 12, 9"))
+    assert text_of(browser, "#original-name") == "test image 12 of 12: 9"
+    assert complaints(browser, page) == []
+
+
 def test_the_matrix_of_factors_marks_the_latent(opened):
     shown = opened.execute_script(
         "const lines = [...document.querySelectorAll('#matrix tbody tr')];"

@@ -148,6 +148,14 @@ def test_labels_factors_and_numbers_are_carried():
     assert all(0 < error < 1e-3 for error in one["errors"])
 
 
+def test_labels_are_named_after_a_factor_only_if_they_are_its_levels():
+    images = bytes_images()  # of labels 0, 1, 2
+    for levels, name in ((np.arange(12) % 3, "size"), (np.arange(12) % 4, None)):
+        known = ImageSet(images.pixels, images.labels, redrawn=False, factors=Factors.of({"size": levels}))
+        assert carried(page_of(known), "explorer")["labelFactor"] == name
+    assert carried(page_of(images), "explorer")["labelFactor"] is None
+
+
 def test_images_without_labels_have_none_on_the_page():
     images = images_of(bytes_images().pixels, [0] * 12)
     assert carried(page_of(images), "explorer")["images"]["labels"] is None

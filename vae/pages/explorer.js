@@ -726,7 +726,7 @@ function buildMapChoices() {
   byId("map-y").replaceChildren(...options());
   byId("map-x").value = first;
   byId("map-y").value = second;
-  const colours = [...(data.map.labels && !data.map.factors?.length ? [["label", "label"]] : []), ...(data.map.factors ?? []).map(({ name }, i) => [i, name]), ["none", "none"]];
+  const colours = [...(data.map.labels && data.labelFactor === null ? [["label", "label"]] : []), ...(data.map.factors ?? []).map(({ name }, i) => [i, name]), ["none", "none"]];
   if (byId("map-colour").options.length !== colours.length) byId("map-colour").replaceChildren(...colours.map(([value, text]) => el("option", { value, text })));
   placeMap();
 }
@@ -798,10 +798,10 @@ function colourOfPoint() {
   return { values, ordered, levels, names: (level) => String(level) };
 }
 
-/** The name of a label. Without labels of its own, an image has the level of its first factor as label. */
+/** The name of a label, which may be the level of a factor. */
 function labelName(label) {
   if (data.labelNames) return data.labelNames[label];
-  return data.map.factors?.length ? `${data.map.factors[0].name} ${label}` : String(label);
+  return data.labelFactor === null ? String(label) : `${data.labelFactor} ${label}`;
 }
 
 function colourOf({ ordered, levels }, value) {

@@ -113,6 +113,7 @@ def explorer_page(
         "unitInterval": preparation.unit_interval,
         "shown": list(preparation.shown),
         "labelNames": None if label_names is None else list(label_names),
+        "labelFactor": label_factor(on_map),
         "images": images,
         "map": points,
         "models": [plain for plain, _ in described],
@@ -186,6 +187,14 @@ def pixel_bytes(x: Float[Tensor, "images channels height width"]) -> tuple[str, 
     if np.array_equal(whole.astype(np.float32) / np.float32(255), values):
         return "bytes", whole.tobytes()
     return "floats", values.astype("<f4").tobytes()
+
+
+def label_factor(images: ImageSet) -> str | None:
+    """The name of the first factor if the labels are its levels, as they are of images without labels of their own."""
+    factors = images.factors
+    if factors is None or not factors.names or not np.array_equal(images.labels.cpu().numpy(), factors.levels[:, 0]):
+        return None
+    return factors.names[0]
 
 
 def levels_of(factors: Factors, index: Int64[Tensor, " images"]) -> list[dict[str, Any]]:
