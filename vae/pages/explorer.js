@@ -115,7 +115,7 @@ function smooth(canvas) {
   return context;
 }
 
-/** x of a picture: as MNIST was made (LeCun et al., 1998), or whole, on the colour of its border where its shape is another. */
+/** x of a picture: as MNIST was made (LeCun et al., 1998), or as `fitted` has it. */
 function fromPicture(source) {
   if (byId("invert").checked) source = inverted(source);
   if (byId("centre").checked && source !== byId("pad")) source = cutOut(source);
@@ -208,12 +208,16 @@ function twoGroups(values) {
   return best;
 }
 
+/** The picture in the size of x, as the training did it: `fit`, `crop` or `stretch`. Where all its pictures had one size,
+ * a picture of another is fitted, and the room beside it gets the colour of its border. */
 function fitted(source) {
-  const scale = Math.min(width / source.width, height / source.height);
-  const place = { width: source.width * scale, height: source.height * scale };
+  const across = width / source.width, down = height / source.height;
+  const scale = data.resize === "crop" ? Math.max(across, down) : Math.min(across, down);
+  const place = data.resize === "stretch" ? { width, height } : { width: source.width * scale, height: source.height * scale };
   place.x = (width - place.width) / 2;
   place.y = (height - place.height) / 2;
-  return resizedTo(source, 0, 0, source.width, source.height, width, height, place, `rgb(${borderColour(source).join(" ")})`);
+  const behind = data.resize === null ? `rgb(${borderColour(source).join(" ")})` : data.background;
+  return resizedTo(source, 0, 0, source.width, source.height, width, height, place, behind);
 }
 
 /** The ink fitted into 20/28 of the image, with its centre of mass in the middle. Null if there is no ink. */
@@ -1028,9 +1032,10 @@ async function openPicture(file) {
     byId("original-name").textContent = `${file.name} is no picture that this browser reads. Try a PNG or a JPEG. The image before is still shown.`;
     return;
   }
-  const canvas = makeCanvas(bitmap.width, bitmap.height);
-  smooth(canvas).fillRect(0, 0, canvas.width, canvas.height);
-  smooth(canvas).drawImage(bitmap, 0, 0);
+  const canvas = makeCanvas(bitmap.width, bitmap.height), context = smooth(canvas);
+  context.fillStyle = data.background; // behind transparent pixels, as in the training
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(bitmap, 0, 0);
   showSource("open");
   byId("invert").checked = dataLieOnBlack() && isBright(borderColour(canvas));
   useOwn(canvas, file.name || "pasted picture");

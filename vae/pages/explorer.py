@@ -4,6 +4,7 @@ The page encodes and decodes in the browser. Before it is written, the rounding 
 torch: they are as coarse as every pixel and the KL of every latent allow, which stay within `TOLERANCE`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,7 @@ CHECKED_DRAWS = 400  # of z, at least, on which it is measured
 MOST_PARAMETERS = 5_000_000  # of a model: about 8 MB of the page
 TOLERANCE = 6e-4  # of a pixel and of the KL of a latent in nats; the page promises 1e-3
 CHECK_SEED = 0
-SPREAD = 1.5  # standard deviations of the z, besides posterior means, on which the rounding is measured
+SPREAD = 2.0  # standard deviations of the z, besides posterior means, on which the rounding is measured
 MUTUAL_INFORMATION = "mutual_information"
 
 
@@ -112,6 +113,8 @@ def explorer_page(
         "binarised": preparation.binarised,
         "unitInterval": preparation.unit_interval,
         "shown": list(preparation.shown),
+        "background": preparation.background.value,
+        "resize": None if preparation.resize is None else preparation.resize.value,
         "labelNames": None if label_names is None else list(label_names),
         "labelFactor": label_factor(on_map),
         "images": images,
@@ -268,13 +271,20 @@ def explored(
         "decoder": decoder.plain,
         "errors": [encoder.error, decoder.error],
         "ratePerLatent": [float(rate) for rate in rates],
-        "test": {key: float(model.test[key]) for key in ("elbo", "distortion", "rate") if key in model.test},
+        "test": {
+            key: float(model.test[key]) for key in ("elbo", "distortion", "rate") if is_finite(model.test.get(key))
+        },
         "mapScale": reach / 127,
         "factors": factor_matrix(model.disentanglement),
     }
     points = torch.round(on_map.mean * (127 / reach)).to(torch.int8).numpy().tobytes()
     logvar_bytes = b"" if logvars is None else logvars.cpu().numpy().astype("<f4").tobytes()
     return plain, compressed([encoder.content, decoder.content, logvar_bytes, points])
+
+
+def is_finite(value: object) -> bool:
+    """Whether it is a finite number: a summary may be damaged."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def kl_of(output: Float[Tensor, "batch two_latents"], bounds: LogvarBounds) -> Float[Tensor, "batch latent"]:
