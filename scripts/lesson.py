@@ -23,8 +23,8 @@ from vae.run.summary import is_count, is_finite, problem_of_summary
 
 REFERENCE = Path(__file__).resolve().parents[1] / "outputs" / "reference"
 OF_REFERENCE = (
-    "MNIST, binarised, test set. Curve: one training for every β (multi_rate.json, Bae et al., 2022). "
-    "Large dots: one training each (beta_sweep.json), with fewer epochs."
+    "MNIST, binarised, test set. Curve: one network for every β (Bae et al., 2022). Large dots: one training each, with "
+    "fewer epochs. The numbers are multi_rate.json and beta_sweep.json in the folder outputs/reference of beta-vae."
 )
 PARTS = ("mutual_information", "total_correlation", "total_correlation_shuffled")
 
@@ -83,7 +83,7 @@ def write(output: Path, summaries: Sequence[Path] | None) -> None:
         separate,
         [parts(test) for test in tested if is_decomposed(test)],
         curve_origin=origin,
-        made=f"Made by python scripts/lesson.py with torch {torch.__version__.partition('+')[0]}.",
+        made=f"Made by beta-vae, with its script scripts/lesson.py and torch {torch.__version__.partition('+')[0]}.",
     )
     write_atomically(output, text.encode())
 

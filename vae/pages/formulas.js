@@ -147,7 +147,7 @@ function klStandardByExpm132(mean, logvar) {
   return f(0.5 * f(f(mu * mu) + f(f(Math.expm1(lv)) - lv)));
 }
 
-// ln sum exp(values) as float32 computes it without the trick: exp overflows above 88.7 and vanishes below -103.3.
+// ln sum exp(values) as float32 computes it without the trick: exp overflows above 88.7 and vanishes below -103.97.
 function logSumExpNaive32(values) {
   const f = Math.fround;
   return f(Math.log(values.reduce((total, value) => f(total + f(Math.exp(f(value)))), 0)));

@@ -70,6 +70,7 @@ function gaussianHandles(figure, plot, gaussian, name, className, [from, to] = [
     move: (x) => { gaussian.sigma = clamp(rounded(x - gaussian.mean, 0.02), SIGMA_FROM, SIGMA_TO); },
     said: () => `sigma ${shown(gaussian.sigma)}`,
     value: () => gaussian.sigma,
+    put: (sigma) => { gaussian.sigma = sigma; },
   });
 }
 
@@ -150,7 +151,8 @@ touchFigure("figure-definition", (figure) => {
     const [from, to] = [first.mean - 12 * first.sigma, first.mean + 12 * first.sigma];
     const positive = integral((x) => Math.max(0, integrand(x)), from, to, 4000);
     const negative = integral((x) => Math.min(0, integrand(x)), from, to, 4000);
-    bars([positive, negative, positive + negative]);
+    const areas = addingUp([positive, negative], 1);
+    bars([...areas, sumOf(areas)]);
     numbers({ forward: shown(klOf(p, q), 4), backward: shown(klOf(q, p), 4) });
   };
 });
@@ -173,7 +175,7 @@ touchFigure("figure-nonnegative", (figure) => {
   });
   const numbers = touchNumbers(figure, { t: "t", line: "t − 1", log: "ln t", gap: "gap" });
   touchButtons(figure, {
-    "Search 10 000 random pairs": () => {
+    "Search 10\u00a0000 random pairs": () => {
       for (let i = 0; i < 10000; i += 1) {
         const near = Math.random() ** 3; // many pairs are almost equal, where a negative KL would be closest
         const [mean, logvar] = [4 * Math.random() - 2, 4 * Math.random() - 2];
@@ -195,7 +197,7 @@ touchFigure("figure-nonnegative", (figure) => {
     nameLog(4.9, Math.log(4.9), "ln t");
     numbers({ t: shown(t), line: shown(t - 1), log: shown(Math.log(t)), gap: shown(t - 1 - Math.log(t), 3) });
     if (state.tried === 0) verdict("Nothing searched yet.");
-    else if (state.least >= 0) verdict(`${state.tried} pairs of Gaussians. The smallest KL: ${smallText(state.least)}. None is negative.`, "good");
+    else if (state.least >= 0) verdict(`${grouped(state.tried)} pairs of Gaussians, some of them almost equal. So the smallest KL is near zero: ${smallText(state.least)}. None is negative.`, "good");
     else verdict(`A negative KL: ${smallText(state.least)}. That is a rounding error of float64, or a fault of this page.`, "bad");
   };
 });
@@ -296,11 +298,11 @@ touchFigure("figure-triangle", (figure) => {
       peakText(plot, gaussian, name, text);
     }
     const [straight, first, second] = [klOf(all.P, all.R), klOf(all.P, all.Q), klOf(all.Q, all.R)];
-    stacks([[straight], [first, second]]);
-    const broken = straight > first + second;
-    verdict(broken
-      ? `Broken: the way over Q is shorter, ${shown(first + second)} instead of ${shown(straight)}.`
-      : `Holds here: the way over Q is longer, ${shown(first + second)} instead of ${shown(straight)}.`, broken ? "lit" : "");
+    stacks([[straight], addingUp([first, second], 0)]);
+    const [over, instead] = [shown(first + second), shown(straight)];
+    if (over === instead) verdict(`Equal: the way over Q costs the same, ${over}.`);
+    else if (straight > first + second) verdict(`Broken: the way over Q is shorter, ${over} instead of ${instead}.`, "lit");
+    else verdict(`Holds here: the way over Q is longer, ${over} instead of ${instead}.`);
   };
 });
 
@@ -351,9 +353,10 @@ touchFigure("figure-discrete", (figure) => {
     const uniform = Array(n).fill(1 / n);
     const [h, kl] = [entropy(state.p), klCategorical(state.p, state.q)];
     const toUniform = klCategorical(state.p, uniform);
-    stacks([[crossEntropy(state.p, state.q)], [h, kl], [h, toUniform]]);
+    const [[, more], [, missing]] = [addingUp([h, kl], 1), addingUp([h, toUniform], 1)]; // as shown
+    stacks([[crossEntropy(state.p, state.q)], [h, more], [h, missing]]);
     if (kl === Infinity) verdict("Infinite: P produces an outcome that has probability zero under Q.", "lit");
-    else verdict(`${shown(h)} + ${shown(kl)} = ${shown(h + kl)} = H(P, Q).  ln 4 − ${shown(toUniform)} = ${shown(Math.log(n) - toUniform)} = H(P).`);
+    else verdict(`${shown(h)} + ${shown(more)} = ${shown(h + kl)} = H(P, Q).  ln 4 − ${shown(missing)} = ${shown(Math.log(n))} − ${shown(missing)} = ${shown(h)} = H(P).`);
   };
 });
 
@@ -404,10 +407,17 @@ touchFigure("figure-vae", (figure) => {
     const rate = sumOf(means.map((mean) => klStandard(mean, logvar))) / means.length;
     const holes = integral((z) => (q(z) < 0.1 * p(z) ? p(z) : 0), -6, 6, 2400);
     bars([rate]);
-    numbers({ holes: `${Math.round(100 * holes)} %` });
+    const percent = `${Math.round(100 * holes)} %`;
+    numbers({ holes: percent });
+    const sorted = [...means].sort((a, b) => a - b);
+    const nearest = Math.min(...sorted.slice(1).map((mean, i) => mean - sorted[i]));
+    const numbered = `${percent} of the prior is a hole, at a rate of ${shown(rate)} nats.`;
     if (rate < 0.01) verdict("All posteriors equal the prior. The rate is zero, and z says nothing about the image.", "lit");
-    else if (sigma < 0.06) verdict("Almost points. The latent names the image exactly, most of the prior is a hole, and the rate grows without bound.", "lit");
-    else verdict("The posteriors share the room under the prior.");
+    else if (sorted[0] === sorted[sorted.length - 1]) verdict(`All posteriors are the same: z says nothing about the image, and yet the rate is ${shown(rate)} nats.`, "lit");
+    else if (sigma < 0.06 && nearest > 4 * sigma) verdict("Almost points. The latent names the image exactly, most of the prior is a hole, and the rate grows without bound.", "lit");
+    else if (holes > 0.5) verdict(`The posteriors leave most of the room under the prior empty: ${numbered}`, "lit");
+    else if (holes > 0.1) verdict(`The posteriors leave a part of the room under the prior empty: ${numbered}`);
+    else verdict(`The posteriors share the room under the prior: ${numbered}`);
   };
 });
 
@@ -419,7 +429,7 @@ touchFigure("figure-plane", (figure) => {
   const plot = touchPlot(figure, { x: { from: -3.6, to: 3.6 }, y: { from: -3, to: 3 }, label: "Ellipses of one and two standard deviations", square: true });
   const drawn = [["p", p, "of-p"], ["q", q, "of-q"]].map(([name, gaussian, className]) => ({
     name, gaussian, wide: plot.shape(className), narrow: plot.shape(className), line: plot.curve(className),
-    text: plot.text(`name ${className}`, { dy: -1.15 }),
+    text: plot.text(`name ${className}`, { dy: 0.3 }),
   }));
   const [least, most] = [0.15, 2.5];
   for (const { name, gaussian } of drawn) {
@@ -435,7 +445,7 @@ touchFigure("figure-plane", (figure) => {
     });
     plot.handle({
       label: `First axis of ${name}: length and direction`, className: `${className} width`, at: () => end(true),
-      from: least, to: most, value: () => gaussian.along,
+      from: least, to: most, value: () => gaussian.along, put: (length) => { gaussian.along = length; },
       move: (x, y) => {
         const [dx, dy] = [x - gaussian.mean[0], y - gaussian.mean[1]];
         gaussian.along = clamp(Math.hypot(dx, dy), least, most);
@@ -445,7 +455,7 @@ touchFigure("figure-plane", (figure) => {
     });
     plot.handle({
       label: `Second axis of ${name}: length`, className: `${className} width`, at: () => end(false),
-      from: least, to: most, value: () => gaussian.across,
+      from: least, to: most, value: () => gaussian.across, put: (length) => { gaussian.across = length; },
       move: (x, y) => {
         const turn = gaussian.angle + Math.PI / 2;
         const length = (x - gaussian.mean[0]) * Math.cos(turn) + (y - gaussian.mean[1]) * Math.sin(turn);
@@ -460,7 +470,7 @@ touchFigure("figure-plane", (figure) => {
     { name: "−k", className: "term-dimension" },
     { name: "log-determinant", className: "term-logdet" },
     { name: "KL(q ‖ p) = half the sum", className: "total" },
-  ], { label: "The four terms", least: 4 });
+  ], { label: "The four terms", least: 4, unit: "" });
   const start = JSON.stringify({ p, q });
   const load = (text) => { const from = JSON.parse(text); Object.assign(p, from.p); Object.assign(q, from.q); };
   touchButtons(figure, {
@@ -475,11 +485,12 @@ touchFigure("figure-plane", (figure) => {
       wide(ellipse(gaussian, 2));
       narrow(ellipse(gaussian, 1));
       line(ellipse(gaussian, 1));
-      text(gaussian.mean[0], gaussian.mean[1], name);
+      const [turn, away] = [gaussian.angle - 0.75 * Math.PI, (1.2 * plot.unit) / (plot.px(1) - plot.px(0))]; // from both rings
+      text(gaussian.mean[0] + away * Math.cos(turn), gaussian.mean[1] + away * Math.sin(turn), name);
     }
     const of = ({ along, across, angle }) => covarianceOfAxes(along, across, angle);
     const terms = klNormal2d(q.mean, of(q), p.mean, of(p));
-    bars([terms.trace, terms.distance, -terms.dimension, terms.logdet, terms.kl]);
+    bars([...addingUp([terms.trace, terms.distance, -terms.dimension, terms.logdet], 1), terms.kl]);
   };
 });
 
@@ -556,7 +567,7 @@ touchFigure("figure-closed", (figure) => {
     prior(pairs(evenly(-5, 5, 201), (z) => Math.exp(logNormal(z, 0, 0))));
     const terms = klStandardTerms(mean, logvar);
     const kl = klStandard(mean, logvar);
-    bars([terms.variance, terms.mean, terms.logvar, kl]);
+    bars([...addingUp([terms.variance, terms.mean, terms.logvar], 0, 3), kl]);
     const signed = (value) => (value < 0 ? `− ${shown(-value, 3)}` : `+ ${shown(value, 3)}`);
     verdict(`σ = ${shown(sigma, 3)}.  KL = ½ (${shown(sigma ** 2, 3)} + ${shown(mean ** 2, 3)} − 1 ${signed(-logvar)}) = ${shown(kl, 3)} nats.`);
   };
@@ -590,15 +601,15 @@ touchFigure("figure-expm1", (figure) => {
     move: (x) => { state.logvar = Math.fround(clamp(x, 1e-8, 1)); },
     said: () => `log-variance ${smallText(state.logvar)}`,
   });
-  const numbers = touchNumbers(figure, { x: "logvar", exact: "KL", exp: "exp(x) − 1 − x", expm1: "expm1(x) − x" });
+  const numbers = touchNumbers(figure, { x: "logvar", exact: "KL", exp: "½(exp(x) − 1 − x)", expm1: "½(expm1(x) − x)" });
   touchCaption(figure, "An error of 1 (dashed) means that no digit is right. Lines: float32 in this browser. Dots: torch.float32. Even expm1(x) − x subtracts, so its error grows as 1/x; that of exp as 1/x².");
   return () => {
     byExp(pairs(xs, (x) => error(klStandardByExp32(0, x), x)));
     byExpm1(pairs(xs, (x) => error(klStandardByExpm132(0, x), x)));
     one([[1e-8, 1], [1, 1]]);
     for (const { x, y, draw } of torchDots) draw(x, Math.min(y, 1e9));
-    nameExp(0.8, 3e1, "exp(x) − 1 − x");
-    nameExpm1(2e-6, 1e-5, "expm1(x) − x");
+    nameExp(0.8, 3e1, "½(exp(x) − 1 − x)");
+    nameExpm1(2e-6, 1e-5, "½(expm1(x) − x)");
     numbers({
       x: smallText(state.logvar), exact: smallText(exact(state.logvar)),
       exp: smallText(klStandardByExp32(0, state.logvar)), expm1: smallText(klStandardByExpm132(0, state.logvar)),
@@ -623,7 +634,7 @@ touchFigure("figure-logsumexp", (figure) => {
     move: (x) => { state.a = clamp(rounded(x, 1), -200, 200); }, said: () => `a ${shown(state.a, 0)}`,
   });
   const numbers = touchNumbers(figure, { trick: "with the trick", naive: "without, in float32" });
-  touchCaption(figure, "Drag along the line. Without the trick, float32 overflows above 88.7 and finds ln 0 below −103.");
+  touchCaption(figure, "Drag along the line. Without the trick, float32 overflows above 88.7 and finds ln 0 below −104.");
   return () => {
     stable(pairs(xs, (a) => logSumExp(values(a))));
     naive(pairs(xs, (a) => { const y = logSumExpNaive32(values(a)); return Number.isFinite(y) ? y : NaN; }));
@@ -741,6 +752,7 @@ touchFigure("figure-beta", (figure) => {
   const here = () => ({ beta: Math.exp(state.log), rate: rate(state.log), distortion: distortion(state.log) });
   plot.handle({
     label: "Beta", className: "of-q", step: [0.1, 0], from: Math.exp(low), to: Math.exp(high), value: () => Math.exp(state.log),
+    put: (beta) => { state.log = Math.log(beta); },
     at: () => [here().rate, here().distortion],
     move: (x, y) => {
       const [px, py] = [plot.px(x), plot.py(y)];
@@ -757,7 +769,9 @@ touchFigure("figure-beta", (figure) => {
   });
   const stacks = touchStacks(figure, [[{ name: "distortion", className: "distortion" }, { name: "β · rate", className: "rate" }]], { label: "The loss", least: 200 });
   const numbers = touchNumbers(figure, { rate: "rate", loss: "loss = −ℒ", elbo: "ELBO (β = 1)", best: "lowest loss on the curve" });
-  touchCaption(figure, "The line joins all points with the same loss, and meets the vertical axis at the loss. The curve lies above it. A separate training (large dots) may lie a little below: one network for every β is a compromise.");
+  const verdict = touchVerdict(figure);
+  const dotted = separate.length > 0 ? " Large dots are separate trainings. They lie above the curve or a little below: fewer epochs raise the loss, but one network for every β is a compromise." : "";
+  touchCaption(figure, `The line joins all points with the same loss, and meets the vertical axis at the loss.${dotted}`);
   return () => {
     const { beta, rate: r, distortion: d } = here();
     const loss = d + beta * r;
@@ -773,8 +787,11 @@ touchFigure("figure-beta", (figure) => {
     below([[0, loss], [end, loss - beta * end], [end, plot.y.from - 1000], [0, plot.y.from - 1000]]);
     meets(0, loss);
     nameMeets(0, loss, `loss ${shown(loss)}`);
-    stacks([[d, beta * r]]);
+    stacks([addingUp([d, beta * r], 0)]);
     numbers({ rate: shown(r), loss: shown(loss), elbo: shown(-d - r), best: shown(best) });
+    const within = (Number(loss.toFixed(2)) - Number(best.toFixed(2))).toFixed(2);
+    if (within <= 0) verdict("The lowest loss on the curve is the same: the line touches the curve here.");
+    else verdict(`The lowest loss on the curve is within ${within} of it. In theory the line only touches the curve; trained models are not exact.`);
   };
 });
 
@@ -790,19 +807,20 @@ touchFigure("figure-joint", (figure) => {
     y: { from: 0, to: n, ticks: middle, format: (y) => `x${"₃₂₁"[y - 0.5]}`, grid: false }, label: "Joint probabilities", height: 20,
   });
   const most = 0.5; // the probability of a full cell
+  const fill = (i, j, value) => {
+    const flat = withPart(state.joint.flat(), n * i + j, value);
+    state.joint = start.map((row, k) => flat.slice(n * k, n * k + n));
+  };
   const cells = [];
   for (let i = 0; i < n; i += 1) {
     for (let j = 0; j < n; j += 1) {
       const base = n - 1 - i;
       cells.push({ i, j, base, frame: plot.curve("cell"), shape: plot.shape("of-q solid"), product: plot.curve("product"), text: plot.text("cell-text", { anchor: "start", dx: 0.3, dy: 1.1 }) });
       plot.handle({
-        label: `p(x${i + 1}, z${j + 1})`, className: "of-q", step: [0, 0.02 / most], from: 0, to: 1, value: () => state.joint[i][j],
+        label: `p(x${i + 1}, z${j + 1})`, className: "of-q", step: [0, 0.02 / most], from: 0, to: 0.9, value: () => state.joint[i][j],
+        put: (value) => fill(i, j, value),
         at: () => [j + 0.6, base + 0.04 + Math.min(0.9, (state.joint[i][j] / most) * 0.9)],
-        move: (x, y) => {
-          const value = clamp(rounded(((y - base - 0.04) / 0.9) * most, 0.01), 0, 0.9);
-          const flat = withPart(state.joint.flat(), n * i + j, value);
-          state.joint = start.map((row, k) => flat.slice(n * k, n * k + n));
-        },
+        move: (x, y) => fill(i, j, clamp(rounded(((y - base - 0.04) / 0.9) * most, 0.01), 0, 0.9)),
         said: () => shown(state.joint[i][j], 3),
       });
     }
@@ -818,7 +836,7 @@ touchFigure("figure-joint", (figure) => {
   const stacks = touchStacks(figure, [
     [{ name: "H(X)", className: "entropy" }],
     [{ name: "H(X | Z)", className: "cross" }, { name: "I(X; Z)", className: "information" }],
-  ], { label: "Entropy of X and what Z says about it", least: 1 });
+  ], { label: "Entropy of X and what Z says about it", least: 1, digits: 3 });
   const verdict = touchVerdict(figure);
   touchCaption(figure, "Each bar is one joint probability; the others follow. The line across a cell is p(x) p(z), where the bar would end if X and Z were independent.");
   return () => {
@@ -832,8 +850,10 @@ touchFigure("figure-joint", (figure) => {
       text(j, base + 1, shown(state.joint[i][j]));
     }
     const information = Math.max(0, mutualInformation(state.joint));
-    stacks([[entropy(x)], [entropy(x) - information, information]]);
-    verdict(`I(X; Z) = ${shown(mutualInformation(state.joint), 3)} nats. Knowing Z lowers the entropy of X from ${shown(entropy(x), 3)} to ${shown(entropy(x) - information, 3)}.`, information < 5e-4 ? "good" : "");
+    const parts = addingUp([entropy(x) - information, information], 0, 3);
+    stacks([[entropy(x)], parts]);
+    if (information < 5e-4) verdict("I(X; Z) = 0.000 nats. Knowing Z changes nothing.", "good");
+    else verdict(`I(X; Z) = ${shown(information, 3)} nats. Knowing Z lowers the entropy of X from ${shown(entropy(x), 3)} to ${shown(parts[0], 3)}.`);
   };
 });
 
@@ -862,7 +882,7 @@ touchFigure("figure-aggregate", (figure) => {
     set: (value) => { state.sigma = Math.exp(value); }, said: () => shown(state.sigma),
   });
   const stacks = touchStacks(figure, [
-    [{ name: "rate, closed form", className: "rate" }],
+    [{ name: "rate, closed form", className: "total" }],
     [{ name: "I(X; Z)", className: "information" }, { name: "KL(q(z) ‖ p(z))", className: "aggregate" }],
     [{ name: "ln N", className: "uniform" }],
   ], { label: "The rate and its parts", least: 2 });
@@ -883,7 +903,7 @@ touchFigure("figure-aggregate", (figure) => {
     shape([[-4, 0], ...points, [4, 0]]);
     whole(points);
     prior(pairs(evenly(-4, 4, 201), (z) => Math.exp(logNormal(z, 0, 0))));
-    stacks([[rate], [information, Math.max(0, divergence)], [Math.log(n)]]);
+    stacks([[rate], addingUp([information, Math.max(0, divergence)], 1), [Math.log(n)]]);
     const full = information > 0.98 * Math.log(n);
     verdict(full
       ? `The ceiling is reached: I(X; Z) = ${shown(information)} of ln ${n} = ${shown(Math.log(n))}. Narrower posteriors only move q(z) from the prior.`
@@ -896,7 +916,7 @@ touchFigure("figure-correlation", (figure) => {
   const plot = touchPlot(figure, { x: { from: -3.6, to: 3.6, label: "z₁" }, y: { from: -2.8, to: 2.8, label: "z₂" }, label: "Two latents", square: true });
   const [product, shape, line, slope] = [plot.curve("prior"), plot.shape("of-q"), plot.curve("of-q"), plot.curve("faint")];
   plot.handle({
-    label: "Correlation", className: "of-q", step: [0, 0.1], from: -0.99, to: 0.99, value: () => state.rho,
+    label: "Correlation", className: "of-q", step: [0, 0.1], from: -0.99, to: 0.99, value: () => state.rho, put: (rho) => { state.rho = rho; },
     at: () => [2, 2 * state.rho],
     move: (x, y) => { state.rho = clamp(rounded(y / 2, 0.01), -0.99, 0.99); },
     said: () => `correlation ${shown(state.rho)}, total correlation ${shown(totalCorrelation2d(state.rho), 3)}`,
@@ -918,16 +938,37 @@ touchFigure("figure-correlation", (figure) => {
   };
 });
 
+// Where the name of line `own` stands beside it, above or below, with most room to all lines and to the `taken` places.
+// The points of the lines are equally far apart. Returns the middle of the name, and its width, in pixels.
+function freePlace(plot, xs, lines, own, width, taken) {
+  const heights = lines.map((values) => values.map(plot.py));
+  const heightAt = (ys, x) => {
+    const place = clamp(((x - plot.left) / plot.inner) * (xs.length - 1), 0, xs.length - 1.001);
+    const i = Math.floor(place);
+    return ys[i] + (place - i) * (ys[i + 1] - ys[i]);
+  };
+  const room = ({ x, y }) => {
+    const far = evenly(x - width / 2, x + width / 2, 13).flatMap((at) => heights.map((ys) => Math.abs(heightAt(ys, at) - y)));
+    const others = taken.map((name) => (Math.abs(name.x - x) < (name.width + width) / 2 ? Math.abs(name.y - y) : Infinity));
+    return Math.min(...far, ...others, 1.2 * plot.unit);
+  };
+  const places = evenly(plot.left + width / 2, plot.left + plot.inner - width / 2, 25).flatMap((x) =>
+    [-2, 2, -1.25, 1.25].map((away) => ({ x, y: heightAt(heights[own], x) + away * plot.unit, width })));
+  const inside = places.filter(({ y }) => y > plot.top + 0.5 * plot.unit && y < plot.top + plot.tall - 0.5 * plot.unit);
+  return inside.reduce((best, place) => (room(place) >= room(best) ? place : best));
+}
+
 touchFigure("figure-ceiling", (figure) => {
   const { rates, sizes, mutual_information: information, total_correlation: dependence, dimension_wise_kl: single } = ceilingData;
   const state = { which: 2, size: 7 };
   const plot = touchPlot(figure, {
     x: { from: sizes[0], to: sizes[sizes.length - 1], log: true, ticks: sizes.filter((_, i) => i % 2 === 1), label: "N images" },
-    y: { from: 0, to: 1.15 * rates[rates.length - 1], label: "nats" }, label: "Estimates over the number of images", height: 18,
+    y: { from: 0, to: 1.15 * rates[state.which], label: "nats" }, label: "Estimates over the number of images", height: 18,
   });
   const [truth, ceiling, mi, tc, dw, at] = [plot.curve("faint wide"), plot.curve("prior"), plot.curve("information"), plot.curve("correlation"), plot.curve("single"), plot.curve("faint")];
-  const nameMi = plot.text("name information", { anchor: "end", dy: 1.4 });
-  const nameTc = plot.text("name correlation", { anchor: "end", dy: -0.6 });
+  const names = [["information", "I, estimated"], ["correlation", "TC, estimated"], ["single", "dimension-wise KL"]].map(([className, words]) => ({
+    words, put: plot.text(`name ${className}`, { dy: 0.3 }), width: () => words.length * 0.56 * plot.unit,
+  }));
   const nameTruth = plot.text("name", { anchor: "start", dx: 0.3, dy: -0.5 });
   plot.handle({
     label: "Number of images", className: "information", step: [Math.LN2, 0], value: () => sizes[state.size],
@@ -952,6 +993,10 @@ touchFigure("figure-ceiling", (figure) => {
   return () => {
     const { which, size } = state;
     const rate = rates[which];
+    if (plot.y.to !== 1.15 * rate) {
+      plot.y.to = 1.15 * rate;
+      plot.drawAxes();
+    }
     const over = (values) => sizes.map((n, i) => [n, values[i]]);
     truth([[sizes[0], rate], [sizes[sizes.length - 1], rate]]);
     ceiling(pairs(sizes, Math.log));
@@ -959,10 +1004,14 @@ touchFigure("figure-ceiling", (figure) => {
     tc(over(dependence[which]));
     dw(over(single[which]));
     at([[sizes[size], 0], [sizes[size], plot.y.to]]);
-    const last = sizes.length - 1;
-    nameMi(sizes[last], information[which][last], "I, estimated");
-    nameTc(sizes[last], dependence[which][last], "TC, estimated");
     nameTruth(sizes[0], rate, "true rate = true I");
+    const taken = [{ x: plot.left, y: plot.py(rate) - 0.8 * plot.unit, width: 18 * plot.unit }]; // by the name of the true rate
+    const lines = [information[which], dependence[which], single[which], sizes.map(Math.log), sizes.map(() => rate)];
+    names.forEach(({ words, put, width }, i) => {
+      const place = freePlace(plot, sizes, lines, i, width(), taken);
+      taken.push(place);
+      put(plot.atX(place.x), plot.atY(place.y), words);
+    });
     bars([information[which][size], dependence[which][size], Math.max(0, single[which][size])]);
     const n = sizes[size];
     const above = rate > Math.log(n);

@@ -9,6 +9,11 @@ function smallText(value) {
   return value === 0 || !Number.isFinite(value) ? shown(value, 0) : value.toExponential(2).replace("e+", "e").replaceAll("-", "−");
 }
 
+// A whole number with a space before each three digits.
+function grouped(value) {
+  return String(value).replace(/\B(?=(\d{3})+$)/g, "\u00a0");
+}
+
 // The first scale of 1, 2, 4, 8, ... times `least` that holds a value, so that bars do not change their scale often.
 function roundScale(value, least = 1) {
   let scale = least;
@@ -42,7 +47,7 @@ function touchPlot(figure, { x, y, label, height = 15, square = false, axes = tr
   const defs = svg("defs", {}, svg("clipPath", { id: clip }, area));
   const root = svg("svg", { class: "plot", role: "group", "aria-label": label }, defs, scales, marks, texts, handles);
   parent.append(root);
-  const plot = { root, x, y, marks, texts, handles, width: 0, height: 0, unit: 16 };
+  const plot = { root, x, y, marks, texts, handles, grips: [], width: 0, height: 0, unit: 16 };
   const scaled = (axis, value) => (axis.log ? Math.log(value) : value);
   const share = (axis, value) =>
     (scaled(axis, value) - scaled(axis, axis.from)) / (scaled(axis, axis.to) - scaled(axis, axis.from));
@@ -145,6 +150,7 @@ function touchPlot(figure, { x, y, label, height = 15, square = false, axes = tr
   };
 
   plot.handle = (options) => touchHandle(figure, plot, options);
+  dragNearest(plot);
   figure.plots.push(plot);
   return plot;
 }
@@ -162,36 +168,64 @@ function pathThrough(plot, points) {
   return text;
 }
 
-// A round handle: dragged, or moved by arrow keys when it has the focus. `at` gives its place, `move(x, y)` sets it, and
-// `said` gives its value in words. `step` is that of a key: [along x, along y], 0 where it does not move that way.
-// A handle that moves along one axis listens to all four keys. `keyed`, if given, takes their steps instead.
-function touchHandle(figure, plot, { label, className = "", at, move, keyed, said, value, from, to, step = [0.1, 0.1] }) {
-  const reach = svg("circle", { class: "reach" });
-  const disc = svg("circle", { class: "disc" });
-  const grip = svg("g", { class: `grip ${className}`, tabindex: 0, role: "slider", "aria-label": label }, reach, disc);
-  plot.handles.append(grip);
-  const set = (x, y) => {
-    move(x, y);
-    figure.draw();
+// Drags the handle whose centre is nearest to the pointer, for they may overlap: at the same place, the one used last.
+// A finger on a handle drags it, elsewhere on the plot it scrolls the page. Browsers take touch-action from the whole svg.
+function dragNearest(plot) {
+  let [held, last, offset] = [null, null, null]; // offset: from the pointer to the place, so that the handle does not jump
+  const pick = (px, py) => {
+    const far = (grip) => Math.hypot(grip.px - px, grip.py - py) - (grip === last ? 0.2 * plot.unit : 0);
+    return plot.grips.reduce((best, grip) => (far(grip) <= far(best) ? grip : best));
   };
-  let offset = null; // from the pointer to the centre, so that the handle does not jump
   const dragged = (event) => {
     const box = plot.root.getBoundingClientRect();
     const zoom = plot.width / box.width;
     const [px, py] = [(event.clientX - box.left) * zoom, (event.clientY - box.top) * zoom];
-    offset ??= [plot.px(at()[0]) - px, plot.py(at()[1]) - py];
-    if (event.type === "pointermove") set(plot.atX(px + offset[0]), plot.atY(py + offset[1]));
+    if (held === null) {
+      held = last = pick(px, py);
+      const [x, y] = held.at();
+      offset = [plot.px(x) - px, plot.py(y) - py];
+      held.element.focus({ preventScroll: true });
+    }
+    if (event.type === "pointermove") held.set(plot.atX(px + offset[0]), plot.atY(py + offset[1]));
   };
-  // A finger on a handle drags it, elsewhere on the plot it scrolls the page. Browsers take touch-action from the whole svg.
-  grip.addEventListener("touchstart", (event) => { event.preventDefault(); grip.focus({ preventScroll: true }); }, { passive: false });
-  onDrag(grip, dragged, () => { offset = null; });
-  const keys = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
-  grip.addEventListener("keydown", (event) => {
+  onDrag(plot.handles, dragged, () => { held = null; });
+  for (const name of ["mousedown", "touchstart"]) { // which would move the focus, and scroll
+    plot.handles.addEventListener(name, (event) => event.preventDefault(), { passive: false });
+  }
+}
+
+// A round handle: dragged, or moved by keys when it has the focus. `at` gives its place, `move(x, y)` sets it, and `said`
+// gives its value in words. `step` is that of an arrow: [along x, along y], 0 where it does not move that way. A handle
+// that moves along one axis listens to all four arrows. `keyed`, if given, takes their steps instead. Home and End go to
+// the ends, from and to: with `put` if the value is not the place.
+function touchHandle(figure, plot, { label, className = "", at, move, keyed, said, value, put, from, to, step = [0.1, 0.1] }) {
+  const reach = svg("circle", { class: "reach" });
+  const disc = svg("circle", { class: "disc" });
+  const element = svg("g", { class: `grip ${className}`, tabindex: 0, role: "slider", "aria-label": label }, reach, disc);
+  plot.handles.append(element);
+  const axis = step[0] === 0 ? plot.y : plot.x;
+  const set = (x, y) => {
+    move(x, y);
+    figure.draw();
+  };
+  put ??= (end) => move(...(step[0] === 0 ? [at()[0], end] : [end, at()[1]]));
+  const grip = { element, at, set, px: 0, py: 0 };
+  plot.grips.push(grip);
+  const keys = {
+    ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1], PageDown: [0, -1], PageUp: [0, 1],
+  };
+  element.addEventListener("keydown", (event) => {
     const key = keys[event.key];
-    if (!key || event.ctrlKey || event.altKey || event.metaKey) return;
+    const end = { Home: from ?? axis.from, End: to ?? axis.to }[event.key];
+    if ((!key && end === undefined) || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
+    if (end !== undefined) {
+      put(end);
+      figure.draw();
+      return;
+    }
     const along = key[0] + key[1];
-    const times = event.shiftKey ? 5 : 1;
+    const times = event.key.startsWith("Page") ? 10 : event.shiftKey ? 5 : 1;
     if (keyed) {
       keyed(along * times);
       figure.draw();
@@ -203,21 +237,20 @@ function touchHandle(figure, plot, { label, className = "", at, move, keyed, sai
   });
   figure.draws.push(() => {
     const [x, y] = at();
-    const [px, py] = [plot.px(x), plot.py(y)];
+    grip.px = clamp(plot.px(x), plot.left, plot.left + plot.inner); // at the edge, if its place lies outside
+    grip.py = clamp(plot.py(y), plot.top, plot.top + plot.tall);
     for (const circle of [reach, disc]) {
-      circle.setAttribute("cx", px);
-      circle.setAttribute("cy", py);
+      circle.setAttribute("cx", grip.px);
+      circle.setAttribute("cy", grip.py);
     }
     reach.setAttribute("r", 1.35 * plot.unit);
     disc.setAttribute("r", 0.55 * plot.unit);
-    const axis = step[0] === 0 ? plot.y : plot.x;
     const now = value ? value() : step[0] === 0 ? y : x;
-    grip.setAttribute("aria-valuemin", from ?? axis.from);
-    grip.setAttribute("aria-valuemax", to ?? axis.to);
-    grip.setAttribute("aria-valuenow", Number(now.toPrecision(6)));
-    grip.setAttribute("aria-valuetext", said());
+    element.setAttribute("aria-valuemin", from ?? axis.from);
+    element.setAttribute("aria-valuemax", to ?? axis.to);
+    element.setAttribute("aria-valuenow", Number(now.toPrecision(6)));
+    element.setAttribute("aria-valuetext", said());
   });
-  return grip;
 }
 
 // A value moved by a step of its axis; on a logarithmic axis the step is one of the logarithm.
@@ -225,8 +258,26 @@ function stepped(axis, value, step) {
   return axis.log ? value * Math.exp(step) : value + step;
 }
 
+// The parts as they are shown: rounded, and such that they add up to the rounded sum. The one at `rest` makes up for it.
+function addingUp(parts, rest, digits = 2) {
+  if (!parts.every(Number.isFinite)) return parts;
+  const round = (value) => Number(value.toFixed(digits));
+  const others = parts.filter((_, i) => i !== rest).map(round);
+  return parts.map((part, i) => round(i === rest ? round(sumOf(parts)) - sumOf(others) : part));
+}
+
+// Says where the bars end, as they change their scale. `both`: on both sides of zero.
+function touchScale(parent, unit, both = false) {
+  const line = el("p", { class: "scale" });
+  parent.append(line);
+  return (scale) => {
+    const ends = both ? `−${scale} and ${scale}` : String(scale);
+    line.textContent = `The bars end at ${ends}${unit && ` ${unit}${scale === 1 ? "" : "s"}`}.`;
+  };
+}
+
 // Signed bars from a common zero, with names and numbers: rows of { name, className }. The result draws their values.
-function touchBars(figure, rows, { least = 1, label, negative = true, parent = figure.root, digits = 2 }) {
+function touchBars(figure, rows, { least = 1, label, negative = true, unit = "nat", parent = figure.root, digits = 2 }) {
   const list = el("dl", { class: "terms", "aria-label": label });
   const drawn = rows.map(({ name, className }) => {
     const number = el("output", { class: "number" });
@@ -238,8 +289,10 @@ function touchBars(figure, rows, { least = 1, label, negative = true, parent = f
     return { bar, number };
   });
   parent.append(list);
+  const ends = touchScale(parent, unit, negative);
   return (values) => {
     const scale = roundScale(Math.max(...values.filter(Number.isFinite).map(Math.abs), 0), least);
+    ends(scale);
     const zero = negative ? 50 : 0;
     const room = negative ? 50 : 100;
     values.forEach((value, i) => {
@@ -253,7 +306,7 @@ function touchBars(figure, rows, { least = 1, label, negative = true, parent = f
 }
 
 // One bar of parts that add up, above another one of the same scale: rows of [{ name, className }].
-function touchStacks(figure, rows, { least = 1, label, parent = figure.root }) {
+function touchStacks(figure, rows, { least = 1, label, digits = 2, parent = figure.root }) {
   const list = el("div", { class: "stacks", role: "group", "aria-label": label });
   const drawn = rows.map((parts) => {
     const bar = el("div", { class: "stack" });
@@ -268,15 +321,17 @@ function touchStacks(figure, rows, { least = 1, label, parent = figure.root }) {
     return made;
   });
   parent.append(list);
+  const ends = touchScale(list, "nat");
   return (values) => {
     const totals = values.map((parts) => sumOf(parts.filter(Number.isFinite)));
     const scale = roundScale(Math.max(...totals), least);
+    ends(scale);
     values.forEach((parts, i) =>
       parts.forEach((value, j) => {
         const { part, number } = drawn[i][j];
         part.style.width = `${Number.isFinite(value) ? (100 * Math.max(0, value)) / scale : 100}%`;
         part.classList.toggle("endless", !Number.isFinite(value));
-        number.textContent = shown(value);
+        number.textContent = shown(value, digits);
       }),
     );
   };
