@@ -23,8 +23,8 @@ from vae.run.summary import is_count, is_finite, problem_of_summary
 
 REFERENCE = Path(__file__).resolve().parents[1] / "outputs" / "reference"
 OF_REFERENCE = (
-    "MNIST, binarised, test set. Curve: one network for every β (Bae et al., 2022). Large dots: one training each, with "
-    "fewer epochs. The numbers are multi_rate.json and beta_sweep.json in the folder outputs/reference of beta-vae."
+    "MNIST, binarised, test set. Curve: one network for every β (Bae et al., 2022). Large dots: one training each, "
+    "with fewer epochs. The numbers are in the folder outputs/reference of beta-vae: multi_rate.json, beta_sweep.json."
 )
 PARTS = ("mutual_information", "total_correlation", "total_correlation_shuffled")
 

@@ -372,7 +372,7 @@ touchFigure("figure-vae", (figure) => {
   const namePrior = plot.text("name prior", { anchor: "start", dx: 0.4, dy: -0.5 });
   const nameWhole = plot.text("name aggregate", { anchor: "end" });
   state.means.forEach((_, i) => plot.handle({
-    label: `Mean of the posterior of image ${i + 1}`, className: "of-q", step: [0.1, 0],
+    label: `Mean of the posterior of image ${i + 1}`, className: "of-q", step: [0.1, 0], from: -3.5, to: 3.5,
     at: () => [state.means[i], 0],
     move: (x) => { state.means[i] = clamp(rounded(x, 0.05), -3.5, 3.5); },
     said: () => `mean ${shown(state.means[i])}`,
@@ -439,7 +439,7 @@ touchFigure("figure-plane", (figure) => {
       return [gaussian.mean[0] + length * Math.cos(turn), gaussian.mean[1] + length * Math.sin(turn)];
     };
     plot.handle({
-      label: `Mean of ${name}`, className, at: () => gaussian.mean,
+      label: `Mean of ${name}`, className, from: -3.3, to: 3.3, at: () => gaussian.mean,
       move: (x, y) => { gaussian.mean = [clamp(rounded(x, 0.02), -3.3, 3.3), clamp(rounded(y, 0.02), -2.7, 2.7)]; },
       said: () => `mean ${shown(gaussian.mean[0])}, ${shown(gaussian.mean[1])}`,
     });
@@ -950,10 +950,11 @@ function freePlace(plot, xs, lines, own, width, taken) {
   const room = ({ x, y }) => {
     const far = evenly(x - width / 2, x + width / 2, 13).flatMap((at) => heights.map((ys) => Math.abs(heightAt(ys, at) - y)));
     const others = taken.map((name) => (Math.abs(name.x - x) < (name.width + width) / 2 ? Math.abs(name.y - y) : Infinity));
-    return Math.min(...far, ...others, 1.2 * plot.unit);
+    return Math.min(...far, ...others.map((distance) => 0.8 * distance), plot.unit);
   };
-  const places = evenly(plot.left + width / 2, plot.left + plot.inner - width / 2, 25).flatMap((x) =>
-    [-2, 2, -1.25, 1.25].map((away) => ({ x, y: heightAt(heights[own], x) + away * plot.unit, width })));
+  const middles = evenly(plot.left + width / 2, plot.left + plot.inner - width / 2, 25);
+  const places = [4, -4, 3, -3, 2, -2, 1.25, -1.25].flatMap((away) => // near ones are preferred, and those on the right
+    middles.map((x) => ({ x, y: heightAt(heights[own], x) + away * plot.unit, width })));
   const inside = places.filter(({ y }) => y > plot.top + 0.5 * plot.unit && y < plot.top + plot.tall - 0.5 * plot.unit);
   return inside.reduce((best, place) => (room(place) >= room(best) ? place : best));
 }
@@ -966,7 +967,7 @@ touchFigure("figure-ceiling", (figure) => {
     y: { from: 0, to: 1.15 * rates[state.which], label: "nats" }, label: "Estimates over the number of images", height: 18,
   });
   const [truth, ceiling, mi, tc, dw, at] = [plot.curve("faint wide"), plot.curve("prior"), plot.curve("information"), plot.curve("correlation"), plot.curve("single"), plot.curve("faint")];
-  const names = [["information", "I, estimated"], ["correlation", "TC, estimated"], ["single", "dimension-wise KL"]].map(([className, words]) => ({
+  const names = [["single", "dimension-wise KL"], ["correlation", "TC, estimated"], ["information", "I, estimated"]].map(([className, words]) => ({
     words, put: plot.text(`name ${className}`, { dy: 0.3 }), width: () => words.length * 0.56 * plot.unit,
   }));
   const nameTruth = plot.text("name", { anchor: "start", dx: 0.3, dy: -0.5 });
@@ -980,7 +981,12 @@ touchFigure("figure-ceiling", (figure) => {
     said: () => `${sizes[state.size]} images`,
   });
   touchSlider(figure, {
-    label: "true rate", from: 0, to: rates.length - 1, step: 1, get: () => state.which, set: (value) => { state.which = value; },
+    label: "true rate", from: 0, to: rates.length - 1, step: 1, get: () => state.which,
+    set: (value) => {
+      state.which = value;
+      plot.y.to = 1.15 * rates[value];
+      plot.drawAxes();
+    },
     said: () => `${shown(rates[state.which], 0)} nats`,
   });
   const bars = touchBars(figure, [
@@ -993,10 +999,6 @@ touchFigure("figure-ceiling", (figure) => {
   return () => {
     const { which, size } = state;
     const rate = rates[which];
-    if (plot.y.to !== 1.15 * rate) {
-      plot.y.to = 1.15 * rate;
-      plot.drawAxes();
-    }
     const over = (values) => sizes.map((n, i) => [n, values[i]]);
     truth([[sizes[0], rate], [sizes[sizes.length - 1], rate]]);
     ceiling(pairs(sizes, Math.log));
@@ -1006,7 +1008,7 @@ touchFigure("figure-ceiling", (figure) => {
     at([[sizes[size], 0], [sizes[size], plot.y.to]]);
     nameTruth(sizes[0], rate, "true rate = true I");
     const taken = [{ x: plot.left, y: plot.py(rate) - 0.8 * plot.unit, width: 18 * plot.unit }]; // by the name of the true rate
-    const lines = [information[which], dependence[which], single[which], sizes.map(Math.log), sizes.map(() => rate)];
+    const lines = [single[which], dependence[which], information[which], sizes.map(Math.log), sizes.map(() => rate)];
     names.forEach(({ words, put, width }, i) => {
       const place = freePlace(plot, sizes, lines, i, width(), taken);
       taken.push(place);
