@@ -233,7 +233,7 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         whole = f"has its {summary['epochs']} epochs. Name more to go on, as in epochs={2 * summary['epochs']}"
         log.info(f"end    {relative_to_cwd(directory)} {whole if state.step >= steps else early}")
         return
-    origin = record_origin(task, device, checksums)
+    origin = record_origin(task, device, checksums, steps)
     remove(directory / SUMMARY)  # it describes fewer epochs: a killed run must not seem done
     tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
     progress = Progress(steps, state.step, shown=config.tracking.progress)
@@ -258,9 +258,16 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         tracker.close()
 
 
-def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str]) -> dict[str, Any]:
-    """Write `run.json`: with what the run is made. If it is resumed, the new entry is added to `continued`."""
-    origin = provenance(typed_words(), __version__, device, checksums)
+def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str], steps: int) -> dict[str, Any]:
+    """Write `run.json`: with what the run is made. If it is resumed, the new entry is added to `continued`.
+
+    Args:
+        task: the run.
+        device: that it runs on.
+        checksums: the sha256 of each file of images, by name.
+        steps: of all epochs.
+    """
+    origin = {**provenance(typed_words(), __version__, device, checksums), "steps": steps}
     if task.record.config.resume is not None:
         before, problem = read_origin(task.directory)
         if problem is not None:

@@ -18,6 +18,7 @@ VERBS = {
     "evaluate": ("vae.app.verbs.evaluate", "compute the test numbers of a run again"),
     "traverse": ("vae.app.verbs.traverse", "draw the latent traversals of runs"),
     "explore": ("vae.app.verbs.explore", "make a page to move the latents of runs by hand"),
+    "status": ("vae.app.verbs.status", "list the members of a sweep: done, running with what is left, failed"),
     "report": ("vae.app.verbs.report", "compare sweeps and runs on one page"),
     "choose": ("vae.app.verbs.choose", "recommend a beta for an aim, with the evidence"),
     "encode": ("vae.app.verbs.encode", "write the codes and the ELBO of your own files into a table"),

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -27,10 +28,11 @@ from vae.app.console import one_line
 from vae.app.foreign import foreign_words
 from vae.app.invocation import Starter
 from vae.config import Config, ConfigError
+from vae.report.status import planned_members
 from vae.run import record
 from vae.run.directory import RunExistsError, locked
-from vae.run.files import remove, write_atomically
-from vae.run.names import EXPLORER, LOG, SUMMARY
+from vae.run.files import remove, write_atomically, write_json
+from vae.run.names import EXPLORER, LOG, MEMBERS, SUMMARY
 from vae.run.record import Record, Task, changes
 from vae.run.signals import SIGNALS
 from vae.run.summary import asked, read_summary, write_failure
@@ -49,6 +51,7 @@ def train_members(command: Command, configs: Path) -> int:
     assert command.sweep is not None
     signal.signal(signal.SIGINT, lambda number, _: sys.exit(128 + number))
     starter, code = Starter.of_this_process(), 0
+    note_members(command.sweep, command.tasks)
 
     def train_by_launcher(_: object) -> None:
         task = command.tasks[HydraConfig.get().job.num]
@@ -66,6 +69,17 @@ def train_members(command: Command, configs: Path) -> int:
         print(f"error: the sweep ended before its members: {one_line(hydra_message(error))}", file=sys.stderr)
         code = exit_code(error)
     return max(code, report_members(command.sweep, command.tasks))
+
+
+def note_members(directory: Path, tasks: Sequence[Task]) -> None:
+    """Add the names of the members to those that earlier commands have asked for. `beta-vae status` reads them.
+
+    A disk that is full is left to the members, which report it.
+    """
+    names = sorted({*planned_members(directory), *(task.directory.name for task in tasks)})
+    with suppress(OSError):
+        directory.mkdir(parents=True, exist_ok=True)
+        write_json(directory / MEMBERS, {"members": names})
 
 
 def train_member(task: Task, starter: Starter, free: Collection[str], threads: int | None = None) -> int:

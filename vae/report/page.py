@@ -13,6 +13,7 @@ from vae.report.linear import linear_table, rates_over_beta
 from vae.report.members import Member
 from vae.report.selection import Ranking, supervised_choices
 from vae.report.statistics import rank_correlations, slopes
+from vae.report.status import duration
 from vae.report.tables import (
     BOUND,
     Table,
@@ -107,18 +108,6 @@ def origin_line(directory: Path) -> str:
         "threads: {}": origin.get("threads"),
     }
     return ", ".join(words.format(value) for words, value in known.items() if value is not None)
-
-
-def duration(seconds: float) -> str:
-    """A time in seconds, minutes or hours.
-
-    Example:
-        >>> duration(42.0), duration(150.0), duration(9000.0)
-        ('42 s', '2.5 min', '2.5 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def traversal_images(grouped: Mapping[str, Sequence[Member]]) -> dict[str, str]:

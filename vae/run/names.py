@@ -13,5 +13,6 @@ FIGURES = "figures"  # the folder of the newest pictures
 CODES = "codes.npz"  # posteriors of the first test images. A report compares runs by them
 EXPLORER = "explorer.html"  # the page of `vae.pages.explorer`, also of a sweep
 LOG = "train.log"
+MEMBERS = "members.json"  # of a sweep: the names of all that its commands have asked for
 LOCK = ".lock"  # locked by the process that trains
 LOCK_HOLDER = ".lock-holder"  # which process holds the lock

@@ -126,6 +126,7 @@ ORIGIN_SCHEMA: Mapping[str, Schema] = {
     "platform": TEXT,
     "device": TEXT,
     "threads": COUNT,
+    "steps": COUNT,
     "data_sha256": {ANY: TEXT},
     "continued": [{}],
 }
