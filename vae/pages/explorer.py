@@ -25,6 +25,7 @@ from vae.pages.packing import compressed
 from vae.pages.rounding import rounded
 from vae.probability.distributions import DiagonalNormal, LogvarBounds
 
+PARTS = ("pixels", "latents", "models", "map", "sources", "begin")  # of the scripts, in their order
 WALL_IMAGES = 200  # that one can choose from
 IMAGE_BYTES = 600_000  # at most, compressed; fewer images are taken if they are larger
 MAP_IMAGES = 1_000
@@ -125,7 +126,7 @@ def explorer_page(
     return page(
         "explorer.html.j2",
         styles=("page.css", "explorer.css"),
-        scripts=("formulas.js", "parts.js", "engine.js", "explorer.js"),
+        scripts=("formulas.js", "parts.js", "engine.js", "explorer.js", *(f"explorer_{part}.js" for part in PARTS)),
         title=title,
         data={"explorer": data},
         blobs=blobs,

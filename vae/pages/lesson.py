@@ -28,6 +28,7 @@ from vae.probability.divergences import (
 )
 
 PAGE = "lesson.html"
+PARTS = ("definition", "gaussians", "code", "information")  # of the scripts, in their order
 TITLE = "The KL loss, hands on"
 SECTIONS = {
     "definition": "Definition",
@@ -97,7 +98,7 @@ def lesson_page(
     return page(
         "lesson.html.j2",
         styles=["page.css", "lesson.css"],
-        scripts=["parts.js", "formulas.js", "touch.js", "lesson.js"],
+        scripts=["parts.js", "formulas.js", "touch.js", "lesson.js", *(f"lesson_{part}.js" for part in PARTS)],
         title=TITLE,
         data={
             "references-of-torch": reference_values(),
