@@ -459,6 +459,9 @@ def test_a_signal_while_the_page_is_made_loses_nothing_and_a_continued_run_has_a
     assert done.returncode == 0, done.stdout
     assert f"explore {run / EXPLORER}" in done.stdout.splitlines()
     assert (run / EXPLORER).read_bytes() != before
+    without = trained(f"resume={run}", "epochs=6", "tracking.explorer=false")
+    assert without.returncode == 0, without.stdout
+    assert not (run / EXPLORER).exists()  # it would show the model of before
 
 
 def test_a_run_of_before_there_were_pages_leaves_one_when_it_is_continued(run):

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from configured import record_of
 from hypothesis import given
 from hypothesis import strategies as st
 from page_bytes import carried, carried_bytes
@@ -18,7 +19,7 @@ from vae.data.mnist import read_idx
 from vae.model.heads import GaussianHead
 from vae.model.mlp import mlp_vae
 from vae.model.vae import VAE
-from vae.pages import ExploredModel, explorer, explorer_page
+from vae.pages import ExploredModel, beta_of, explorer, explorer_page
 from vae.pages.explorer import WALL_IMAGES, drawn, pixel_bytes, stored_images, unusual, wall_of
 
 SHAPE = (1, 6, 5)
@@ -137,10 +138,8 @@ def test_labels_factors_and_numbers_are_carried():
     data = carried(page, "explorer")
     assert data["labelNames"] == ["x", "y", "z"]
     assert data["images"]["labels"] == [0] * 4 + [1] * 4 + [2] * 4
-    assert [(factor["name"], factor["ordered"], factor["levels"]) for factor in data["map"]["factors"]] == [
-        ("size", True, 4),
-        ("word", False, 2),
-    ]
+    shown = [(factor["name"], factor["ordered"], max(factor["values"])) for factor in data["map"]["factors"]]
+    assert shown == [("size", True, 3), ("word", False, 1)]
     (one,) = data["models"]
     assert (one["beta"], one["latents"], one["ratePerLatent"]) == (4.0, 3, [1.0, 2.0, 3.0])
     assert one["test"] == {"elbo": -5.0, "distortion": 4.0, "rate": 1.0}
@@ -199,6 +198,40 @@ def test_a_model_with_too_many_parameters_is_refused(monkeypatch):
     monkeypatch.setattr(explorer, "MOST_PARAMETERS", 500)
     with pytest.raises(ConfigError, match=r"up to 500 parameters, got \d+ in large\. Use traverse"):
         page_of(bytes_images(), ExploredModel("large", model(), 1.0, {}))
+
+
+def test_images_that_are_too_large_are_refused():
+    with pytest.raises(
+        ConfigError, match=r"images of up to 49,152 values, as 3x128x128 have, got 49,408\. Use traverse"
+    ):
+        page_of(images_of(torch.zeros(3, 1, 193, 256, dtype=torch.uint8)))
+
+
+def test_a_matrix_that_is_damaged_is_left_out():
+    told = {"factors": ["size"], "matrices": {"mutual_information": [[0.1], [float("nan")], [0.2]]}}
+    (one,) = carried(page_of(bytes_images(), ExploredModel("one", model(), 1.0, {}, told)), "explorer")["models"]
+    assert one["factors"] is None
+
+
+def test_the_weight_of_the_rate_is_carried_beside_beta():
+    models = [ExploredModel("one", model(), 6.0, {}, weight=1.0), ExploredModel("two", model(), 4.0, {})]
+    data = carried(page_of(bytes_images(), *models), "explorer")
+    assert [(one["beta"], one["weight"]) for one in data["models"]] == [(6.0, 1.0), (4.0, 4.0)]
+
+
+def test_a_beta_that_was_searched_for_is_the_weight_at_the_end():
+    assert beta_of(record_of({"objective": "total_correlation"}, beta=6.0).config, 1.0) == 6.0
+    assert beta_of(record_of({"objective": "target_rate"}).config, 3.5) == 3.5
+
+
+def test_large_numbers_are_rounded_relative_to_their_size():
+    values = 5000 * torch.rand(12, *SHAPE, generator=torch.Generator().manual_seed(0)) - 2000
+    vae = mlp_vae(SHAPE, 3, (8,), head=GaussianHead(1.0, learned=False)).eval()
+    preparation = ImagePreparation(SHAPE, unit_interval=False, shown=(-2000.0, 3000.0))
+    page = page_of(images_of(values.float()), ExploredModel("one", vae, 1.0, {}), preparation=preparation)
+    (one,) = carried(page, "explorer")["models"]
+    assert all(layer.get("planes", 1) <= 4 for layer in one["encoder"])
+    assert max(one["errors"]) < 1e-3
 
 
 def test_an_unknown_layer_is_refused():

@@ -128,3 +128,15 @@ def test_numbers_that_are_not_finite_are_refused(images):
     layers = encoder_of("mlp")
     with pytest.raises(ConfigError, match="got inf"):
         rounded(layers, images, lambda output: output / 0, computed(layers, images), 1e-3)
+
+
+def test_whole_numbers_that_are_too_large_are_refused():
+    layers = [Layer({"kind": "linear", "inputs": 2, "outputs": 1}, torch.tensor([[1e12, 1.0]]), torch.zeros(1))]
+    with pytest.raises(ConfigError, match=r"cannot be rounded"):
+        rounded(layers, torch.tensor([[0.0, 1.0], [0.0, 0.5]]), same, torch.tensor([[1.0], [0.5]]), 1e-6)
+
+
+def test_differences_of_large_numbers_count_less():
+    assert difference(torch.tensor([1.5, 30.0]), torch.tensor([1.0, 30.25])) == 0.5
+    assert difference(torch.tensor([5001.0]), torch.tensor([5000.0])) == pytest.approx(0.01)
+    assert difference(torch.tensor([float("nan")]), torch.tensor([1.0])) == float("inf")

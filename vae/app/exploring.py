@@ -17,7 +17,7 @@ from vae.data import DataError
 from vae.data.images import ImageSet, Splits
 from vae.measures.curve import few_betas
 from vae.measures.evaluation import encode_images, rate_numbers
-from vae.pages.explorer import ExploredModel, explorer_page
+from vae.pages.explorer import ExploredModel, beta_of, explorer_page
 from vae.report.members import Member, read_members
 from vae.run import record
 from vae.run.files import printable, relative_to_cwd
@@ -245,10 +245,11 @@ def explored_model(candidate: Candidate, asked: Asked, images: ImageSet) -> Expl
     networks = own_networks(member.directory, asked.parts) if own else {}
     vae = load_trained(member.directory, asked.checkpoint, beta=beta, **networks).vae.eval()
     summary = member.summary
-    weight = summary["test"].get("loss_weight", summary["beta"]) if beta is None else beta
+    weight = float(summary["test"].get("loss_weight", summary["beta"])) if beta is None else beta
+    known_by = beta_of(stored.config, weight) if beta is None else beta
     if asked.checkpoint == LAST and beta in (None, stored.config.beta):
-        return ExploredModel(name, vae, float(weight), summary["test"], summary["disentanglement"] or None)
-    return ExploredModel(name, vae, float(weight), rate_numbers(encode_images(vae, images)), None)
+        return ExploredModel(name, vae, known_by, summary["test"], summary["disentanglement"] or None, weight)
+    return ExploredModel(name, vae, known_by, rate_numbers(encode_images(vae, images)), None, weight)
 
 
 def title_of(members: Sequence[Member]) -> str:

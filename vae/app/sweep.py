@@ -229,8 +229,11 @@ def report_members(directory: Path, tasks: Sequence[Task]) -> int:
     done = sum(is_done(task.directory, task.record) for task in tasks)
     said: list[str] = []
     if any(summary["status"] == "done" for summary in summaries.values()):
-        explored = write_sweep_explorer(directory, [task.record.config for task in tasks])
-        said = [*write_sweep_report(directory), *explored]  # the report links the page
+        explored: list[str] = []
+        try:
+            explored = write_sweep_explorer(directory, [task.record.config for task in tasks])
+        finally:  # also if a signal ends the page
+            said = [*write_sweep_report(directory), *explored]  # the report links the page
     width = max((len(path.name) for path in summaries), default=0)
     lines = [
         f"\n{'member':{width}}  {'ELBO':>9}  {'distortion':>10}  {'rate':>7}  {'seconds':>7}  status",
@@ -271,6 +274,7 @@ def write_sweep_explorer(directory: Path, configs: Sequence[Config]) -> list[str
     try:
         found = explore([directory], Asked(parts=list(parts)))
     except Exception as error:  # a page that fails must not change how a sweep ends
+        remove(directory / EXPLORER)  # it is of earlier members
         kind = "" if isinstance(error, EXPECTED) else f"{type(error).__name__}: "
         return [f"explore none: {kind}{one_line(said(error))}"]
     try:

@@ -89,7 +89,7 @@ const refreshRest = onceAFrame(() => {
   drawNumbers();
   drawLatentNumbers();
   if (state.stripIsOld) { state.stripIsOld = false; inBackground("strip", drawStrip()); }
-  if (state.manifoldIsOld && byId("manifold").checked) { state.manifoldIsOld = false; inBackground("manifold", drawManifold()); }
+  if (state.manifoldIsOld && byId("manifold").checked && state.animated === null) { state.manifoldIsOld = false; inBackground("manifold", drawManifold()); }
   drawMap();
   const sorted = [...state.latencies].sort((a, b) => a - b);
   const median = sorted[Math.floor(sorted.length / 2)];
@@ -111,10 +111,10 @@ function inBackground(name, steps) {
 
 function work() {
   const end = performance.now() + 8;
-  for (const [name, steps] of waiting) {
-    let done = false;
-    while (!done && performance.now() < end) done = steps.next().done;
-    if (done && waiting.get(name) === steps) waiting.delete(name);
+  while (waiting.size && performance.now() < end) {
+    for (const [name, steps] of [...waiting]) { // one step of each, so that none waits for the end of another
+      if (waiting.get(name) === steps && steps.next().done) waiting.delete(name);
+    }
   }
   document.documentElement.dataset.busy = String(waiting.size > 0);
   working = waiting.size > 0;
@@ -122,6 +122,9 @@ function work() {
 }
 
 // ---- Numbers ----
+
+/** Beta with few digits: one that was searched for has many. */
+const betaText = (beta) => String(Number(beta.toPrecision(4)));
 
 function rateOf(posterior) {
   return sumOf([...posterior.mean].map((mean, k) => klStandard(mean, posterior.logvar[k])));
@@ -146,9 +149,9 @@ function* averageOverDraws() {
 
 /** Rows of bars that follow one another: each begins where the one before it ends. Densities can be negative. */
 function drawNumbers() {
-  const { beta } = model(), rate = rateOf(state.posterior);
+  const { beta, weight } = model(), rate = rateOf(state.posterior);
   const distortion = distortionOf(model(), state.x, state.output), expected = state.expected;
-  const ends = [0, distortion, ...(expected === null ? [] : [expected, expected + rate, expected + beta * rate])];
+  const ends = [0, distortion, ...(expected === null ? [] : [expected, expected + rate, expected + weight * rate])];
   const [low, high] = [Math.min(...ends), Math.max(...ends, 1e-9)];
   const place = (value) => (100 * (value - low)) / (high - low);
   const stack = (title, parts) => {
@@ -172,11 +175,11 @@ function drawNumbers() {
   const mean = (rateName, weight) => [{ kind: "distortion", name: "distortion", value: expected }, { kind: "rate", name: rateName, value: weight * rate }];
   const children = [stack("distortion of this z", [{ kind: "distortion", value: distortion }])];
   if (expected !== null) {
-    children.push(stack(beta === 1 ? "loss = −ELBO" : `loss, β = ${beta}`, mean(beta === 1 ? "rate" : "β · rate", beta)));
-    if (beta !== 1) children.push(stack("−ELBO", mean("rate", 1)));
+    if (weight === beta && beta !== 1) children.push(stack(`loss, β = ${betaText(beta)}`, mean("β · rate", beta)));
+    children.push(stack(weight === 1 && beta === 1 ? "loss = −ELBO" : "−ELBO", mean("rate", 1)));
     const words = [`Loss and ELBO take the mean distortion over ${DRAWS} draws of q(z|x), so they do not move with z.`];
     if (model().likelihood.kind === "bernoulli" && state.x.every((v) => v === 0 || v === 1)) {
-      words.push(`−ELBO = ${shown(expected + rate)} nats = ${shown((expected + rate) / Math.LN2 / pixels, 3)} bits per pixel.`);
+      words.push(`−ELBO = ${shown(expected + rate)} nats = ${shown((expected + rate) / Math.LN2 / pixels, 3)} bits per ${channels === 1 ? "pixel" : "channel of a pixel"}.`);
     }
     children.push(el("p", { class: "soft caption", text: words.join(" ") }));
   }

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from vae.config import ConfigError
+from vae.config import Config, ConfigError
+from vae.config.objective import TargetDistortionConfig, TargetRateConfig
 from vae.config.preparation import ImagePreparation, Preparation
 from vae.data.factors import Factors, Kind
 from vae.data.images import ImageSet
@@ -31,7 +32,10 @@ IMAGE_BYTES = 600_000  # at most, compressed; fewer images are taken if they are
 MAP_IMAGES = 1_000
 CHECKED_IMAGES = 400  # on which the rounding is measured, besides those of the wall
 UNUSUAL_IMAGES = 100  # of each kind, on which it is measured as well
+FEWEST_CHECKED = 100  # images, however large they are
 CHECKED_DRAWS = 400  # of z, at least, on which it is measured
+MOST_VALUES = 3 * 128 * 128  # of an image
+CHECKED_VALUES = 3_000_000  # of all images that are checked at once, which bounds the memory
 MOST_PARAMETERS = 5_000_000  # of a model: about 8 MB of the page
 TOLERANCE = 6e-4  # of a pixel and of the KL of a latent in nats; the page promises 1e-3
 CHECK_SEED = 0
@@ -46,9 +50,10 @@ class ExploredModel:
     Attributes:
         name: of the run or setting.
         vae: on the CPU, in evaluation mode.
-        beta: the weight of the rate that it was trained with.
+        beta: of the run; the one that was found, if the objective searches for it.
         test: the numbers of the test as in `summary.json`; may be empty.
         disentanglement: the scores and matrices as in `summary.json`. None if the factors are not known.
+        weight: of the rate in the loss. It is not beta for objectives such as the total correlation. None: beta.
     """
 
     name: str
@@ -56,6 +61,7 @@ class ExploredModel:
     beta: float
     test: Mapping[str, Any]
     disentanglement: Mapping[str, Any] | None = None
+    weight: float | None = None
 
 
 def explorer_page(
@@ -83,6 +89,12 @@ def explorer_page(
     if not isinstance(preparation, ImagePreparation):
         raise ConfigError("the explorer shows images, got a table. Use traverse for it")
     channels, *_ = preparation.image
+    values = math.prod(preparation.image)
+    if values > MOST_VALUES:
+        raise ConfigError(
+            f"the explorer shows images of up to {MOST_VALUES:,} values, as 3x128x128 have, got {values:,}. "
+            "Use traverse for them"
+        )
     if channels not in (1, 3):
         raise ConfigError(f"the explorer shows images of 1 or 3 channels, got {channels}. Use traverse for them")
     wall = wall_of(test)
@@ -92,12 +104,15 @@ def explorer_page(
     on_map = test if train is None or train.factors is None else train
     index = torch.from_numpy(np.random.default_rng(CHECK_SEED).permutation(len(on_map))[:MAP_IMAGES])
     mapped = drawn(on_map, index)
-    checked = torch.arange(min(len(test), CHECKED_IMAGES))
-    x_checked = torch.cat([x, drawn(test, checked)])
-    x_checked = torch.cat([x_checked, unusual(x_checked, preparation)])
-    described = [explored(model, x_checked, mapped, preparation.shown) for model in models]
+    checked = torch.cat([x, drawn(test, torch.arange(min(len(test), CHECKED_IMAGES)))])
+    checked = torch.cat([checked, unusual(checked, preparation)])
+    checked = checked[
+        torch.randperm(len(checked), generator=seeded())[: max(FEWEST_CHECKED, CHECKED_VALUES // values)]
+    ]
+    described = [explored(model, checked, mapped, preparation.shown) for model in models]
     labels = test.labels.cpu()
-    has_labels = label_names is not None or bool(labels.any())  # without them, every label is 0
+    # Without labels, every label is 0.
+    has_labels = label_names is not None or bool(labels.any()) or bool(on_map.labels.any())
     images = {
         "count": len(wall),
         "labels": labels[wall].tolist() if has_labels else None,
@@ -133,6 +148,17 @@ def explorer_page(
     )
 
 
+def beta_of(config: Config, weight: float) -> float:
+    """The beta that a run is known by.
+
+    Args:
+        config: of the run.
+        weight: of the rate in its loss, at the end of the training.
+    """
+    searched = isinstance(config.objective, TargetRateConfig | TargetDistortionConfig)
+    return weight if searched else config.beta
+
+
 def wall_of(images: ImageSet) -> Int64[Tensor, " wall"]:
     """The numbers of the images that one can choose from, sorted by label: the first ones of each, in equal shares."""
     labels = images.labels.cpu()
@@ -155,8 +181,7 @@ def unusual(
     """Images unlike those of the data, as one may draw or open them: noise, black and white swapped, out of place."""
     black, white = preparation.shown
     some = x[torch.arange(min(len(x), UNUSUAL_IMAGES)) * len(x) // min(len(x), UNUSUAL_IMAGES)]
-    generator = torch.Generator().manual_seed(CHECK_SEED)
-    noise = torch.rand(UNUSUAL_IMAGES, *preparation.image, generator=generator)
+    noise = torch.rand(UNUSUAL_IMAGES, *preparation.image, generator=seeded())
     noise = noise.round() if preparation.binarised else noise
     _, height, width = preparation.image
     shifted = some.roll((height // 4, width // 4), (2, 3))
@@ -207,7 +232,6 @@ def levels_of(factors: Factors, index: Int64[Tensor, " images"]) -> list[dict[st
         {
             "name": name,
             "ordered": factors.kinds[k] is not Kind.words,
-            "levels": int(factors.sizes[k]),
             "values": factors.levels[index.numpy(), k].tolist(),
         }
         for k, name in enumerate(factors.names)
@@ -241,7 +265,7 @@ def explored(
     with torch.no_grad():
         posterior = vae.encode(x)
         draws = max(len(x), CHECKED_DRAWS), vae.latent_dim
-        noise = torch.randn(draws, generator=torch.Generator().manual_seed(CHECK_SEED))
+        noise = torch.randn(draws, generator=seeded())
         z = torch.cat([posterior.mean, SPREAD * noise])
         encoder = rounded(
             layers_of(vae.encoder, "encoder"),
@@ -253,19 +277,20 @@ def explored(
         decoder = rounded(
             layers_of(vae.decoder, "decoder"),
             z,
-            lambda output: vae.head(output).mean,
-            vae.decode(z).mean,
-            TOLERANCE * (shown[1] - shown[0]),
+            lambda output: vae.head(output).mean / (shown[1] - shown[0]),
+            vae.decode(z).mean / (shown[1] - shown[0]),
+            TOLERANCE,
         )
-        on_map = vae.encode(mapped)
-    rates = model.test.get("rate_per_latent") or on_map.kl_to_standard().mean(0).tolist()
-    reach = float(on_map.mean.abs().max()) or 1.0
+        outputs = torch.cat([torch.cat([q.mean, q.logvar], 1) for q in map(vae.encode, mapped.split(100))])
+    means = outputs.chunk(2, dim=1)[0]
+    rates = model.test.get("rate_per_latent") or kl_of(outputs, vae.bounds).mean(0).tolist()
+    reach = float(means.abs().max()) or 1.0
     likelihood, logvars = likelihood_of(vae)
     plain = {
         "name": model.name,
         "beta": model.beta,
+        "weight": model.beta if model.weight is None else model.weight,
         "latents": vae.latent_dim,
-        "parameters": parameters,
         "logvarBounds": [vae.bounds.low, vae.bounds.high],
         "likelihood": likelihood,
         "encoder": encoder.plain,
@@ -278,9 +303,14 @@ def explored(
         "mapScale": reach / 127,
         "factors": factor_matrix(model.disentanglement),
     }
-    points = torch.round(on_map.mean * (127 / reach)).to(torch.int8).numpy().tobytes()
+    points = torch.round(means * (127 / reach)).to(torch.int8).numpy().tobytes()
     logvar_bytes = b"" if logvars is None else logvars.cpu().numpy().astype("<f4").tobytes()
     return plain, compressed([encoder.content, decoder.content, logvar_bytes, points])
+
+
+def seeded() -> torch.Generator:
+    """The same draws for every page."""
+    return torch.Generator().manual_seed(CHECK_SEED)
 
 
 def is_finite(value: object) -> bool:
@@ -298,7 +328,7 @@ def factor_matrix(disentanglement: Mapping[str, Any] | None) -> dict[str, Any] |
     """The mutual information of each latent and each factor, in nats, where it is known."""
     if disentanglement is None or MUTUAL_INFORMATION not in disentanglement.get("matrices", {}):
         return None
-    return {
-        "names": list(disentanglement["factors"]),
-        "matrix": [[float(value) for value in row] for row in disentanglement["matrices"][MUTUAL_INFORMATION]],
-    }
+    matrix = disentanglement["matrices"][MUTUAL_INFORMATION]
+    if not all(is_finite(value) for row in matrix for value in row):  # a damaged summary
+        return None
+    return {"names": list(disentanglement["factors"]), "matrix": [[float(value) for value in row] for row in matrix]}

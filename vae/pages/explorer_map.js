@@ -73,12 +73,14 @@ function principalAxes(points, latents) {
   return { mean, axes };
 }
 
+/** By what the points are coloured: their values, the names of these, and the place of each among the distinct ones. */
 function colourOfPoint() {
   const choice = byId("map-colour").value;
-  if (choice === "label") return { values: data.map.labels, names: labelName, ordered: false, levels: Math.max(...data.map.labels) + 1 };
   if (choice === "none" || choice === "") return null;
-  const { values, ordered, levels } = data.map.factors[Number(choice)];
-  return { values, ordered, levels, names: (level) => String(level) };
+  const isLabel = choice === "label";
+  const { values, ordered } = isLabel ? { values: data.map.labels, ordered: false } : data.map.factors[Number(choice)];
+  const distinct = [...new Set(values)].sort((a, b) => a - b);
+  return { values, ordered, distinct, places: new Map(distinct.map((value, i) => [value, i])), names: isLabel ? labelName : String };
 }
 
 /** The name of a label, which may be the level of a factor. */
@@ -87,16 +89,17 @@ function labelName(label) {
   return data.labelFactor === null ? String(label) : `${data.labelFactor} ${label}`;
 }
 
-function colourOf({ ordered, levels }, value) {
-  if (!ordered && levels <= CATEGORIES.length) return CATEGORIES[value % CATEGORIES.length];
-  const t = levels > 1 ? value / (levels - 1) : 0;
-  return ordered ? `hsl(${260 - 215 * t} 75% ${56 + 4 * t}%)` : `hsl(${360 * (value / levels)} 60% 52%)`;
+function colourOf({ ordered, distinct, places }, value) {
+  const place = places.get(value), count = distinct.length;
+  if (!ordered && count <= CATEGORIES.length) return CATEGORIES[place];
+  const t = count > 1 ? place / (count - 1) : 0;
+  return ordered ? `hsl(${260 - 215 * t} 75% ${56 + 4 * t}%)` : `hsl(${(360 * place) / count} 60% 52%)`;
 }
 
 function buildLegend() {
   const colours = colourOfPoint(), legend = byId("legend");
   if (!colours) return legend.replaceChildren();
-  const all = [...new Set(colours.values)].sort((a, b) => a - b);
+  const all = colours.distinct;
   const few = all.length <= 20 ? all : [all[0], all[Math.floor(all.length / 2)], all[all.length - 1]];
   legend.replaceChildren(...few.map((value) => {
     const spot = el("i", { "aria-hidden": "true" });

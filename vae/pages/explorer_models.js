@@ -2,7 +2,7 @@
 
 // ---- What beta does ----
 
-const nameOf = (one) => (models.filter(({ beta }) => beta === one.beta).length > 1 ? one.name : `β = ${one.beta}`);
+const nameOf = (one) => (models.filter(({ beta }) => beta === one.beta).length > 1 ? one.name : `β = ${betaText(one.beta)}`);
 
 function buildModels() {
   const group = byId("models");
@@ -52,9 +52,10 @@ function drawTradeoff() {
   const plot = makePlot({ width: 440, height: 300, x: [Math.max(0, xs[0]), xs[1]], y: span(known.map(({ distortion }) => distortion), 8), xLabel: "rate, nats", yLabel: "distortion, nats", yTicks: 7, margin: { left: 66 }, label: "rate and distortion over the test set" });
   const group = plot.layer("points"), line = [...known].sort((a, b) => a.rate - b.rate);
   if (known.length > 2) group.append(svg("path", { d: plot.path(line.map(({ rate, distortion }) => [rate, distortion])), class: "joined curve" }));
+  const follows = models.every((one) => one.weight === one.beta);
   for (const { i, rate, distortion, beta, name } of known) {
     const present = i === state.model;
-    if (present) {
+    if (present && follows) {
       const [x0, x1] = plot.domain.x;
       const inside = ([a, b]) => b >= plot.domain.y[0] && b <= plot.domain.y[1] && a >= x0 && a <= x1;
       const steps = Array.from({ length: 201 }, (_, n) => x0 + ((x1 - x0) * n) / 200).map((a) => [a, distortion - beta * (a - rate)]).filter(inside);
@@ -63,13 +64,17 @@ function drawTradeoff() {
     group.append(plot.dot(rate, distortion, present ? 7 : 5, present ? "present" : "point"));
     group.append(svg("text", { x: plot.x(rate) + 10, y: plot.y(distortion) - 8, text: name, class: present ? "on" : "" }));
   }
-  figure.replaceChildren(plot.root, el("figcaption", { text: `Means over the test set; the axes do not begin at 0. Every point of the dashed line has the same loss, distortion + β · rate, as the chosen model.${models.length > 1 ? " Each model should be the best at its own β: no other one below its line." : ""}` }));
+  const words = ["Means over the test set; the axes do not begin at 0."];
+  if (follows) words.push("Every point of the dashed line has the same loss, distortion + β · rate, as the chosen model.");
+  if (follows && models.length > 1) words.push("Each model should be the best at its own β: no other one below its line.");
+  if (!follows) words.push("The loss of the training was another than distortion + β · rate, so there is no line of equal loss.");
+  figure.replaceChildren(plot.root, el("figcaption", { text: words.join(" ") }));
 }
 
 function describeModel() {
   const one = model(), active = one.ratePerLatent.filter((rate) => rate >= DEAD_BELOW).length;
   const test = one.test.elbo === undefined ? "" : ` Test set: ELBO ${shown(one.test.elbo)} = −(distortion ${shown(one.test.distortion)} + rate ${shown(one.test.rate)}) nats an image.`;
-  byId("about").textContent = `${models.length > 1 ? `${one.name}: ` : ""}trained with β = ${one.beta}; ${active} of ${one.latents} latents are used.${test}`;
+  byId("about").textContent = `${models.length > 1 ? `${one.name}: ` : ""}trained with β = ${betaText(one.beta)}; ${active} of ${one.latents} latents are used.${test}`;
   const [kl, pixel] = one.errors;
-  byId("exactness").textContent = `Encoder and decoder run in this page: nothing is loaded, and nothing leaves it. Rounding the weights changed pixels by ${pixel.toExponential(1)} at most, and the KL of a latent by ${kl.toExponential(1)} nats, in a comparison with torch.`;
+  byId("exactness").textContent = `Encoder and decoder run in this page: nothing is loaded, and nothing leaves it. On test images, unusual images and draws of z, rounding the weights changed pixels by ${pixel.toExponential(1)} of their range at most, and the KL of a latent by ${kl.toExponential(1)} nats, beside torch.`;
 }

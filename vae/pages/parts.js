@@ -187,20 +187,6 @@ function addHandle(plot, { x, y, along = "both", label, step = [0.1, 0.1], moved
   return handle;
 }
 
-/** A labelled slider: {root, input, set(value)}. `format` writes its value. */
-function makeSlider({ label, min, max, step, value, moved, format = (v) => shown(v) }) {
-  const output = el("output", { class: "number" });
-  const input = el("input", { type: "range", min, max, step, value, "aria-label": typeof label === "string" ? label : null });
-  const root = el("label", { class: "slider" }, el("span", {}, label), input, output);
-  const show = () => {
-    output.textContent = format(Number(input.value));
-    input.setAttribute("aria-valuetext", output.textContent);
-  };
-  input.addEventListener("input", () => { show(); moved(Number(input.value)); });
-  show();
-  return { root, input, set(newValue) { input.value = newValue; show(); } };
-}
-
 /** Rows of signed bars on one scale: {root, set([{name, value, kind}], low, high)}. */
 function makeBars(digits = 2) {
   const root = el("div", { class: "bars" });

@@ -20,9 +20,11 @@ from vae.pages.networks import Layer, computed
 from vae.pages.packing import byte_planes, planes_for
 
 FIRST_FACTOR, NEXT_FACTOR, MOST_TRIES = 3.0, 0.8, 40
+LARGE = 50.0  # nats, or times the range of the pixels: float32 does not hold small differences of large numbers
 FEW = 64  # inputs, on which steps are searched before all are compared
 RIDGE = 1e-3  # of the mean variance of a layer's inputs, which keeps directions that did not occur from growing
 WIDEST = 2_048  # inputs of a layer whose errors are carried over: the time grows with their third power
+MOST = 2**31 - 1  # of the whole numbers
 BLOCK = 64  # columns whose errors are carried over at once
 
 
@@ -71,11 +73,10 @@ def rounded(
             f"the page must compute what torch does within {tolerance:.2g}, its layers one after another, "
             f"got {error:.2g}. Use traverse or evaluate for this run"
         )
-    inputs = inputs_of(layers, x)
-    linear = [i for i, layer in enumerate(layers) if layer.plain["kind"] == "linear"]
-    carries = {i: carry(inputs[i]) for i in linear if layers[i].plain["inputs"] <= WIDEST}
     few = torch.arange(min(FEW, len(x))) * len(x) // min(FEW, len(x))  # evenly spaced
-    steps = {i: widest_step(layers, i, inputs[i][few], results, exact[few], tolerance) for i in inputs}
+    carries = carries_of(layers, x)
+    inputs = inputs_of(layers, x[few])
+    steps = {i: widest_step(layers, i, inputs[i], results, exact[few], tolerance) for i in inputs}
     factor = FIRST_FACTOR
     for _ in range(MOST_TRIES):
         found = [
@@ -92,9 +93,19 @@ def rounded(
 
 
 def difference(found: Tensor, exact: Tensor) -> float:
-    """The largest difference. Infinite if a number is not finite."""
-    worst = float((found - exact).abs().max())
+    """The largest difference, which counts less where numbers are above `LARGE`. Infinite if one is not finite."""
+    worst = float(((found - exact).abs() / (exact.abs() / LARGE).clamp(min=1)).max())
     return worst if math.isfinite(worst) else math.inf
+
+
+def carries_of(layers: Sequence[Layer], x: Tensor) -> dict[int, "Carry"]:
+    """How each linear layer of up to `WIDEST` inputs carries errors over, by its number."""
+    carries = {}
+    for i, layer in enumerate(layers):
+        if layer.plain["kind"] == "linear" and layer.plain["inputs"] <= WIDEST:
+            carries[i] = carry(x)
+        x = computed([layer], x)
+    return carries
 
 
 def inputs_of(layers: Sequence[Layer], x: Tensor) -> dict[int, Tensor]:
@@ -202,13 +213,20 @@ def in_steps(layer: Layer, step: float, how: Carry | None) -> Layer:
 
 
 def stored(layers: Sequence[Layer], steps: dict[int, float], error: float) -> Rounded:
-    """The rounded layers as plain data and bytes."""
+    """The rounded layers as plain data and bytes.
+
+    Raises:
+        ConfigError: the whole numbers are too large.
+    """
     plain, content = [], []
     for i, layer in enumerate(layers):
         if layer.weight is None or layer.bias is None:
             plain.append(layer.plain)
             continue
-        whole = torch.round(layer.weight.double() / steps[i]).numpy().astype(np.int32)
+        exact = torch.round(layer.weight.double() / steps[i])
+        if float(exact.abs().max()) > MOST:
+            raise ConfigError(f"the weights cannot be rounded to whole numbers of up to {MOST:,}. Use traverse")
+        whole = exact.numpy().astype(np.int32)
         planes = planes_for(whole)
         plain.append({**layer.plain, "step": steps[i], "planes": planes})
         content += [byte_planes(whole, planes), layer.bias.detach().cpu().numpy().astype("<f4").tobytes()]

@@ -26,8 +26,8 @@ from vae.model.gates import MultiRateVAE
 from vae.model.heads import BernoulliHead
 from vae.model.vae import count_parameters
 from vae.objectives import controllers_of, normalised_beta
-from vae.run.files import relative_to_cwd, write_atomically, write_json
-from vae.run.names import CODES, SUMMARY
+from vae.run.files import relative_to_cwd, remove, write_atomically, write_json
+from vae.run.names import CODES, EXPLORER, SUMMARY
 from vae.run.signals import StopRequest
 from vae.run.summary import BEST_KNOWN_SCORES, asked, listed
 from vae.training.explorer import drawn_explorer, write_explorer
@@ -128,6 +128,8 @@ def conclude(
     if scores:
         training.tracker.text("scores", f"{active}.\n\n{scores_text(scores)}", state.step)
     training.tracker.flush()
+    if explorer is None:
+        remove(directory / EXPLORER)  # a page of fewer epochs would show another model
     explored = [] if explorer is None else [write_explorer(training, explorer)]
     write_json(directory / SUMMARY, summary)  # last, so that a run with a summary is complete
     for line in (

@@ -11,7 +11,7 @@ from vae.measures.curve import few_betas
 from vae.measures.evaluation import encode_images, rate_numbers
 from vae.model.gates import MultiRateVAE
 from vae.model.vae import VAE
-from vae.pages.explorer import ExploredModel, explorer_page
+from vae.pages.explorer import ExploredModel, beta_of, explorer_page
 from vae.run.files import printable, relative_to_cwd, remove, write_atomically
 from vae.run.names import EXPLORER
 from vae.training.loop import Training
@@ -38,7 +38,7 @@ def drawn_explorer(
             splits.preparation,
             title=name,
             label_names=splits.label_names,
-            train=splits.train.to("cpu"),
+            train=None if splits.train.factors is None else splits.train.to("cpu"),
         )
     except ConfigError as error:
         return error
@@ -52,7 +52,8 @@ def explored_models(
     """The models of the page, by rising beta, on the CPU. `drawn_explorer` describes the arguments."""
     vae, objective, own = training.state.vae, config.objective, config.beta
     if not (isinstance(vae, MultiRateVAE) and isinstance(objective, MultiRateConfig)):
-        return [ExploredModel(name, on_cpu(copy.deepcopy(vae)), test["loss_weight"], test, found)]
+        weight = float(test["loss_weight"])
+        return [ExploredModel(name, on_cpu(copy.deepcopy(vae)), beta_of(config, weight), test, found, weight)]
     models = []
     for each in few_betas(objective.beta_min, objective.beta_max, own):
         plain = vae.at(each)

@@ -1,7 +1,7 @@
 """Make a page to move the latents of models by hand: `beta-vae explore outputs/RUN`, or of a sweep.
 
-Writes explorer.html, one file that needs no network, with the decoder and the encoder of each model and 200 test
-images. A run leaves such a page at its end, a sweep one over its settings, with the lowest seed of each.
+Writes explorer.html, one file that needs no network, with the decoder and the encoder of each model and up to 200
+test images. A run leaves such a page at its end, a sweep one over its settings, with the lowest seed of each.
 
 The page goes into the run or the folder if one is named, and else into the working directory, unless that is a sweep
 or a run itself. --output names another file. A page has at most 8 models. Of more it shows some, evenly chosen by
