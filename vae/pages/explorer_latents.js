@@ -165,7 +165,7 @@ function drawLatent() {
     { name: "−½ ln σ²", value: terms.logvar, kind: "logvar-term" },
     { name: "KL, their sum", value: kl, kind: "total" },
   ], -size / 2, size);
-  latentParts.why.textContent = `${why(terms)} The bars end at ${shown(size, size < 1 ? 2 : 0)} nats.`;
+  latentParts.why.textContent = `${why(terms)} The bars end at ${shown(size, size < 1 ? 2 : 0)} ${size === 1 ? "nat" : "nats"}.`;
   const s2 = Math.exp(logvar[k]);
   latentParts.formula.replaceChildren(
     el("span", { text: `KL = ½ [ σ² + μ² − 1 − ln σ² ]` }), " ", el("span", { text: `= ½ [ ` }),
