@@ -213,15 +213,30 @@ def test_a_matrix_that_is_damaged_is_left_out():
     assert one["factors"] is None
 
 
-def test_the_weight_of_the_rate_is_carried_beside_beta():
-    models = [ExploredModel("one", model(), 6.0, {}, weight=1.0), ExploredModel("two", model(), 4.0, {})]
+def test_the_page_knows_which_models_minimised_its_loss():
+    models = [ExploredModel("one", model(), 6.0, {}, minimised=False), ExploredModel("two", model(), 4.0, {})]
     data = carried(page_of(bytes_images(), *models), "explorer")
-    assert [(one["beta"], one["weight"]) for one in data["models"]] == [(6.0, 1.0), (4.0, 4.0)]
+    assert [(one["beta"], one["minimised"]) for one in data["models"]] == [(6.0, False), (4.0, True)]
 
 
-def test_a_beta_that_was_searched_for_is_the_weight_at_the_end():
-    assert beta_of(record_of({"objective": "total_correlation"}, beta=6.0).config, 1.0) == 6.0
-    assert beta_of(record_of({"objective": "target_rate"}).config, 3.5) == 3.5
+@pytest.mark.parametrize(
+    ("objective", "weight", "expected"),
+    [
+        ("beta", 6.0, (6.0, True)),
+        ("beta", 4.5, (6.0, False)),  # the warm-up has not ended
+        ("multi_rate", 6.0, (6.0, True)),
+        ("target_rate", 3.5, (3.5, True)),  # it has found this beta
+        ("target_distortion", 3.5, (3.5, True)),
+        ("total_correlation", 1.0, (6.0, False)),
+        ("factor", 6.0, (6.0, False)),
+        ("free_bits", 6.0, (6.0, False)),
+    ],
+)
+def test_a_run_is_known_by_its_beta_and_by_whether_it_minimised_distortion_and_beta_times_rate(
+    objective, weight, expected
+):
+    own = {} if objective in ("target_rate", "target_distortion") else {"beta": 6.0}
+    assert beta_of(record_of({"objective": objective}, **own).config, weight) == expected
 
 
 def test_large_numbers_are_rounded_relative_to_their_size():

@@ -245,11 +245,11 @@ def explored_model(candidate: Candidate, asked: Asked, images: ImageSet) -> Expl
     networks = own_networks(member.directory, asked.parts) if own else {}
     vae = load_trained(member.directory, asked.checkpoint, beta=beta, **networks).vae.eval()
     summary = member.summary
-    weight = float(summary["test"].get("loss_weight", summary["beta"])) if beta is None else beta
-    known_by = beta_of(stored.config, weight) if beta is None else beta
+    weight = float(summary["test"].get("loss_weight", summary["beta"]))
+    known_by, minimised = beta_of(stored.config, weight) if beta is None else (beta, True)
     if asked.checkpoint == LAST and beta in (None, stored.config.beta):
-        return ExploredModel(name, vae, known_by, summary["test"], summary["disentanglement"] or None, weight)
-    return ExploredModel(name, vae, known_by, rate_numbers(encode_images(vae, images)), None, weight)
+        return ExploredModel(name, vae, known_by, summary["test"], summary["disentanglement"] or None, minimised)
+    return ExploredModel(name, vae, known_by, rate_numbers(encode_images(vae, images)), None, minimised)
 
 
 def title_of(members: Sequence[Member]) -> str:

@@ -4,6 +4,7 @@ const DEAD_BELOW = 0.01; // nats: a latent with less rate is collapsed
 const STRIP = [-3, -2, -1, 0, 1, 2, 3];
 const DRAWS = 32; // of q(z|x), for the mean of the distortion
 const REST = 250; // milliseconds that the pointer rests on a row before its latent is shown
+const LEAST_SCALE = 0.25; // nats: of the bars
 const TILES = 13; // of the manifold, in each direction
 const CATEGORIES = ["#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#9c6bce", "#8c6d4f", "#e377c2", "#7f8791", "#b6a100", "#17a2b8"];
 
@@ -149,9 +150,9 @@ function* averageOverDraws() {
 
 /** Rows of bars that follow one another: each begins where the one before it ends. Densities can be negative. */
 function drawNumbers() {
-  const { beta, weight } = model(), rate = rateOf(state.posterior);
+  const { beta, minimised } = model(), rate = rateOf(state.posterior);
   const distortion = distortionOf(model(), state.x, state.output), expected = state.expected;
-  const ends = [0, distortion, ...(expected === null ? [] : [expected, expected + rate, expected + weight * rate])];
+  const ends = [0, distortion, ...(expected === null ? [] : [expected, expected + rate, ...(minimised ? [expected + beta * rate] : [])])];
   const [low, high] = [Math.min(...ends), Math.max(...ends, 1e-9)];
   const place = (value) => (100 * (value - low)) / (high - low);
   const stack = (title, parts) => {
@@ -175,9 +176,9 @@ function drawNumbers() {
   const mean = (rateName, weight) => [{ kind: "distortion", name: "distortion", value: expected }, { kind: "rate", name: rateName, value: weight * rate }];
   const children = [stack("distortion of this z", [{ kind: "distortion", value: distortion }])];
   if (expected !== null) {
-    if (weight === beta && beta !== 1) children.push(stack(`loss, β = ${betaText(beta)}`, mean("β · rate", beta)));
-    children.push(stack(weight === 1 && beta === 1 ? "loss = −ELBO" : "−ELBO", mean("rate", 1)));
-    const words = [`Loss and ELBO take the mean distortion over ${DRAWS} draws of q(z|x), so they do not move with z.`];
+    if (minimised && beta !== 1) children.push(stack(`loss, β = ${betaText(beta)}`, mean("β · rate", beta)));
+    children.push(stack(minimised && beta === 1 ? "loss = −ELBO" : "−ELBO", mean("rate", 1)));
+    const words = [`${minimised ? "Loss and ELBO take" : "The ELBO takes"} the mean distortion over ${DRAWS} draws of q(z|x), and so does not depend on this z.`];
     if (model().likelihood.kind === "bernoulli" && state.x.every((v) => v === 0 || v === 1)) {
       words.push(`−ELBO = ${shown(expected + rate)} nats = ${shown((expected + rate) / Math.LN2 / pixels, 3)} bits per ${channels === 1 ? "pixel" : "channel of a pixel"}.`);
     }

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from vae.config import Config, ConfigError
-from vae.config.objective import TargetDistortionConfig, TargetRateConfig
+from vae.config.objective import BetaConfig, MultiRateConfig, TargetDistortionConfig, TargetRateConfig
 from vae.config.preparation import ImagePreparation, Preparation
 from vae.data.factors import Factors, Kind
 from vae.data.images import ImageSet
@@ -53,7 +53,7 @@ class ExploredModel:
         beta: of the run; the one that was found, if the objective searches for it.
         test: the numbers of the test as in `summary.json`; may be empty.
         disentanglement: the scores and matrices as in `summary.json`. None if the factors are not known.
-        weight: of the rate in the loss. It is not beta for objectives such as the total correlation. None: beta.
+        minimised: whether the training minimised distortion + beta * rate. If not, the page shows no such loss.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ExploredModel:
     beta: float
     test: Mapping[str, Any]
     disentanglement: Mapping[str, Any] | None = None
-    weight: float | None = None
+    minimised: bool = True
 
 
 def explorer_page(
@@ -148,15 +148,20 @@ def explorer_page(
     )
 
 
-def beta_of(config: Config, weight: float) -> float:
-    """The beta that a run is known by.
+def beta_of(config: Config, weight: float) -> tuple[float, bool]:
+    """The beta that a run is known by, and whether its training minimised distortion + beta * rate.
 
     Args:
         config: of the run.
-        weight: of the rate in its loss, at the end of the training.
+        weight: of the rate in its loss, at the end of the training. It is below beta if the warm-up has not ended.
     """
-    searched = isinstance(config.objective, TargetRateConfig | TargetDistortionConfig)
-    return weight if searched else config.beta
+    match config.objective:
+        case TargetRateConfig() | TargetDistortionConfig():  # they search for the weight
+            return weight, True
+        case BetaConfig() | MultiRateConfig():
+            return config.beta, weight == config.beta
+        case _:
+            return config.beta, False
 
 
 def wall_of(images: ImageSet) -> Int64[Tensor, " wall"]:
@@ -289,7 +294,7 @@ def explored(
     plain = {
         "name": model.name,
         "beta": model.beta,
-        "weight": model.beta if model.weight is None else model.weight,
+        "minimised": model.minimised,
         "latents": vae.latent_dim,
         "logvarBounds": [vae.bounds.low, vae.bounds.high],
         "likelihood": likelihood,

@@ -81,7 +81,7 @@ function ridgePath(mean, logvar, reach) {
 
 function drawRidges() {
   const { mean, logvar } = state.posterior;
-  const largest = doubled(Math.max(...[...mean].map((m, k) => klStandard(m, logvar[k]))));
+  const largest = roundScale(Math.max(...[...mean].map((m, k) => klStandard(m, logvar[k]))), LEAST_SCALE);
   for (const row of rows.values()) row.showPosterior(largest);
   drawLatent();
 }
@@ -158,7 +158,7 @@ function drawLatent() {
   plot.layer("handles").parentNode.append(plot.layer("handles"));
   handle.element.setAttribute("aria-label", `z of latent ${k}`);
   const terms = klStandardTerms(mean[k], logvar[k]), kl = klStandard(mean[k], logvar[k]);
-  const size = doubled(Math.max(...Object.values(terms).map(Math.abs), kl));
+  const size = roundScale(Math.max(...Object.values(terms).map(Math.abs), kl), LEAST_SCALE);
   latentParts.bars.set([
     { name: "½ (σ² − 1)", value: terms.variance, kind: "variance-term" },
     { name: "½ μ²", value: terms.mean, kind: "mean-term" },
@@ -176,9 +176,6 @@ function drawLatent() {
   drawLatentNumbers();
   inBackground("strip", drawStrip());
 }
-
-/** The end of a scale of bars: 0.25, 0.5, 1, 2, 4 … It changes rarely, so that images can be compared. */
-const doubled = (value) => 2 ** Math.max(-2, Math.ceil(Math.log2(value + 1e-9)));
 
 /** What costs most in the KL of a latent. */
 function why({ variance, mean, logvar }) {

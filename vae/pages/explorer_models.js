@@ -52,7 +52,7 @@ function drawTradeoff() {
   const plot = makePlot({ width: 440, height: 300, x: [Math.max(0, xs[0]), xs[1]], y: span(known.map(({ distortion }) => distortion), 8), xLabel: "rate, nats", yLabel: "distortion, nats", yTicks: 7, margin: { left: 66 }, label: "rate and distortion over the test set" });
   const group = plot.layer("points"), line = [...known].sort((a, b) => a.rate - b.rate);
   if (known.length > 2) group.append(svg("path", { d: plot.path(line.map(({ rate, distortion }) => [rate, distortion])), class: "joined curve" }));
-  const follows = models.every((one) => one.weight === one.beta);
+  const follows = models.every(({ minimised }) => minimised);
   for (const { i, rate, distortion, beta, name } of known) {
     const present = i === state.model;
     if (present && follows) {

@@ -187,6 +187,13 @@ function addHandle(plot, { x, y, along = "both", label, step = [0.1, 0.1], moved
   return handle;
 }
 
+/** The first scale of 1, 2, 4, 8, ... times `least` that holds a value, so that bars do not change their scale often. */
+function roundScale(value, least = 1) {
+  let scale = least;
+  while (Number.isFinite(value) && scale < value) scale *= 2;
+  return scale;
+}
+
 /** Rows of signed bars on one scale: {root, set([{name, value, kind}], low, high)}. */
 function makeBars(digits = 2) {
   const root = el("div", { class: "bars" });

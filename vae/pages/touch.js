@@ -14,13 +14,6 @@ function grouped(value) {
   return String(value).replace(/\B(?=(\d{3})+$)/g, "\u00a0");
 }
 
-// The first scale of 1, 2, 4, 8, ... times `least` that holds a value, so that bars do not change their scale often.
-function roundScale(value, least = 1) {
-  let scale = least;
-  while (Number.isFinite(value) && scale < value) scale *= 2;
-  return scale;
-}
-
 // A figure whose parts are drawn again together. `build` fills it and returns what draws it.
 function touchFigure(id, build) {
   const root = byId(id);

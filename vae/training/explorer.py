@@ -52,8 +52,8 @@ def explored_models(
     """The models of the page, by rising beta, on the CPU. `drawn_explorer` describes the arguments."""
     vae, objective, own = training.state.vae, config.objective, config.beta
     if not (isinstance(vae, MultiRateVAE) and isinstance(objective, MultiRateConfig)):
-        weight = float(test["loss_weight"])
-        return [ExploredModel(name, on_cpu(copy.deepcopy(vae)), beta_of(config, weight), test, found, weight)]
+        beta, minimised = beta_of(config, float(test["loss_weight"]))
+        return [ExploredModel(name, on_cpu(copy.deepcopy(vae)), beta, test, found, minimised)]
     models = []
     for each in few_betas(objective.beta_min, objective.beta_max, own):
         plain = vae.at(each)
