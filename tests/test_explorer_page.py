@@ -495,6 +495,21 @@ def test_a_digit_on_paper_is_cut_out(opened, models):
     check_picture(opened, models[0])
 
 
+@pytest.mark.parametrize("minimised", [True, False])
+def test_a_loss_and_its_line_are_shown_only_where_the_training_minimised_it(browser, tmp_path, minimised):
+    images = random_images((1, 8, 8), 6)
+    torch.manual_seed(0)
+    test = {"elbo": -30.0, "distortion": 20.0, "rate": 10.0}
+    model = ExploredModel("one", mlp_vae(images.shape, 2, (8,)).eval(), 6.0, test, minimised=minimised)
+    page = written(tmp_path, [model], images)
+    explore(browser, page)
+    assert ("loss, β = 6" in text_of(browser, "#numbers")) == minimised
+    assert "−ELBO" in text_of(browser, "#numbers")
+    assert bool(browser.find_elements("css selector", "#tradeoff .slope")) == minimised
+    assert ("another than distortion" in text_of(browser, "#tradeoff")) != minimised
+    assert complaints(browser, page) == []
+
+
 def test_a_drawing_in_colours_has_the_colour_of_the_pen(browser, colour_page):
     explore(browser, colour_page)
     click(browser, "#show-draw")
