@@ -98,6 +98,8 @@ def train_member(task: Task, starter: Starter, free: Collection[str], threads: i
     """
     directory, config, code = task.directory, task.record.config, AGAIN
     words = [MEMBER_OPTION, str(directory), *foreign_words(config), "tracking.explorer=false"]  # the sweep has one
+    if config.tracking.details is None:
+        words.append("tracking.details=false")  # a few hundred members would fill TensorBoard and the disk
     if "data.path" in free and hasattr(config.data, "path"):
         words.append(f"data.path={config.data.path}")
     if threads is None:

@@ -171,7 +171,7 @@ def record_of(tree: Any) -> Record:
         raise ConfigError(f"it must hold a configuration, got {type(tree).__name__}")
     values = {"sweep": None, **tree}  # runs of November 2026 have no such key
     if isinstance(tracking := values.get("tracking"), dict):
-        values["tracking"] = {"explorer": True, **tracking}  # likewise
+        values["tracking"] = {"explorer": True, "details": None, **tracking}  # likewise
     choices, data = values.pop("choices", None), values.pop("data_sha256", {})
     preparation = values.pop("preparation", None)
     for section in (choices, data):
