@@ -520,7 +520,7 @@ OF_SCORES += ["Latents and factors", "Choosing without labels", "Do the scores a
 
 
 def test_every_part_is_there_where_the_factors_are_known(page):
-    assert set(re.findall("<h2>(.*?)</h2>", page)) == {*ALWAYS, *OF_SCORES}
+    assert set(re.findall("<h2>(.*?)</h2>", page)) == {*ALWAYS, *OF_SCORES, "Best and worst runs"}
     assert page.count("<img ") == 4
     assert "12 of 14 runs are done, with 4 settings" in page
     assert "data   sprites, 40 000 / 5 000 / 5 000 images" in page

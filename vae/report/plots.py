@@ -167,7 +167,7 @@ def draw_score(axes: Axes, grouped: Mapping[str, Sequence[Member]], name: str) -
         for aside, value in spread(finite_values(members, name))
     ]
     many = len(dots) > 10 * len(grouped)
-    axes.plot(*zip(*dots, strict=True), "o", ms=2.2 if many else 3.5, alpha=0.45 if many else 0.6, color=SERIES[0])
+    axes.plot(*zip(*dots, strict=True), "o", ms=2.2 if many else 3.5, alpha=0.55 if many else 0.6, color=SERIES[0])
     axes.margins(y=0.3)
     axes.set_xlim(-0.5, len(grouped) - 0.5)
     limits = axes.get_ylim()
