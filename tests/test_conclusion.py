@@ -139,6 +139,22 @@ def test_the_hparams_row_is_that_of_the_last_conclusion(tmp_path):
     assert events(tmp_path)[0] == {"test/elbo": [10, 20]}
 
 
+def test_a_damaged_event_file_is_kept_up_to_its_damage_and_ends_no_run(tmp_path, caplog):
+    with closing(Tracker(tmp_path, 0, tensorboard=True)) as tracker:
+        tracker.scalars({"train/loss": 1.0}, 10)
+        tracker.begin_conclusion(10)
+        tracker.scalars({"test/elbo": 1.0}, 10)
+    (path,) = tmp_path.glob("events.out.tfevents.*")
+    whole = path.read_bytes()
+    for end in (whole[:-3], whole[:-20], whole + b"\xff" * 40):  # killed while writing, and a damaged disk
+        path.write_bytes(end)
+        with closing(Tracker(tmp_path, 10, tensorboard=True)) as tracker:
+            tracker.begin_conclusion(10)
+            tracker.hyperparameters({"epochs": 1.0}, {"test/elbo": 1.0}, 10)
+        assert events(tmp_path)[0] == {"train/loss": [10]}
+    assert not caplog.records
+
+
 # What a run says of itself
 
 WEIGHTS = {  # of the rate, after 40 steps

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from known_codes import grid, seeded
+from sklearn.linear_model import Lasso
 
-from vae.disentanglement.udr import LASSO_PENALTY, relative_strength, udr
+from vae.disentanglement.udr import LASSO_PENALTY, by_lasso, relative_strength, standardised, udr
 
 ALIVE = np.ones(3)
 EXACT = 1 - LASSO_PENALTY  # of the same latents: the lasso shrinks its coefficients
@@ -63,6 +64,14 @@ def test_a_model_that_says_nothing_is_like_no_other():
 def test_one_model_has_nothing_to_be_compared_with():
     with pytest.raises(ValueError, match="two seeds or more, got 1"):
         udr([uncorrelated()], [ALIVE])
+
+
+def test_the_lassos_of_all_targets_at_once_are_those_of_scikit_learn():
+    generator = seeded(2)
+    x = standardised(generator.standard_normal((300, 6)) @ generator.standard_normal((6, 6)))  # correlated latents
+    y = standardised(x @ generator.standard_normal((6, 20)) + generator.standard_normal((300, 20)))
+    one_by_one = Lasso(alpha=LASSO_PENALTY, tol=1e-10, max_iter=100_000).fit(x, y).coef_.T
+    assert by_lasso(x, y) == pytest.approx(np.abs(one_by_one), abs=1e-3)
 
 
 def test_strength_is_shared_between_counterparts():

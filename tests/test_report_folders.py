@@ -56,7 +56,7 @@ def test_members_of_one_name_in_two_folders_are_two(two, tmp_path):
     assert [row["folder"] for row in rows.values()] == [name[0] for name in rows]
     page = (tmp_path / PAGE).read_text().replace("<wbr>", "")
     assert "<title>A, B</title>" in page
-    assert all(f"<td>{name}</td>" in page for name in rows)
+    assert all(f'<td><a href="{name}/train.log">{name}</a></td>' in page.replace("%3D", "=") for name in rows)
 
 
 def test_a_run_counts_once_however_often_it_is_named(two, tmp_path, monkeypatch):

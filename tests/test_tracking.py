@@ -52,9 +52,9 @@ def track(directory: Path, first_step: int, values: dict[int, float], *, tensorb
             tracker.scalars({"a": value}, step)
 
 
-def everything(directory: Path, *, tensorboard: bool) -> None:
+def everything(directory: Path, *, tensorboard: bool, details: bool = True) -> None:
     """A call of each of the tracker's methods."""
-    with closing(Tracker(directory, 0, tensorboard=tensorboard)) as tracker:
+    with closing(Tracker(directory, 0, tensorboard=tensorboard, details=details)) as tracker:
         tracker.charts({"kl": "KL"}, ["elbo"])
         tracker.scalars({"a": 1.0, "b": 2.0}, 1)
         tracker.latents({"kl": torch.tensor([0.25, 0.5])}, 1)
@@ -140,13 +140,27 @@ def test_without_tensorboard_there_are_numbers_and_nothing_else(tmp_path):
         everything(tmp_path / folder, tensorboard=tensorboard)
     assert [path.name for path in (tmp_path / "without").iterdir()] == [METRICS]
     assert lines(tmp_path / "without") == lines(tmp_path / "with")
-    found = list((tmp_path / "with").rglob("events.out.tfevents.*"))
-    assert {path.parent for path in found} == {tmp_path / "with"}  # one below would be another run
-    assert sorted(path.suffix == ".hparams" for path in found) == [False, True]
+    (found,) = (tmp_path / "with").rglob("events.out.tfevents.*")
+    assert found.parent == tmp_path / "with"  # one below would be another run
     assert [path.name for path in (tmp_path / "with/figures").iterdir()] == ["grey.png"]
     numbers = {tag: value for line in lines(tmp_path / "with") for tag, value in line.items() if tag != "step"}
     shown = {tag: points(tmp_path / "with", tag) for tag in events(tmp_path / "with").Tags()["scalars"]}
     assert shown == {tag: [(1, value)] for tag, value in numbers.items()}
+
+
+def test_without_details_there_is_one_event_file_of_numbers_and_text_and_metrics_has_every_number(tmp_path):
+    for folder, details in (("with", True), ("without", False)):
+        (tmp_path / folder).mkdir()
+        everything(tmp_path / folder, tensorboard=True, details=details)
+    assert lines(tmp_path / "without") == lines(tmp_path / "with")
+    (found,) = (path for path in (tmp_path / "without").iterdir() if path.name != METRICS)
+    assert found.name.startswith("events.out.tfevents.")
+    shown = events(tmp_path / "without")
+    assert (shown.Tags()["scalars"], shown.Tags()["images"], shown.Tags()["histograms"]) == (["a", "b"], [], [])
+    assert {"note/text_summary", "_hparams_/session_start_info"} <= shown.summary_metadata.keys()
+    layout = shown.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    assert b"elbo" in layout
+    assert b"z/kl" not in layout
 
 
 # Tags
@@ -321,7 +335,7 @@ def test_after_the_clock_was_set_back_a_continued_run_is_shown_all_the_same(tmp_
     assert points(tmp_path, "a") == [(10, 1.0), (20, 2.0), (30, 3.5)]
     assert points(tmp_path, "test/a") == [(30, 4.0)]
     names = sorted(path.name for path in tmp_path.glob("events.out.tfevents.*"))
-    assert [name.rpartition(".")[2] for name in names[2:]] == ["conclusion-30", "hparams"]
+    assert len(names) == 2
     times = [event.wall_time for event in events(tmp_path).Scalars("a")[2:] + events(tmp_path).Scalars("test/a")]
     assert times == sorted(times)
     assert times[0] > time.time() + ahead - 60
@@ -381,14 +395,18 @@ def test_a_path_of_bytes_that_are_no_characters_is_shown(tmp_path, caplog):
         tracker.embedding(torch.randn(3, 2), [0, 1, 2], torch.rand(3, 1, 4, 4))
         tracker.hyperparameters({"path": str(directory)}, {"a": 1.0}, 1)
     assert not caplog.records
-    assert len(list(directory.glob("events.out.tfevents.*"))) == 2
+    assert len(list(directory.glob("events.out.tfevents.*"))) == 1
 
 
 def test_an_event_file_in_the_way_of_a_link_is_not_written_through(tmp_path, caplog):
-    (tmp_path / "mine").write_text("mine")
-    (tmp_path / "events.out.tfevents.1.a.1.0.hparams").symlink_to(tmp_path / "mine")
+    (tmp_path / "run").mkdir()
     everything(tmp_path, tensorboard=True)
-    assert (tmp_path / "mine").read_text() == "mine"
+    (mine,) = tmp_path.glob("events.out.tfevents.*")
+    before = mine.read_bytes()
+    (tmp_path / "run/events.out.tfevents.1.a.1.0").symlink_to(mine)
+    os.mkfifo(tmp_path / "run/events.out.tfevents.2.a.1.0")  # nor is a pipe read
+    everything(tmp_path / "run", tensorboard=True)
+    assert mine.read_bytes() == before
     assert not caplog.records
 
 

@@ -235,7 +235,9 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         return
     origin = record_origin(task, device, checksums, steps)
     remove(directory / SUMMARY)  # it describes fewer epochs: a killed run must not seem done
-    tracker = Tracker(directory, state.step, tensorboard=config.tracking.tensorboard)
+    tracking = config.tracking
+    details = tracking.details is not False  # of a run that no sweep trains
+    tracker = Tracker(directory, state.step, tensorboard=tracking.tensorboard, details=details)
     progress = Progress(steps, state.step, shown=config.tracking.progress)
     training = Training(state, splits, objective, options, tracker, progress, directory, stop, stop.at_once)
     try:

@@ -100,6 +100,8 @@ def train_member(task: Task, starter: Starter, free: Collection[str], threads: i
     """
     directory, config, code = task.directory, task.record.config, AGAIN
     words = [MEMBER_OPTION, str(directory), *foreign_words(config), "tracking.explorer=false"]  # the sweep has one
+    if config.tracking.details is None:
+        words.append("tracking.details=false")  # a few hundred members would fill TensorBoard and the disk
     if "data.path" in free and hasattr(config.data, "path"):
         words.append(f"data.path={config.data.path}")
     if threads is None:
@@ -236,7 +238,8 @@ def report_members(directory: Path, tasks: Sequence[Task]) -> int:
         try:
             explored = write_sweep_explorer(directory, [task.record.config for task in tasks])
         finally:  # also if a signal ends the page
-            said = [*write_sweep_report(directory), *explored]  # the report links the page
+            # The report links the page.
+            said = [*write_sweep_report(directory, [task.record.config for task in tasks]), *explored]
     width = max((len(path.name) for path in summaries), default=0)
     lines = [
         f"\n{'member':{width}}  {'ELBO':>9}  {'distortion':>10}  {'rate':>7}  {'seconds':>7}  status",
@@ -249,12 +252,19 @@ def report_members(directory: Path, tasks: Sequence[Task]) -> int:
     return 0 if done == len(tasks) else 1
 
 
-def write_sweep_report(directory: Path) -> list[str]:
-    """Write the report on the runs that are done. Returns the lines to print about it; none if it failed."""
+def write_sweep_report(directory: Path, configs: Sequence[Config] = ()) -> list[str]:
+    """Write the report on the runs that are done. Returns the lines to print about it; none if it failed.
+
+    Args:
+        directory: of the sweep.
+        configs: of its members, which name the user's own networks.
+    """
+    from vae.app.traversals import draw_traversals_of
     from vae.report import PAGE, write_report  # its libraries take a second to load
 
+    parts = list(dict.fromkeys(word for config in configs for word in foreign_words(config)))
     try:
-        found = write_report(directory, output=directory)
+        found = write_report(directory, output=directory, draw=lambda run: draw_traversals_of(run, parts))
     except OSError as error:
         print(f"error: the report could not be written: {error}", file=sys.stderr)
         return []

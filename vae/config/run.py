@@ -54,6 +54,7 @@ class TrackingConfig:
     """What is shown, logged and saved during a run."""
 
     tensorboard: bool
+    details: bool | None
     progress: bool
     log_every_steps: int = field(metadata=between(1, 10**9))
     save_every_steps: int | None = field(metadata=between(1, 10**9))

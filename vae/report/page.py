@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -11,6 +11,7 @@ from PIL import Image
 from vae.report import plots
 from vae.report.linear import linear_table, rates_over_beta
 from vae.report.members import Member
+from vae.report.runs import MOST_OPEN, cautions, extremes, groups, place_of
 from vae.report.selection import Ranking, supervised_choices
 from vae.report.statistics import rank_correlations, slopes
 from vae.report.status import duration
@@ -41,7 +42,9 @@ def html_page(
     members: Sequence[Member],
     grouped: Mapping[str, Sequence[Member]],
     ranking: Ranking,
+    output: Path,
     explorer: str | None = None,
+    draw: Callable[[Path], bytes | None] | None = None,
 ) -> str:
     """The page as text.
 
@@ -50,24 +53,32 @@ def html_page(
         members: all of them, done or not.
         grouped: those that are done, by setting.
         ranking: of the settings by UDR.
+        output: the folder of the page, from which runs are linked.
         explorer: the name of an explorer page beside this one, which is linked.
+        draw: draws the traversals of a run that has no such figure, as a PNG.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vae.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
     first = next(iter(grouped.values()))[0]
-    images = traversal_images(dict(list(grouped.items())[:MOST_TRAVERSALS]))
+    shown = evenly(grouped, MOST_TRAVERSALS)
+    images = traversal_images(shown, draw)
     return environment.get_template("page.html.j2").render(
         title=heading,
         explorer=explorer,
         members=members,
+        groups=groups(members, grouped),
+        extremes=extremes(grouped, output),
+        cautions=cautions(grouped),
+        place_of=lambda member: place_of(member, output),
+        folded=len(grouped) > MOST_OPEN,
         done=sum(m.done for m in members),
         settings=len(grouped),
         introduction=introduction(first.directory),
         origin=origin_line(first.directory),
         hours=duration(sum(m.summary["seconds"] or 0 for m in members)),
+        bound=bound_table(grouped),
         tables={
-            "The bound, on the test set": bound_table(grouped),
             "The parts of the rate": rate_table(grouped),
             "Scores of the posterior means": score_table(grouped),
             "Dependence of the latents (0 is best)": dependence_table(grouped),
@@ -79,13 +90,21 @@ def html_page(
         linear=linear_table(grouped),
         over_beta=[plots.latents_over_beta(shown) for shown in rates_over_beta(grouped)],
         scores=plots.scores(grouped),
-        matrices=[plots.matrices_by_setting(grouped, name, title) for name, title in FACTOR_MATRICES.items()],
+        matrices=[plots.matrices_by_setting(shown, name, title) for name, title in FACTOR_MATRICES.items()],
         traversals=images,
-        traversals_left_out=max(0, len(grouped) - MOST_TRAVERSALS),
+        left_out=len(grouped) - len(shown),
         ranks=ranks(grouped),
         choices=choices(ranking, grouped),
         notes_on_choices=ranking.notes,
     )
+
+
+def evenly(grouped: Mapping[str, Sequence[Member]], most: int) -> dict[str, Sequence[Member]]:
+    """At most so many of the settings, evenly chosen, the first and the last among them."""
+    items = list(grouped.items())
+    if len(items) <= most:
+        return dict(items)
+    return dict(items[round(number * (len(items) - 1) / (most - 1))] for number in range(most))
 
 
 def introduction(directory: Path) -> list[str]:
@@ -110,22 +129,38 @@ def origin_line(directory: Path) -> str:
     return ", ".join(words.format(value) for words, value in known.items() if value is not None)
 
 
-def traversal_images(grouped: Mapping[str, Sequence[Member]]) -> dict[str, str]:
-    """The traversal figure of the first seed that has one, for each setting: its data URL by its title."""
+def traversal_images(
+    grouped: Mapping[str, Sequence[Member]], draw: Callable[[Path], bytes | None] | None = None
+) -> dict[str, str]:
+    """The traversals of one seed of each setting: their data URL by their title.
+
+    It is the first seed that has the figure. If none has, `draw` draws that of the first seed.
+    """
     found = {}
     for setting, members in grouped.items():
         for member in members:
-            if (source := image_source(member.directory / FIGURES / "traversals.png")) is not None:
+            if (source := image_source(traversals_in(member.directory))) is not None:
                 found[f"{setting}, seed {member.summary['seed']}"] = source
                 break
+        else:
+            if draw is not None and (source := image_source(draw(members[0].directory))) is not None:
+                found[f"{setting}, seed {members[0].summary['seed']}"] = source
     return found
 
 
-def image_source(path: Path) -> str | None:
-    """The image file as a data URL, reduced to 64 colours and `WIDEST_IMAGE`; None if it is damaged."""
+def traversals_in(directory: Path) -> bytes | None:
+    """The content of the traversal figure of a run; None if there is none."""
+    try:
+        return read_regular(directory / FIGURES / "traversals.png")
+    except OSError:
+        return None
+
+
+def image_source(picture: bytes | None) -> str | None:
+    """The image as a data URL, reduced to 64 colours and `WIDEST_IMAGE`; None if there is none or it is damaged."""
     content = io.BytesIO()
     try:
-        with Image.open(io.BytesIO(read_regular(path))) as image:
+        with Image.open(io.BytesIO(picture or b"")) as image:
             small = image.convert("RGB")
         small.thumbnail((WIDEST_IMAGE, WIDEST_IMAGE))
         small.quantize(64).save(content, "PNG", optimize=True)

@@ -38,9 +38,13 @@ STYLE: Any = {
     "grid.linewidth": 0.6,
     "figure.constrained_layout.use": True,
 }
+GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples, modulo 1, lie evenly
 CHANCE_COLOUR, CHANCE_REACH = SERIES[7], 0.4  # of the dash of a setting, whose place has the width 1
 COLUMNS = 4  # of plots beside each other
-LEGEND_LETTERS = 62  # in a row
+LEGEND_LETTERS = 52  # in a row
+MOST_IN_LEGEND = 24  # settings
+MOST_LABELS = 24  # below a plot. Of more settings some are labelled, evenly
+SPREAD, SPREAD_FROM = 0.5, 8  # of the dots of a setting with so many seeds, whose place has the width 1
 LETTERS_BELOW = 20  # in all labels below a plot together; longer labels are turned by 90 degrees
 LONGEST_PART = 26  # letters of `key=value` in a label
 PANELS_WIDTH = 9.3  # inches of matrices in a row
@@ -79,8 +83,13 @@ def shortened(setting: str) -> str:
 
 
 def add_legend(figure: Figure, axes: Axes) -> None:
-    """Add a legend below the plot, in as many columns as fit, and make the figure higher by its height."""
+    """Add a legend below the plot, in as many columns as fit, and make the figure higher by its height.
+
+    Of more settings than it can hold, it has the first and the last, between whose colours the others are.
+    """
     handles, names = axes.get_legend_handles_labels()
+    if len(names) > MOST_IN_LEGEND:
+        handles, names = [handles[0], handles[-1]], [names[0], f"... {names[-1]}"]
     columns = max(1, min(len(names), LEGEND_LETTERS // (max(map(len, names)) + 5)))
     figure.set_figheight(figure.get_figheight() + 0.22 * math.ceil(len(names) / columns))
     figure.legend(handles, names, loc="outside lower left", ncols=columns, frameon=False)
@@ -128,7 +137,9 @@ def scores(grouped: Mapping[str, Sequence[Member]]) -> str | None:
     if all(name.startswith("beta=") and "," not in name for name in labels):
         labels = [name.removeprefix("beta=") for name in labels]
     longest = max(map(len, labels))
+    step = math.ceil(len(labels) / MOST_LABELS)
     upright = longest * len(labels) <= LETTERS_BELOW
+    turn = 0 if upright else 90
     with mpl.rc_context(STYLE):
         rows = math.ceil(len(names) / COLUMNS)
         figure = Figure(figsize=(10, rows * (2.3 if upright else 2.1 + 0.08 * longest)))
@@ -136,7 +147,7 @@ def scores(grouped: Mapping[str, Sequence[Member]]) -> str | None:
             axes = figure.add_subplot(rows, COLUMNS, number + 1)
             draw_score(axes, grouped, name)
             axes.set_title(shortened(title(name)))
-            axes.set_xticks(range(len(labels)), labels, rotation=0 if upright else 90, fontsize=10 if upright else 8)
+            axes.set_xticks(range(0, len(labels), step), labels[::step], rotation=turn, fontsize=8 if turn else 10)
     return svg(figure, "Scores by setting, one dot for each seed")
 
 
@@ -150,8 +161,13 @@ def draw_score(axes: Axes, grouped: Mapping[str, Sequence[Member]], name: str) -
     for setting, chance in shuffled.items():
         ends = [positions[setting] - CHANCE_REACH, positions[setting] + CHANCE_REACH]
         axes.plot(ends, 2 * [chance.mean], color=CHANCE_COLOUR, lw=1.6, zorder=1)
-    dots = [(positions[s], value) for s, members in grouped.items() for value in finite_values(members, name)]
-    axes.plot(*zip(*dots, strict=True), "o", ms=3.5, alpha=0.6, color=SERIES[0])
+    dots = [
+        (positions[s] + aside, value)
+        for s, members in grouped.items()
+        for aside, value in spread(finite_values(members, name))
+    ]
+    many = len(dots) > 10 * len(grouped)
+    axes.plot(*zip(*dots, strict=True), "o", ms=2.2 if many else 3.5, alpha=0.55 if many else 0.6, color=SERIES[0])
     axes.margins(y=0.3)
     axes.set_xlim(-0.5, len(grouped) - 0.5)
     limits = axes.get_ylim()
@@ -165,6 +181,18 @@ def draw_score(axes: Axes, grouped: Mapping[str, Sequence[Member]], name: str) -
             capsize=3,
         )
     axes.set_ylim(limits)
+
+
+def spread(values: Sequence[float]) -> list[tuple[float, float]]:
+    """Each value with its place beside the middle of its setting. Many values lie side by side, as they would overlap.
+
+    Example:
+        >>> spread([0.5, 0.25])
+        [(0.0, 0.5), (0.0, 0.25)]
+    """
+    if len(values) < SPREAD_FROM:
+        return [(0.0, value) for value in values]
+    return [(SPREAD * ((number * GOLDEN) % 1 - 0.5), value) for number, value in enumerate(values)]
 
 
 def spectra(grouped: Mapping[str, Sequence[Member]]) -> str | None:
@@ -215,6 +243,7 @@ def matrices_by_setting(grouped: Mapping[str, Sequence[Member]], name: str, unit
     width = 0.85 + 0.2 * factors  # inches of a matrix with its labels
     columns = min(len(chosen), max(1, int(PANELS_WIDTH // width)))
     rows = math.ceil(len(chosen) / columns)
+    columns = math.ceil(len(chosen) / rows)  # so that the last row is about as long as the others
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(width * columns + 0.9, max(2.2, 0.7 + rows * (0.65 + 0.2 * latents))))
         all_axes = [figure.add_subplot(rows, columns, number + 1) for number in range(len(chosen))]

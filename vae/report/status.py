@@ -16,6 +16,7 @@ from vae.run.names import LOCK_HOLDER, LOG, MEMBERS, METRICS
 from vae.run.summary import is_count, read_origin, read_summary
 
 SPEED = "train/images_per_second"
+LAST_BYTES = 200_000  # of `metrics.jsonl`, which has millions: a hundred lines or more
 
 
 class State(StrEnum):
@@ -125,9 +126,16 @@ def planned_steps(directory: Path) -> int | None:
 def last_numbers(directory: Path) -> tuple[int | None, float | None, dict[str, float] | None]:
     """The last step that was logged, the images a second, and the newest ELBO, distortion and rate."""
     try:
-        lines, _ = read_metrics(directory / METRICS)
+        step, speed, logged = newest(read_metrics(directory / METRICS, LAST_BYTES)[0])
+        if None in (step, speed, logged):  # an epoch may log more than that
+            step, speed, logged = newest(read_metrics(directory / METRICS)[0])
     except OSError:
         return None, None, None
+    return step, speed, logged
+
+
+def newest(lines: Sequence[Mapping[str, float]]) -> tuple[int | None, float | None, dict[str, float] | None]:
+    """As `last_numbers`, from these lines of `metrics.jsonl`. The validation's numbers come before the training's."""
     step = max((int(line["step"]) for line in lines), default=None)
     speed = next((float(line[SPEED]) for line in reversed(lines) if SPEED in line), None)
     for line in reversed(lines):

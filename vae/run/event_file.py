@@ -1,16 +1,20 @@
-"""Event files of TensorBoard with chosen names, which neither torch's nor TensorBoard's writer supports."""
+"""The event file of a process for TensorBoard: its name, and how its end is removed, which other writers cannot do."""
 
 import os
 import re
 import socket
+import struct
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 LAST_SECOND = 9_999_999_998  # the time in a name has ten digits, so that names sort by time
+LENGTH, CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")  # a record: its length, a checksum, itself, a checksum
 
 
 class EventFile:
@@ -22,19 +26,18 @@ class EventFile:
 
     Args:
         directory: of the run.
-        suffix: the end of the file's name.
         purge_step: TensorBoard hides this step and later steps in earlier files.
 
     Raises:
         OSError: it cannot be written.
     """
 
-    def __init__(self, directory: Path, suffix: str = "", purge_step: int | None = None) -> None:
+    def __init__(self, directory: Path, purge_step: int | None = None) -> None:
         now = time.time()
         seconds = max(int(now), 1 + max(map(_time_of, directory.glob("events.out.tfevents.*")), default=0))
         self.ahead = max(0.0, seconds - now)  # seconds, added to the times of this file's events
-        name = f"events.out.tfevents.{seconds:010d}.{socket.gethostname()}.{os.getpid()}.0{suffix}"
-        self.file = RecordWriter((directory / name).open("xb"))
+        self.path = directory / f"events.out.tfevents.{seconds:010d}.{socket.gethostname()}.{os.getpid()}.0"
+        self.file = RecordWriter(self.path.open("xb"))
         self._write(Event(file_version="brain.Event:2"))  # the version that knows purge_step
         if purge_step is not None:
             self._write(Event(step=purge_step, session_log=SessionLog(status=SessionLog.START)))
@@ -53,11 +56,39 @@ class EventFile:
         self.file.flush()
 
 
-def empty_event_files(directory: Path, suffix: str) -> None:
-    """Empty the event files with this suffix. If they were removed, a TensorBoard that reads one could not go on."""
-    for path in directory.glob(f"events.out.tfevents.*{suffix}"):
-        if not path.is_symlink():
-            os.truncate(path, 0)
+def cut_event_files(directory: Path, keep: Path, is_removed: Callable[[Event], bool]) -> None:
+    """Cut each event file but one before its first event that `is_removed`.
+
+    No file is removed: a TensorBoard that reads it could not go on to the next one.
+
+    Args:
+        directory: of the run.
+        keep: the file that stays as it is.
+        is_removed: whether an event, and all that follow it in its file, shall go.
+
+    Raises:
+        OSError: a file cannot be read or written.
+    """
+    for path in directory.glob("events.out.tfevents.*"):
+        if path == keep or path.is_symlink() or not path.is_file():
+            continue
+        start = next((start for start, event in events_of(path) if is_removed(event)), None)
+        if start is not None:
+            os.truncate(path, start)
+
+
+def events_of(path: Path) -> Iterator[tuple[int, Event]]:
+    """The events in a file, each with the position at which its record begins. The first damaged one ends them."""
+    content, start = path.read_bytes(), 0
+    while start + LENGTH.size <= len(content):
+        first = start + LENGTH.size + CHECKSUM.size
+        end = first + LENGTH.unpack_from(content, start)[0]
+        try:
+            event = Event.FromString(content[first:end])
+        except DecodeError:
+            return
+        yield start, event
+        start = end + CHECKSUM.size
 
 
 def _time_of(event_file: Path) -> int:

@@ -168,6 +168,20 @@ def read_regular(path: Path, most: int = -1) -> bytes:
         return file.read(most)
 
 
+def read_end(path: Path, most: int) -> bytes:
+    """The last `most` bytes of a regular file, from the beginning of a line on.
+
+    Raises:
+        OSError: as `open_regular`.
+    """
+    with open_regular(path) as file:
+        if file.seek(0, os.SEEK_END) <= most:
+            file.seek(0)
+            return file.read()
+        file.seek(-most - 1, os.SEEK_END)
+        return file.read().partition(b"\n")[2]
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` as indented JSON, atomically."""
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from vae.run.files import IrregularFileError, read_regular, set_aside, write_atomically
+from vae.run.files import IrregularFileError, read_end, read_regular, set_aside, write_atomically
 from vae.run.names import METRICS
 from vae.run.summary import is_count, is_finite
 
@@ -49,15 +49,19 @@ class MetricsFile:
         self.file.close()
 
 
-def read_metrics(path: Path) -> tuple[list[Line], int]:
+def read_metrics(path: Path, last_bytes: int | None = None) -> tuple[list[Line], int]:
     """The lines of a `metrics.jsonl`, and the number of damaged lines, which are left out.
 
     The last line of a killed process may be incomplete. It does not count as damaged.
 
+    Args:
+        path: of the file.
+        last_bytes: read no more than so many bytes at the end, from the first whole line on. None: read all.
+
     Raises:
         OSError: the file is missing or cannot be read.
     """
-    *complete, last = read_regular(path).split(b"\n")
+    *complete, last = (read_regular(path) if last_bytes is None else read_end(path, last_bytes)).split(b"\n")
     lines = [_parsed_line(line) for line in complete if line.strip()]
     found = [line for line in (*lines, _parsed_line(last)) if line is not None]
     return found, lines.count(None)

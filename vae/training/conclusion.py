@@ -122,11 +122,11 @@ def conclude(
     scalars |= {f"metrics/{name}": value for name, value in own.items()}
     write_codes(directory, coded, training.splits.label_names, *codes)
     training.tracker.begin_conclusion(state.step)
-    show_end(training.tracker, end, state.step)
     training.tracker.scalars(scalars, state.step)
-    training.tracker.hyperparameters(hyperparameters(config), scalars, state.step)
+    show_end(training.tracker, end, state.step)
     if scores:
         training.tracker.text("scores", f"{active}.\n\n{scores_text(scores)}", state.step)
+    training.tracker.hyperparameters(hyperparameters(config), scalars, state.step)
     training.tracker.flush()
     if explorer is None:
         remove(directory / EXPLORER)  # a page of fewer epochs would show another model

@@ -193,8 +193,8 @@ def prepare_end(
     rate_per_latent: Sequence[float],
     preparation: Preparation,
     curve: Sequence[Mapping[str, float]] = (),
-) -> End:
-    """Draw and encode, which takes some seconds, but write nothing.
+) -> End | None:
+    """Draw and encode, which takes some seconds, but write nothing. None if no pictures are written.
 
     Args:
         tracker: of the run.
@@ -205,14 +205,18 @@ def prepare_end(
         preparation: of the images, which says which values are black and white.
         curve: what `rate_distortion_curve` returned, of a multi-rate model.
     """
+    if not tracker.takes_pictures:
+        return None
     few = images.first(PROJECTED_IMAGES)
     pictures = tracker.drawn(lambda: draw_last_figures(tracker, found, rate_per_latent, curve))
     shown = preparation.shown if isinstance(preparation, ImagePreparation) else None
     return End(pictures, few, shown, encode_posteriors(vae, few)[0])
 
 
-def show_end(tracker: Tracker, end: End, step: int) -> None:
-    """Log the last pictures, and the posterior means for TensorBoard's projector."""
+def show_end(tracker: Tracker, end: End | None, step: int) -> None:
+    """Log the last pictures, and the posterior means for TensorBoard's projector. None: there are none."""
+    if end is None:
+        return
     show_pictures(tracker, end.pictures, step)
     thumbnails = None
     if end.shown is not None:

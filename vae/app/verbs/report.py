@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from vae.app import console
+from vae.app.traversals import draw_traversals_of
 from vae.config import ConfigError
 from vae.report import PAGE, RESULTS, write_report
 from vae.run.names import LOG
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         output = Path(arguments.output)
     try:
         refuse(given, arguments.output, output)
-        found = write_report(*folders, output=output)
+        found = write_report(*folders, output=output, draw=draw_traversals_of)
     except OSError as error:
         print(f"error: the report could not be written: {error}", file=sys.stderr)
         from vae.app.main import exit_code  # loads torch, which takes seconds and which a report does not need
