@@ -1,0 +1,114 @@
+"""The GPU of each member of a sweep whose members train side by side.
+
+A member sees one GPU, by `CUDA_VISIBLE_DEVICES`. GPUs are filled evenly: the first member takes the first GPU, and
+with more members than GPUs several share one. Members end at different times. So a member takes the first free place,
+not the one that its number would give. A place is a lock file, which the system releases when its process ends. Sweeps
+that run at the same time thereby share the GPUs evenly, too.
+"""
+
+import getpass
+import itertools
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vae.config import Device
+
+VARIABLE = "CUDA_VISIBLE_DEVICES"
+PATIENCE_SECONDS = 30.0  # for the driver, which some machines load first
+MOST_PLACES = 1_024  # of all GPUs
+
+
+def visible_devices(environment: Mapping[str, str]) -> list[str]:
+    """The GPUs that a process sees, as `CUDA_VISIBLE_DEVICES` names them: by index, or by UUID (of MIG slices, too).
+
+    What the variable already says is kept. Without it, `nvidia-smi` lists the GPUs; where there is none, there are no
+    GPUs to share. torch is not loaded.
+
+    Args:
+        environment: of the process.
+
+    Example:
+        >>> visible_devices({"CUDA_VISIBLE_DEVICES": "3,GPU-8f6d"}), visible_devices({"CUDA_VISIBLE_DEVICES": ""})
+        (['3', 'GPU-8f6d'], [])
+    """
+    if VARIABLE in environment:
+        named = (name.strip() for name in environment[VARIABLE].split(","))
+        return list(itertools.takewhile(lambda name: name not in ("", "-1"), named))  # CUDA ignores what follows
+    try:
+        answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return listed_devices(answer.stdout) if answer.returncode == 0 else []
+
+
+def listed_devices(text: str) -> list[str]:
+    r"""The UUIDs in the output of `nvidia-smi -L`: of each GPU, or of its MIG slices if it is divided.
+
+    Indices are not taken, as CUDA may number the GPUs in another order than `nvidia-smi`.
+
+    Example:
+        >>> listed_devices("GPU 0: A (UUID: GPU-1)\n  MIG 1g Device 0: (UUID: MIG-2)\nGPU 1: A (UUID: GPU-3)")
+        ['MIG-2', 'GPU-3']
+    """
+    found: list[str] = []
+    for kind, uuid in re.findall(r"^\s*(GPU|MIG) .*\(UUID: ([\w/-]+)\)", text, re.MULTILINE):
+        if kind == "MIG" and found and found[-1].startswith("GPU"):
+            found.pop()  # the GPU that this slice is of
+        found.append(uuid)
+    return found
+
+
+@contextmanager
+def device_of_member(
+    devices: Sequence[str], number: int, device: Device, places: Path | None = None
+) -> Iterator[Mapping[str, str]]:
+    """A place on a GPU while the block runs, as variables to add to the member's environment.
+
+    They are empty if there are no two GPUs to choose from, and for a member on the CPU or an Apple GPU.
+
+    Args:
+        devices: as from `visible_devices`.
+        number: of the member in the sweep. It decides if no lock file can be written.
+        device: that the member's configuration asks for.
+        places: the folder of the lock files. None for one in the system's folder of temporary files.
+    """
+    if len(devices) < 2 or device in (Device.cpu, Device.mps):
+        yield {}
+        return
+    with ExitStack() as stack:
+        try:
+            folder = Path(tempfile.gettempdir()) / f"beta-vae-{getpass.getuser()}" if places is None else places
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            chosen = stack.enter_context(first_free(devices, folder))
+        except (OSError, KeyError):  # of getpass, if the user has no name
+            chosen = devices[number % len(devices)]
+        yield {VARIABLE: chosen}
+
+
+@contextmanager
+def first_free(devices: Sequence[str], folder: Path) -> Iterator[str]:
+    """Hold the first free place: one on each device, then a second on each, and so on. Gives the device.
+
+    Raises:
+        OSError: the lock files cannot be written, or all places are taken.
+    """
+    for place in range(MOST_PLACES):
+        device = devices[place % len(devices)]
+        name = re.sub(r"[^\w-]", "_", device)
+        lock = FileLock(folder / f"{name}.{place // len(devices)}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        try:
+            yield device
+        finally:
+            lock.release()
+        return
+    raise OSError(f"all places in {folder} are taken")
