@@ -36,6 +36,7 @@ from vae.run.names import EXPLORER, LOG, MEMBERS, SUMMARY
 from vae.run.record import Record, Task, changes
 from vae.run.signals import SIGNALS
 from vae.run.summary import asked, read_summary, write_failure
+from vae.training.cores import usable_cores
 
 STOPPED = {128 + number for number in SIGNALS}  # exit codes of a run that a signal stopped and that has been saved
 PATIENCE_SECONDS = 7 * 86_400.0  # how long to wait for another sweep that trains the same member
@@ -166,7 +167,7 @@ def share_of_threads(launcher: Mapping[str, Any]) -> int | None:
         return int(launcher["cpus_per_task"] or 1)
     if "n_jobs" not in launcher:
         return None
-    cores, jobs = os.cpu_count() or 1, int(launcher["n_jobs"])
+    cores, jobs = usable_cores(), int(launcher["n_jobs"])
     side_by_side = jobs if jobs > 0 else max(1, cores + 1 + jobs)  # joblib: -1 is all cores, -2 all but one
     return max(1, cores // side_by_side)
 
