@@ -8,7 +8,7 @@ import sys
 from contextlib import ExitStack
 
 import pytest
-from command import ROOT
+from command import QUIET, ROOT, run_train
 
 from vae.app import devices
 from vae.app.devices import device_of_member, listed_devices, visible_devices
@@ -33,7 +33,7 @@ def driver(folder, text: str, code: int = 0) -> None:
 
 def seen(stack: ExitStack, places, asked: Device = Device.auto, names=("0", "1")) -> str | None:
     """The GPU of one more member, which trains until the stack is closed."""
-    return stack.enter_context(device_of_member(names, 0, asked, places)).get("CUDA_VISIBLE_DEVICES")
+    return stack.enter_context(device_of_member(names, asked, places)).get("CUDA_VISIBLE_DEVICES")
 
 
 def test_the_examples_are_true():
@@ -78,7 +78,7 @@ def test_a_member_that_is_killed_gives_its_gpu_back(tmp_path):
     program = (
         "import os\nfrom pathlib import Path\nfrom vae.config import Device\n"
         "from vae.app.devices import device_of_member\n"
-        f"with device_of_member(['0', '1'], 0, Device.auto, Path({str(tmp_path)!r})) as found:\n"
+        f"with device_of_member(['0', '1'], Device.auto, Path({str(tmp_path)!r})) as found:\n"
         "    print(found, flush=True)\n    os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
@@ -100,8 +100,44 @@ def test_a_member_with_nothing_to_choose_keeps_the_environment_as_it_is(tmp_path
         assert seen(running, tmp_path, Device(asked), names) is None
 
 
-def test_where_no_lock_can_be_written_the_number_of_the_member_decides(tmp_path):
+def test_where_no_lock_can_be_written_the_number_of_the_process_decides(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    for number, name in ((0, "0"), (1, "1"), (2, "0")):
-        with device_of_member(("0", "1"), number, Device.cuda, tmp_path / "file") as found:
+    for number, name in ((700, "0"), (701, "1"), (702, "0")):
+        monkeypatch.setattr(os, "getpid", lambda number=number: number)
+        with device_of_member(("0", "1"), Device.cuda, tmp_path / "file") as found:
             assert found == {"CUDA_VISIBLE_DEVICES": name}
+
+
+# The command
+
+SEEN = """
+import os, time
+import numpy as np
+
+def read(path):
+    (path / str(os.getpid())).write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+    deadline = time.monotonic() + 60
+    while len(os.listdir(path)) < 2 and time.monotonic() < deadline:  # until two members train at the same time
+        time.sleep(0.02)
+    return np.random.default_rng(0).integers(0, 256, (60, 4, 4), dtype=np.uint8)
+"""
+
+
+def test_members_side_by_side_see_a_gpu_each(tmp_path, monkeypatch):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    (tmp_path / "seen.py").write_text(SEEN)
+    (tmp_path / "places").mkdir()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7")  # this machine need not have them
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    data = ("data=custom", "data.target=seen:read", f"data.path={tmp_path}/places", "data.validation_size=10")
+    small = ("data.test_size=10", "epochs=1", "model.hidden=[4]", "model.latent_dim=2", *QUIET)
+    launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", f"hydra.sweep.dir={tmp_path}/sweep")
+    done = run_train("-m", "beta=1,2,3", *data, *small, *launcher, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    seen = [
+        path.read_text() for path in sorted((tmp_path / "places").iterdir(), key=lambda path: path.stat().st_mtime)
+    ]
+    assert len(seen) == 3
+    assert set(seen[:2]) == {"5", "GPU-7"}
+    assert seen[2] in seen[:2]

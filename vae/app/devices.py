@@ -8,11 +8,13 @@ that run at the same time thereby share the GPUs evenly, too.
 
 import getpass
 import itertools
+import os
 import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -47,6 +49,12 @@ def visible_devices(environment: Mapping[str, str]) -> list[str]:
     return listed_devices(answer.stdout) if answer.returncode == 0 else []
 
 
+@cache
+def own_devices() -> list[str]:
+    """The GPUs that this process sees. They are listed once."""
+    return visible_devices(os.environ)
+
+
 def listed_devices(text: str) -> list[str]:
     r"""The UUIDs in the output of `nvidia-smi -L`: of each GPU, or of its MIG slices if it is divided.
 
@@ -66,15 +74,15 @@ def listed_devices(text: str) -> list[str]:
 
 @contextmanager
 def device_of_member(
-    devices: Sequence[str], number: int, device: Device, places: Path | None = None
+    devices: Sequence[str], device: Device, places: Path | None = None
 ) -> Iterator[Mapping[str, str]]:
     """A place on a GPU while the block runs, as variables to add to the member's environment.
 
-    They are empty if there are no two GPUs to choose from, and for a member on the CPU or an Apple GPU.
+    They are empty if there are no two GPUs to choose from, and for a member on the CPU or an Apple GPU. If no lock
+    file can be written, the number of the process decides. Each worker of a launcher has another one.
 
     Args:
         devices: as from `visible_devices`.
-        number: of the member in the sweep. It decides if no lock file can be written.
         device: that the member's configuration asks for.
         places: the folder of the lock files. None for one in the system's folder of temporary files.
     """
@@ -87,7 +95,7 @@ def device_of_member(
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             chosen = stack.enter_context(first_free(devices, folder))
         except (OSError, KeyError):  # of getpass, if the user has no name
-            chosen = devices[number % len(devices)]
+            chosen = devices[os.getpid() % len(devices)]
         yield {VARIABLE: chosen}
 
 
