@@ -74,6 +74,14 @@ def test_the_next_member_takes_the_gpu_whose_member_has_ended(tmp_path):
                 assert seen(short, tmp_path) == "1"
 
 
+def test_a_gpu_whose_members_have_all_ended_comes_before_one_with_a_member(tmp_path):
+    with ExitStack() as last, ExitStack() as first:
+        assert [seen(first, tmp_path) for _ in range(2)] == ["0", "1"]
+        assert seen(last, tmp_path) == "0"
+        first.close()
+        assert [seen(last, tmp_path) for _ in range(2)] == ["1", "0"]
+
+
 def test_a_member_that_is_killed_gives_its_gpu_back(tmp_path):
     program = (
         "import os\nfrom pathlib import Path\nfrom vae.config import Device\n"

@@ -1,9 +1,9 @@
 """The GPU of each member of a sweep whose members train side by side.
 
-A member sees one GPU, by `CUDA_VISIBLE_DEVICES`. GPUs are filled evenly: the first member takes the first GPU, and
-with more members than GPUs several share one. Members end at different times. So a member takes the first free place,
-not the one that its number would give. A place is a lock file, which the system releases when its process ends. Sweeps
-that run at the same time thereby share the GPUs evenly, too.
+A member sees one GPU, by `CUDA_VISIBLE_DEVICES`: that with the fewest members. With more members than GPUs several
+share one. As members end at different times, a GPU that followed from a member's number could have two while another
+has none. Each member holds a lock file of its GPU, which the system releases when the process ends. Sweeps that run at
+the same time thereby share the GPUs evenly, too.
 """
 
 import getpass
@@ -23,7 +23,6 @@ from vae.config import Device
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 PATIENCE_SECONDS = 30.0  # for the driver, which some machines load first
-MOST_PLACES = 1_024  # of all GPUs
 
 
 def visible_devices(environment: Mapping[str, str]) -> list[str]:
@@ -93,30 +92,43 @@ def device_of_member(
         try:
             folder = Path(tempfile.gettempdir()) / f"beta-vae-{getpass.getuser()}" if places is None else places
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            chosen = stack.enter_context(first_free(devices, folder))
+            chosen = stack.enter_context(least_used(devices, folder))
         except (OSError, KeyError):  # of getpass, if the user has no name
             chosen = devices[os.getpid() % len(devices)]
         yield {VARIABLE: chosen}
 
 
 @contextmanager
-def first_free(devices: Sequence[str], folder: Path) -> Iterator[str]:
-    """Hold the first free place: one on each device, then a second on each, and so on. Gives the device.
+def least_used(devices: Sequence[str], folder: Path) -> Iterator[str]:
+    """Hold a place on the device with the fewest members, the first of such. Gives the device.
 
     Raises:
-        OSError: the lock files cannot be written, or all places are taken.
+        OSError: the lock files cannot be written.
     """
-    for place in range(MOST_PLACES):
-        device = devices[place % len(devices)]
-        name = re.sub(r"[^\w-]", "_", device)
-        lock = FileLock(folder / f"{name}.{place // len(devices)}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        try:
-            yield device
-        finally:
-            lock.release()
-        return
-    raise OSError(f"all places in {folder} are taken")
+    with FileLock(folder / "choosing.lock"):
+        chosen = min(devices, key=lambda device: sum(map(is_held, places_on(device, folder))))
+        place = next(path for path in places_on(chosen, folder) if not is_held(path))
+        lock = FileLock(place)
+        lock.acquire()
+    try:
+        yield chosen
+    finally:
+        lock.release()
+
+
+def places_on(device: str, folder: Path) -> list[Path]:
+    """The lock files of a device, with a new one at the end."""
+    name = re.sub(r"[^\w-]", "_", device)
+    known = sorted(int(path.name.split(".")[-2]) for path in folder.glob(f"{name}.*.lock"))
+    return [folder / f"{name}.{place}.lock" for place in (*known, known[-1] + 1 if known else 0)]
+
+
+def is_held(place: Path) -> bool:
+    """Whether a member has this place."""
+    if not place.exists():
+        return False
+    try:
+        with FileLock(place, timeout=0):
+            return False
+    except Timeout:
+        return True
