@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from benchmarks import (
+    beside,
     epochs,
     evaluations,
     growth,
@@ -43,6 +44,7 @@ SUBJECTS: Mapping[str, tuple[str, Subject]] = {
     "growth": ("how the time of an image grows with the data", growth.rows),
     "scores": ("disentanglement", evaluations.rows_of_scores),
     "sweep": ("a sweep of small runs", sweeps.rows),
+    "beside": ("a train step of the default run beside processes that keep cores busy", beside.rows),
 }
 IN_QUICK = ("epoch", "step", "evaluation", "first_step")
 

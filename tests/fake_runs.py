@@ -26,7 +26,7 @@ ORIGIN = {
 LOG = """MNIST: trying torchvision's mirrors
 data   sprites, 40 000 / 5 000 / 5 000 images (train / validation / test) of 1x32x32
 model  mlp, 4 latents, 469,173 parameters, Bernoulli likelihood
-device cpu, 2 threads, fp32
+device cpu, fp32, 2 threads
 steps  2,520 of 128 images, 7 epochs
 epoch 1/7  validation elbo  -195.85
 """

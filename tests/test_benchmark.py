@@ -13,7 +13,7 @@ import torch
 from command import ROOT, one_error_line, run
 
 import benchmark
-from benchmarks import epochs, growth, logging_cost, ours, plan, rows, steps, sweeps, turns, whole_runs
+from benchmarks import beside, epochs, growth, logging_cost, ours, plan, rows, steps, sweeps, turns, whole_runs
 from benchmarks.apart import Apart
 from benchmarks.processes import python, run_to_end, seconds_to_text
 from benchmarks.rivals import RIVALS, TUTORIAL, Rival, load_loop
@@ -182,6 +182,20 @@ def test_other_subjects_have_rows(subject):
     found = subject(SHORTEST)
     assert len(found) >= 3
     assert all(row.value > 0 for row in found)
+
+
+def test_a_step_is_timed_beside_other_work(monkeypatch):
+    monkeypatch.setattr(beside, "usable_cores", lambda: 2)
+    found = {row.name: row for row in beside.rows(SHORTEST, seconds=0.01, pause=0.0)}
+    assert all(row.value > 0 for row in found.values())
+    assert {name: row.at_most for name, row in found.items() if row.at_most is not None} == {
+        "train step, idle: over threads always awake": 1.05,
+        "train step, beside 1 busy, as a run waits: over idle": 2.5,
+        "train step, beside 2 busy, as a run waits: over idle": 4.0,
+    }
+    monkeypatch.setattr(beside, "usable_cores", lambda: 1)
+    (line,) = beside.rows(SHORTEST)
+    assert "there is one core" in line.line
 
 
 def test_an_unknown_subject_is_refused(called):

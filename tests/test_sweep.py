@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import torch
 from command import EXAMPLES, MEMBER, ROOT, gone, run_train
 from configured import changed
 
+from vae.app import sweep as sweeps
 from vae.app.invocation import Starter
 from vae.app.sweep import is_done, report_members, train_member
 from vae.config.options import FREE
@@ -67,6 +69,30 @@ def process_of(run: Path) -> int:
 
 def parent(process: int) -> int:
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+# ------------------------------------------------------------------------------------------ threads
+
+
+@pytest.mark.parametrize(
+    ("launcher", "threads"),
+    [({"n_jobs": 2}, 4), ({"n_jobs": -1}, 1), ({"n_jobs": 20}, 1), ({"cpus_per_task": 3}, 3), ({}, None)],
+)
+def test_members_side_by_side_share_the_cores_that_the_sweep_may_use(monkeypatch, launcher, threads):
+    monkeypatch.setattr(sweeps, "usable_cores", lambda: 8)
+    assert sweeps.share_of_threads(launcher) == threads
+
+
+@pytest.mark.parametrize(("before", "given"), [(1, 1), (2, 2), (9, 3), (None, 3)])
+def test_a_member_that_goes_on_keeps_its_threads_if_there_are_cores_for_them(sweep, monkeypatch, before, given):
+    words: list[str] = []
+    monkeypatch.setattr(sweeps, "usable_cores", lambda: 8)
+    monkeypatch.setattr(sweeps, "train_to_end", lambda _, its, *__, **___: words.extend(its) or 0)
+    origin = json.loads((sweep / EIGHT / "run.json").read_text())
+    (sweep / EIGHT / "run.json").write_text(json.dumps(origin | {"threads": before}))
+    longer = changed(stored.read(sweep / EIGHT), epochs=4, threads=None)
+    train_member(Task(sweep / EIGHT, longer), Starter.of_this_process("train.py"), FREE, threads=3)
+    assert [word for word in words if word.startswith("threads=")] == [f"threads={given}"]
 
 
 # ------------------------------------------------------------------------------------------ what is left to do

@@ -265,7 +265,7 @@ def test_bf16_on_a_cpu_without_it_gets_a_warning(begin, tmp_path, splits, monkey
     monkeypatch.setattr(app, "emulates_bf16", lambda _: emulated)
     config = compose([f"precision={'bf16' if bf16 else 'fp32'}"], ROOT / "configs")
     with caplog.at_level("INFO", logger="vae"):
-        app.introduce(config, begin(tmp_path, splits, bf16=bf16), torch.device("cpu"), "MNIST")
+        app.introduce(config, begin(tmp_path, splits, bf16=bf16), torch.device("cpu"), "MNIST", "1 thread")
     warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert [line.startswith("warning: precision=bf16 takes") for line in warned] == [True] * (bf16 and emulated)
 

@@ -49,12 +49,14 @@ from vae.run.progress import Progress
 from vae.run.provenance import device_name, provenance
 from vae.run.record import Task
 from vae.run.signals import StopNow, StopRequest
-from vae.run.summary import asked, read_origin, read_summary, write_failure
+from vae.run.summary import asked, read_origin, read_summary, threads_so_far, write_failure
 from vae.run.tracking import Tracker
 from vae.training.conclusion import chosen_options, conclude
+from vae.training.cores import busy_with_others, choose_threads, read_load
 from vae.training.hardware import emulates_bf16, prepare_torch
 from vae.training.loop import Training, fit, over
 from vae.training.monitoring import CHARTS, TERMS
+from vae.training.waiting import waiting_by_load, words_on_threads
 
 log = logging.getLogger(__name__)
 
@@ -198,8 +200,10 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     Raises:
         StopNow: a signal came before the first step, or after the last one, which is saved.
     """
-    directory = task.directory
-    device = prepare_torch(config)
+    directory, load = task.directory, read_load()
+    before = None if config.resume is None else threads_so_far(directory)
+    threads = choose_threads(config.threads, torch.get_num_threads(), before)
+    device = prepare_torch(config, threads.number)
     with stop.at_once():
         data = build_data(config, may_write=task.may_write_data)
         splits = data.read().to(device)
@@ -240,8 +244,9 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
     tracker = Tracker(directory, state.step, tensorboard=tracking.tensorboard, details=details)
     progress = Progress(steps, state.step, shown=config.tracking.progress)
     training = Training(state, splits, objective, options, tracker, progress, directory, stop, stop.at_once)
+    busy = busy_with_others(load, read_load()) if device.type == "cpu" else None
     try:
-        introduce(config, training, device, data.describe())
+        introduce(config, training, device, data.describe(), words_on_threads(threads, busy))
         lines, linear = linear_baseline(config, splits.train)
         for start, line in zip(("linear", *(len(lines) * [" " * 6])), lines, strict=False):
             log.info(f"{start} {line}")
@@ -251,9 +256,11 @@ def train(task: Task, config: Config, stop: StopRequest) -> None:
         tracker.text("environment", as_code(json.dumps(origin, indent=2)), state.step)
         if tracker.takes_pictures:
             from vae.figures import plots  # noqa: F401 - loads matplotlib before the first step
-        if fit(training):
-            conclude(config, training, stop, metrics, linear)
-        else:
+        with waiting_by_load(threads.number if device.type == "cpu" else 1, busy):
+            done = fit(training)
+            if done:
+                conclude(config, training, stop, metrics, linear)
+        if not done:
             log.info(f"stop   at step {state.step}, saved; {resuming_command(directory)} goes on")
     finally:
         progress.close()
@@ -280,7 +287,7 @@ def record_origin(task: Task, device: torch.device, checksums: Mapping[str, str]
     return origin
 
 
-def introduce(config: Config, training: Training, device: torch.device, data: str) -> None:
+def introduce(config: Config, training: Training, device: torch.device, data: str, threads: str) -> None:
     """Log the data, the model, the device, the loss and the number of steps, and warn of what is unusual.
 
     Args:
@@ -288,6 +295,7 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
         training: about to begin.
         device: that it runs on.
         data: the description of the images.
+        threads: of the CPU, in words.
     """
     state, splits = training.state, training.splits
     sizes = " / ".join(f"{len(images):,}".replace(",", " ") for images in splits.sets)
@@ -311,7 +319,7 @@ def introduce(config: Config, training: Training, device: torch.device, data: st
     for line in (
         f"data   {data}; {sizes} {inputs} (train / validation / test) of {shape}",
         f"model  {model}, {latent_dim} latents, {count_parameters(state.vae):,} parameters, {likelihood} likelihood",
-        f"device {device_name(device)}, {torch.get_num_threads()} threads, {config.precision.value}",
+        f"device {device_name(device)}, {config.precision.value}, {threads}",
         f"beta   {config.beta:g}, normalised beta*M/N {normalised:.4g}"
         + (f", warmed up over {config.beta_warmup_steps} steps" if config.beta_warmup_steps else ""),
         *(() if isinstance(config.objective, BetaConfig) else (f"loss   {options['objective']}, {values}",)),

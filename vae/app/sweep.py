@@ -24,6 +24,7 @@ from vae.app.command_line import AGAIN, MEMBER_OPTION, Command, begun_record
 from vae.app.command_line.composition import hydra_message
 from vae.app.command_line.showing import run_hydra
 from vae.app.console import one_line
+from vae.app.devices import device_of_member, own_devices
 from vae.app.foreign import foreign_words
 from vae.app.invocation import Starter
 from vae.app.prepared import PreparedProcess, prepared_process
@@ -35,7 +36,8 @@ from vae.run.files import remove, write_atomically, write_json
 from vae.run.names import EXPLORER, LOG, MEMBERS, SUMMARY
 from vae.run.record import Record, Task, changes
 from vae.run.signals import SIGNALS
-from vae.run.summary import asked, read_summary, write_failure
+from vae.run.summary import asked, read_summary, threads_so_far, write_failure
+from vae.training.cores import usable_cores
 
 STOPPED = {128 + number for number in SIGNALS}  # exit codes of a run that a signal stopped and that has been saved
 PATIENCE_SECONDS = 7 * 86_400.0  # how long to wait for another sweep that trains the same member
@@ -54,8 +56,9 @@ def train_members(command: Command, configs: Path) -> int:
     note_members(command.sweep, command.tasks)
 
     def train_by_launcher(_: object) -> None:
-        task = command.tasks[HydraConfig.get().job.num]
-        train_member(task, starter, command.free, share_of_threads(HydraConfig.get().launcher))
+        task, launcher = command.tasks[HydraConfig.get().job.num], HydraConfig.get().launcher
+        devices = own_devices() if "n_jobs" in launcher else []  # not submitit: a cluster gives each job its devices
+        train_member(task, starter, command.free, share_of_threads(launcher), devices)
 
     try:
         if command.hydra_words:
@@ -84,15 +87,18 @@ def note_members(directory: Path, tasks: Sequence[Task]) -> None:
         write_json(directory / MEMBERS, {"members": names})
 
 
-def train_member(task: Task, starter: Starter, free: Collection[str], threads: int | None = None) -> int:
+def train_member(
+    task: Task, starter: Starter, free: Collection[str], threads: int | None = None, devices: Sequence[str] = ()
+) -> int:
     """Train one member, unless it is done. Returns its exit code.
 
     Args:
         task: the member's directory and its checked configuration.
         starter: of the process of the sweep.
         free: the keys that may have changed since the member was started.
-        threads: for a member that shares the machine with others, how many threads it may use. Its output is not
-            shown. None if it has the machine to itself.
+        threads: for a member that shares the machine with others, how many threads it may use, unless it has begun
+            with others. Its output is not shown. None if it has the machine to itself.
+        devices: the GPUs that it shares with others, see `vae.app.devices`.
 
     Raises:
         OSError: the disk is full.
@@ -107,7 +113,9 @@ def train_member(task: Task, starter: Starter, free: Collection[str], threads: i
     if threads is None:
         console.say(f"\nmember {directory.name}")
     else:
-        words += ["tracking.progress=false"] + [f"threads={threads}"] * (config.threads is None)
+        before = threads_so_far(directory)
+        share = before if before is not None and before <= usable_cores() else threads
+        words += ["tracking.progress=false"] + [f"threads={share}"] * (config.threads is None)
     while code == AGAIN:  # another sweep was training this member, and may have finished it
         try:
             with locked(directory, timeout_seconds=PATIENCE_SECONDS):
@@ -124,7 +132,8 @@ def train_member(task: Task, starter: Starter, free: Collection[str], threads: i
                 raise
             print(f"error: {directory.name}: {error.filename or directory}: {error.strerror}", file=sys.stderr)
             return 1
-        code = train_to_end(prepared_process(starter), words, {}, quiet=threads is not None)
+        with device_of_member(devices, config.device) as environment:
+            code = train_to_end(prepared_process(starter), words, environment, quiet=threads is not None)
     if threads is not None:
         console.say(table_row(directory, read_summary(directory), len(directory.name)))
     if (
@@ -170,7 +179,7 @@ def share_of_threads(launcher: Mapping[str, Any]) -> int | None:
         return int(launcher["cpus_per_task"] or 1)
     if "n_jobs" not in launcher:
         return None
-    cores, jobs = os.cpu_count() or 1, int(launcher["n_jobs"])
+    cores, jobs = usable_cores(), int(launcher["n_jobs"])
     side_by_side = jobs if jobs > 0 else max(1, cores + 1 + jobs)  # joblib: -1 is all cores, -2 all but one
     return max(1, cores // side_by_side)
 

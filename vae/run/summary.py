@@ -242,6 +242,13 @@ def read_origin(directory: Path) -> Origin:
     return Origin(fields, f"{RUN} is damaged in {', '.join(bad)}" if bad else None)
 
 
+def threads_so_far(directory: Path) -> int | None:
+    """The number of threads with which the run in `directory` was last started. None if that is not known."""
+    origin = read_origin(directory).fields
+    threads = [origin, *origin.get("continued", [])][-1].get("threads")
+    return threads if is_count(threads) and threads > 0 else None
+
+
 def listed(reasons: Mapping[str, str]) -> str:
     """The first names with their reasons, and how many more there are.
 

@@ -21,14 +21,19 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 BF16_ON_X86 = ("avx512_bf16", "amx_bf16", "avx_ne_convert")  # instructions, each enough
 
 
-def prepare_torch(config: Config) -> torch.device:
+def prepare_torch(config: Config, threads: int | None = None) -> torch.device:
     """Set what makes a run fast and reproducible, and return its device.
 
     These are the number of threads, torch's global seed, flushing denormal numbers to zero, deterministic cuDNN, and
     the settings of `keep_freed_memory` and `choose_library`.
+
+    Args:
+        config: of the run.
+        threads: of the CPU. None for those of the configuration, or torch's choice.
     """
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    threads = config.threads if threads is None else threads
+    if threads not in (None, torch.get_num_threads()):
+        torch.set_num_threads(threads)
     keep_freed_memory()
     # Adam's moments for pixels that are always black decay to denormal numbers, with which a CPU computes slowly.
     torch.set_flush_denormal(True)
