@@ -18,6 +18,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from vae.app.invocation import PROGRAM
 from vae.config import Config, ConfigError, known_keys, near, plain, typed, unknown_key
 from vae.config.options import OPTIONS
 from vae.config.words import quoted
@@ -64,6 +65,21 @@ class Composed:
             raise ConfigError(f"hydra.{key}: {hydra_message(error)}") from None
         finally:
             HydraConfig.instance().cfg = before
+
+    def launcher(self, sweep: Path) -> dict[str, Any]:
+        """The settings of Hydra's launcher, for a sweep in this directory.
+
+        Raises:
+            ConfigError: an interpolation refers to a key that does not exist.
+        """
+        config = OmegaConf.create({**plain(self.record.config), "hydra": self.hydra})
+        with open_dict(config):
+            config.hydra.sweep.dir = str(sweep).replace("${", r"\${")
+            config.hydra.job.name = PROGRAM
+        try:
+            return cast("dict[str, Any]", OmegaConf.to_container(config.hydra.launcher, resolve=True))
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"hydra.launcher: {hydra_message(error)}") from None
 
 
 def parse_override(text: str) -> Override:
