@@ -133,7 +133,7 @@ def test_a_time_limit_saves_the_member_which_goes_on_bit_for_bit_in_the_requeued
     assert "1 of 1 members done" in out
     assert (sweep / "report.html").exists()
     log = log_of(member(sweep, 2))
-    (stopped,) = re.findall(r"stop   at step (\d+), saved", log)
+    stopped = re.findall(r"stop   at step (\d+), saved", log)[0]
     assert int(stopped) > 0
     assert f"continued at step {stopped}" in log
     assert is_quiet(log)

@@ -26,9 +26,8 @@ import vae
 from vae.app import console
 from vae.app.command_line import Command
 from vae.app.invocation import Starter
-from vae.app.slurm import ClusterError, in_words, is_over, refuse_no_slurm, states_of_jobs
+from vae.app.slurm import ClusterError, in_words, is_local, is_over, states_of_jobs
 from vae.app.sweep import is_done, share_of_threads, table_row, train_member
-from vae.config import ConfigError
 from vae.run.directory import BusyError, locked
 from vae.run.files import DamagedFileError, read_json, write_json
 from vae.run.record import Task
@@ -110,35 +109,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of Hydra's launcher.
+    """The settings of Hydra's launcher, `values`, by the names that the plugin gives them."""
 
-    Attributes:
-        cluster: `slurm` or `local`.
-        values: by the names that the plugin gives them.
-    """
-
-    cluster: str
     values: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, launcher: Mapping[str, Any]) -> "Settings":
-        """The checked settings.
-
-        Raises:
-            ConfigError: they cannot be used, or there is no Slurm.
-        """
-        for key in ("nodes", "tasks_per_node"):
-            if launcher[key] != 1:
-                raise ConfigError(f"hydra.launcher.{key} must be 1, got {launcher[key]}: a member is one process")
-        cluster = "local" if str(launcher["_target_"]).endswith("LocalLauncher") else "slurm"
-        if cluster == "slurm":
-            refuse_no_slurm()
-        return cls(cluster, {key: value for key, value in launcher.items() if key != "_target_"})
 
     @property
     def is_slurm(self) -> bool:
         """Whether Slurm runs the jobs. Else they are processes of this machine."""
-        return self.cluster == "slurm"
+        return not is_local(self.values)
 
     @property
     def threads(self) -> int:
@@ -147,13 +125,14 @@ class Settings:
 
     def executor(self) -> submitit.AutoExecutor:
         """What submits jobs by these settings."""
-        values = dict(self.values)
+        cluster = "slurm" if self.is_slurm else "local"
+        values = {key: value for key, value in self.values.items() if key != "_target_"}
         folder, retries = values.pop("submitit_folder"), values.pop("max_num_timeout", None)
-        first = {} if retries is None else {f"{self.cluster}_max_num_timeout": retries}
-        executor = submitit.AutoExecutor(folder=folder, cluster=self.cluster, **first)
+        first = {} if retries is None else {f"{cluster}_max_num_timeout": retries}
+        executor = submitit.AutoExecutor(folder=folder, cluster=cluster, **first)
         if self.is_slurm:  # since Slurm 22.05, srun does not know how many CPUs its job has
             values["setup"] = ["export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}", *(values["setup"] or [])]
-        executor.update_parameters(**{k if k in COMMON else f"{self.cluster}_{k}": v for k, v in values.items()})
+        executor.update_parameters(**{k if k in COMMON else f"{cluster}_{k}": v for k, v in values.items()})
         return executor
 
 
@@ -161,13 +140,12 @@ def train_on_cluster(command: Command, starter: Starter) -> None:
     """Submit the members that are neither done nor in the queue, and wait for all. Each gets a line when its job ends.
 
     Raises:
-        ConfigError: the settings cannot be used.
         ClusterError: the cluster takes no jobs.
         SystemExit: a signal asked this process to stop. The jobs go on.
     """
     assert command.sweep is not None
     assert command.launcher is not None
-    settings, tasks = Settings.of(command.launcher), {task.directory.name: task for task in command.tasks}
+    settings, tasks = Settings(command.launcher), {task.directory.name: task for task in command.tasks}
     notes = command.sweep / PLACE / "jobs.json"
     notes.parent.mkdir(parents=True, exist_ok=True)
     closed: set[str] = set()  # members that this command does not submit again

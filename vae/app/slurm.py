@@ -1,8 +1,10 @@
-"""Questions to Slurm, which need no accounting."""
+"""The settings of a sweep under Slurm, and questions to Slurm that need no accounting."""
 
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
+from typing import Any
 
 from vae.app.console import one_line
 from vae.config import ConfigError
@@ -29,18 +31,31 @@ class ClusterError(Exception):
     """The cluster takes no job, or does not answer. Its text is one line."""
 
 
-def refuse_no_slurm() -> None:
-    """Refuse a machine without the commands of Slurm.
+def check_launcher(settings: Mapping[str, Any]) -> None:
+    """Check the settings of submitit's launcher.
+
+    Args:
+        settings: `hydra.launcher`.
 
     Raises:
-        ConfigError: names what is missing.
+        ConfigError: a member would be several processes, or there is no Slurm on this machine.
     """
-    missing = [name for name in NEEDED if shutil.which(name) is None]
+    for key in ("nodes", "tasks_per_node"):
+        if settings[key] != 1:
+            raise ConfigError(f"hydra.launcher.{key} must be 1, as a member is one process, got {settings[key]}")
+    if settings.get("max_num_timeout", 0) is None:
+        raise ConfigError("hydra.launcher.max_num_timeout must be a number, got null. Set 0 for never")
+    missing = [] if is_local(settings) else [name for name in NEEDED if shutil.which(name) is None]
     if missing:
         raise ConfigError(
-            f"a sweep under Slurm is started where jobs are submitted, but there is no {' and no '.join(missing)} "
-            "here. Start it on a login node, or use hydra/launcher=joblib"
+            f"a sweep under Slurm is started where jobs are submitted, got a machine without {', '.join(missing)}. "
+            "Start it on a login node, or take hydra/launcher=joblib"
         )
+
+
+def is_local(settings: Mapping[str, Any]) -> bool:
+    """Whether these settings are of submitit without Slurm, whose jobs are processes of this machine."""
+    return str(settings["_target_"]).endswith("LocalLauncher")
 
 
 def states_of_jobs() -> dict[str, str]:

@@ -31,6 +31,7 @@ from vae.app.command_line.showing import USAGE, help_text, run_hydra
 from vae.app.console import one_line
 from vae.app.foreign import imported, named_parts, refuse_unnamed_parts
 from vae.app.invocation import UsageError
+from vae.app.slurm import check_launcher
 from vae.config import Config, ConfigError, Device, near, plain
 from vae.config.options import FREE, OPTIONS
 from vae.config.words import quoted
@@ -291,6 +292,7 @@ def sweep_command(overrides: Sequence[Override], composer: Composer) -> Command:
         return Command(repeated, sweep, free=free)
     settings = first.launcher(sweep)
     if "submitit" in str(settings.get("_target_")):
+        check_launcher(settings)
         return Command(repeated, sweep, launcher=settings, free=free)
     # The members are composed already. Hydra only counts them: it would refuse new keys in `objective.options`.
     chosen = [o for o in members[0] if o.is_hydra_override() or bare(o) in composer.groups]

@@ -28,6 +28,9 @@ LARGEST_SWEEP = 10_000  # members
 # Hydra's own keys that the command line may set: the places of the output, the mode, and the launcher.
 HYDRA_KEYS = r"hydra\.(run\.dir|sweep\.(dir|subdir)|mode|launcher\..+)|hydra/launcher"
 
+# The extra of this project that installs each launcher.
+EXTRAS = {"joblib": "parallel", "submitit_slurm": "cluster", "submitit_local": "cluster"}
+
 
 @dataclass(frozen=True)
 class Composed:
@@ -213,10 +216,28 @@ def merged_files(configs: Path, words: tuple[str, ...], state: object) -> tuple[
             warnings.simplefilter("ignore")  # Hydra's warnings would be further lines
             config = hydra.compose("config", list(words), return_hydra_config=True)
     except Exception as error:
-        raise ConfigError(hydra_message(error)) from None
+        text = hydra_message(error)
+        raise ConfigError(missing_launcher(text) or text) from None
     with open_dict(config):
         own = config.pop("hydra")
     return own, cast("dict[str, Any]", OmegaConf.to_container(config))
+
+
+def missing_launcher(text: str) -> str | None:
+    """If Hydra does not find a launcher because its plugin is not installed, a line with the command that installs it.
+
+    Args:
+        text: Hydra's message.
+
+    Example:
+        >>> missing_launcher("Could not find 'hydra/launcher/joblib'")
+        "hydra/launcher=joblib needs a package that is not installed. Install it by pip install '.[parallel]'"
+    """
+    found = re.search(r"Could not (?:find|load) 'hydra/launcher/(\w+)'", text)
+    extra = EXTRAS.get(found[1]) if found else None
+    if found is None or extra is None:
+        return None
+    return f"hydra/launcher={found[1]} needs a package that is not installed. Install it by pip install '.[{extra}]'"
 
 
 def with_values(tree: Mapping[str, Any], overrides: Iterable[Override]) -> dict[str, Any]:
