@@ -67,6 +67,22 @@ def test_settings_that_cannot_be_used_are_one_line_and_leave_no_files(tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_single_run_is_no_job(tmp_path, trained):
+    done = trained("beta=4", "hydra/launcher=slurm", directory=tmp_path / "run")
+    assert done.returncode == 1
+    assert "hydra/launcher=slurm is for a sweep, got a single run. Add -m, or leave it out" in one_error_line(done)
+
+
+def test_a_preset_of_ones_own_extends_this_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("vae.app.command_line.check_launcher", lambda _: None)
+    own = tmp_path / "hydra" / "launcher" / "ours.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("defaults:\n  - slurm\n  - _self_\n\npartition: ours\n")
+    command = checked(["-cd", str(tmp_path), "-m", "beta=1,4", "hydra/launcher=ours"], CONFIGS)
+    assert command.launcher is not None
+    assert (command.launcher["partition"], command.launcher["array_parallelism"]) == ("ours", 64)
+
+
 @pytest.mark.parametrize(
     ("launcher", "extra"), [("slurm", "cluster"), ("submitit_slurm", "cluster"), ("joblib", "parallel")]
 )
@@ -95,6 +111,8 @@ def test_a_job_that_is_killed_is_one_line_and_the_table(tmp_path, few_images):
     os.kill(job, signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert re.fullmatch(r"error: beta=1.0_seed=0: its job \d+ has ended before it. See \S+_0_log.err\n", err)
+    assert re.fullmatch(
+        r"error: beta=1.0_seed=0: its job \d+ has ended, and the training has not. See \S+_0_log.err\n", err
+    )
     assert "0 of 1 members done" in out
     assert not (member / ".lock-holder").exists()

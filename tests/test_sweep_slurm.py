@@ -1,4 +1,4 @@
-"""Sweeps under a real Slurm of one node: `make slurm-test`, or `python tests/programs/slurm.py`, which starts the node."""
+"""Sweeps under a real Slurm of one node: `make slurm-test` starts it, by `python tests/programs/slurm.py`."""
 
 import json
 import os
@@ -111,6 +111,9 @@ def test_a_sweep_of_four_ends_with_table_and_report_and_the_same_command_submits
     assert (sweep / "report.html").exists()
     assert done.stderr == ""
     assert len(all_jobs(sweep)) == 4
+    (script,) = sweep.glob(".submitit/*/*_submission.sh")
+    flags = re.findall(r"^#SBATCH --(.*)", script.read_text(), re.MULTILINE)
+    assert {"requeue", "signal=USR2@120", "array=0-3%4", "time=240", "open-mode=append"} <= set(flags)
     for log in sweep.glob("*/train.log"):
         assert is_quiet(log.read_text())
         assert log.read_text().startswith("data ")
@@ -160,7 +163,9 @@ def test_members_that_are_cancelled_or_out_of_time_get_a_line_each_and_the_same_
     errors = [line for line in err.splitlines() if not line.startswith("warning: Slurm does not answer")]
     one, two = sorted(errors)
     assert re.fullmatch(r"error: \S*beta=1.0\S*: its job \d+_0 was cancelled. See .*_log.err", one)
-    assert re.match(r"error: \S*beta=2.0\S*: its job \d+_1 ran out of time 1 times, and is saved. Raise hydra", two)
+    assert re.match(
+        r"error: \S*beta=2.0\S*: its job \d+_1 ran out of time, and hydra.launcher.max_num_timeout=0 allows", two
+    )
     assert "1 of 3 members done" in out
     assert "the same command again goes on with the others" in out
     assert sorted(states(sweep).values()) == [State.done, State.stopped, State.stopped]

@@ -72,7 +72,8 @@ class MemberJob:
             if stopped.code != 128 + over:
                 raise
             try:
-                signal.raise_signal(over)  # for submitit's own handler, which the training had replaced
+                if not is_done(self.task.directory, self.task.record):  # the signal came at the last moment
+                    signal.raise_signal(over)  # for submitit's own handler, which the training had replaced
             except UncompletedJobError:  # it has been requeued as often as is allowed
                 out_of_time = True
         write_json(outcome, {"out_of_time": out_of_time})
@@ -286,10 +287,11 @@ def say_end(task: Task, job: Job, state: str | None, settings: Settings) -> None
     if state is not None:
         why = in_words(state)
     elif out_of_time(job):
-        why = f"ran out of time {settings.values.get('max_num_timeout', 0) + 1} times, and is saved. "
-        why += "Raise hydra.launcher.max_num_timeout or hydra.launcher.timeout_min"
+        allowed = settings.values.get("max_num_timeout", 0)
+        why = f"ran out of time, and hydra.launcher.max_num_timeout={allowed} allows no other. The member is saved. "
+        why += "Raise that or hydra.launcher.timeout_min"
     else:
-        why = "has ended before it"
+        why = in_words("COMPLETED")
     sys.stderr.write(f"error: {name}: its job {job.number} {why}. See {job.log}\n")
 
 

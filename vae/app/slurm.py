@@ -15,7 +15,7 @@ NEEDED = ("sbatch", "srun", "squeue", "scontrol")
 OVER = {
     "BOOT_FAIL": "could not start its node",
     "CANCELLED": "was cancelled",
-    "COMPLETED": "has ended before it",
+    "COMPLETED": "has ended, and the training has not",
     "DEADLINE": "has reached its deadline",
     "FAILED": "failed",
     "LAUNCH_FAILED": "could not be started",

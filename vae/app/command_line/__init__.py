@@ -235,6 +235,9 @@ def new_command(overrides: Sequence[Override], composer: Composer, *, is_sweep: 
     single = composer.composed(overrides)
     if not is_shown and single.record.config.sweep is not None:
         return sweep_command(overrides, composer)
+    launcher = own.runtime.choices["hydra/launcher"]
+    if not is_shown and launcher != "basic":
+        raise ConfigError(f"hydra/launcher={launcher} is for a sweep, got a single run. Add -m, or leave it out")
     name = single.directory("run.dir") or f"outputs/{run_name(single.record, overrides, datetime.now())}"
     return Command([Task(absolute(name, "hydra.run.dir"), single.record)])
 
