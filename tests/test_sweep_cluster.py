@@ -36,6 +36,10 @@ def test_members_run_as_jobs_of_the_launcher_and_the_same_command_goes_on(tmp_pa
     assert {b: (sweep / f"beta={b}_seed=0/summary.json").read_bytes() for b in summaries} == summaries
 
 
+def parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def test_the_preset_requeues_and_takes_the_keys_of_the_plugin(tmp_path, monkeypatch, few_images):
     monkeypatch.setattr("vae.app.command_line.check_launcher", lambda _: None)
     words = ["-m", "beta=1,4", *few_images, "hydra/launcher=slurm", "hydra.launcher.gpus_per_node=1"]
@@ -106,9 +110,8 @@ def test_a_job_that_is_killed_is_one_line_and_the_table(tmp_path, few_images):
     deadline = time.monotonic() + 120
     while not (member / "checkpoints/last").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    child = json.loads((member / ".lock-holder").read_text())["process"]
-    job = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(job, signal.SIGKILL)
+    training = json.loads((member / ".lock-holder").read_text())["process"]
+    os.kill(parent(parent(training)), signal.SIGKILL)  # the job: its child is the process that forks the training
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert re.fullmatch(
