@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,7 +37,9 @@ OUTCOME = "outcome.json"  # in the folder of a job that has ended by itself
 LARGEST_ARRAY = 1_000  # jobs. Slurm's default is one more
 COMMON = {"timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "name"}
 COMMON |= {"stderr_to_stdout"}  # these settings do not belong to Slurm alone
-SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between two questions to Slurm, which rise with the time waited
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between two looks at the jobs, which rise with the time waited
+REQUEUE_DELAY = 2.0  # seconds in which a job may seem to have ended, and is requeued
+OUTCOME_DELAY = 60.0  # seconds in which a file system of the network shows the file of a job that has ended
 
 
 @dataclass(frozen=True)
@@ -155,10 +156,12 @@ def train_on_cluster(command: Command, starter: Starter) -> None:
             waiting = jobs_in_queue(notes, tasks) if settings.is_slurm else {}
             left = [name for name in tasks if name not in {*waiting, *closed}]
             left = [name for name in left if not is_done(tasks[name].directory, tasks[name].record)]
-            members = [MemberJob(tasks[name], starter, command.free, settings.threads) for name in left]
-            submitted = dict(zip(left, submit(settings, members), strict=True))
-            if settings.is_slurm and submitted:
-                write_noted(notes, {**read_noted(notes), **submitted})
+            submitted: dict[str, Job] = {}
+            for part in (left[i : i + LARGEST_ARRAY] for i in range(0, len(left), LARGEST_ARRAY)):
+                members = [MemberJob(tasks[name], starter, command.free, settings.threads) for name in part]
+                submitted |= zip(part, submit(settings, members), strict=True)
+                if settings.is_slurm:
+                    write_noted(notes, {**read_noted(notes), **submitted})
         if not waiting and not submitted:
             return
         say_begin(waiting, submitted)
@@ -175,21 +178,17 @@ def train_on_cluster(command: Command, starter: Starter) -> None:
 
 
 def submit(settings: Settings, members: Sequence[MemberJob]) -> list[Job]:
-    """Submit jobs, as arrays.
+    """Submit jobs, as one array.
 
     Raises:
         ClusterError: the cluster refuses them.
     """
-    if not members:
-        return []
     top = str(Path(vae.__file__).parents[1])  # where a node finds this package, whether or not it is installed
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [top, os.environ.get("PYTHONPATH")]))
-    jobs: list[submitit.Job[None]] = []
     try:
         executor = settings.executor()
-        for part in (members[i : i + LARGEST_ARRAY] for i in range(0, len(members), LARGEST_ARRAY)):
-            with executor.batch():
-                jobs += [executor.submit(member) for member in part]
+        with executor.batch():
+            jobs = [executor.submit(member) for member in members]
     except (UncompletedJobError, RuntimeError, ValueError, OSError) as error:
         lines = [line for line in str(error).splitlines() if "error:" in line] or str(error).splitlines()[:1]
         raise ClusterError(f"the cluster takes no job: {' '.join(lines) or type(error).__name__}") from error
@@ -228,29 +227,39 @@ def ends_of(jobs: Mapping[str, Job], settings: Settings) -> Iterator[tuple[str, 
 
     A question that Slurm does not answer is asked again, for as long as it takes.
     """
-    left, seen_over = dict(jobs), Counter[str]()
-    begun, asked, is_silent = time.monotonic(), time.monotonic(), False
+    left, over_since = dict(jobs), dict[str, float]()
+    begun, is_silent = time.monotonic(), False
     while left:
         for name in [name for name, job in left.items() if job.has_ended]:
             del left[name]
             yield name, None
-        time.sleep(0.5)
-        now = time.monotonic()
-        if not settings.is_slurm or now - asked < min(max((now - begun) / 20, SHORTEST_PAUSE), LONGEST_PAUSE):
+        time.sleep(min(max((time.monotonic() - begun) / 20, SHORTEST_PAUSE), LONGEST_PAUSE))
+        if not settings.is_slurm:
             continue
         try:
-            states, asked = states_of_jobs(), time.monotonic()
+            states, is_silent = states_of_jobs(), False
         except ClusterError as error:
             if not is_silent:
                 sys.stderr.write(f"warning: {error}. Waiting until it does\n")
-            is_silent, asked = True, time.monotonic()
+            is_silent = True
             continue
-        is_silent = False
+        now = time.monotonic()
         for name, job in list(left.items()):
-            seen_over[name] = seen_over[name] + 1 if is_over(states.get(job.number)) else 0
-            if seen_over[name] >= 2 and not job.has_ended:  # once may be the moment in which it is requeued
+            state = states.get(job.number)
+            if not is_over(state):
+                over_since.pop(name, None)  # it is requeued
+                continue
+            refresh(job.folder)
+            late = now - over_since.setdefault(name, now)
+            if not job.has_ended and late >= (OUTCOME_DELAY if state == "COMPLETED" else REQUEUE_DELAY):
                 del left[name]
-                yield name, states.get(job.number, "gone")
+                yield name, state or "gone"
+
+
+def refresh(folder: Path) -> None:
+    """Have a file system of the network show what is in a folder: a change of its attributes renews what is cached."""
+    with suppress(OSError):
+        folder.chmod(folder.stat().st_mode)
 
 
 def say_begin(waiting: Mapping[str, Job], submitted: Mapping[str, Job]) -> None:
@@ -277,8 +286,9 @@ def say_end(task: Task, job: Job, state: str | None, settings: Settings) -> None
         settings: of the jobs.
     """
     directory, name = task.directory, task.directory.name
+    refresh(directory)
     summary = read_summary(directory)
-    if summary["status"] != "unfinished":
+    if summary["status"] == "done" or (summary["status"] == "failed" and state is None):
         console.say(table_row(directory, summary, len(name)))
         return
     if directory.is_dir():
