@@ -124,6 +124,38 @@ def test_a_sweep_of_four_ends_with_table_and_report_and_the_same_command_submits
     assert len(all_jobs(sweep)) == 4
 
 
+def test_a_killed_terminal_leaves_the_jobs_and_the_same_command_waits_for_them(words, tmp_path):
+    sweep = tmp_path / "sweep"
+    words = (*words, "beta=1,4")
+    for number in (signal.SIGHUP, signal.SIGKILL):
+        process = start(*words, cwd=tmp_path)
+        until(lambda: trains(member(sweep, 1)) and trains(member(sweep, 4)))
+        os.killpg(process.pid, number)
+        process.communicate(timeout=60)
+    last = start(*words, cwd=tmp_path)
+    assert re.match(r"jobs   2 of an earlier command, \d+: waiting for them", last.stdout.readline())
+    (tmp_path / "go").touch()
+    out, err = last.communicate(timeout=200)
+    assert (last.returncode, err) == (0, ""), out + err
+    assert "2 of 2 members done" in out
+    assert (sweep / "report.html").exists()
+    assert len(all_jobs(sweep)) == 2
+    assert all(log_of(member(sweep, beta)).count("test   ELBO") == 1 for beta in (1, 4))
+
+
+def test_two_sweeps_in_one_directory_train_each_member_once_and_both_end_well(words, tmp_path):
+    sweep = tmp_path / "sweep"
+    both = [start(*words, betas, cwd=tmp_path) for betas in ("beta=1,2", "beta=2,4")]
+    until(lambda: all(trains(member(sweep, beta)) for beta in (1, 2, 4)))
+    (tmp_path / "go").touch()
+    for process in both:
+        out, err = process.communicate(timeout=200)
+        assert (process.returncode, err) == (0, ""), out + err
+        assert "2 of 2 members done" in out
+    assert len(all_jobs(sweep)) == 3
+    assert all(log_of(member(sweep, beta)).count("test   ELBO") == 1 for beta in (1, 2, 4))
+
+
 def test_a_time_limit_saves_the_member_which_goes_on_bit_for_bit_in_the_requeued_job(words, tmp_path):
     sweep = tmp_path / "sweep"
     limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=60", "hydra.launcher.max_num_timeout=9")
@@ -186,38 +218,6 @@ def restart_controller() -> None:
     until(lambda: not Path(f"/proc/{process}").exists())
     time.sleep(1)  # so that the sweep asks in vain
     subprocess.run(["slurmctld"], check=True, capture_output=True)
-
-
-def test_a_killed_terminal_leaves_the_jobs_and_the_same_command_waits_for_them(words, tmp_path):
-    sweep = tmp_path / "sweep"
-    words = (*words, "beta=1,4")
-    for number in (signal.SIGHUP, signal.SIGKILL):
-        process = start(*words, cwd=tmp_path)
-        until(lambda: trains(member(sweep, 1)) and trains(member(sweep, 4)))
-        os.killpg(process.pid, number)
-        process.communicate(timeout=60)
-    last = start(*words, cwd=tmp_path)
-    assert re.match(r"jobs   2 of an earlier command, \d+: waiting for them", last.stdout.readline())
-    (tmp_path / "go").touch()
-    out, err = last.communicate(timeout=200)
-    assert (last.returncode, err) == (0, ""), out + err
-    assert "2 of 2 members done" in out
-    assert (sweep / "report.html").exists()
-    assert len(all_jobs(sweep)) == 2
-    assert all(log_of(member(sweep, beta)).count("test   ELBO") == 1 for beta in (1, 4))
-
-
-def test_two_sweeps_in_one_directory_train_each_member_once_and_both_end_well(words, tmp_path):
-    sweep = tmp_path / "sweep"
-    both = [start(*words, betas, cwd=tmp_path) for betas in ("beta=1,2", "beta=2,4")]
-    until(lambda: all(trains(member(sweep, beta)) for beta in (1, 2, 4)))
-    (tmp_path / "go").touch()
-    for process in both:
-        out, err = process.communicate(timeout=200)
-        assert (process.returncode, err) == (0, ""), out + err
-        assert "2 of 2 members done" in out
-    assert len(all_jobs(sweep)) == 3
-    assert all(log_of(member(sweep, beta)).count("test   ELBO") == 1 for beta in (1, 2, 4))
 
 
 def test_an_interrupted_command_says_that_the_jobs_go_on(words, tmp_path):
