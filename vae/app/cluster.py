@@ -189,7 +189,7 @@ def submit(settings: Settings, members: Sequence[MemberJob]) -> list[Job]:
         executor = settings.executor()
         with executor.batch():
             jobs = [executor.submit(member) for member in members]
-    except (UncompletedJobError, RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError) as error:  # UncompletedJobError is a RuntimeError
         lines = [line for line in str(error).splitlines() if "error:" in line] or str(error).splitlines()[:1]
         raise ClusterError(f"the cluster takes no job: {' '.join(lines) or type(error).__name__}") from error
     local = not settings.is_slurm
@@ -313,7 +313,7 @@ def out_of_time(job: Job) -> bool:
         return False
 
 
-def numbers(jobs: "Collection[Job]") -> str:
+def numbers(jobs: Collection[Job]) -> str:
     """The numbers of jobs, arrays without their indices.
 
     Example:

@@ -76,7 +76,12 @@ def states_of_jobs() -> dict[str, str]:
 
 
 def is_over(state: str | None) -> bool:
-    """Whether a job in this state has ended. None is that of a job that Slurm does not know any more."""
+    """Whether a job in this state has ended. None is that of a job that Slurm does not know any more.
+
+    Example:
+        >>> is_over("PENDING"), is_over("COMPLETING"), is_over("TIMEOUT"), is_over(None)
+        (False, False, True, True)
+    """
     return state is None or state in OVER
 
 
