@@ -13,7 +13,7 @@ TORCH ?= default
 BIN := .venv/bin
 torch_index_cpu := --index-url https://download.pytorch.org/whl/cpu
 
-.PHONY: help train test check bench bench-quick board sweep clean
+.PHONY: help train test slurm-test check bench bench-quick board sweep clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ train: .venv/app ## environment, data, and a run: make train ARGS="beta=4 model=
 
 test: .venv/dev ## environment and all tests
 	$(BIN)/python -m pytest -q
+
+slurm-test: .venv/dev ## sweeps under a Slurm of one node, which root starts here: two minutes; skipped where it cannot
+	$(BIN)/python tests/programs/slurm.py
 
 check: .venv/dev ## format, lint, types, import direction
 	$(BIN)/ruff format --check .

@@ -49,6 +49,7 @@ def test_every_command_is_of_a_kind_that_is_tested():
 def test_every_training_command_composes(command, monkeypatch, finished_run):
     monkeypatch.syspath_prepend(ROOT / "tests" / "examples")  # where my_losses and its like lie
     monkeypatch.setattr("vae.app.command_line.check_devices", lambda _: None)  # cuda is for those who have it
+    monkeypatch.setattr("vae.app.command_line.check_launcher", lambda _: None)  # likewise Slurm
     (start,) = (start for start in TRAINING if command.startswith(start))
     words = shlex.split(command.removeprefix(start).replace("outputs/RUN", str(finished_run)))
     try:
@@ -68,7 +69,7 @@ def test_every_make_target_exists_and_is_described(target):
 def test_make_help_describes_all_that_is_promised():
     described = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     named = re.findall(r"^  make ([\w-]+) ", described, flags=re.MULTILINE)
-    assert named == ["help", "train", "test", "check", "bench", "bench-quick", "board", "sweep", "clean"]
+    assert named == ["help", "train", "test", "slurm-test", "check", "bench", "bench-quick", "board", "sweep", "clean"]
 
 
 def test_the_small_torch_is_installed_where_it_is_asked_for():

@@ -11,12 +11,15 @@ from vae.run.signals import SIGNALS, StopNow, StopRequest
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_is_a_wish_and_the_second_one_ends_the_process(number):
+def test_a_signal_is_a_wish_and_a_later_one_ends_the_process(number, monkeypatch):
     before = signal.getsignal(number)
     with StopRequest() as stop:
         assert (stop(), stop.exit_code) == (False, 0)
         os.kill(os.getpid(), number)
         assert (stop(), stop.exit_code) == (True, 128 + number)
+        os.kill(os.getpid(), number)  # at once: Slurm signals a sweep and its member, and the sweep its member too
+        assert (stop(), stop.exit_code) == (True, 128 + number)
+        monkeypatch.setattr("vae.run.signals.ONE_REQUEST_SECONDS", 0.0)
         with pytest.raises(SystemExit) as ended:
             os.kill(os.getpid(), number)
         assert ended.value.code == 128 + number

@@ -14,6 +14,7 @@ from vae.config import ConfigError, near
 # The module of each command, and its line of `beta-vae --help`. A module is imported when its command is given.
 VERBS = {
     "train": ("vae.app.verbs.train", "train a model, or a sweep: beta-vae train beta=4"),
+    "fetch": ("vae.app.verbs.fetch", "download or draw data once, for trainings without a network"),
     "predict": ("vae.app.verbs.predict", "compute what the best linear model reaches, without a training"),
     "evaluate": ("vae.app.verbs.evaluate", "compute the test numbers of a run again"),
     "traverse": ("vae.app.verbs.traverse", "draw the latent traversals of runs"),

@@ -61,7 +61,11 @@ def train_members(command: Command, configs: Path) -> int:
         train_member(task, starter, command.free, share_of_threads(launcher), devices)
 
     try:
-        if command.hydra_words:
+        if command.launcher is not None:
+            from vae.app.cluster import train_on_cluster
+
+            train_on_cluster(command, starter)
+        elif command.hydra_words:
             run_hydra(command.hydra_words, train_by_launcher, configs)
         else:
             for task in command.tasks:

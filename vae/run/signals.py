@@ -2,12 +2,16 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# Schedulers of clusters send SIGUSR1 before they end a job. Windows does not have it.
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+# Schedulers of clusters send SIGUSR1 or SIGUSR2 before they end a job. Windows does not have them.
+NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+# Slurm signals all processes of a job, and that of a sweep passes the signal on: within this time both are one.
+ONE_REQUEST_SECONDS = 2.0
 
 
 class StopNow(SystemExit):
@@ -18,7 +22,7 @@ class StopNow(SystemExit):
 
 
 class StopRequest:
-    """Inside its `with` block, SIGINT, SIGTERM and SIGUSR1 set a flag. A second signal raises `SystemExit`.
+    """Inside its `with` block, a signal of `SIGNALS` sets a flag. Another one, two seconds later, raises `SystemExit`.
 
     Attributes:
         number: the first signal that was received, or None.
@@ -27,6 +31,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.number: int | None = None
         self._raises = False
+        self._since = 0.0
 
     def __call__(self) -> bool:
         """Whether a signal was received."""
@@ -64,7 +69,9 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self():
+            if time.monotonic() - self._since < ONE_REQUEST_SECONDS:
+                return
             raise SystemExit(128 + number)
-        self.number = number
+        self.number, self._since = number, time.monotonic()
         if self._raises:
             raise StopNow(self.exit_code)

@@ -12,10 +12,11 @@ import re
 import sys
 import warnings
 from argparse import ArgumentError, ArgumentParser, Namespace
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hydra.core.override_parser.types import Override
@@ -30,6 +31,7 @@ from vae.app.command_line.showing import USAGE, help_text, run_hydra
 from vae.app.console import one_line
 from vae.app.foreign import imported, named_parts, refuse_unnamed_parts
 from vae.app.invocation import UsageError
+from vae.app.slurm import check_launcher
 from vae.config import Config, ConfigError, Device, near, plain
 from vae.config.options import FREE, OPTIONS
 from vae.config.words import quoted
@@ -57,6 +59,7 @@ class Command:
         tasks: the runs.
         sweep: the directory of the sweep. None for a single run.
         hydra_words: arguments that make Hydra's launcher start the members. Empty if they train one after another.
+        launcher: the settings of submitit's launcher, if the members are jobs of a cluster. None if they are not.
         is_member: whether a sweep has started this process for one of its members.
         free: for a sweep, the keys that may differ from those of a member that has begun.
     """
@@ -64,6 +67,7 @@ class Command:
     tasks: Sequence[Task]
     sweep: Path | None = None
     hydra_words: Sequence[str] = ()
+    launcher: Mapping[str, Any] | None = None
     is_member: bool = False
     free: frozenset[str] = FREE
 
@@ -231,6 +235,9 @@ def new_command(overrides: Sequence[Override], composer: Composer, *, is_sweep: 
     single = composer.composed(overrides)
     if not is_shown and single.record.config.sweep is not None:
         return sweep_command(overrides, composer)
+    launcher = own.runtime.choices["hydra/launcher"]
+    if not is_shown and launcher != "basic":
+        raise ConfigError(f"hydra/launcher={launcher} is for a sweep, got a single run. Add -m, or leave it out")
     name = single.directory("run.dir") or f"outputs/{run_name(single.record, overrides, datetime.now())}"
     return Command([Task(absolute(name, "hydra.run.dir"), single.record)])
 
@@ -286,6 +293,10 @@ def sweep_command(overrides: Sequence[Override], composer: Composer) -> Command:
             continue  # a member with damaged files does not stop the others: it fails when its turn comes
     if first.hydra.runtime.choices["hydra/launcher"] == "basic":
         return Command(repeated, sweep, free=free)
+    settings = first.launcher(sweep)
+    if "submitit" in str(settings.get("_target_")):
+        check_launcher(settings)
+        return Command(repeated, sweep, launcher=settings, free=free)
     # The members are composed already. Hydra only counts them: it would refuse new keys in `objective.options`.
     chosen = [o for o in members[0] if o.is_hydra_override() or bare(o) in composer.groups]
     launcher = [str(o.input_line) for o in chosen if bare(o) not in (*PLACES, "hydra.mode")]

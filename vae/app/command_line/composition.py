@@ -18,6 +18,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from vae.app.invocation import PROGRAM
 from vae.config import Config, ConfigError, known_keys, near, plain, typed, unknown_key
 from vae.config.options import OPTIONS
 from vae.config.words import quoted
@@ -26,6 +27,9 @@ from vae.run.record import Record
 LARGEST_SWEEP = 10_000  # members
 # Hydra's own keys that the command line may set: the places of the output, the mode, and the launcher.
 HYDRA_KEYS = r"hydra\.(run\.dir|sweep\.(dir|subdir)|mode|launcher\..+)|hydra/launcher"
+
+# The extra of this project that installs each launcher.
+EXTRAS = {"joblib": "parallel", "submitit_slurm": "cluster", "submitit_local": "cluster"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,21 @@ class Composed:
             raise ConfigError(f"hydra.{key}: {hydra_message(error)}") from None
         finally:
             HydraConfig.instance().cfg = before
+
+    def launcher(self, sweep: Path) -> dict[str, Any]:
+        """The settings of Hydra's launcher, for a sweep in this directory.
+
+        Raises:
+            ConfigError: an interpolation refers to a key that does not exist.
+        """
+        config = OmegaConf.create({**plain(self.record.config), "hydra": self.hydra})
+        with open_dict(config):
+            config.hydra.sweep.dir = str(sweep).replace("${", r"\${")
+            config.hydra.job.name = PROGRAM
+        try:
+            return cast("dict[str, Any]", OmegaConf.to_container(config.hydra.launcher, resolve=True))
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"hydra.launcher: {hydra_message(error)}") from None
 
 
 def parse_override(text: str) -> Override:
@@ -197,10 +216,28 @@ def merged_files(configs: Path, words: tuple[str, ...], state: object) -> tuple[
             warnings.simplefilter("ignore")  # Hydra's warnings would be further lines
             config = hydra.compose("config", list(words), return_hydra_config=True)
     except Exception as error:
-        raise ConfigError(hydra_message(error)) from None
+        text = hydra_message(error)
+        raise ConfigError(missing_launcher(text) or text) from None
     with open_dict(config):
         own = config.pop("hydra")
     return own, cast("dict[str, Any]", OmegaConf.to_container(config))
+
+
+def missing_launcher(text: str) -> str | None:
+    """If Hydra does not find a launcher because its plugin is not installed, a line with the command that installs it.
+
+    Args:
+        text: Hydra's message.
+
+    Example:
+        >>> missing_launcher("Could not find 'hydra/launcher/joblib'")
+        "hydra/launcher=joblib needs a package that is not installed. Install it by pip install '.[parallel]'"
+    """
+    found = re.search(r"Could not (?:find|load) 'hydra/launcher/(\w+)'", text)
+    extra = EXTRAS.get(found[1]) if found else None
+    if found is None or extra is None:
+        return None
+    return f"hydra/launcher={found[1]} needs a package that is not installed. Install it by pip install '.[{extra}]'"
 
 
 def with_values(tree: Mapping[str, Any], overrides: Iterable[Override]) -> dict[str, Any]:
