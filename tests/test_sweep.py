@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ import torch
 from command import EXAMPLES, MEMBER, ROOT, gone, run_train
 from configured import changed
 
-from vae.app.command_line import MEMBER_OPTION
 from vae.app.invocation import Starter
 from vae.app.sweep import is_done, report_members, train_member
 from vae.config.options import FREE
@@ -57,13 +57,10 @@ def process_of(run: Path) -> int:
     """The process that trains in `run`, once it has saved a checkpoint."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (folder / "cmdline").read_text().split("\0")
-            except OSError:
-                continue
-            if MEMBER_OPTION in words and str(run) in words and (run / "checkpoints/last").exists():
-                return int(folder.name)
+        for opened in Path("/proc").glob("[0-9]*/fd/*"):
+            with suppress(OSError):
+                if opened.readlink() == run / "train.log" and (run / "checkpoints/last").exists():
+                    return int(opened.parts[2])
         time.sleep(0.05)
     raise AssertionError(f"nobody trains in {run}")
 
@@ -283,7 +280,8 @@ def test_a_sweep_killed_twice_leaves_no_process_and_the_same_command_goes_on(fin
 
 def test_a_killed_worker_is_one_line_and_the_table(words, tmp_path):
     process = start(*words, "epochs=2000", *PARALLEL)
-    os.kill(parent(process_of(tmp_path / "sweep" / ONE)), signal.SIGKILL)
+    prepared = parent(process_of(tmp_path / "sweep" / ONE))
+    os.kill(parent(prepared), signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "Traceback" not in err

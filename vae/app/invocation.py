@@ -18,10 +18,9 @@ PROGRAM = "beta-vae"
 MODULE = "python -m vae train"
 FROM_PYTHON = "vae.train"  # the name of a process that `vae.train` has started
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
-CHILD = (
-    "import sys; sys.argv[0], sys.path[:] = {name}, {path}; "
-    "from vae.app.child import main; sys.exit(main(parent={parent}, tell={tell}))"
-)
+PROCESS = "import sys; sys.argv[0], sys.path[:] = {name}, {path}; "
+CHILD = "from vae.app.child import main; sys.exit(main(parent={parent}, tell={tell}))"
+PREPARED = "from vae.app.prepared import serve; sys.exit(serve({parent}, {requests}, {answers}))"
 
 
 class UsageError(ConfigError):
@@ -83,13 +82,13 @@ class Starter:
     """
 
     name: str
-    path: Sequence[str]
+    path: tuple[str, ...]
 
     @classmethod
     def of_this_process(cls, name: str | None = None) -> "Starter":
         """The starter of this process. `name` is given if it was not started by the program."""
-        path = [str(Path.cwd()) if place == "" else place for place in sys.path if isinstance(place, str)]
-        return cls(sys.argv[0] if name is None else name, path)
+        path = (str(Path.cwd()) if place == "" else place for place in sys.path if isinstance(place, str))
+        return cls(sys.argv[0] if name is None else name, tuple(path))
 
     def command(self, words: Sequence[str], tell: int | None = None) -> list[str]:
         """The command of a process that trains by these words, and is asked to stop when this process ends.
@@ -98,8 +97,20 @@ class Starter:
             words: as after `python train.py`.
             tell: the descriptor of a pipe to which it writes what it will train, see `vae.app.child`.
         """
-        code = CHILD.format(name=ascii(self.name), path=ascii(list(self.path)), parent=os.getpid(), tell=tell)
-        return [sys.executable, "-c", code, *words]
+        return [*self._python(CHILD.format(parent=os.getpid(), tell=tell)), *words]
+
+    def prepared(self, requests: int, answers: int) -> list[str]:
+        """The command of a process that waits for what to train, see `vae.app.prepared`, and ends with this one.
+
+        Args:
+            requests: the descriptor of a pipe from which it reads.
+            answers: the descriptor of a pipe to which it writes.
+        """
+        return self._python(PREPARED.format(parent=os.getpid(), requests=requests, answers=answers))
+
+    def _python(self, code: str) -> list[str]:
+        start = PROCESS.format(name=ascii(self.name), path=ascii(list(self.path)))
+        return [sys.executable, "-c", start + code]
 
 
 def end_with(parent: int) -> None:

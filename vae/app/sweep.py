@@ -9,7 +9,6 @@ import errno
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -27,6 +26,7 @@ from vae.app.command_line.showing import run_hydra
 from vae.app.console import one_line
 from vae.app.foreign import foreign_words
 from vae.app.invocation import Starter
+from vae.app.prepared import PreparedProcess, prepared_process
 from vae.config import Config, ConfigError
 from vae.report.status import planned_members
 from vae.run import record
@@ -68,6 +68,8 @@ def train_members(command: Command, configs: Path) -> int:
 
         print(f"error: the sweep ended before its members: {one_line(hydra_message(error))}", file=sys.stderr)
         code = exit_code(error)
+    finally:
+        prepared_process(starter).close()
     return max(code, report_members(command.sweep, command.tasks))
 
 
@@ -122,7 +124,7 @@ def train_member(task: Task, starter: Starter, free: Collection[str], threads: i
                 raise
             print(f"error: {directory.name}: {error.filename or directory}: {error.strerror}", file=sys.stderr)
             return 1
-        code = run_to_end(starter.command(words), quiet=threads is not None)
+        code = train_to_end(prepared_process(starter), words, {}, quiet=threads is not None)
     if threads is not None:
         console.say(table_row(directory, read_summary(directory), len(directory.name)))
     if (
@@ -173,41 +175,42 @@ def share_of_threads(launcher: Mapping[str, Any]) -> int | None:
     return max(1, cores // side_by_side)
 
 
-def run_to_end(command: list[str], *, quiet: bool) -> int:
-    """Run a command and pass signals on to it. Returns its exit code, as shells do: 128 + number after a signal.
+def train_to_end(
+    prepared: PreparedProcess, words: Sequence[str], environment: Mapping[str, str], *, quiet: bool
+) -> int:
+    """Train, and pass signals on to the training. Returns its exit code, as shells do: 128 + number after a signal.
 
     Args:
-        command: the program and its arguments.
+        prepared: the process that trains.
+        words: as after `python train.py`.
+        environment: variables that only this training gets.
         quiet: show its errors only.
 
     Raises:
-        SystemExit: a signal came, and the command has ended.
+        SystemExit: a signal came, and the training has ended.
     """
     asked: list[int] = []
-    # The terminal signals a whole process group: in its own group the command gets a signal once, from below.
-    out = subprocess.DEVNULL if quiet else None
-    process = subprocess.Popen(command, stdout=out, process_group=0)
 
     def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         asked.append(number)
-        process.send_signal(number)
+        prepared.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in SIGNALS}
     try:
-        while process.poll() is None:
-            try:
-                process.wait(timeout=1)
-            except subprocess.TimeoutExpired:
-                if is_left_over():
-                    process.terminate()
-                    process.wait()
-                    os._exit(128 + signal.SIGTERM)  # if it returned, the worker would wait for its next task
+        prepared.train(words, environment, quiet=quiet)
+        for number in asked:  # before there was a process
+            prepared.send_signal(number)
+        while (code := prepared.wait(timeout_seconds=1.0)) is None:
+            if is_left_over():
+                prepared.send_signal(signal.SIGTERM)
+                prepared.wait(timeout_seconds=PATIENCE_SECONDS)
+                os._exit(128 + signal.SIGTERM)  # if it returned, the worker would wait for its next task
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     if asked:
         raise SystemExit(128 + asked[0])
-    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+    return code if code >= 0 else 128 - code
 
 
 def is_left_over() -> bool:
