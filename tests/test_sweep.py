@@ -59,10 +59,11 @@ def process_of(run: Path) -> int:
     """The process that trains in `run`, once it has saved a checkpoint."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        for opened in Path("/proc").glob("[0-9]*/fd/*"):
-            with suppress(OSError):
-                if opened.readlink() == run / "train.log" and (run / "checkpoints/last").exists():
-                    return int(opened.parts[2])
+        for process in filter(str.isdigit, os.listdir("/proc")):
+            with suppress(OSError):  # it has ended, or is of another user
+                files = {os.readlink(opened.path) for opened in os.scandir(f"/proc/{process}/fd")}
+                if str(run / "train.log") in files and (run / "checkpoints/last").exists():
+                    return int(process)
         time.sleep(0.05)
     raise AssertionError(f"nobody trains in {run}")
 

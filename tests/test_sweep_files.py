@@ -1,5 +1,6 @@
 """What a member of a sweep leaves: few files, and more where one asks for them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ PLAIN, DETAILED = "beta=4.0_seed=0_tracking.details=null", "beta=4.0_seed=0_trac
 
 @pytest.fixture(scope="module")
 def folder(few_images, tmp_path_factory) -> Path:
-    """A sweep of one member as sweeps train them, and one whose details were asked for."""
+    """A sweep of many members, of which one is trained, and one whose details were asked for."""
     sweep = tmp_path_factory.mktemp("files") / "sweep"
+    sweep.mkdir()
+    (sweep / "members.json").write_text(json.dumps({"members": [f"beta=4.0_seed={seed}" for seed in range(1, 20)]}))
     words = ("beta=4", "tracking.details=null,true", "tracking.explorer=false", f"hydra.sweep.dir={sweep}")
     done = run_train("-m", *few_images, *SMALL, *words)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -25,7 +28,7 @@ def files(member: Path) -> set[str]:
     return {str(path.relative_to(member)) for path in member.rglob("*") if path.is_file()}
 
 
-def test_a_member_of_a_sweep_leaves_at_most_twelve_files(folder):
+def test_a_member_of_a_sweep_of_more_than_twenty_leaves_at_most_twelve_files(folder):
     found = files(folder / PLAIN)
     assert len(found) <= MOST_FILES, sorted(found)
     assert sum("events.out.tfevents" in name for name in found) == 1
@@ -54,3 +57,10 @@ def test_tensorboard_shows_the_numbers_of_a_member_and_its_row_without_those_of_
         assert not [tag for tag in tags if tag.startswith("z/")]
         assert server.ask("plugin/images/tags").get(PLAIN, {}) == {}
         assert len(server.session_groups()) == 2
+
+
+def test_the_members_of_a_small_sweep_have_their_figures(few_images, tmp_path):
+    words = ("beta=4", "tracking.explorer=false", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    done = run_train("-m", *few_images, *SMALL, "epochs=1", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {"figures/traversals.png", "projector_config.pbtxt"} <= files(tmp_path / "sweep/beta=4.0_seed=0")

@@ -40,6 +40,7 @@ from vae.run.summary import asked, read_summary, threads_so_far, write_failure
 from vae.training.cores import usable_cores
 
 STOPPED = {128 + number for number in SIGNALS}  # exit codes of a run that a signal stopped and that has been saved
+FEW_MEMBERS = 20  # so many have all their figures, and the numbers of each latent in TensorBoard
 PATIENCE_SECONDS = 7 * 86_400.0  # how long to wait for another sweep that trains the same member
 
 
@@ -110,8 +111,8 @@ def train_member(
     """
     directory, config, code = task.directory, task.record.config, AGAIN
     words = [MEMBER_OPTION, str(directory), *foreign_words(config), "tracking.explorer=false"]  # the sweep has one
-    if config.tracking.details is None:
-        words.append("tracking.details=false")  # a few hundred members would fill TensorBoard and the disk
+    if config.tracking.details is None and len(planned_members(directory.parent)) > FEW_MEMBERS:
+        words.append("tracking.details=false")  # hundreds of members would fill TensorBoard and the disk
     if "data.path" in free and hasattr(config.data, "path"):
         words.append(f"data.path={config.data.path}")
     if threads is None:
