@@ -11,7 +11,7 @@ from typing import Any
 from vae.config import Config, ConfigError
 from vae.run import record
 from vae.run.files import DamagedFileError, read_json
-from vae.run.metrics import read_metrics
+from vae.run.metrics import Line, read_metrics
 from vae.run.names import LOCK_HOLDER, LOG, MEMBERS, METRICS
 from vae.run.summary import is_count, read_origin, read_summary
 
@@ -134,7 +134,7 @@ def last_numbers(directory: Path) -> tuple[int | None, float | None, dict[str, f
     return step, speed, logged
 
 
-def newest(lines: Sequence[Mapping[str, float]]) -> tuple[int | None, float | None, dict[str, float] | None]:
+def newest(lines: Sequence[Line]) -> tuple[int | None, float | None, dict[str, float] | None]:
     """As `last_numbers`, from these lines of `metrics.jsonl`. The line that comes last counts."""
     step = max((int(line["step"]) for line in lines), default=None)
     speed = next((float(line[SPEED]) for line in reversed(lines) if SPEED in line), None)
