@@ -73,6 +73,18 @@ def test_three_hundred_members_are_listed_at_once(tmp_path):
     assert counted(read_status(tmp_path)) == {"done": 300}
 
 
+@pytest.mark.parametrize("lines_between", [0, 300, 3_000])
+def test_the_numbers_of_a_long_log_are_those_of_its_end(tmp_path, lines_between):
+    run = put_run(tmp_path / "run", None)
+    numbers = {"train/images_per_second": 50.0, "validation/elbo": -9.0, "validation/distortion": 8.0}
+    lines = [{"step": 1, **numbers, "validation/rate": 1.0}]
+    lines += [{"step": 2 + number, "z/kl/00": 0.123456789} for number in range(lines_between)]
+    (run / METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 9')
+    (status,) = read_status(tmp_path)
+    assert (status.state, status.step) == (State.stopped, 1 + lines_between)
+    assert status.numbers == {"elbo": -9.0, "distortion": 8.0, "rate": 1.0}
+
+
 def test_a_sweep_that_trains_is_listed_with_what_is_left_and_goes_on(few_images, tmp_path):
     words = (*few_images, *MEMBER, "beta=1,8", "epochs=400", "tracking.log_every_steps=1", "tracking.progress=false")
     command = [sys.executable, "train.py", "-m", *words, f"hydra.sweep.dir={tmp_path}/sweep"]

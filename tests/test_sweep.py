@@ -60,12 +60,20 @@ def process_of(run: Path) -> int:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         for process in filter(str.isdigit, os.listdir("/proc")):
-            with suppress(OSError):  # it has ended, or is of another user
-                files = {os.readlink(opened.path) for opened in os.scandir(f"/proc/{process}/fd")}
-                if str(run / "train.log") in files and (run / "checkpoints/last").exists():
-                    return int(process)
+            if str(run / "train.log") in open_files(process) and (run / "checkpoints/last").exists():
+                return int(process)
         time.sleep(0.05)
     raise AssertionError(f"nobody trains in {run}")
+
+
+def open_files(process: str) -> set[str]:
+    """The files that a process has opened; none if it has ended, or is of another user."""
+    found = set()
+    with suppress(OSError):
+        for number in os.listdir(f"/proc/{process}/fd"):
+            with suppress(OSError):  # closed since
+                found.add(os.readlink(f"/proc/{process}/fd/{number}"))
+    return found
 
 
 def parent(process: int) -> int:

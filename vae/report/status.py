@@ -16,7 +16,7 @@ from vae.run.names import LOCK_HOLDER, LOG, MEMBERS, METRICS
 from vae.run.summary import is_count, read_origin, read_summary
 
 SPEED = "train/images_per_second"
-LAST_BYTES = 200_000  # of `metrics.jsonl`, which has millions: a hundred lines or more
+LAST_BYTES = 20_000  # of `metrics.jsonl`, which has millions: a dozen lines or more
 
 
 class State(StrEnum):
@@ -135,7 +135,7 @@ def last_numbers(directory: Path) -> tuple[int | None, float | None, dict[str, f
 
 
 def newest(lines: Sequence[Line]) -> tuple[int | None, float | None, dict[str, float] | None]:
-    """As `last_numbers`, from these lines of `metrics.jsonl`. The validation's numbers come before the training's."""
+    """As `last_numbers`, from these lines of `metrics.jsonl`. The line that comes last counts."""
     step = max((int(line["step"]) for line in lines), default=None)
     speed = next((float(line[SPEED]) for line in reversed(lines) if SPEED in line), None)
     for line in reversed(lines):
