@@ -3,16 +3,17 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import MEMBER, gone
+from command import MEMBER, ROOT, gone
 
 from vae.app.invocation import Starter
-from vae.app.prepared import PreparedProcess
+from vae.app.prepared import PreparedProcess, is_alive
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="members are forked on Linux only")
 
@@ -26,6 +27,34 @@ class Spawning(Starter):
         *python, code = super().prepared(requests, answers)
         start, module, rest = code.partition("from vae.app.prepared")
         return [*python, f"{start}import vae.app.prepared; vae.app.prepared.FORKS = False; {module}{rest}"]
+
+
+class Instant(Starter):
+    """A starter of a process that answers at once with both numbers of a training: its process and its exit code."""
+
+    def prepared(self, requests: int, answers: int) -> list[str]:
+        code = f"import os; os.read({requests}, 9999); os.write({answers}, b'7\\n3\\n'); os.read({requests}, 1)"
+        return [sys.executable, "-c", code]
+
+
+# The prepared process kills its parent while it loads. A training would then say that `beat` is unknown.
+ORPHAN = """
+import json, os, sys
+from vae.app.invocation import Starter
+from vae.app.prepared import PreparedProcess
+
+KILLS = "import os, signal, vae.app.prepared as p; p.load = lambda: os.kill(os.getppid(), signal.SIGKILL); "
+
+
+class Killing(Starter):
+    def prepared(self, requests, answers):
+        *python, code = super().prepared(requests, answers)
+        start, module, rest = code.partition("from vae.app.prepared")
+        return [*python, start + KILLS + module + rest]
+
+
+PreparedProcess(Killing("train.py", Starter.of_this_process().path)).train(["beat=4"], {}, quiet=False)
+"""
 
 
 def ready(kind: type[Starter]) -> PreparedProcess:
@@ -122,3 +151,24 @@ def test_a_signal_to_all_processes_of_a_job_stops_the_training_once(prepared, wo
     assert prepared.process is server
     prepared.close()
     assert server.returncode == 0
+
+
+def test_an_exit_code_that_comes_with_the_number_of_the_process_is_not_waited_for():
+    prepared = ready(Instant)
+    prepared.train([], {}, quiet=True)
+    assert prepared.wait(timeout_seconds=30.0) == 3
+    prepared.close()
+
+
+def test_a_process_that_has_ended_is_not_alive_although_nobody_has_waited_for_it():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert is_alive(process.pid)
+        process.kill()
+        assert gone(process.pid)
+        assert not is_alive(process.pid)
+    assert not is_alive(process.pid)
+
+
+def test_a_parent_that_was_killed_while_torch_was_loaded_has_nothing_trained():
+    done = subprocess.run([sys.executable, "-c", ORPHAN], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGKILL, "", "")

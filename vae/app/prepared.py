@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -68,7 +69,8 @@ class PreparedProcess:
         If the prepared process was killed, its own exit code is returned. The training has then been asked to stop.
         """
         assert self.process is not None
-        if not select.select([self._answers], [], [], timeout_seconds)[0]:
+        has_come = b"\n" in self._received  # with the number of the process, if the training was short
+        if not has_come and not select.select([self._answers], [], [], timeout_seconds)[0]:
             return None
         code = self._answer()
         if code is None:
@@ -117,12 +119,15 @@ class PreparedProcess:
 
 
 def is_alive(process: int) -> bool:
-    """Whether there is a process of this number."""
+    """Whether a process of this number has not ended. Linux only.
+
+    One that has ended may keep its number for ever: the first process of a container need not wait for others.
+    """
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        status = Path(f"/proc/{process}/stat").read_text(errors="replace")
+    except OSError:
         return False
-    return True
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 @cache
@@ -158,13 +163,16 @@ def serve(parent: int, requests: int, answers: int) -> int:
             if not FORKS:
                 tell(answers, os.getpid())
                 return train(json.loads(line), parent)
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the training handles them
             if trains is not None:
                 os.waitpid(trains, 0)
+            if os.getppid() != parent:  # it ended before there was a training to stop
+                return 0
             server = os.getpid()
-            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the training handles them
             trains = os.fork()
             if trains == 0:
                 os.close(answers)
+                os.close(requests)
                 end(train(json.loads(line), parent=server))
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             tell(answers, trains)
