@@ -13,6 +13,7 @@ from vae.run.signals import SIGNALS, StopNow, StopRequest
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_is_a_wish_and_a_later_one_ends_the_process(number, monkeypatch):
     before = signal.getsignal(number)
+    monkeypatch.setattr("vae.run.signals.ONE_REQUEST_SECONDS", 600.0)
     with StopRequest() as stop:
         assert (stop(), stop.exit_code) == (False, 0)
         os.kill(os.getpid(), number)

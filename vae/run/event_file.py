@@ -79,16 +79,18 @@ def cut_event_files(directory: Path, keep: Path, is_removed: Callable[[Event], b
 
 def events_of(path: Path) -> Iterator[tuple[int, Event]]:
     """The events in a file, each with the position at which its record begins. The first damaged one ends them."""
-    content, start = path.read_bytes(), 0
-    while start + LENGTH.size <= len(content):
-        first = start + LENGTH.size + CHECKSUM.size
-        end = first + LENGTH.unpack_from(content, start)[0]
-        try:
-            event = Event.FromString(content[first:end])
-        except DecodeError:
-            return
-        yield start, event
-        start = end + CHECKSUM.size
+    before = LENGTH.size + CHECKSUM.size
+    with path.open("rb") as file:
+        size, start = os.fstat(file.fileno()).st_size, 0
+        while len(head := file.read(before)) == before:
+            length = LENGTH.unpack_from(head)[0]
+            try:
+                event = Event.FromString(file.read(min(length, size)))
+            except DecodeError:
+                return
+            yield start, event
+            file.read(CHECKSUM.size)
+            start += before + length + CHECKSUM.size
 
 
 def _time_of(event_file: Path) -> int:
