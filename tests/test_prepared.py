@@ -122,6 +122,12 @@ def test_a_variable_is_that_of_one_training_alone(prepared, words, tmp_path):
     assert wind(tmp_path / "b") == 0
 
 
+def test_the_last_words_of_a_module_are_shown(prepared, words, tmp_path, capfd):
+    (tmp_path / "calm.py").write_text("raise SystemExit('there is no wind')")
+    assert trained(prepared, (*words, "metrics=[calm:score]")) == 1
+    assert capfd.readouterr().err == "there is no wind\n"
+
+
 def test_a_killed_training_leaves_the_next(prepared, words, tmp_path):
     os.kill(started(prepared, words, tmp_path / "run"), signal.SIGKILL)
     assert prepared.wait(timeout_seconds=60.0) == -signal.SIGKILL

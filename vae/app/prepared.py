@@ -218,6 +218,8 @@ def train(request: Mapping[str, Any], parent: int) -> int:
     try:
         return child.main(parent, tell=None)
     except SystemExit as end:
+        if isinstance(end.code, str):  # what Python would print, as of a module of the user's own
+            print(end.code, file=sys.stderr)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:  # a fault of the program
         traceback.print_exc()
