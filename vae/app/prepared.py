@@ -185,7 +185,7 @@ def serve(parent: int, requests: int, answers: int) -> int:
 
 def load() -> None:
     """Import what every training imports. What cannot be imported is left to the trainings, which report it."""
-    with suppress(ImportError):
+    with suppress(Exception):  # a library that does not fit the machine is an OSError
         import torch
 
         from vae.app import main  # noqa: F401

@@ -58,7 +58,7 @@ def train_members(command: Command, configs: Path) -> int:
 
     def train_by_launcher(_: object) -> None:
         task, launcher = command.tasks[HydraConfig.get().job.num], HydraConfig.get().launcher
-        devices = own_devices() if "n_jobs" in launcher else []  # not submitit: a cluster gives each job its devices
+        devices = own_devices() if "n_jobs" in launcher else []  # other launchers give each job its devices
         train_member(task, starter, command.free, share_of_threads(launcher), devices)
 
     try:
