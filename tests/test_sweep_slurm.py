@@ -124,6 +124,18 @@ def test_a_sweep_of_four_ends_with_table_and_report_and_the_same_command_submits
     assert len(all_jobs(sweep)) == 4
 
 
+def test_a_job_that_is_held_is_one_line_and_goes_on_when_it_is_released(words, tmp_path):
+    (tmp_path / "go").touch()
+    held = "+hydra.launcher.additional_parameters.hold=true"
+    process = start(*words, "beta=1", held, cwd=tmp_path)
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert re.fullmatch(r"warning: \S+: its job \d+_0 does not start yet, Slurm says PENDING JobHeldUser\n", line)
+    subprocess.run(["scontrol", "release", job_of(member(tmp_path / "sweep", 1))], check=True)
+    out, err = process.communicate(timeout=200)
+    assert (process.returncode, err) == (0, ""), out + err
+
+
 def test_a_killed_terminal_leaves_the_jobs_and_the_same_command_waits_for_them(words, tmp_path):
     sweep = tmp_path / "sweep"
     words = (*words, "beta=1,4")

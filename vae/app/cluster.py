@@ -25,7 +25,7 @@ import vae
 from vae.app import console
 from vae.app.command_line import Command
 from vae.app.invocation import Starter
-from vae.app.slurm import ClusterError, in_words, is_local, is_over, states_of_jobs
+from vae.app.slurm import ClusterError, State, in_words, is_local, is_over, states_of_jobs
 from vae.app.sweep import is_done, share_of_threads, table_row, train_member
 from vae.run.directory import BusyError, locked
 from vae.run.files import DamagedFileError, read_json, write_json
@@ -153,7 +153,7 @@ def train_on_cluster(command: Command, starter: Starter) -> None:
     closed: set[str] = set()  # members that this command does not submit again
     while True:
         with FileLock(notes.with_suffix(".lock")):  # another command may be submitting
-            waiting = jobs_in_queue(notes, tasks) if settings.is_slurm else {}
+            waiting = jobs_in_queue(notes, tasks, patient=bool(closed)) if settings.is_slurm else {}
             left = [name for name in tasks if name not in {*waiting, *closed}]
             left = [name for name in left if not is_done(tasks[name].directory, tasks[name].record)]
             submitted: dict[str, Job] = {}
@@ -211,14 +211,27 @@ def write_noted(notes: Path, jobs: Mapping[str, Job]) -> None:
     write_json(notes, {name: [job.number, str(job.folder)] for name, job in jobs.items()})
 
 
-def jobs_in_queue(notes: Path, names: Collection[str]) -> dict[str, Job]:
+def jobs_in_queue(notes: Path, names: Collection[str], *, patient: bool) -> dict[str, Job]:
     """The noted jobs of these members that run or will run.
+
+    Args:
+        notes: the file that names the jobs.
+        names: of the members.
+        patient: ask again until Slurm answers.
 
     Raises:
         ClusterError: Slurm does not answer.
     """
     noted = {name: job for name, job in read_noted(notes).items() if name in names and not job.has_ended}
-    states = states_of_jobs() if noted else {}
+    states: Mapping[str, State] = {}
+    while noted:
+        try:
+            states = states_of_jobs()
+            break
+        except ClusterError:
+            if not patient:
+                raise
+            time.sleep(SHORTEST_PAUSE)
     return {name: job for name, job in noted.items() if not is_over(states.get(job.number))}
 
 
@@ -227,7 +240,7 @@ def ends_of(jobs: Mapping[str, Job], settings: Settings) -> Iterator[tuple[str, 
 
     A question that Slurm does not answer is asked again, for as long as it takes.
     """
-    left, over_since = dict(jobs), dict[str, float]()
+    left, over_since, stuck = dict(jobs), dict[str, float](), set[State]()
     begun, is_silent = time.monotonic(), False
     while left:
         for name in [name for name, job in left.items() if job.has_ended]:
@@ -246,14 +259,19 @@ def ends_of(jobs: Mapping[str, Job], settings: Settings) -> Iterator[tuple[str, 
         now = time.monotonic()
         for name, job in list(left.items()):
             state = states.get(job.number)
-            if not is_over(state):
+            if state is not None and not is_over(state):
                 over_since.pop(name, None)  # it is requeued
+                if state.is_stuck and state not in stuck:
+                    stuck.add(state)
+                    why = f"its job {job.number} does not start yet, Slurm says {state.name} {state.reason}"
+                    sys.stderr.write(f"warning: {name}: {why}\n")
                 continue
             refresh(job.folder)
             late = now - over_since.setdefault(name, now)
-            if not job.has_ended and late >= (OUTCOME_DELAY if state == "COMPLETED" else REQUEUE_DELAY):
+            may_be_done = state is None or state.name == "COMPLETED"
+            if not job.has_ended and late >= (OUTCOME_DELAY if may_be_done else REQUEUE_DELAY):
                 del left[name]
-                yield name, state or "gone"
+                yield name, "gone" if state is None else state.name
 
 
 def refresh(folder: Path) -> None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from vae.app.console import one_line
 from vae.config import ConfigError
@@ -25,6 +25,8 @@ OVER = {
     "REVOKED": "was revoked",
     "TIMEOUT": "ran out of time before it could be saved. Raise hydra.launcher.signal_delay_s",
 }
+STUCK = {"REQUEUE_HOLD", "SPECIAL_EXIT", "STOPPED", "SUSPENDED"}
+USUAL = {"None", "", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Cleaning", "Prolog"}  # of waiting
 
 
 class ClusterError(Exception):
@@ -58,31 +60,48 @@ def is_local(settings: Mapping[str, Any]) -> bool:
     return str(settings["_target_"]).endswith("LocalLauncher")
 
 
-def states_of_jobs() -> dict[str, str]:
+class State(NamedTuple):
+    """What Slurm says of a job: its state, and why it does not run, in Slurm's words."""
+
+    name: str
+    reason: str
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the job may wait for ever, unless somebody does something.
+
+        Example:
+            >>> State("PENDING", "Resources").is_stuck, State("PENDING", "JobHeldUser").is_stuck
+            (False, True)
+        """
+        return self.name in STUCK or (self.name == "PENDING" and self.reason not in USUAL)
+
+
+def states_of_jobs() -> dict[str, State]:
     """The states of this user's jobs by their numbers, as `12_3`. Jobs that ended minutes ago are not in it.
 
     Raises:
         ClusterError: Slurm does not answer.
     """
-    words = ["squeue", "--noheader", "--array", "--states=all", f"--user={os.geteuid()}", "--format=%i|%T"]
+    words = ["squeue", "--noheader", "--array", "--states=all", f"--user={os.geteuid()}", "--format=%i|%T|%r"]
     try:
         answer = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ClusterError(f"Slurm does not answer: {one_line(str(error))}") from error
     if answer.returncode != 0:
         raise ClusterError(f"Slurm does not answer: {one_line(answer.stderr)}")
-    pairs = (line.split("|") for line in answer.stdout.splitlines() if line.count("|") == 1)
-    return {number.strip(): state.strip() for number, state in pairs}
+    rows = (line.split("|", 2) for line in answer.stdout.splitlines() if line.count("|") >= 2)
+    return {number.strip(): State(name.strip(), reason.strip()) for number, name, reason in rows}
 
 
-def is_over(state: str | None) -> bool:
+def is_over(state: State | None) -> bool:
     """Whether a job in this state has ended. None is that of a job that Slurm does not know any more.
 
     Example:
-        >>> is_over("PENDING"), is_over("COMPLETING"), is_over("TIMEOUT"), is_over(None)
-        (False, False, True, True)
+        >>> is_over(State("COMPLETING", "None")), is_over(State("TIMEOUT", "TimeLimit")), is_over(None)
+        (False, True, True)
     """
-    return state is None or state in OVER
+    return state is None or state.name in OVER
 
 
 def in_words(state: str) -> str:

@@ -13,7 +13,7 @@ import math
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -138,9 +138,11 @@ class Sleepers:
         """Start them, or let them end, unless it is so already."""
         if wanted and not self.held:
             self.release = threading.Event()
-            self.sleeping = [threading.Thread(target=self._sleep, daemon=True) for _ in range(self.teams)]
-            for thread in self.sleeping:
-                thread.start()
+            with suppress(RuntimeError):  # the system allows no more threads
+                for _ in range(self.teams):
+                    thread = threading.Thread(target=self._sleep, daemon=True)
+                    thread.start()
+                    self.sleeping.append(thread)
         elif self.held and not wanted:
             self.release.set()
             for thread in self.sleeping:
