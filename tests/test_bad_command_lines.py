@@ -28,7 +28,7 @@ EXPERIMENT = f"experiment must be one of {', '.join(PRESETS)}"
 SEED = "seed must be a whole number from 0 to 2147483647"
 EPOCHS = "epochs must be a whole number from 1 to 1000000"
 DEVICE = "device must be one of auto, cpu, cuda, mps"
-TRACKING = "tracking must have the keys tensorboard, progress, log_every_steps"
+TRACKING = "tracking must have the keys tensorboard, details, progress, log_every_steps"
 HYDRA = "is not read here. Of Hydra's keys it reads hydra.run.dir, "
 ONLY_MLP = "model.hidden is a key of model=mlp only. Choose that, or leave model.hidden out"
 

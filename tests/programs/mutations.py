@@ -194,7 +194,7 @@ MUTATIONS = (
     Mutation(
         "no reference in a configuration",
         "vae/run/record.py",
-        "if self.check_event(yaml.events.AliasEvent)",
+        "if isinstance(event, yaml.AliasEvent)",
         "if False",
         ("tests/test_record.py", "-k", "gigabytes"),
     ),

@@ -197,7 +197,7 @@ def has_not_grown(found: dict[int, tuple[int, int]], start: float, end: float, m
     file that is being saved is open for a moment.
     """
     third = max(1.0, (end - start) / 3)
-    early = [seen for done, seen in found.items() if start <= done <= start + third]
+    early = [seen for done, seen in found.items() if start <= done <= start + third and done < end]
     late = [seen for done, seen in found.items() if end - third <= done < end]
     files = [min(seen[0] for seen in part) for part in (early, late)]
     memory = [median(seen[1] for seen in part) / 1024 for part in (early, late)]

@@ -13,7 +13,7 @@ from vae.disentanglement.representation import ratio
 
 INFORMATIVE_NATS = 0.01  # mean KL; a latent below carries no information
 LASSO_PENALTY = 0.1
-CONVERGED = 1e-4  # largest change of a coefficient in a round of coordinate descent
+CONVERGED = 1e-6  # largest change of a coefficient in a round of coordinate descent
 MOST_ROUNDS = 1_000
 
 
