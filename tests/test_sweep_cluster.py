@@ -71,6 +71,14 @@ def test_settings_that_cannot_be_used_are_one_line_and_leave_no_files(tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_further_settings_of_slurm_are_added_to_those_of_the_preset(monkeypatch):
+    monkeypatch.setattr("vae.app.command_line.check_launcher", lambda _: None)
+    words = ["-m", "beta=1,4", "hydra/launcher=slurm", "+hydra.launcher.additional_parameters.reservation=ours"]
+    command = checked(words, CONFIGS)
+    assert command.launcher is not None
+    assert command.launcher["additional_parameters"] == {"requeue": True, "reservation": "ours"}
+
+
 def test_a_single_run_is_no_job(tmp_path, trained):
     done = trained("beta=4", "hydra/launcher=slurm", directory=tmp_path / "run")
     assert done.returncode == 1

@@ -130,7 +130,7 @@ def test_a_job_that_is_held_is_one_line_and_goes_on_when_it_is_released(words, t
     process = start(*words, "beta=1", held, cwd=tmp_path)
     assert process.stderr is not None
     line = process.stderr.readline()
-    assert re.fullmatch(r"warning: \S+: its job \d+_0 does not start yet, Slurm says PENDING JobHeldUser\n", line)
+    assert re.fullmatch(r"warning: \S+: its job \d+ does not start yet, Slurm says PENDING JobHeldUser\n", line)
     subprocess.run(["scontrol", "release", job_of(member(tmp_path / "sweep", 1))], check=True)
     out, err = process.communicate(timeout=200)
     assert (process.returncode, err) == (0, ""), out + err

@@ -25,6 +25,7 @@ from vae.config.words import quoted
 from vae.run.record import Record
 
 LARGEST_SWEEP = 10_000  # members
+FURTHER_KEYS = r"hydra\.launcher\.additional_parameters\.\w+"  # which `+` may add
 # Hydra's own keys that the command line may set: the places of the output, the mode, and the launcher.
 HYDRA_KEYS = r"hydra\.(run\.dir|sweep\.(dir|subdir)|mode|launcher\..+)|hydra/launcher"
 
@@ -290,12 +291,16 @@ def all_keys() -> set[str]:
 def refuse_prefix(o: Override, groups: Iterable[str]) -> None:
     """Refuse Hydra's prefixes `+`, `++` and `~`, which add and remove keys: the keys of a run are fixed.
 
+    Only further settings of Slurm may be added.
+
     Raises:
         ConfigError: there is such a prefix.
     """
     if not (o.is_add() or o.is_force_add() or o.is_delete()):
         return
     key, text, known = bare(o), str(o.input_line), all_keys()
+    if re.fullmatch(FURTHER_KEYS, key) and not o.is_delete():
+        return
     if not key or key not in {*groups, *known, *(name.rpartition(".")[0] for name in known)}:
         raise ConfigError(unknown_key(key, known))
     if o.is_delete():
