@@ -35,7 +35,7 @@ class Waiting:
 
     def __call__(self, terms, step):
         if not self.until.exists():
-            time.sleep(0.1)
+            time.sleep(1)
         return (terms.distortion + self.beta(step) * terms.rate.sum(1)).mean()
 '''
 
