@@ -224,13 +224,17 @@ def jobs_in_queue(notes: Path, names: Collection[str], *, patient: bool) -> dict
     """
     noted = {name: job for name, job in read_noted(notes).items() if name in names and not job.has_ended}
     states: Mapping[str, State] = {}
+    is_silent = False
     while noted:
         try:
             states = states_of_jobs()
             break
-        except ClusterError:
+        except ClusterError as error:
             if not patient:
                 raise
+            if not is_silent:
+                sys.stderr.write(f"warning: {error}. Waiting until it does\n")
+            is_silent = True
             time.sleep(SHORTEST_PAUSE)
     return {name: job for name, job in noted.items() if not is_over(states.get(job.number))}
 
