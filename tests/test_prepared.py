@@ -37,13 +37,24 @@ class Instant(Starter):
         return [sys.executable, "-c", code]
 
 
-# The prepared process kills its parent while it loads. A training would then say that `beat` is unknown.
+# The prepared process kills its parent while it loads, and sees it end. A training would say that `beat` is unknown.
 ORPHAN = """
-import json, os, sys
+import sys
 from vae.app.invocation import Starter
 from vae.app.prepared import PreparedProcess
 
-KILLS = "import os, signal, vae.app.prepared as p; p.load = lambda: os.kill(os.getppid(), signal.SIGKILL); "
+KILLS = '''
+import os, signal, time
+import vae.app.prepared
+
+def load():
+    parent = os.getppid()
+    os.kill(parent, signal.SIGKILL)
+    while os.getppid() == parent:
+        time.sleep(0.01)
+
+vae.app.prepared.load = load
+'''
 
 
 class Killing(Starter):
