@@ -25,7 +25,7 @@ import vae
 from vae.app import console
 from vae.app.command_line import Command
 from vae.app.invocation import Starter
-from vae.app.slurm import ClusterError, State, in_words, is_local, is_over, states_of_jobs
+from vae.app.slurm import ClusterError, Queue, State, in_words, is_local, is_over, states_of_jobs
 from vae.app.sweep import is_done, share_of_threads, table_row, train_member
 from vae.run.directory import BusyError, locked
 from vae.run.files import DamagedFileError, read_json, write_json
@@ -151,9 +151,10 @@ def train_on_cluster(command: Command, starter: Starter) -> None:
     notes = command.sweep / PLACE / "jobs.json"
     notes.parent.mkdir(parents=True, exist_ok=True)
     closed: set[str] = set()  # members that this command does not submit again
+    queue = Queue()
     while True:
         with FileLock(notes.with_suffix(".lock")):  # another command may be submitting
-            waiting = jobs_in_queue(notes, tasks, patient=bool(closed)) if settings.is_slurm else {}
+            waiting = jobs_in_queue(notes, tasks, queue if closed else None) if settings.is_slurm else {}
             left = [name for name in tasks if name not in {*waiting, *closed}]
             left = [name for name in left if not is_done(tasks[name].directory, tasks[name].record)]
             submitted: dict[str, Job] = {}
@@ -167,7 +168,7 @@ def train_on_cluster(command: Command, starter: Starter) -> None:
         say_begin(waiting, submitted)
         closed |= submitted.keys()
         try:
-            for name, state in ends_of({**waiting, **submitted}, settings):
+            for name, state in ends_of({**waiting, **submitted}, queue if settings.is_slurm else None):
                 job = {**waiting, **submitted}[name]
                 say_end(tasks[name], job, state, settings)
                 if read_summary(tasks[name].directory)["status"] != "done":
@@ -211,54 +212,40 @@ def write_noted(notes: Path, jobs: Mapping[str, Job]) -> None:
     write_json(notes, {name: [job.number, str(job.folder)] for name, job in jobs.items()})
 
 
-def jobs_in_queue(notes: Path, names: Collection[str], *, patient: bool) -> dict[str, Job]:
+def jobs_in_queue(notes: Path, names: Collection[str], queue: Queue | None) -> dict[str, Job]:
     """The noted jobs of these members that run or will run.
 
     Args:
         notes: the file that names the jobs.
         names: of the members.
-        patient: ask again until Slurm answers.
+        queue: is asked until Slurm answers. None to ask once.
 
     Raises:
-        ClusterError: Slurm does not answer.
+        ClusterError: Slurm does not answer the one question.
     """
     noted = {name: job for name, job in read_noted(notes).items() if name in names and not job.has_ended}
-    states: Mapping[str, State] = {}
-    is_silent = False
-    while noted:
-        try:
-            states = states_of_jobs()
-            break
-        except ClusterError as error:
-            if not patient:
-                raise
-            if not is_silent:
-                sys.stderr.write(f"warning: {error}. Waiting until it does\n")
-            is_silent = True
-            time.sleep(SHORTEST_PAUSE)
+    if not noted:
+        return {}
+    states = states_of_jobs() if queue is None else queue.wait_for_states(SHORTEST_PAUSE)
     return {name: job for name, job in noted.items() if not is_over(states.get(job.number))}
 
 
-def ends_of(jobs: Mapping[str, Job], settings: Settings) -> Iterator[tuple[str, str | None]]:
+def ends_of(jobs: Mapping[str, Job], queue: Queue | None) -> Iterator[tuple[str, str | None]]:
     """The name of each job when it ends, and its last state under Slurm. None if the job has ended by itself.
 
-    A question that Slurm does not answer is asked again, for as long as it takes.
+    Args:
+        jobs: by the names of their members.
+        queue: of Slurm, which is asked until it answers. None without Slurm.
     """
     left, over_since, stuck = dict(jobs), dict[str, float](), set[State]()
-    begun, is_silent = time.monotonic(), False
+    begun = time.monotonic()
     while left:
         for name in [name for name, job in left.items() if job.has_ended]:
             del left[name]
             yield name, None
         time.sleep(min(max((time.monotonic() - begun) / 20, SHORTEST_PAUSE), LONGEST_PAUSE))
-        if not settings.is_slurm:
-            continue
-        try:
-            states, is_silent = states_of_jobs(), False
-        except ClusterError as error:
-            if not is_silent:
-                sys.stderr.write(f"warning: {error}. Waiting until it does\n")
-            is_silent = True
+        states = None if queue is None else queue.states()
+        if states is None:
             continue
         now = time.monotonic()
         for name, job in list(left.items()):

@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -92,6 +94,31 @@ def states_of_jobs() -> dict[str, State]:
         raise ClusterError(f"Slurm does not answer: {one_line(answer.stderr)}")
     rows = (line.split("|", 2) for line in answer.stdout.splitlines() if line.count("|") >= 2)
     return {number.strip(): State(name.strip(), reason.strip()) for number, name, reason in rows}
+
+
+class Queue:
+    """The jobs of this user under a Slurm that may be restarted. When it begins not to answer, a line says so."""
+
+    def __init__(self) -> None:
+        self._is_silent = False
+
+    def states(self) -> dict[str, State] | None:
+        """What `states_of_jobs` gives; None if Slurm does not answer."""
+        try:
+            states = states_of_jobs()
+        except ClusterError as error:
+            if not self._is_silent:
+                sys.stderr.write(f"warning: {error}. Waiting until it does\n")
+            self._is_silent = True
+            return None
+        self._is_silent = False
+        return states
+
+    def wait_for_states(self, pause_seconds: float) -> dict[str, State]:
+        """The same, once Slurm answers. `pause_seconds` pass between two questions."""
+        while (states := self.states()) is None:
+            time.sleep(pause_seconds)
+        return states
 
 
 def is_over(state: State | None) -> bool:
