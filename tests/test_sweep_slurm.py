@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -136,6 +136,15 @@ def test_a_job_that_is_held_is_one_line_and_goes_on_when_it_is_released(words, t
     assert (process.returncode, err) == (0, ""), out + err
 
 
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """The commands of the test end with their terminal, also if nohup has started the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("terminal")
 def test_a_killed_terminal_leaves_the_jobs_and_the_same_command_waits_for_them(words, tmp_path):
     sweep = tmp_path / "sweep"
     words = (*words, "beta=1,4")
