@@ -279,7 +279,7 @@ def test_a_sweep_is_named_by_its_command_and_a_member_by_what_is_swept(arguments
     assert command.sweep == Path.cwd() / f"outputs/sweep_{sweep}".rstrip("_")
     assert len(command.tasks) == members
     assert [task.directory.name for task in command.tasks][-1] == member
-    assert not command.hydra_words
+    assert command.launcher is None
 
 
 @pytest.mark.parametrize(
@@ -342,12 +342,23 @@ def test_names_that_no_file_system_takes_are_refused_at_the_start(tmp_path, caps
         assert line.startswith("a file's name has at most 255 bytes, got xxx")
 
 
-def test_a_launcher_of_hydras_gets_its_settings_and_the_number_of_members(tmp_path):
-    words = ["beta=1,2", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    command = checked(["-m", *words, f"hydra.sweep.dir={tmp_path}/x"], CONFIGS)
-    assert list(command.hydra_words[:2]) == words[1:]
-    assert "+member=range(2)" in command.hydra_words
-    assert f"hydra.sweep.dir='{tmp_path}/x'" in command.hydra_words
+def test_members_side_by_side_are_as_many_as_is_asked_for(tmp_path, capsys):
+    words = ["-m", "beta=1,2", f"hydra.sweep.dir={tmp_path}/x", "hydra/launcher=joblib"]
+    assert checked(words, CONFIGS).launcher == {"n_jobs": -1}
+    assert checked([*words, "hydra.launcher.n_jobs=2"], CONFIGS).launcher == {"n_jobs": 2}
+    for wrong in ("0", "null", "two", "1.5", "true"):
+        line = refusal([*words, f"hydra.launcher.n_jobs={wrong}"], capsys)
+        assert line.startswith("hydra.launcher.n_jobs must be a number of members, or -1 for one a core, got")
+    assert "'verbose'" in refusal([*words, "hydra.launcher.verbose=1"], capsys)
+
+
+def test_a_launcher_of_which_nothing_is_known_is_refused(tmp_path, capsys):
+    own = tmp_path / "hydra" / "launcher" / "far.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("_target_: far.Launcher\n")
+    line = refusal(["-cd", str(tmp_path), "-m", "beta=1,2", "hydra/launcher=far"], capsys)
+    assert line.startswith("hydra/launcher must be basic, for one member after another, joblib, for several at a time")
+    assert "got far" in line
 
 
 # ------------------------------------------------------------------------------------------------- resuming

@@ -188,7 +188,7 @@ def test_every_extra_that_is_named_exists():
     with (ROOT / "pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     named = {name for path in DOCUMENTS for name in re.findall(r"'\.\[(\w+)\]'", path.read_text())}
-    assert named == {"parallel", "cluster", "bench", "export", "compress"}
+    assert named == {"cluster", "bench", "export", "compress"}
     assert named <= set(extras)
 
 

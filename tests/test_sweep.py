@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,14 +16,17 @@ import torch
 from command import EXAMPLES, MEMBER, ROOT, gone, run_train
 from configured import changed
 
-from vae.app import sweep as sweeps
-from vae.app.invocation import Starter
-from vae.app.sweep import is_done, report_members, train_member
+from vae.app import launchers, member
+from vae.app.member import is_done, train_member
+from vae.app.sweep import report_members
+from vae.app.trainings import Trainer
 from vae.config.options import FREE
 from vae.run import checkpoint
 from vae.run import record as stored
+from vae.run.directory import locked
 from vae.run.record import Task
 from vae.run.summary import read_summary
+from vae.training.cores import usable_cores
 
 PARALLEL = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 ONE, EIGHT = "beta=1.0_seed=0", "beta=8.0_seed=0"
@@ -51,8 +55,10 @@ def same_weights(sweep: Path, other: Path) -> bool:
 
 
 def start(*words: str) -> subprocess.Popen[str]:
+    """The sweep, with a process group of its own, as a shell starts it."""
     command = [sys.executable, "train.py", *words]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=ROOT, process_group=0, text=True, **streams)
 
 
 def process_of(run: Path) -> int:
@@ -83,25 +89,39 @@ def parent(process: int) -> int:
 # ------------------------------------------------------------------------------------------ threads
 
 
-@pytest.mark.parametrize(
-    ("launcher", "threads"),
-    [({"n_jobs": 2}, 4), ({"n_jobs": -1}, 1), ({"n_jobs": 20}, 1), ({"cpus_per_task": 3}, 3), ({}, None)],
-)
-def test_members_side_by_side_share_the_cores_that_the_sweep_may_use(monkeypatch, launcher, threads):
-    monkeypatch.setattr(sweeps, "usable_cores", lambda: 8)
-    assert sweeps.share_of_threads(launcher) == threads
+@pytest.mark.parametrize(("n_jobs", "at_once"), [(2, 2), (20, 20), (-1, 8), (-2, 7), (-9, 1)])
+def test_a_negative_number_of_members_at_a_time_leaves_cores_to_others(monkeypatch, n_jobs, at_once):
+    monkeypatch.setattr(launchers, "usable_cores", lambda: 8)
+    assert launchers.members_at_once({"n_jobs": n_jobs}) == at_once
+
+
+def test_members_side_by_side_share_the_cores_that_the_sweep_may_use(words, tmp_path, trained):
+    done = trained(*words[:-1], "beta=1", "threads=null", *PARALLEL)
+    assert done.returncode == 0, done.stderr
+    run = json.loads((tmp_path / "sweep" / ONE / "run.json").read_text())
+    assert run["threads"] == max(1, usable_cores() // 2)
+
+
+class Recorded(Trainer):
+    """In place of a process that trains: `words` are those of the trainings."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def train(self, words: Sequence[str], environment: Mapping[str, str], *, quiet: bool) -> int:  # noqa: ARG002
+        self.words += words
+        return 0
 
 
 @pytest.mark.parametrize(("before", "given"), [(1, 1), (2, 2), (9, 3), (None, 3)])
 def test_a_member_that_goes_on_keeps_its_threads_if_there_are_cores_for_them(sweep, monkeypatch, before, given):
-    words: list[str] = []
-    monkeypatch.setattr(sweeps, "usable_cores", lambda: 8)
-    monkeypatch.setattr(sweeps, "train_to_end", lambda _, its, *__, **___: words.extend(its) or 0)
+    trainer = Recorded()
+    monkeypatch.setattr(member, "usable_cores", lambda: 8)
     origin = json.loads((sweep / EIGHT / "run.json").read_text())
     (sweep / EIGHT / "run.json").write_text(json.dumps(origin | {"threads": before}))
     longer = changed(stored.read(sweep / EIGHT), epochs=4, threads=None)
-    train_member(Task(sweep / EIGHT, longer), Starter.of_this_process("train.py"), FREE, threads=3)
-    assert [word for word in words if word.startswith("threads=")] == [f"threads={given}"]
+    train_member(Task(sweep / EIGHT, longer), trainer, FREE, threads=3)
+    assert [word for word in trainer.words if word.startswith("threads=")] == [f"threads={given}"]
 
 
 # ------------------------------------------------------------------------------------------ what is left to do
@@ -183,7 +203,9 @@ def test_a_member_of_another_configuration_is_refused(sweep, words, trained, rem
 def test_a_member_that_another_sweep_has_begun_otherwise_is_left_alone(sweep):
     before = {path: path.read_bytes() for path in (sweep / ONE).rglob("*") if path.is_file()}
     other = changed(stored.read(sweep / ONE), learning_rate=0.5)
-    assert train_member(Task(sweep / ONE, other), Starter.of_this_process(), frozenset(FREE)) == 1
+    trainer = Recorded()
+    assert train_member(Task(sweep / ONE, other), trainer, frozenset(FREE)) == 1
+    assert trainer.words == []
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -313,15 +335,18 @@ def test_a_sweep_killed_twice_leaves_no_process_and_the_same_command_goes_on(fin
     assert same_weights(tmp_path / "sweep", finished_sweep)
 
 
-def test_a_killed_worker_is_one_line_and_the_table(words, tmp_path):
-    process = start(*words, "epochs=2000", *PARALLEL)
-    prepared = parent(process_of(tmp_path / "sweep" / ONE))
-    os.kill(parent(prepared), signal.SIGKILL)
-    out, err = process.communicate(timeout=120)
+def test_the_prepared_process_of_a_member_is_killed_alone(finished_sweep, words, tmp_path, trained):
+    sweep = tmp_path / "sweep"
+    process = start(*words, OFTEN, *PARALLEL)
+    os.kill(parent(process_of(sweep / ONE)), signal.SIGKILL)
+    out, err = process.communicate(timeout=200)
     assert process.returncode == 1
-    assert "Traceback" not in err
-    assert "error: the sweep ended before its members" in err
-    assert "0 of 2 members done" in out
+    assert err == f"error: {ONE}: killed by signal 9\n"
+    assert members(sweep) == {ONE: "failed", EIGHT: "done"}
+    assert "1 of 2 members done" in out
+    again = trained(*words)
+    assert again.returncode == 0, again.stderr
+    assert same_weights(sweep, finished_sweep)
 
 
 def test_two_sweeps_in_one_directory_train_each_member_once_and_both_end_well(words, tmp_path):
@@ -344,3 +369,31 @@ def test_a_sweep_that_is_asked_to_stop_saves_its_member(words, tmp_path):
     assert gone(trains)
     assert members(sweep) == {ONE: "unfinished"}
     assert re.search(r"^stop   at step \d+, saved", (sweep / ONE / "train.log").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [(signal.SIGINT, True), (signal.SIGINT, False), (signal.SIGTERM, True), (signal.SIGUSR1, False)],
+)
+def test_a_sweep_side_by_side_that_is_asked_to_stop_saves_all_its_members(words, tmp_path, number, to_all):
+    sweep = tmp_path / "sweep"
+    process = start(*words, "epochs=2000", *PARALLEL)
+    trains = [process_of(sweep / name) for name in (ONE, EIGHT)]
+    (os.killpg if to_all else os.kill)(process.pid, number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (128 + number, "")
+    assert all(map(gone, trains))
+    for name in (ONE, EIGHT):
+        assert re.search(r"^stop   at step \d+, saved", (sweep / name / "train.log").read_text(), re.MULTILINE)
+
+
+def test_a_sweep_that_waits_for_another_one_can_be_asked_to_stop(words, tmp_path):
+    sweep = tmp_path / "sweep"
+    with locked(sweep / ONE):
+        process = start(*words, "epochs=2000", *PARALLEL)
+        trains = process_of(sweep / EIGHT)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert re.fullmatch(rf"warning: \S*{ONE} is being trained by another process. Waiting up to .*\n", err)
+    assert gone(trains)

@@ -1,23 +1,20 @@
 """Members of a sweep side by side, or one after another: real processes on a small configuration."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 from benchmarks.plan import Plan
 from benchmarks.processes import python, run_to_end
-from benchmarks.rows import Absent, Row
+from benchmarks.rows import Row
 from benchmarks.turns import ratio
 
 MEMBERS = 4
 EPOCHS = 5
 
 
-def rows(plan: Plan) -> list[Row | Absent]:
+def rows(plan: Plan) -> list[Row]:
     """Members an hour with one and with two workers, and their ratio."""
-    if find_spec("hydra_plugins") is None or find_spec("hydra_plugins.hydra_joblib_launcher") is None:
-        return [Absent("hydra-joblib-launcher is not installed: pip install '.[bench]'")]
     seconds: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(plan.processes):
         for workers, taken in seconds.items():

@@ -179,7 +179,7 @@ MUTATIONS = (
     ),
     Mutation(
         "what a member was asked for",
-        "vae/app/sweep.py",
+        "vae/app/member.py",
         'summary.get("asked") == asked(config) or ',
         "",
         ("tests/test_sweep.py", "-k", "early_stopping"),

@@ -25,8 +25,9 @@ import vae
 from vae.app import console
 from vae.app.command_line import Command
 from vae.app.invocation import Starter
+from vae.app.member import is_done, table_row, train_member
 from vae.app.slurm import ClusterError, Queue, State, in_words, is_local, is_over, states_of_jobs
-from vae.app.sweep import is_done, share_of_threads, table_row, train_member
+from vae.app.trainings import Trainings
 from vae.run.directory import BusyError, locked
 from vae.run.files import DamagedFileError, read_json, write_json
 from vae.run.record import Task
@@ -68,13 +69,14 @@ class MemberJob:
         outcome = submitit.JobEnvironment().paths.folder / OUTCOME
         out_of_time = False
         try:
-            train_member(self.task, self.starter, self.free, self.threads)
+            with Trainings(self.starter) as trainings, trainings.trainer() as trainer:
+                train_member(self.task, trainer, self.free, self.threads)
         except SystemExit as stopped:
             if stopped.code != 128 + over:
                 raise
             try:
                 if not is_done(self.task.directory, self.task.record):  # the signal came at the last moment
-                    signal.raise_signal(over)  # for submitit's own handler, which the training had replaced
+                    signal.raise_signal(over)  # for submitit's own handler, which `Trainings` had replaced
             except UncompletedJobError:  # it has been requeued as often as is allowed
                 out_of_time = True
         write_json(outcome, {"out_of_time": out_of_time})
@@ -123,7 +125,7 @@ class Settings:
     @property
     def threads(self) -> int:
         """How many threads a member may use."""
-        return share_of_threads(self.values) or 1
+        return int(self.values["cpus_per_task"] or 1)
 
     def executor(self) -> submitit.AutoExecutor:
         """What submits jobs by these settings."""

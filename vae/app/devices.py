@@ -23,6 +23,7 @@ from vae.config import Device
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 PATIENCE_SECONDS = 30.0  # for the driver, which some machines load first
+turns = itertools.count(os.getpid())  # so that two sweeps need not begin with the same GPU
 
 
 def visible_devices(environment: Mapping[str, str]) -> list[str]:
@@ -78,7 +79,7 @@ def device_of_member(
     """A place on a GPU while the block runs, as variables to add to the member's environment.
 
     They are empty if there are no two GPUs to choose from, and for a member on the CPU or an Apple GPU. If no lock
-    file can be written, the number of the process decides. Each worker of a launcher has another one.
+    file can be written, the members of this process take the GPUs in turn.
 
     Args:
         devices: as from `visible_devices`.
@@ -94,7 +95,7 @@ def device_of_member(
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             chosen = stack.enter_context(least_used(devices, folder))
         except (OSError, KeyError):  # of getpass, if the user has no name
-            chosen = devices[os.getpid() % len(devices)]
+            chosen = devices[next(turns) % len(devices)]
         yield {VARIABLE: chosen}
 
 

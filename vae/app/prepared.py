@@ -16,7 +16,6 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -83,9 +82,9 @@ class PreparedProcess:
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the training. It has no effect after the end."""
-        if self.trains is not None:
+        if (trains := self.trains) is not None:  # another thread may set it to None
             with suppress(ProcessLookupError):
-                os.kill(self.trains, number)
+                os.kill(trains, number)
 
     def close(self) -> None:
         """End the prepared process."""
@@ -128,12 +127,6 @@ def is_alive(process: int) -> bool:
     except OSError:
         return False
     return status.rpartition(")")[2].split()[0] not in ("Z", "X")
-
-
-@cache
-def prepared_process(starter: Starter) -> PreparedProcess:
-    """The prepared process of this process. Each worker of a parallel launcher has its own."""
-    return PreparedProcess(starter)
 
 
 def serve(parent: int, requests: int, answers: int) -> int:

@@ -31,6 +31,7 @@ from vae.app.command_line.showing import USAGE, help_text, run_hydra
 from vae.app.console import one_line
 from vae.app.foreign import imported, named_parts, refuse_unnamed_parts
 from vae.app.invocation import UsageError
+from vae.app.launchers import is_cluster, side_by_side
 from vae.app.slurm import check_launcher
 from vae.config import Config, ConfigError, Device, near, plain
 from vae.config.options import FREE, OPTIONS
@@ -58,15 +59,13 @@ class Command:
     Attributes:
         tasks: the runs.
         sweep: the directory of the sweep. None for a single run.
-        hydra_words: arguments that make Hydra's launcher start the members. Empty if they train one after another.
-        launcher: the settings of submitit's launcher, if the members are jobs of a cluster. None if they are not.
+        launcher: the settings of the launcher, `hydra.launcher`. None if the members train one after another.
         is_member: whether a sweep has started this process for one of its members.
         free: for a sweep, the keys that may differ from those of a member that has begun.
     """
 
     tasks: Sequence[Task]
     sweep: Path | None = None
-    hydra_words: Sequence[str] = ()
     launcher: Mapping[str, Any] | None = None
     is_member: bool = False
     free: frozenset[str] = FREE
@@ -291,20 +290,15 @@ def sweep_command(overrides: Sequence[Override], composer: Composer) -> Command:
             raise
         except ConfigError:
             continue  # a member with damaged files does not stop the others: it fails when its turn comes
-    if first.hydra.runtime.choices["hydra/launcher"] == "basic":
+    launcher = first.hydra.runtime.choices["hydra/launcher"]
+    if launcher == "basic":
         return Command(repeated, sweep, free=free)
     settings = first.launcher(sweep)
-    if "submitit" in str(settings.get("_target_")):
+    if is_cluster(settings):
         check_launcher(settings)
-        return Command(repeated, sweep, launcher=settings, free=free)
-    # The members are composed already. Hydra only counts them: it would refuse new keys in `objective.options`.
-    chosen = [o for o in members[0] if o.is_hydra_override() or bare(o) in composer.groups]
-    launcher = [str(o.input_line) for o in chosen if bare(o) not in (*PLACES, "hydra.mode")]
-    literal = str(sweep).replace("${", r"\${")
-    count = ["hydra.mode=MULTIRUN", "hydra.sweeper.params=null", f"+member=range({len(members)})"]
-    where = [f"hydra.sweep.dir={quoted(literal)}", "hydra.sweep.subdir=.", "hydra.output_subdir=null"]
-    quiet = ["hydra/job_logging=none", "hydra/hydra_logging=none"]
-    return Command(repeated, sweep, [*composer.searchpath, *launcher, *count, *where, *quiet], free=free)
+    else:
+        settings = side_by_side(launcher, settings, map(bare, overrides))
+    return Command(repeated, sweep, settings, free=free)
 
 
 def sweep_directory(first: Composed, overrides: Sequence[Override]) -> Path:

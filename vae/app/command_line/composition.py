@@ -30,7 +30,7 @@ FURTHER_KEYS = r"hydra\.launcher\.additional_parameters\.\w+"  # which `+` may a
 HYDRA_KEYS = r"hydra\.(run\.dir|sweep\.(dir|subdir)|mode|launcher\..+)|hydra/launcher"
 
 # The extra of this project that installs each launcher.
-EXTRAS = {"joblib": "parallel", "submitit_slurm": "cluster", "submitit_local": "cluster"}
+EXTRAS = {"submitit_slurm": "cluster", "submitit_local": "cluster"}
 
 
 @dataclass(frozen=True)
@@ -231,8 +231,8 @@ def missing_launcher(text: str) -> str | None:
         text: Hydra's message.
 
     Example:
-        >>> missing_launcher("Could not find 'hydra/launcher/joblib'")
-        "hydra/launcher=joblib needs a package that is not installed. Install it by pip install '.[parallel]'"
+        >>> missing_launcher("Could not find 'hydra/launcher/submitit_slurm'")
+        "hydra/launcher=submitit_slurm needs a package that is not installed. Install it by pip install '.[cluster]'"
     """
     found = re.search(r"Could not (?:find|load) 'hydra/launcher/(\w+)'", text)
     extra = EXTRAS.get(found[1]) if found else None

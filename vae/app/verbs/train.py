@@ -15,14 +15,13 @@ def main(words: Sequence[str], tell: Callable[[Command], None] | None = None) ->
         words: the options and overrides, as in `["beta=4", "model=conv"]`.
         tell: is called with the checked command before the training begins.
     """
-    configs = configs_directory()
-    command = command_line.checked(words, configs)
+    command = command_line.checked(words, configs_directory())
     if tell is not None:
         tell(command)
     if command.sweep is not None:
         from vae.app import sweep
 
-        return sweep.train_members(command, configs)
+        return sweep.train_sweep(command)
     try:
         from vae.app import main as app  # loads torch, once the configuration is checked
     except ImportError as error:  # a damaged installation, or too little memory to load it
