@@ -380,8 +380,9 @@ def test_a_sweep_side_by_side_that_is_asked_to_stop_saves_all_its_members(words,
     process = start(*words, "epochs=2000", *PARALLEL)
     trains = [process_of(sweep / name) for name in (ONE, EIGHT)]
     (os.killpg if to_all else os.kill)(process.pid, number)
-    _, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (128 + number, "")
+    assert out == "stop   the members that were training are saved: the same command goes on\n"
     assert all(map(gone, trains))
     for name in (ONE, EIGHT):
         assert re.search(r"^stop   at step \d+, saved", (sweep / name / "train.log").read_text(), re.MULTILINE)

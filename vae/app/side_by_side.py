@@ -2,6 +2,7 @@
 
 import threading
 
+from vae.app import console
 from vae.app.command_line import Command
 from vae.app.devices import own_devices
 from vae.app.launchers import members_at_once
@@ -44,9 +45,10 @@ def train_side_by_side(command: Command, trainings: Trainings) -> None:
     workers = [threading.Thread(target=work, daemon=True) for _ in range(min(at_once, len(tasks)))]
     for worker in workers:
         worker.start()
-    while alive := [worker for worker in workers if worker.is_alive()]:
-        if trainings.asked is not None and not trainings.running:
-            raise SystemExit(trainings.exit_code)
+    while (alive := [worker for worker in workers if worker.is_alive()]) and not trainings.have_stopped:
         alive[0].join(PAUSE_SECONDS)
+    if trainings.asked is not None:
+        console.say("stop   the members that were training are saved: the same command goes on")
+        raise SystemExit(trainings.exit_code)
     if errors:
         raise errors[0]

@@ -32,6 +32,11 @@ class Trainings:
         """128 + the number of the signal, as in shells. 0 without a signal."""
         return 0 if self.asked is None else 128 + self.asked
 
+    @property
+    def have_stopped(self) -> bool:
+        """Whether a signal was received, and no training runs any more."""
+        return self.asked is not None and not self.running
+
     @contextmanager
     def trainer(self) -> Iterator["Trainer"]:
         """A process for one training after another. It ends with the block, which another thread may enter, too."""
