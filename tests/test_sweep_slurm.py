@@ -257,3 +257,4 @@ def test_a_job_that_the_cluster_refuses_is_one_line(words, tmp_path):
     assert done.returncode == 1
     assert "the cluster takes no job" in one_error_line(done)
     assert "invalid partition specified: none" in one_error_line(done)
+    assert done.stderr.count("\n") == 1

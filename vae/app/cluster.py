@@ -7,12 +7,13 @@ Under Slurm, `.submitit/jobs.json` of the sweep names the job of each member. A 
 submitted again, whoever gives the command.
 """
 
+import io
 import os
 import signal
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,7 +191,7 @@ def submit(settings: Settings, members: Sequence[MemberJob]) -> list[Job]:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [top, os.environ.get("PYTHONPATH")]))
     try:
         executor = settings.executor()
-        with executor.batch():
+        with redirect_stderr(io.StringIO()), executor.batch():  # submitit prints what sbatch says, and raises it too
             jobs = [executor.submit(member) for member in members]
     except (RuntimeError, ValueError, OSError) as error:  # UncompletedJobError is a RuntimeError
         lines = [line for line in str(error).splitlines() if "error:" in line] or str(error).splitlines()[:1]
