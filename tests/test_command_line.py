@@ -355,10 +355,16 @@ def test_members_side_by_side_are_as_many_as_is_asked_for(tmp_path, capsys):
 def test_a_launcher_of_which_nothing_is_known_is_refused(tmp_path, capsys):
     own = tmp_path / "hydra" / "launcher" / "far.yaml"
     own.parent.mkdir(parents=True)
-    own.write_text("_target_: far.Launcher\n")
-    line = refusal(["-cd", str(tmp_path), "-m", "beta=1,2", "hydra/launcher=far"], capsys)
-    assert line.startswith("hydra/launcher must be basic, for one member after another, joblib, for several at a time")
-    assert "got far" in line
+    words = ["-cd", str(tmp_path), "-m", "beta=1,2", "hydra/launcher=far"]
+    for settings in ("_target_: far.Launcher\n", "_target_: far.Launcher\nn_jobs: 2\n", "place: far\n"):
+        own.write_text(settings)
+        line = refusal(words, capsys)
+        assert line.startswith("hydra/launcher must be basic, for one member after another, joblib, for several at a")
+        assert "got far" in line
+    own.write_text("defaults:\n  - joblib\n  - _self_\n\nn_jobs: 2\nbackend: threading\n")
+    assert "n_jobs alone, got hydra.launcher.backend" in refusal(words, capsys)
+    own.write_text("defaults:\n  - joblib\n  - _self_\n\nn_jobs: 2\n")
+    assert checked(words, CONFIGS).launcher == {"n_jobs": 2}
 
 
 # ------------------------------------------------------------------------------------------------- resuming

@@ -17,9 +17,10 @@ from command import EXAMPLES, MEMBER, ROOT, gone, run_train
 from configured import changed
 
 from vae.app import launchers, member
+from vae.app.invocation import Starter
 from vae.app.member import is_done, train_member
 from vae.app.sweep import report_members
-from vae.app.trainings import Trainer
+from vae.app.trainings import Trainer, Trainings
 from vae.config.options import FREE
 from vae.run import checkpoint
 from vae.run import record as stored
@@ -103,14 +104,16 @@ def test_members_side_by_side_share_the_cores_that_the_sweep_may_use(words, tmp_
 
 
 class Recorded(Trainer):
-    """In place of a process that trains: `words` are those of the trainings."""
+    """In place of a process that trains: `words` are those of the trainings, which end with `code`."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: int = 0) -> None:
         self.words: list[str] = []
+        self.code = code
+        self.trainings = Trainings(Starter.of_this_process("train.py"))
 
     def train(self, words: Sequence[str], environment: Mapping[str, str], *, quiet: bool) -> int:  # noqa: ARG002
         self.words += words
-        return 0
+        return self.code
 
 
 @pytest.mark.parametrize(("before", "given"), [(1, 1), (2, 2), (9, 3), (None, 3)])
@@ -382,10 +385,34 @@ def test_a_sweep_side_by_side_that_is_asked_to_stop_saves_all_its_members(words,
     (os.killpg if to_all else os.kill)(process.pid, number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (128 + number, "")
-    assert out == "stop   the members that were training are saved: the same command goes on\n"
+    assert [line.split()[-1] for line in out.splitlines()] == ["unfinished", "unfinished", "on"]
+    assert out.endswith("stop   the same command goes on\n")
     assert all(map(gone, trains))
     for name in (ONE, EIGHT):
         assert re.search(r"^stop   at step \d+, saved", (sweep / name / "train.log").read_text(), re.MULTILINE)
+
+
+def test_a_sweep_side_by_side_is_stopped_before_its_members_begin(words, tmp_path):
+    process = start(*words, "epochs=2000", *PARALLEL)
+    children = Path(f"/proc/{process.pid}/task")
+    deadline = time.monotonic() + 60
+    while sum(len((task / "children").read_text().split()) for task in children.iterdir()) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)  # both load torch
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "stop   the same command goes on\n", "")
+    assert not (tmp_path / "sweep" / ONE / "train.log").exists()
+
+
+def test_a_member_that_could_not_be_saved_when_it_was_asked_to_stop_has_a_line(sweep, capsys):
+    trainer = Recorded(137)
+    trainer.trainings.asked = signal.SIGINT
+    longer = changed(stored.read(sweep / ONE), epochs=4)
+    with pytest.raises(SystemExit) as stopped:
+        train_member(Task(sweep / ONE, longer), trainer, FREE)
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == f"error: {ONE}: killed by signal 9\n"
 
 
 def test_a_sweep_that_waits_for_another_one_can_be_asked_to_stop(words, tmp_path):

@@ -2,8 +2,8 @@
 
 A member sees one GPU, by `CUDA_VISIBLE_DEVICES`: that with the fewest members. With more members than GPUs several
 share one. As members end at different times, a GPU that followed from a member's number could have two while another
-has none. Each member holds a lock file of its GPU, which the system releases when the process ends. Sweeps that run at
-the same time thereby share the GPUs evenly, too.
+has none. The sweep holds a lock file for each member, which the system releases when the sweep ends. Sweeps that run
+at the same time thereby share the GPUs evenly, too.
 """
 
 import getpass

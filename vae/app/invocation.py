@@ -116,6 +116,8 @@ class Starter:
 def end_with(parent: int) -> None:
     """Have Linux send SIGTERM to this process when its parent ends. On other systems it goes on.
 
+    Linux takes the thread that started it for the parent.
+
     Args:
         parent: the process that has started this one. If it has ended already, so does this one.
     """

@@ -6,31 +6,35 @@ from typing import Any
 from vae.config import ConfigError
 from vae.training.cores import usable_cores
 
+HYDRAS = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"  # has `n_jobs` too, and is not used
+
 
 def is_cluster(settings: Mapping[str, Any]) -> bool:
     """Whether the members are jobs, which submitit starts."""
     return "submitit" in str(settings.get("_target_"))
 
 
-def side_by_side(name: str, settings: Mapping[str, Any], given: Iterable[str]) -> dict[str, int]:
+def checked_settings(name: str, settings: Mapping[str, Any], given: Iterable[str]) -> dict[str, int]:
     """The settings that count for members that train on this machine, checked.
 
     Args:
         name: that was given as `hydra/launcher`.
-        settings: `hydra.launcher`. If Hydra's own launcher of this name is installed, those of joblib are among them.
+        settings: `hydra.launcher`. Where Hydra's plugin for joblib is installed, Hydra adds the defaults of that.
         given: the keys on the command line.
 
     Raises:
         ConfigError: it is another launcher, `n_jobs` is no number of members, or another setting was given.
     """
-    if "n_jobs" not in settings:
+    if "n_jobs" not in settings or settings.get("_target_", HYDRAS) != HYDRAS:
         raise ConfigError(
             "hydra/launcher must be basic, for one member after another, joblib, for several at a time, or slurm, "
             f"for jobs of a cluster, got {name}"
         )
-    others = [key for key in given if key.startswith("hydra.launcher.") and key != "hydra.launcher.n_jobs"]
+    named = [key for key in given if key.startswith("hydra.launcher.")]
+    named += [f"hydra.launcher.{key}" for key in settings if "_target_" not in settings]
+    others = [key for key in named if key != "hydra.launcher.n_jobs"]
     if others:
-        raise ConfigError(f"members side by side have hydra.launcher.n_jobs, got {others[0]}. Leave it out")
+        raise ConfigError(f"members side by side have hydra.launcher.n_jobs alone, got {others[0]}. Leave it out")
     n_jobs = settings["n_jobs"]
     if not isinstance(n_jobs, int) or isinstance(n_jobs, bool) or n_jobs == 0:
         raise ConfigError(

@@ -47,7 +47,8 @@ def train_member(
 
     Raises:
         OSError: the disk is full.
-        SystemExit: a signal asked the sweep to stop. The member has been saved.
+        SystemExit: a signal asked the sweep to stop. If the member had begun, it has been saved or there is a line
+            with the reason.
     """
     directory, config, code = task.directory, task.record.config, AGAIN
     words = [MEMBER_OPTION, str(directory), *foreign_words(config), "tracking.explorer=false"]  # the sweep has one
@@ -63,13 +64,14 @@ def train_member(
         words += ["tracking.progress=false"] + [f"threads={share}"] * (config.threads is None)
     while code == AGAIN:  # another sweep was training this member, and may have finished it
         try:
-            with locked(directory, timeout_seconds=PATIENCE_SECONDS):
+            with locked(directory, timeout_seconds=PATIENCE_SECONDS, give_up=lambda: trainer.trainings.are_over):
                 if is_done(directory, task.record):
                     return 0
                 record.write(directory, with_data_of(begun_record(task, free), task.record))
                 if read_summary(directory)["status"] != "done":
                     remove(directory / SUMMARY)  # it describes an earlier attempt
         except (RunExistsError, ConfigError) as error:
+            trainer.trainings.stop_if_asked()
             print(f"error: {error}", file=sys.stderr)
             return 1
         except OSError as error:
@@ -81,12 +83,11 @@ def train_member(
             code = trainer.train(words, environment, quiet=threads is not None)
     if threads is not None:
         console.say(table_row(directory, read_summary(directory), len(directory.name)))
-    if (
-        code not in {0, *STOPPED} and read_summary(directory)["status"] == "unfinished"
-    ):  # it could not write one itself
+    if code not in {0, *STOPPED} and read_summary(directory)["status"] != "failed":  # it could not say so itself
         reason = f"killed by signal {code - 128}" if code > 128 else f"see its {LOG}"
         print(f"error: {directory.name}: {reason}", file=sys.stderr)
         write_failure(directory, code, reason, beta=config.beta, seed=config.seed)
+    trainer.trainings.stop_if_asked()
     return code
 
 

@@ -30,6 +30,8 @@ FORKS = sys.platform == "linux"
 class PreparedProcess:
     """Trains by the words of a command line, one training at a time. The first training starts the process.
 
+    One thread starts, uses and closes it: Linux ends a process with the thread that started it.
+
     Args:
         starter: of the process of the sweep.
     """
@@ -38,6 +40,7 @@ class PreparedProcess:
         self.starter = starter
         self.process: subprocess.Popen[bytes] | None = None
         self.trains: int | None = None  # the forked process
+        self._is_stopped = False
 
     def train(self, words: Sequence[str], environment: Mapping[str, str], *, quiet: bool) -> None:
         """Begin a training.
@@ -45,15 +48,17 @@ class PreparedProcess:
         Args:
             words: as after `python train.py`.
             environment: variables that its process gets besides those of this one.
-            quiet: show its errors only.
+            quiet: discard what it prints, besides what it writes to stderr.
 
         Raises:
-            ChildProcessError: no process could be started.
+            ChildProcessError: no process could be started, or `stop` was called before the training began.
         """
         request = {"words": list(words), "environment": dict(environment), "quiet": quiet}
         for _ in range(2):  # a process that was killed after the last training is replaced
             if self.process is None:
                 self._start()
+            if self._is_stopped:
+                break
             with suppress(BrokenPipeError):
                 os.write(self._requests, json.dumps(request).encode() + b"\n")
                 if (answer := self._answer()) is not None:
@@ -80,15 +85,24 @@ class PreparedProcess:
         self.trains = None
         return code
 
-    def send_signal(self, number: int) -> None:
-        """Send a signal to the training. It has no effect after the end."""
-        if (trains := self.trains) is not None:  # another thread may set it to None
+    def stop(self, number: int) -> None:
+        """Send a signal to the training. If there is none yet, the process ends, and `train` raises.
+
+        It may be called by a signal handler, or by another thread.
+        """
+        if (trains := self.trains) is not None:
             with suppress(ProcessLookupError):
                 os.kill(trains, number)
+            return
+        self._is_stopped = True
+        if (process := self.process) is not None:
+            process.kill()
 
     def close(self) -> None:
         """End the prepared process."""
         if self.process is not None:
+            if self._is_stopped:
+                self.process.kill()  # it may have been started since
             os.close(self._requests)
             os.close(self._answers)
             self.process.wait()

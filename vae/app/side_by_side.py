@@ -1,6 +1,7 @@
 """A sweep whose members train side by side on this machine, each in a process of its own: `hydra/launcher=joblib`."""
 
 import threading
+from contextlib import suppress
 
 from vae.app import console
 from vae.app.command_line import Command
@@ -10,7 +11,7 @@ from vae.app.member import train_member
 from vae.app.trainings import Trainings
 from vae.training.cores import usable_cores
 
-PAUSE_SECONDS = 0.2  # the longest delay of a signal that the system gives to another thread than the main one
+PAUSE_SECONDS = 0.2  # Python handles signals in the main thread only, which may sleep for so long
 
 
 def train_side_by_side(command: Command, trainings: Trainings) -> None:
@@ -23,32 +24,43 @@ def train_side_by_side(command: Command, trainings: Trainings) -> None:
     Raises:
         OSError: the disk is full. The members that had begun have ended.
         ChildProcessError: no process could be started. Likewise.
-        SystemExit: a signal asked the sweep to stop. The members have been saved.
+        RuntimeError: no thread could be started. Likewise.
+        SystemExit: a signal asked the sweep to stop. Likewise.
     """
     assert command.launcher is not None
     at_once, devices = members_at_once(command.launcher), own_devices()
     threads = max(1, usable_cores() // at_once)
     tasks = list({task.directory: task for task in command.tasks}.values())
-    left, errors = iter(tasks), list[BaseException]()  # shared by all workers
+    left = iter(tasks)  # shared by all workers
 
     def work() -> None:
         try:
             with trainings.trainer() as trainer:
                 for task in left:
                     train_member(task, trainer, command.free, threads, devices)
-                    if errors:
+                    if trainings.are_over:
                         return
-        except BaseException as error:  # it is raised below
-            errors.append(error)
+        except BaseException as error:  # it is raised below, in the main thread
+            trainings.errors.append(error)
 
-    # Daemons, as one may wait for another sweep, which trains its member for hours: a signal need not wait for it.
-    workers = [threading.Thread(target=work, daemon=True) for _ in range(min(at_once, len(tasks)))]
-    for worker in workers:
-        worker.start()
-    while (alive := [worker for worker in workers if worker.is_alive()]) and not trainings.have_stopped:
-        alive[0].join(PAUSE_SECONDS)
+    workers: list[threading.Thread] = []
+
+    def wait() -> None:
+        while alive := [worker for worker in workers if worker.is_alive()]:
+            alive[0].join(PAUSE_SECONDS)
+
+    try:
+        for _ in range(min(at_once, len(tasks))):
+            worker = threading.Thread(target=work)
+            worker.start()
+            workers.append(worker)
+    except RuntimeError as error:
+        trainings.errors.append(error)
+    with suppress(SystemExit):  # a signal came while no member was training
+        wait()
+    wait()
     if trainings.asked is not None:
-        console.say("stop   the members that were training are saved: the same command goes on")
-        raise SystemExit(trainings.exit_code)
-    if errors:
-        raise errors[0]
+        console.say("stop   the same command goes on")
+    trainings.stop_if_asked()
+    if trainings.errors:
+        raise trainings.errors[0]

@@ -33,7 +33,7 @@ def train_sweep(command: Command) -> int:
         command: the checked command of a sweep.
 
     Raises:
-        SystemExit: a signal asked the sweep to stop. The members that were training have been saved.
+        SystemExit: a signal asked the sweep to stop, see `train_member`.
     """
     assert command.sweep is not None
     signal.signal(signal.SIGINT, lambda number, _: sys.exit(128 + number))
@@ -52,9 +52,9 @@ def train_sweep(command: Command) -> int:
             else:
                 train_side_by_side(command, trainings)
     except Exception as error:  # for example, the disk is full or a cluster cannot be reached
-        from vae.app.main import exit_code  # loading torch takes a second
+        from vae.app.main import exit_code, said  # loading torch takes a second
 
-        print(f"error: the sweep ended before its members: {one_line(str(error))}", file=sys.stderr)
+        print(f"error: the sweep ended before its members: {one_line(said(error))}", file=sys.stderr)
         code = exit_code(error)
     return max(code, report_members(command.sweep, command.tasks))
 

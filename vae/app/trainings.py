@@ -13,33 +13,43 @@ from vae.run.signals import SIGNALS
 class Trainings:
     """Inside its `with` block, in the main thread, a signal of `SIGNALS` is passed on to every training that runs.
 
-    No further training begins then. If none runs, `SystemExit` is raised.
+    No further training begins then. If none runs, `SystemExit` is raised in the main thread.
 
     Args:
         starter: of the process of the sweep.
 
     Attributes:
         asked: the first signal that was received. None without one.
+        errors: those that end the sweep, of the threads that train its members.
+        running: what trains at this moment.
     """
 
     def __init__(self, starter: Starter) -> None:
         self.starter = starter
         self.asked: int | None = None
+        self.errors: list[BaseException] = []
         self.running: set[Trainer] = set()
 
     @property
-    def exit_code(self) -> int:
-        """128 + the number of the signal, as in shells. 0 without a signal."""
-        return 0 if self.asked is None else 128 + self.asked
+    def are_over(self) -> bool:
+        """Whether no further training may begin: a signal was received, or there is an error."""
+        return self.asked is not None or bool(self.errors)
 
-    @property
-    def have_stopped(self) -> bool:
-        """Whether a signal was received, and no training runs any more."""
-        return self.asked is not None and not self.running
+    def stop_if_asked(self) -> None:
+        """End this thread if a signal was received.
+
+        Raises:
+            SystemExit: its code is 128 + the number of the signal, as in shells.
+        """
+        if self.asked is not None:
+            raise SystemExit(128 + self.asked)
 
     @contextmanager
     def trainer(self) -> Iterator["Trainer"]:
-        """A process for one training after another. It ends with the block, which another thread may enter, too."""
+        """A process for one training after another, which ends with the block.
+
+        The thread that enters the block must train in it, too: Linux ends a process with the thread that started it.
+        """
         prepared = PreparedProcess(self.starter)
         try:
             yield Trainer(prepared, self)
@@ -55,12 +65,13 @@ class Trainings:
             signal.signal(number, handler)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        self.asked = self.asked or number  # before the look at what runs: a training looks here after it has begun
+        # Set before `running` is read: a training is added there before it reads `asked`.
+        self.asked = self.asked or number
         running = list(self.running)
         for trainer in running:
-            trainer.prepared.send_signal(number)
+            trainer.prepared.stop(number)
         if not running:
-            raise SystemExit(self.exit_code)
+            self.stop_if_asked()
 
 
 class Trainer:
@@ -76,30 +87,29 @@ class Trainer:
         self.trainings = trainings
 
     def train(self, words: Sequence[str], environment: Mapping[str, str], *, quiet: bool) -> int:
-        """Train to the end. Returns the exit code of the training, as shells do: 128 + number after a signal.
+        """Train to the end, or until a signal asks it to stop.
 
         Args:
             words: as after `python train.py`.
             environment: variables that only this training gets.
-            quiet: show its errors only.
+            quiet: discard what it prints, besides what it writes to stderr.
+
+        Returns:
+            The exit code of the training, as in shells: 128 + number after a signal.
 
         Raises:
             ChildProcessError: no process could be started.
-            SystemExit: a signal came, and the training has ended.
+            SystemExit: a signal was received before the training began.
         """
         self.trainings.running.add(self)
         try:
-            self._stop_if_asked()
+            self.trainings.stop_if_asked()
             self.prepared.train(words, environment, quiet=quiet)
-            if self.trainings.asked is not None:  # before there was a process
-                self.prepared.send_signal(self.trainings.asked)
             while (code := self.prepared.wait(timeout_seconds=1.0)) is None:
                 pass
+        except ChildProcessError:
+            self.trainings.stop_if_asked()
+            raise
         finally:
             self.trainings.running.discard(self)
-        self._stop_if_asked()
         return code if code >= 0 else 128 - code
-
-    def _stop_if_asked(self) -> None:
-        if self.trainings.asked is not None:
-            raise SystemExit(self.trainings.exit_code)

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
@@ -43,18 +43,21 @@ class BusyError(RunExistsError):
 
 
 @contextmanager
-def locked(directory: Path, *, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
+def locked(
+    directory: Path, *, timeout_seconds: float = LOCK_TIMEOUT_SECONDS, give_up: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
     """Make the directory of a run and hold its lock, so that no other process trains there.
 
     Args:
         directory: of the run.
         timeout_seconds: how long to wait for another process to release the lock.
+        give_up: is asked every second whether to wait no longer.
 
     Raises:
         BusyError: another process still holds the lock. The text names that process, its host and the file.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with _acquire(directory, timeout_seconds):
+    with _acquire(directory, timeout_seconds, give_up):
         remove_leftovers(directory)
         _note_holder(directory)
         try:
@@ -64,7 +67,7 @@ def locked(directory: Path, *, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) ->
                 (directory / LOCK_HOLDER).unlink()
 
 
-def _acquire(directory: Path, timeout_seconds: float) -> AbstractContextManager[object]:
+def _acquire(directory: Path, timeout_seconds: float, give_up: Callable[[], bool]) -> AbstractContextManager[object]:
     """Acquire the lock, which leaving the returned context releases."""
     lock = FileLock(directory / LOCK)
     occupied = f"{relative_to_cwd(directory)} is being trained by another process"
@@ -72,13 +75,14 @@ def _acquire(directory: Path, timeout_seconds: float) -> AbstractContextManager[
         return lock.acquire(timeout=0)
     except Timeout:
         log.warning(f"warning: {occupied}. Waiting up to {timeout_seconds:g} s for it to stop")
-        try:
-            return lock.acquire(timeout=timeout_seconds)
-        except Timeout:
-            raise BusyError(
-                f"{occupied}, {_holder(directory)}, which holds {relative_to_cwd(directory / LOCK)}. "
-                "Wait until it ends, or stop it. If no such process runs, delete that file"
-            ) from None
+    deadline = time.monotonic() + timeout_seconds
+    while not give_up() and (left := deadline - time.monotonic()) > 0:
+        with suppress(Timeout):
+            return lock.acquire(timeout=min(left, 1.0))
+    raise BusyError(
+        f"{occupied}, {_holder(directory)}, which holds {relative_to_cwd(directory / LOCK)}. "
+        "Wait until it ends, or stop it. If no such process runs, delete that file"
+    )
 
 
 def _note_holder(directory: Path) -> None:

@@ -27,11 +27,11 @@ from vae.app.command_line.composition import Composed, Composer, absolute, bare,
 from vae.app.command_line.extending import Extension
 from vae.app.command_line.naming import LONGEST_NAME, member_name, run_name, sweep_name
 from vae.app.command_line.resuming import resumed, with_overrides
-from vae.app.command_line.showing import USAGE, help_text, run_hydra
+from vae.app.command_line.showing import USAGE, help_text, show_by_hydra
 from vae.app.console import one_line
 from vae.app.foreign import imported, named_parts, refuse_unnamed_parts
 from vae.app.invocation import UsageError
-from vae.app.launchers import is_cluster, side_by_side
+from vae.app.launchers import checked_settings, is_cluster
 from vae.app.slurm import check_launcher
 from vae.config import Config, ConfigError, Device, near, plain
 from vae.config.options import FREE, OPTIONS
@@ -136,7 +136,7 @@ def command_of(arguments: Sequence[str], configs: Path) -> Command:
         return member_command(arguments[1:])
     options = options_of(arguments)
     if options.info or options.shell_completion:
-        run_hydra(arguments, lambda _: None, configs)
+        show_by_hydra(arguments, configs)
         sys.exit(0)
     swept = options.multirun or any("mode=MULTIRUN" in text for text in options.overrides)
     # In a sweep a comma separates values, except in the places of the output, which cannot be swept.
@@ -297,7 +297,7 @@ def sweep_command(overrides: Sequence[Override], composer: Composer) -> Command:
     if is_cluster(settings):
         check_launcher(settings)
     else:
-        settings = side_by_side(launcher, settings, map(bare, overrides))
+        settings = checked_settings(launcher, settings, map(bare, overrides))
     return Command(repeated, sweep, settings, free=free)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import hydra
-from hydra.types import TaskFunction
 
 from vae.app import console
 from vae.app.invocation import training_command
@@ -56,13 +55,13 @@ def keys_of(path: Path, margin: int) -> str:
     return "\n".join(" " * margin + line for line in text.strip().splitlines())
 
 
-def run_hydra(words: Sequence[str], task: TaskFunction, configs: Path) -> None:
-    """Call Hydra's main function with these arguments. Errors of Hydra are raised."""
+def show_by_hydra(words: Sequence[str], configs: Path) -> None:
+    """Call Hydra's main function with arguments that make it print something. Errors of Hydra are raised."""
     given = list(sys.argv)
     sys.argv = [given[0], *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints an error and ends the process
     try:
-        hydra.main(version_base="1.3", config_path=str(configs), config_name="config")(task)()
+        hydra.main(version_base="1.3", config_path=str(configs), config_name="config")(lambda _: None)()
     except BrokenPipeError:  # the reader of the output has ended
         console.discard()
     finally:
