@@ -6,7 +6,9 @@ from typing import Any
 from vae.config import ConfigError
 from vae.training.cores import usable_cores
 
-HYDRAS = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"  # has `n_jobs` too, and is not used
+HYDRAS_LAUNCHER = (
+    "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"  # has `n_jobs` too, and is not used
+)
 
 
 def is_cluster(settings: Mapping[str, Any]) -> bool:
@@ -15,7 +17,7 @@ def is_cluster(settings: Mapping[str, Any]) -> bool:
 
 
 def checked_settings(name: str, settings: Mapping[str, Any], given: Iterable[str]) -> dict[str, int]:
-    """The settings that count for members that train on this machine, checked.
+    """The checked settings of members that train side by side on this machine: `n_jobs` alone.
 
     Args:
         name: that was given as `hydra/launcher`.
@@ -25,7 +27,7 @@ def checked_settings(name: str, settings: Mapping[str, Any], given: Iterable[str
     Raises:
         ConfigError: it is another launcher, `n_jobs` is no number of members, or another setting was given.
     """
-    if "n_jobs" not in settings or settings.get("_target_", HYDRAS) != HYDRAS:
+    if "n_jobs" not in settings or settings.get("_target_", HYDRAS_LAUNCHER) != HYDRAS_LAUNCHER:
         raise ConfigError(
             "hydra/launcher must be basic, for one member after another, joblib, for several at a time, or slurm, "
             f"for jobs of a cluster, got {name}"

@@ -20,8 +20,8 @@ class Trainings:
 
     Attributes:
         asked: the first signal that was received. None without one.
-        errors: those that end the sweep, of the threads that train its members.
-        running: what trains at this moment.
+        errors: what ended a thread that trains members. There is one at most for each thread.
+        running: those that train at this moment.
     """
 
     def __init__(self, starter: Starter) -> None:
